@@ -1,0 +1,77 @@
+# Havre. `make help` lists the targets. Each one installs what it needs on a clean Debian 12.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3.11
+BIN := .venv/bin
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
+SYSTEM := docker.io haproxy iproute2 nftables libnftables1 busybox-static skopeo curl
+
+.PHONY: help install system demo test lint fmt types imports unit wire contracts simulation acceptance bench peers lock clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+install: .venv/.installed ## the program and its tools into .venv (bin/havre)
+
+.venv/.installed: pyproject.toml requirements/dev.txt requirements/build.txt
+	@scripts/ensure-python "$(PYTHON)"
+	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/build.txt
+	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+system: ## the Debian packages that containers, networks and load balancers need
+	@scripts/ensure-packages $(SYSTEM)
+
+demo: install system ## the main job, with the AWS CLI and docker, on real containers
+	$(BIN)/havre demo
+
+test: lint types imports unit wire contracts simulation acceptance ## everything that CI runs
+
+lint: install ## ruff: errors, style, banned calls, formatting
+	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/ruff format --check src tests benchmarks
+
+fmt: install ## let ruff mend what it can
+	$(BIN)/ruff check --fix src tests benchmarks
+	$(BIN)/ruff format src tests benchmarks
+
+types: install ## mypy, strict
+	$(BIN)/mypy
+
+imports: install ## the rule of imports
+	$(BIN)/lint-imports
+
+unit: install ## decisions and parts, no Docker, virtual clock
+	$(BIN)/pytest tests/unit
+
+wire: install ## every operation against botocore, and AWS's protocol cases
+	$(BIN)/pytest tests/wire
+
+contracts: install system ## one suite a port, on the fake and on the real thing
+	@scripts/with-docker $(BIN)/pytest tests/contracts
+
+simulation: install ## the whole control plane on fakes, with faults and crashes
+	$(BIN)/pytest tests/simulation
+
+acceptance: install system ## the program as users run it, real containers
+	@scripts/with-docker $(BIN)/pytest tests/acceptance
+
+bench: install system peers ## measure every promise of docs/SPECIFICATION.md
+	@scripts/with-docker $(BIN)/python -m benchmarks
+
+peers: .venv-peers/.installed ## what the benchmarks compare with, into .venv-peers
+
+.venv-peers/.installed: requirements/peers.txt requirements/build.txt
+	@scripts/ensure-python "$(PYTHON)" .venv-peers
+	.venv-peers/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/build.txt
+	.venv-peers/bin/python -m pip install -q --disable-pip-version-check --no-build-isolation --require-hashes -r requirements/peers.txt
+	@scripts/ensure-packages etcd-server docker-registry skopeo wrk
+	@touch $@
+
+lock: install ## write the lock files anew
+	for set in dev:"--extra dev pyproject.toml" run:"pyproject.toml" peers:requirements/peers.in build:requirements/build.in; do \
+	  $(BIN)/uv pip compile -q --generate-hashes --no-header --python-version 3.11 $${set#*:} -o requirements/$${set%%:*}.txt; done
+
+clean: ## remove the environments and caches
+	rm -rf .venv .venv-peers .mypy_cache .ruff_cache .import_linter_cache build dist

@@ -1,0 +1,1 @@
+"""The web console. It speaks Operations, never to the store."""

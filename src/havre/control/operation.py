@@ -1,0 +1,182 @@
+"""Operation: one AWS action, a typed request in, a typed answer out, or a modelled error."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
+
+import msgspec
+
+from havre.kernel.resource import Kind
+from havre.kernel.world import World
+from havre.store.ports import Journal, Store
+
+_READS = ("Describe", "List", "Get", "BatchGet", "BatchCheck", "Lookup", "Filter", "Search", "Simulate")
+
+Request = Mapping[str, Any]
+"""A parsed and validated request: AWS's member names; absent members are absent, blobs are bytes, timestamps are
+floats (seconds since the epoch), streaming blobs are ``AsyncIterator[bytes]``."""
+
+Answer = Mapping[str, Any] | None
+"""What the operation answers, in the same terms; None values are left out by the renderer."""
+
+StreamingBody = AsyncIterator[bytes]
+
+
+class Principal(msgspec.Struct, frozen=True):
+    """Who calls. ``kind``: Root, IAMUser, AssumedRole, FederatedUser, AWSService or Anonymous.
+
+    ``arn`` is what GetCallerIdentity tells and what policies name, ``id`` the unique id (``AIDA…``, ``AROA…:session``).
+    ``role`` is the ARN of the assumed role, ``service`` the host name of an AWS service that acts (``ecs.amazonaws.com``).
+    """
+
+    kind: str
+    account: str
+    arn: str
+    id: str
+    access_key: str = ""
+    name: str = ""
+    role: str = ""
+    service: str = ""
+    session_policies: tuple[str, ...] = ()
+    tags: Mapping[str, str] = {}
+    context: Mapping[str, str] = {}
+    """Condition keys that the session itself brings (``aws:TokenIssueTime``, ``aws:MultiFactorAuthPresent``)."""
+
+
+class Site(msgspec.Struct, frozen=True):
+    """What an installation is called and where it answers. One for a whole process."""
+
+    host: str = "127.0.0.1"
+    port: int = 4566
+    region: str = "us-east-1"
+    account: str = "000000000000"
+    auth: str = "strict"
+    """strict (signatures and policies are checked) or open (any credentials; loopback only)."""
+    instance: str = "havre"
+    """Unique on this machine: names networks, rules, labels; lower-case letters and digits, at most 8."""
+
+    @property
+    def endpoint(self) -> str:
+        host = "127.0.0.1" if self.host in ("0.0.0.0", "::") else self.host
+        return f"http://{host}:{self.port}"
+
+
+class Aws(Protocol):
+    """AWS operations of other services, called in process through the gateway: IAM decides and CloudTrail records."""
+
+    async def __call__(self, service: str, operation: str, request: Request) -> Mapping[str, Any]:
+        """Raises ApiError as the operation does."""
+        ...
+
+
+class Authorizer(Protocol):
+    async def __call__(self, action: str, resources: Sequence[str], context: Mapping[str, str | Sequence[str]]) -> None:
+        """Raises ApiError AccessDenied (the service's spelling of it) unless policies allow ``action`` on each resource."""
+        ...
+
+
+class Call(msgspec.Struct, frozen=True):
+    """One request on its way through a service: who, where, and what the operation may use."""
+
+    service: str
+    operation: str
+    account: str
+    region: str
+    principal: Principal
+    request_id: str
+    site: Site
+    world: World
+    store: Store
+    journal: Journal
+    aws: Aws
+    """Calls other services as the same principal."""
+    authorize: Authorizer
+    """Further decisions that the action needs, such as iam:PassRole or tag-on-create."""
+    source_ip: str = ""
+    user_agent: str = ""
+    as_service: Callable[[str], Aws] | None = None
+    """``call.as_service("ecs.amazonaws.com")`` gives a client that acts as that service's linked role in this account."""
+
+    @property
+    def now(self) -> float:
+        return self.world.now()
+
+    def arn(self, resource: str, service: str | None = None) -> str:
+        return f"arn:aws:{service or self.service}:{self.region}:{self.account}:{resource}"
+
+
+Handler = Callable[[Call, Request], Awaitable[Answer]]
+Resources = Callable[[Call, Request], Sequence[str]]
+ConditionContext = Callable[[Call, Request], Mapping[str, str | Sequence[str]]]
+
+
+class Operation(msgspec.Struct, frozen=True):
+    """A declared operation. ``action`` is the IAM action where it is not ``<prefix>:<Name>``; empty means that any
+    authenticated caller may (``sts:GetCallerIdentity``). ``resources`` names the ARNs that IAM decides on (``*`` where
+    None), ``conditions`` the service's condition keys. ``read_only`` is what CloudTrail records as readOnly.
+    """
+
+    name: str
+    handler: Handler
+    action: str | None = None
+    resources: Resources | None = None
+    conditions: ConditionContext | None = None
+    read_only: bool = False
+
+
+H = TypeVar("H", bound=Handler)
+
+
+class Operations:
+    """Collects the operations of a module::
+
+    ops = Operations()
+
+    @ops("CreateCluster", resources=cluster_arns)
+    async def create_cluster(call: Call, request: Request) -> Answer: ...
+    """
+
+    def __init__(self) -> None:
+        self.all: dict[str, Operation] = {}
+
+    def __call__(
+        self,
+        name: str,
+        *,
+        action: str | None = None,
+        resources: Resources | None = None,
+        conditions: ConditionContext | None = None,
+        read_only: bool | None = None,
+    ) -> Callable[[H], H]:
+        def declare(handler: H) -> H:
+            reads = name.startswith(_READS) if read_only is None else read_only
+            self.all[name] = Operation(name, handler, action, resources, conditions, reads)
+            return handler
+
+        return declare
+
+
+class Service(msgspec.Struct, frozen=True):
+    """One AWS service as Havre serves it. ``name`` is botocore's (``ecs``, ``elbv2``), ``prefix`` that of its IAM actions
+    (``elasticloadbalancing``). An operation of the model that is missing here answers that it is not implemented.
+    """
+
+    name: str
+    operations: Mapping[str, Operation]
+    kinds: tuple[Kind[Any, Any], ...] = ()
+    prefix: str = ""
+    partial: Mapping[str, str] = {}
+    """What is accepted with a limited effect: operation or member → what is missing, in words (shown by coverage)."""
+
+    @property
+    def iam_prefix(self) -> str:
+        return self.prefix or self.name
+
+
+def merge(*collections: Operations) -> dict[str, Operation]:
+    """The operations of a service's modules, together."""
+    merged: dict[str, Operation] = {}
+    for each in collections:
+        merged.update(each.all)
+    return merged

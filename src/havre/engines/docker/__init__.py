@@ -1,0 +1,1 @@
+"""Adapter (see engines/ports.py)."""

@@ -1,0 +1,177 @@
+"""What Havre asks of the world outside. Every call may be repeated; every call may fail, be slow, or lose its answer."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import Protocol
+
+import msgspec
+
+from havre.core.workload import (
+    Balancer,
+    BalancerStatus,
+    BoundPort,
+    Container,
+    Interface,
+    Registry,
+    Volume,
+    Vpc,
+    Workload,
+)
+
+
+class Capacity(msgspec.Struct, frozen=True):
+    """What a machine has: CPU in units of 1/1024 core, memory in MiB."""
+
+    cpu: int
+    memory: int
+    architecture: str = "x86_64"
+    os: str = "linux"
+    kernel: str = ""
+    engine: str = ""
+    engine_version: str = ""
+
+
+class Image(msgspec.Struct, frozen=True):
+    """``id`` is what containers are made from; ``digest`` the repository digest ("" if it never came from a registry)."""
+
+    id: str
+    digest: str = ""
+
+
+class RunState(msgspec.Struct, frozen=True):
+    """A container as the engine sees it. ``state``: created, running, exited, dead."""
+
+    id: str
+    name: str
+    workload: str
+    container: str
+    state: str
+    pid: int = 0
+    exit_code: int | None = None
+    oom_killed: bool = False
+    error: str = ""
+    health: str = "UNKNOWN"
+    started: float | None = None
+    finished: float | None = None
+    ports: tuple[BoundPort, ...] = ()
+    address: str = ""
+    labels: Mapping[str, str] = {}
+
+
+class ContainerEngine(Protocol):
+    """Containers. Those of other Havre instances and of other programs are invisible through this port."""
+
+    async def capacity(self) -> Capacity:
+        """Raises Temporary when the engine does not answer."""
+        ...
+
+    async def pull(self, reference: str, registry: Registry | None, *, always: bool = True) -> Image:
+        """Raises Permanent with the engine's words when the image is not there or access is denied, Temporary when the
+        registry or the engine does not answer."""
+        ...
+
+    async def sandbox(self, workload: Workload) -> RunState:
+        """A running container whose network namespace the workload's containers join (awsvpc); taken from a pool of
+        ready ones where there is one. ``pid`` is set."""
+        ...
+
+    async def create(
+        self, workload: Workload, container: Container, image: Image, sandbox: RunState | None
+    ) -> RunState:
+        """Created, not started; its name is derived from workload and container, so that a second call finds the first."""
+        ...
+
+    async def start(self, id: str) -> RunState:
+        """Raises Permanent when the container cannot start (missing command, port taken)."""
+        ...
+
+    async def stop(self, id: str, timeout: float, signal: str = "") -> None:
+        """Signal, then SIGKILL after ``timeout`` seconds; returns when it has stopped or is gone."""
+        ...
+
+    async def remove(self, id: str) -> None: ...
+
+    async def inspect(self, id: str) -> RunState:
+        """Raises Gone."""
+        ...
+
+    async def containers(self, workload: str | None = None) -> Sequence[RunState]:
+        """All of this instance's (sandboxes included, their ``container`` is ""), or of one workload."""
+        ...
+
+    async def ensure_volume(self, workload: Workload, volume: Volume) -> str:
+        """Gives what to mount: a volume name or a path."""
+        ...
+
+    async def remove_volumes(self, workload: str) -> None:
+        """The ``empty`` volumes of a workload."""
+        ...
+
+    def events(self) -> AsyncIterator[str]:
+        """Workload ids whose containers changed; "" when the stream was interrupted and everything may have."""
+        ...
+
+    async def exec(self, id: str, command: Sequence[str]) -> tuple[int, bytes]: ...
+
+    async def stats(self, id: str) -> Mapping[str, object]:
+        """Docker's statistics shape, for the metadata endpoint and the metrics."""
+        ...
+
+    async def logs(self, id: str, tail: int = 100) -> bytes: ...
+
+    async def close(self) -> None: ...
+
+
+class NetworkEngine(Protocol):
+    """The host's network: VPCs, interfaces, security groups. Needs root; ``available`` says why not."""
+
+    def available(self) -> str:
+        """ "" when VPC networking works here, otherwise the reason in words."""
+        ...
+
+    async def ensure_vpc(self, vpc: Vpc) -> None:
+        """Namespace, bridges, routes, security groups, names: as described, whatever was there before."""
+        ...
+
+    async def remove_vpc(self, id: str) -> None: ...
+
+    async def attach(self, interface: Interface, pid: int) -> None:
+        """Put the interface into the network namespace of this process and under its security groups."""
+        ...
+
+    async def detach(self, eni: str) -> None: ...
+
+    async def add_balancer(self, balancer: Balancer) -> None:
+        """The balancer's addresses, in its VPC and on the host, and its security groups on them."""
+        ...
+
+    async def remove_balancer(self, id: str) -> None: ...
+
+    async def listen(self, pid: int, address: str, port: int) -> int:
+        """A listening TCP socket (its file descriptor) inside the network namespace of this process."""
+        ...
+
+    async def interfaces(self) -> Sequence[str]:
+        """The ENIs that exist on this machine."""
+        ...
+
+    async def remove_all(self) -> None:
+        """Everything that this instance made."""
+        ...
+
+
+class BalancerEngine(Protocol):
+    """Load balancers."""
+
+    async def apply(self, balancers: Sequence[Balancer], namespaces: Mapping[str, str]) -> None:
+        """Run exactly these; ``namespaces`` maps VPC ids to network namespace names. No request is lost on the way."""
+        ...
+
+    async def status(self) -> Sequence[BalancerStatus]: ...
+
+    async def stop(self) -> None: ...
+
+
+LogSink = Callable[[str, str, Sequence[tuple[int, bytes]]], None]
+"""(workload id, container name, lines as (milliseconds, text)): called for each batch, in order per container."""

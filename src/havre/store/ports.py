@@ -1,0 +1,166 @@
+"""Store: resources, with optimistic transactions and an ordered change feed. Journal: long, ordered, append-only data.
+
+Reads are synchronous, from an image in memory that the adapter keeps (SQLite: of what it wrote itself; PostgreSQL: of
+the feed). A transaction is a plain function over that image. Reading does no I/O, so a decision looks at one snapshot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from typing import Any, Protocol, TypeVar
+
+import msgspec
+
+from havre.kernel.resource import Key, Kind, Resource
+
+S = TypeVar("S", bound=msgspec.Struct)
+T = TypeVar("T", bound=msgspec.Struct)
+R = TypeVar("R")
+
+
+class Change(msgspec.Struct, frozen=True):
+    """One committed change. ``old`` is None for a creation, ``new`` for a removal."""
+
+    revision: int
+    key: Key
+    old: Resource[Any, Any] | None
+    new: Resource[Any, Any] | None
+
+
+class Reader(Protocol):
+    @property
+    def revision(self) -> int:
+        """Number of the last transaction in the image."""
+        ...
+
+    def get(self, kind: Kind[S, T], account: str, region: str, name: str) -> Resource[S, T] | None: ...
+
+    def list(self, kind: Kind[S, T], account: str | None = None, region: str | None = None) -> Sequence[Resource[S, T]]:
+        """Ordered by account, region, name. None means all."""
+        ...
+
+    def find(self, kind: Kind[S, T], index: str, value: str) -> Sequence[Resource[S, T]]:
+        """By a declared index of the kind, ordered by key; KeyError for an index that was not declared."""
+        ...
+
+    def count(self, kind: Kind[S, T], index: str, value: str) -> int: ...
+
+
+class Transaction(Reader, Protocol):
+    """Reads its own writes. All or nothing. Times in Meta come from the store's World."""
+
+    def create(
+        self, kind: Kind[S, T], *, account: str, region: str, name: str, arn: str, spec: S, status: T
+    ) -> Resource[S, T]:
+        """Raises Conflict when the key is taken."""
+        ...
+
+    def update(
+        self, seen: Resource[S, T], *, spec: S | None = None, status: T | None = None, deleting: float | None = None
+    ) -> Resource[S, T]:
+        """Replace what is given. Raises Conflict when the stored version is not ``seen``'s, Gone when it is not there."""
+        ...
+
+    def remove(self, seen: Resource[Any, Any]) -> None:
+        """Raises Conflict when the stored version is not ``seen``'s; removing what is gone is no error."""
+        ...
+
+    def emit(self, topic: str, payload: bytes) -> None:
+        """Put a message into the outbox, in the same transaction: delivered at least once, in order within its topic."""
+        ...
+
+
+class Subscription(Protocol):
+    """An ordered stream of batches of changes. Falls behind without limit to memory: changes are references."""
+
+    def __aiter__(self) -> AsyncIterator[Sequence[Change]]: ...
+    async def __anext__(self) -> Sequence[Change]: ...
+    def close(self) -> None: ...
+
+
+class OutboxMessage(msgspec.Struct, frozen=True):
+    id: int
+    topic: str
+    payload: bytes
+
+
+class Store(Reader, Protocol):
+    async def transact(self, change: Callable[[Transaction], R]) -> R:
+        """Run ``change`` against the image and make what it wrote durable; returns when it is.
+
+        ``change`` is a plain function without side effects: an adapter may run it again after a conflict with another
+        writer. What it raises leaves nothing changed. Raises Temporary when the disk refuses (nothing is changed then).
+        """
+        ...
+
+    async def settled(self) -> None:
+        """Returns when everything that reads could have seen by now is durable. Free when nothing is under way."""
+        ...
+
+    def subscribe(self, kinds: Iterable[str] | None = None) -> Subscription:
+        """Changes of these kinds (all when None) that become durable from now on."""
+        ...
+
+    async def changes_since(self, revision: int, limit: int = 1000) -> Sequence[tuple[int, Key]] | None:
+        """The durable feed behind ``revision``; None when it reaches no longer back that far (then list anew)."""
+        ...
+
+    async def outbox(self, topic: str, limit: int = 1000) -> Sequence[OutboxMessage]:
+        """The oldest undelivered messages."""
+        ...
+
+    async def delivered(self, topic: str, up_to: int) -> None:
+        """Forget messages of the topic up to this id."""
+        ...
+
+    async def reset(self) -> None:
+        """Remove every resource, outbox message and feed entry (``POST /_havre/reset``); subscribers see the removals."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class Entry(msgspec.Struct, frozen=True, array_like=True):
+    """One entry of a journal: ``at`` in milliseconds since the epoch, ``seq`` unique and rising within the stream."""
+
+    at: int
+    seq: int
+    data: bytes
+
+
+class Journal(Protocol):
+    """Append-only streams (log streams, audit trails), outside the store because they are long and rarely read."""
+
+    async def append(self, stream: str, entries: Sequence[tuple[int, bytes]]) -> int:
+        """Durable when it returns. Gives the last ``seq``. Concurrent appends share one commit."""
+        ...
+
+    async def scan(
+        self,
+        stream: str,
+        *,
+        start: int | None = None,
+        end: int | None = None,
+        after: tuple[int, int] | None = None,
+        limit: int = 10_000,
+        reverse: bool = False,
+    ) -> Sequence[Entry]:
+        """Entries with start <= at < end in the order of (at, seq), behind ``after`` (at, seq); newest first if reverse."""
+        ...
+
+    async def expire(self, stream: str, before: int) -> int:
+        """Drop entries with at < before (milliseconds); may keep some that share a chunk with younger ones.
+
+        Gives how many went.
+        """
+        ...
+
+    async def drop(self, stream: str) -> None: ...
+
+    async def size(self, stream: str) -> int:
+        """Bytes stored."""
+        ...
+
+    async def reset(self) -> None: ...
+
+    async def close(self) -> None: ...
