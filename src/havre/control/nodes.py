@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import msgspec
 
-from havre.core.workload import Balancer, BalancerStatus, Vpc, Workload, WorkloadStatus
+from havre.kernel.workload import Balancer, BalancerStatus, Vpc, Workload, WorkloadStatus
 from havre.kernel.resource import Kind, NoStatus
 
 

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import msgspec
 
-from havre.core.workload import (
+from havre.kernel.workload import (
     Balancer,
     BalancerStatus,
     BoundPort,
