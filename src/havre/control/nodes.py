@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import msgspec
 
-from havre.kernel.workload import Balancer, BalancerStatus, Vpc, Workload, WorkloadStatus
 from havre.kernel.resource import Kind, NoStatus
+from havre.kernel.workload import Balancer, BalancerStatus, Vpc, Workload, WorkloadStatus
 
 
 class NodeSpec(msgspec.Struct, frozen=True):
