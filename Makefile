@@ -22,6 +22,7 @@ install: .venv/.installed ## the program and its tools into .venv (bin/havre)
 
 system: ## the Debian packages that containers, networks and load balancers need
 	@scripts/ensure-packages $(SYSTEM)
+	@cp -u /bin/busybox examples/hello/busybox
 
 demo: install system ## the main job, with the AWS CLI and docker, on real containers
 	$(BIN)/havre demo

@@ -1,0 +1,157 @@
+"""``havre doctor``: what this machine has and lacks, what each lack costs, and with --fix a remedy."""
+
+from __future__ import annotations
+
+import ctypes.util
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Finding:
+    """``cost`` says what does not work without it; ``packages`` are Debian's."""
+
+    name: str
+    ok: bool
+    detail: str
+    cost: str = ""
+    packages: tuple[str, ...] = ()
+    required: bool = True
+
+
+def examine(*, fix: bool, as_json: bool) -> int:
+    """0 when nothing that is required lacks."""
+    findings = [check() for check in CHECKS]
+    if fix and not all(f.ok for f in findings):
+        _remedy(findings)
+        findings = [check() for check in CHECKS]
+    if as_json:
+        print(json.dumps([asdict(f) for f in findings], indent=2))
+    else:
+        for f in findings:
+            mark = "ok  " if f.ok else ("LACK" if f.required else "none")
+            print(f"{mark} {f.name:22} {f.detail}" + ("" if f.ok else f"\n     {'':22} {f.cost}"))
+        lacking = sorted({p for f in findings if not f.ok for p in f.packages})
+        if lacking and not fix:
+            print(f"\nhavre doctor --fix would install: {' '.join(lacking)}")
+    return 0 if all(f.ok or not f.required for f in findings) else 1
+
+
+def engine_answers() -> bool:
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(3)
+        try:
+            connection.connect(_engine_socket())
+            connection.sendall(b"GET /_ping HTTP/1.0\r\n\r\n")
+            return b"200 OK" in connection.recv(200)
+        except OSError:
+            return False
+
+
+def start_engine() -> bool:
+    """Start a Docker Engine, by systemd where there is one, by hand where there is not. True once it answers."""
+    if engine_answers():
+        return True
+    if Path("/run/systemd/system").is_dir():
+        subprocess.run(["systemctl", "start", "docker"], check=False, timeout=90)
+    elif dockerd := shutil.which("dockerd", path=_PATH):
+        log = os.open("/var/log/dockerd-havre.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        subprocess.Popen([dockerd], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+        os.close(log)
+    for _ in range(150):
+        if engine_answers():
+            return True
+        time.sleep(0.2)
+    return False
+
+
+_PATH = os.environ.get("PATH", "") + ":/usr/sbin:/sbin:/usr/local/sbin"
+
+
+def _engine_socket() -> str:
+    host = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
+    return host.removeprefix("unix://")
+
+
+def _program(name: str, cost: str, packages: tuple[str, ...], *, required: bool = True) -> Callable[[], Finding]:
+    def check() -> Finding:
+        path = shutil.which(name, path=_PATH)
+        return Finding(name, path is not None, path or "not installed", cost, packages, required)
+
+    return check
+
+
+def _root() -> Finding:
+    ok = os.geteuid() == 0
+    return Finding(
+        "root", ok, "yes" if ok else "no", "VPC networks, security groups and load balancers in VPCs need root"
+    )
+
+
+def _engine() -> Finding:
+    ok = engine_answers()
+    detail = _engine_socket() if ok else f"does not answer on {_engine_socket()}"
+    return Finding("Docker Engine", ok, detail, "tasks stay PENDING until it answers", ("docker.io",))
+
+
+def _nftables() -> Finding:
+    library = ctypes.util.find_library("nftables")
+    ok = library is not None or shutil.which("nft", path=_PATH) is not None
+    return Finding("nftables", ok, library or "", "awsvpc tasks are refused", ("nftables", "libnftables1"))
+
+
+def _namespaces() -> Finding:
+    ok = Path("/proc/self/ns/net").exists()
+    return Finding("network namespaces", ok, "yes" if ok else "this kernel has none", "awsvpc tasks are refused")
+
+
+def _localhost_names() -> Finding:
+    try:
+        socket.getaddrinfo("x.elb.localhost", 80)
+    except OSError:
+        return Finding(
+            "names in .localhost",
+            False,
+            "resolved by curl and browsers, not by this machine's libc",
+            "programs that ask libc (Python, wget) do not find a load balancer's DNSName",
+            ("libnss-myhostname",),
+            required=False,
+        )
+    return Finding("names in .localhost", True, "resolved")
+
+
+CHECKS: tuple[Callable[[], Finding], ...] = (
+    _root,
+    _engine,
+    _program("docker", "images cannot be built and pushed from here", ("docker.io",), required=False),
+    _program("haproxy", "load balancers stay in the state provisioning", ("haproxy",)),
+    _nftables,
+    _namespaces,
+    _program("ip", "people debugging networks miss it; Havre does not", ("iproute2",), required=False),
+    _localhost_names,
+)
+
+
+def _remedy(findings: list[Finding]) -> None:
+    packages = sorted({p for f in findings if not f.ok and f.required for p in f.packages})
+    if packages:
+        if os.geteuid() != 0 or not shutil.which("apt-get"):
+            print(f"havre doctor: please install {' '.join(packages)} (as root)", file=sys.stderr)
+            return
+        environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+        subprocess.run(["apt-get", "update", "-q"], check=False, env=environment, stdout=subprocess.DEVNULL)
+        subprocess.run(
+            ["apt-get", "install", "-y", "-q", "--no-install-recommends", *packages],
+            check=False,
+            env=environment,
+            stdout=subprocess.DEVNULL,
+        )
+    start_engine()

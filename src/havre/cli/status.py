@@ -1,0 +1,62 @@
+"""``havre status`` and ``havre explain``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from havre.cli.client import NotRunning, ask
+
+
+def show(state: Path, *, as_json: bool) -> int:
+    """0 when the instance is healthy, 1 when it is not, 3 when there is none."""
+    try:
+        _, answer = ask(state, "status")
+    except NotRunning as error:
+        print(json.dumps({"status": "down", "reason": str(error)}) if as_json else error, file=sys.stderr)
+        return 3
+    if as_json:
+        print(json.dumps(answer, indent=2))
+    else:
+        _print(answer)
+    return 0 if answer.get("status") == "ok" else 1
+
+
+def _print(answer: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    console.print(f"Havre {answer['version']}  {answer['endpoint']}  account {answer['account']}  {answer['status']}")
+    for problem in answer.get("problems", ()):
+        console.print(f"  ! {problem}")
+    for title, rows in answer["tables"].items():
+        if not rows:
+            continue
+        table = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+        for column in rows[0]:
+            table.add_column(column, overflow="fold")
+        for row in rows:
+            table.add_row(*(str(value) for value in row.values()))
+        console.print()
+        console.print(table)
+
+
+def explain(state: Path, arn: str, *, as_json: bool) -> int:
+    try:
+        status, answer = ask(state, "explain", arn=arn)
+    except NotRunning as error:
+        print(error, file=sys.stderr)
+        return 3
+    if as_json:
+        print(json.dumps(answer, indent=2))
+        return 0 if status == 200 else 1
+    if status != 200:
+        print(f"havre explain: {answer.get('message', 'unknown')}", file=sys.stderr)
+        return 1
+    print(answer["arn"])
+    for line in answer["reasons"] or ["nothing to do: it is as it was asked to be"]:
+        print(f"  {line}")
+    return 0
