@@ -1,0 +1,303 @@
+"""AWS Signature Version 4: who signed this request, and is the signature right?
+
+Pure but for its cache of signing keys. ``Denied`` says what is wrong in AWS's words; ``faults.py`` spells it per protocol.
+"""
+
+from __future__ import annotations
+
+import hmac
+import re
+from calendar import timegm
+from collections.abc import Mapping
+from hashlib import sha256
+from time import strftime, strptime
+from urllib.parse import quote, unquote_to_bytes
+
+import msgspec
+
+ALGORITHM = "AWS4-HMAC-SHA256"
+TERMINATOR = "aws4_request"
+UNSIGNED = "UNSIGNED-PAYLOAD"
+STREAMING = "STREAMING-"
+EMPTY_SHA256 = sha256(b"").hexdigest()
+PAST, FUTURE = 15 * 60, 5 * 60
+LONGEST_PRESIGNED = 7 * 24 * 3600
+MISMATCH = (
+    "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key "
+    "and signing method. Consult the service documentation for details."
+)
+_STAMP = re.compile(r"\d{8}T\d{6}Z\Z")
+_SPACES = re.compile(r"\s+")
+_PATH_UNCHANGED = re.compile(r"(/[A-Za-z0-9_.~-]*[A-Za-z0-9_~-])*/?\Z")
+
+
+class Denied(Exception):
+    """``reason``: incomplete, missing, unknown_key, mismatch, expired_signature, skewed, expired_token, expired_url,
+    payload.
+
+    ``message`` is AWS's, fit for the caller.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+
+
+class Signature(msgspec.Struct, frozen=True):
+    """What a request claims. ``expires`` is the lifetime in seconds of a presigned URL, None of a signed header."""
+
+    access_key: str
+    date: str
+    region: str
+    service: str
+    signed_headers: str
+    signature: str
+    stamp: str
+    payload: str | None
+    token: str
+    expires: int | None = None
+
+    @property
+    def scope(self) -> str:
+        return f"{self.date}/{self.region}/{self.service}/{TERMINATOR}"
+
+
+class Canonical(msgspec.Struct, frozen=True):
+    """The request as it came over the wire: ``path`` and ``query`` still percent-encoded, header names in lower case."""
+
+    method: str
+    path: str
+    query: str
+    headers: Mapping[str, str]
+
+
+def claim(request: Canonical) -> Signature | None:
+    """The signature that the request carries, None when it carries none. Raises Denied when it is not whole."""
+    authorization = request.headers.get("authorization")
+    if authorization is not None and authorization.startswith(ALGORITHM):
+        return _from_header(authorization, request.headers)
+    if "X-Amz-Signature=" in request.query or "X-Amz-Credential=" in request.query:
+        return _from_query(request.query)
+    if authorization:
+        raise Denied(
+            "incomplete", f"Unsupported or malformed Authorization header: '{authorization.split(' ', 1)[0]}'."
+        )
+    return None
+
+
+def _from_header(authorization: str, headers: Mapping[str, str]) -> Signature:
+    fields = {}
+    for part in authorization[len(ALGORITHM) :].split(","):
+        name, _, value = part.strip().partition("=")
+        fields[name] = value
+    missing = [f for f in ("Credential", "Signature", "SignedHeaders") if not fields.get(f)]
+    stamp = headers.get("x-amz-date") or _from_http_date(headers.get("date", ""))
+    words = [f"Authorization header requires '{f}' parameter." for f in missing]
+    if not stamp:
+        words.append("Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header.")
+    if words:
+        digest = sha256(authorization.encode()).hexdigest()
+        raise Denied(
+            "incomplete", " ".join(words) + f" (Hashed with SHA-256 and encoded with Hex) Authorization={digest}"
+        )
+    access_key, date, region, service = _credential(fields["Credential"])
+    return Signature(
+        access_key,
+        date,
+        region,
+        service,
+        fields["SignedHeaders"].lower(),
+        fields["Signature"],
+        _checked_stamp(stamp, date),
+        headers.get("x-amz-content-sha256"),
+        headers.get("x-amz-security-token", ""),
+    )
+
+
+def _from_query(query: str) -> Signature:
+    fields = {}
+    for pair in query.split("&"):
+        name, _, value = pair.partition("=")
+        if name.startswith("X-Amz-"):
+            fields[name] = unquote_to_bytes(value.replace("+", "%20")).decode("utf-8", "replace")
+    names = ("X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Signature", "X-Amz-SignedHeaders", "X-Amz-Date")
+    missing = [n for n in names if not fields.get(n)]
+    if missing:
+        raise Denied("incomplete", " ".join(f"AWS query-string parameters must include '{n}'." for n in missing))
+    if fields["X-Amz-Algorithm"] != ALGORITHM:
+        raise Denied("incomplete", f"Unsupported AWS 'algorithm': '{fields['X-Amz-Algorithm']}'.")
+    access_key, date, region, service = _credential(fields["X-Amz-Credential"])
+    expires = fields.get("X-Amz-Expires", "900" if service != "s3" else "")
+    if not expires.isdigit() or not 1 <= int(expires) <= LONGEST_PRESIGNED:
+        raise Denied("incomplete", "X-Amz-Expires must be a number of seconds between 1 and 604800 (7 days).")
+    return Signature(
+        access_key,
+        date,
+        region,
+        service,
+        fields["X-Amz-SignedHeaders"].lower(),
+        fields["X-Amz-Signature"],
+        _checked_stamp(fields["X-Amz-Date"], date),
+        UNSIGNED if service == "s3" else None,
+        fields.get("X-Amz-Security-Token", ""),
+        int(expires),
+    )
+
+
+def _credential(text: str) -> tuple[str, str, str, str]:
+    parts = text.rsplit("/", 4)
+    if len(parts) != 5 or not parts[0]:
+        raise Denied(
+            "incomplete",
+            "Credential must have exactly 5 slash-delimited elements, e.g. keyid/date/region/service/term, "
+            f"got '{text[:200]}'",
+        )
+    access_key, date, region, service, terminator = parts
+    if terminator != TERMINATOR:
+        raise Denied(
+            "mismatch",
+            f"Credential should be scoped with a valid terminator: '{TERMINATOR}', not '{terminator[:100]}'.",
+        )
+    return access_key, date, region, service
+
+
+def _checked_stamp(stamp: str, date: str) -> str:
+    if not _STAMP.match(stamp):
+        raise Denied(
+            "incomplete",
+            f"Date must be in ISO-8601 'basic format'. Got '{stamp[:50]}'. See http://en.wikipedia.org/wiki/ISO_8601",
+        )
+    if stamp[:8] != date:
+        raise Denied(
+            "mismatch",
+            "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: "
+            f"'{date[:50]}' != '{stamp[:8]}', from '{stamp}'.",
+        )
+    return stamp
+
+
+def _from_http_date(text: str) -> str:
+    try:
+        return strftime("%Y%m%dT%H%M%SZ", strptime(text, "%a, %d %b %Y %H:%M:%S GMT"))
+    except ValueError:
+        return text
+
+
+def check_time(claimed: Signature, now: float) -> None:
+    """Raises Denied when the signature is too old or too young."""
+    at = _seconds(claimed.stamp)
+    if claimed.expires is not None and now > at + claimed.expires:
+        raise Denied("expired_url", "Request has expired.")
+    if at - FUTURE > now:
+        raise Denied(
+            "skewed",
+            f"Signature not yet current: {claimed.stamp} is still later than {_stamp(now + FUTURE)} "
+            f"({_stamp(now)} + 5 min.)",
+        )
+    if claimed.expires is None and at + PAST < now:
+        raise Denied(
+            "expired_signature",
+            f"Signature expired: {claimed.stamp} is now earlier than {_stamp(now - PAST)} ({_stamp(now)} - 15 min.)",
+        )
+
+
+_seen_stamp: dict[str, int] = {}
+
+
+def _seconds(stamp: str) -> int:
+    """Seconds since the epoch; the last few stamps are remembered, for they repeat within a second."""
+    known = _seen_stamp.get(stamp)
+    if known is None:
+        try:
+            known = timegm(strptime(stamp, "%Y%m%dT%H%M%SZ"))
+        except ValueError:
+            raise Denied("incomplete", f"Date must be in ISO-8601 'basic format'. Got '{stamp}'.") from None
+        if len(_seen_stamp) > 512:
+            _seen_stamp.clear()
+        _seen_stamp[stamp] = known
+    return known
+
+
+def _stamp(at: float) -> str:
+    from time import gmtime
+
+    return strftime("%Y%m%dT%H%M%SZ", gmtime(at))
+
+
+class Verifier:
+    """Checks signatures; remembers signing keys, for they hold a day."""
+
+    def __init__(self) -> None:
+        self._keys: dict[tuple[str, str, str, str], bytes] = {}
+
+    def signing_key(self, secret: str, claimed: Signature) -> bytes:
+        where = (secret, claimed.date, claimed.region, claimed.service)
+        key = self._keys.get(where)
+        if key is None:
+            key = f"AWS4{secret}".encode()
+            for part in (claimed.date, claimed.region, claimed.service, TERMINATOR):
+                key = hmac.digest(key, part.encode(), "sha256")
+            if len(self._keys) >= 4096:
+                self._keys.clear()
+            self._keys[where] = key
+        return key
+
+    def check(self, request: Canonical, claimed: Signature, secret: str, payload: str) -> None:
+        """Raises Denied when ``secret`` does not make this signature of the request with this hash of its payload."""
+        names = claimed.signed_headers.split(";")
+        if "host" not in names and ":authority" not in names:
+            raise Denied("mismatch", "'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization.")
+        headers = "".join([f"{n}:{_value(request.headers.get(n, ''))}\n" for n in names])
+        query = canonical_query(request.query) if request.query else ""
+        key = self.signing_key(secret, claimed)
+        for path in _paths(request.path, claimed.service):
+            canonical = f"{request.method}\n{path}\n{query}\n{headers}\n{claimed.signed_headers}\n{payload}"
+            digest = sha256(canonical.encode("utf-8", "surrogateescape")).hexdigest()
+            to_sign = f"{ALGORITHM}\n{claimed.stamp}\n{claimed.scope}\n{digest}"
+            expected = hmac.digest(key, to_sign.encode(), "sha256").hex()
+            if hmac.compare_digest(expected.encode(), claimed.signature.encode("utf-8", "replace")):
+                return
+        raise Denied("mismatch", MISMATCH)
+
+
+def _value(text: str) -> str:
+    return _SPACES.sub(" ", text.strip()) if "  " in text or text[:1].isspace() or text[-1:].isspace() else text
+
+
+def _paths(path: str, service: str) -> tuple[str, ...]:
+    """The canonical URI: encoded once more except for S3, normalised; clients differ on whether they normalise."""
+    if path in ("/", ""):
+        return ("/",)
+    if service == "s3":
+        return (quote(unquote_to_bytes(path), safe="/~"),)
+    if _PATH_UNCHANGED.match(path):
+        return (path,)
+    plain = quote(path, safe="/~")
+    normal = quote(_normalise(path), safe="/~")
+    return (normal,) if normal == plain else (normal, plain)
+
+
+def _normalise(path: str) -> str:
+    out: list[str] = []
+    for part in path.split("/"):
+        if part == "..":
+            out[-1:] = []
+        elif part not in ("", "."):
+            out.append(part)
+    tail = "/" if path.endswith("/") and out else ""
+    return "/" + "/".join(out) + tail
+
+
+def canonical_query(query: str) -> str:
+    """Every name and value decoded and encoded again, in order, the signature itself left out."""
+    pairs = []
+    for pair in query.split("&"):
+        if not pair:
+            continue
+        name, _, value = pair.partition("=")
+        if name == "X-Amz-Signature":
+            continue
+        pairs.append((quote(unquote_to_bytes(name), safe="-_.~"), quote(unquote_to_bytes(value), safe="-_.~")))
+    pairs.sort()
+    return "&".join([f"{n}={v}" for n, v in pairs])
