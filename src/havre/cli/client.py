@@ -17,7 +17,7 @@ class NotRunning(Exception):
 
 def ask(state: Path, path: str, *, method: str = "GET", **query: str) -> tuple[int, Any]:
     """Status and parsed JSON body of ``/_havre/<path>``, with the instance's own token. Raises NotRunning."""
-    instance = running(state)
+    instance = running(str(state))
     if instance is None:
         raise NotRunning(f"no Havre runs with the state directory {state} (start it with: havre up --state {state})")
     host = "127.0.0.1" if instance["host"] in ("0.0.0.0", "::") else instance["host"]

@@ -50,7 +50,7 @@ def _prepare() -> None:
 
 
 def _free_port(state: Path) -> int:
-    if already := running(state):
+    if already := running(str(state)):
         return int(already["port"])
     for port in range(DEFAULT_PORT, DEFAULT_PORT + 100):
         with socket.socket() as probe:
@@ -82,7 +82,7 @@ class _Demo:
     def start(self) -> None:
         j = self.j
         j.title("Start Havre")
-        if running(self.state):
+        if running(str(self.state)):
             j.run("havre", "down", "--state", str(self.state))
         shutil.rmtree(self.state, ignore_errors=True)
         print(j.run("havre", "up", "--detach", "--state", str(self.state), "--port", str(self.port)), end="")

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from havre.cli.options import UpOptions, running
 from havre.cli.up import STOP_TIMEOUT, is_havre
@@ -16,7 +17,7 @@ from havre.cli.up import STOP_TIMEOUT, is_havre
 
 def down(state: Path, *, keep: bool) -> int:
     """0 when nothing runs any more (also when nothing ran before)."""
-    instance = running(state)
+    instance = running(str(state))
     if instance is None:
         print(f"no Havre runs with the state directory {state}")
         return 0
@@ -41,13 +42,12 @@ def _is_supervisor(pid: int) -> bool:
     return state != "Z" and b"up" in command.split(b"\0")
 
 
-def _clear(state: Path, instance: dict[str, object], *, keep: bool) -> None:
+def _clear(state: Path, instance: dict[str, Any], *, keep: bool) -> None:
     """The supervisor was killed: end its children, then remove what the node made."""
-    pids = instance.get("pids")
-    for pid in pids.values() if isinstance(pids, dict) else ():
-        if is_havre(pid, state):
+    for pid in instance.get("pids", {}).values():
+        if is_havre(pid, str(state)):
             os.kill(pid, signal.SIGTERM)
-            if not _wait(lambda pid=pid: is_havre(pid, state), 15):
+            if not _wait(lambda pid=pid: is_havre(pid, str(state)), 15):
                 os.kill(pid, signal.SIGKILL)
     if not keep:
         options = UpOptions.from_json(instance)

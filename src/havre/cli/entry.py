@@ -6,12 +6,13 @@ import sys
 
 
 def main() -> None:
-    arguments = sys.argv[1:]
-    if arguments[:1] == ["up"] and "--help" not in arguments:
+    if sys.argv[1:2] == ["up"]:
         from havre.cli.options import parse_up
-        from havre.cli.up import up
 
-        sys.exit(up(parse_up(arguments[1:])))
+        if options := parse_up(sys.argv[2:]):
+            from havre.cli.up import up
+
+            sys.exit(up(options))
     from havre.cli.main import app
 
     app()

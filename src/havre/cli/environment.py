@@ -12,7 +12,7 @@ from havre.cli.options import running
 
 def variables(state: Path) -> dict[str, str] | None:
     """The environment of a running instance; None when there is none."""
-    instance = running(state)
+    instance = running(str(state))
     if instance is None:
         return None
     try:

@@ -24,7 +24,7 @@ Json = Annotated[bool, typer.Option("--json", help="Answer as JSON.")]
 
 
 def _state(state: Path | None) -> Path:
-    return (state or default_state()).absolute()
+    return (state or Path(default_state())).absolute()
 
 
 @app.command(epilog="Examples: `havre up` · `havre up --detach --port 4567 --state ./state` · `havre up --auth open`")
@@ -42,7 +42,7 @@ def up(
     """Start Havre, in the foreground unless --detach is given."""
     from havre.cli.up import up as run
 
-    raise typer.Exit(run(UpOptions(_state(state), port, host, region, account, auth, detach)))
+    raise typer.Exit(run(UpOptions(str(_state(state)), port, host, region, account, auth, detach)))
 
 
 @app.command(epilog="Examples: `havre down` · `havre down --keep` (tasks run on, the next `havre up` finds them)")

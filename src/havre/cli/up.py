@@ -11,13 +11,14 @@ import json
 import os
 import select
 import signal
-import subprocess
 import sys
 import time
-from pathlib import Path
-from typing import IO, Any
 
 from havre.cli.options import UpOptions, running
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 READY_TIMEOUT = 60.0
 STOP_TIMEOUT = 90.0
@@ -27,51 +28,47 @@ _CODE = "from havre.apps.{role} import main; main()"
 def up(options: UpOptions) -> int:
     """Run until told to stop. Exit codes: 0 stopped as told, 1 could not start, 2 wrong options."""
     if problem := options.check():
-        print(f"havre up: {problem}", file=sys.stderr)
-        return 2
-    if options.detach:
-        return _detach(options)
+        return _say(f"havre up: {problem}", 2)
     try:
-        options.state.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = open(options.state / "lock", "w")  # noqa: SIM115  held for as long as the process lives
+        os.makedirs(options.state, mode=0o700, exist_ok=True)  # noqa: PTH103  pathlib is not imported here
+        lock = os.open(f"{options.state}/lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        print(f"havre up: cannot use the state directory {options.state}: {error.strerror}", file=sys.stderr)
-        return 1
+        return _say(f"havre up: cannot use the state directory {options.state}: {error.strerror}", 1)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         other = running(options.state) or {}
-        print(f"havre up: already running on {other.get('endpoint', options.state)}", file=sys.stderr)
-        return 1
-    with lock:
-        return Supervisor(options).run()
+        return _say(f"havre up: already running on {other.get('endpoint', options.state)}", 1)
+    if options.detach:
+        os.close(lock)
+        return _detach(options)
+    return Supervisor(options).run()
+
+
+def _say(text: str, code: int) -> int:
+    print(text, file=sys.stderr, flush=True)
+    return code
 
 
 def _detach(options: UpOptions) -> int:
     """Start the supervisor in the background and return once it is ready."""
-    options.state.mkdir(mode=0o700, parents=True, exist_ok=True)
-    reader, writer = os.pipe()
     arguments = ["up"]
     for name in ("state", "port", "host", "region", "account", "auth"):
         arguments += [f"--{name}", str(getattr(options, name))]
-    log = os.open(options.state / "havre.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    child = subprocess.Popen(
-        [sys.executable, "-c", "from havre.cli.entry import main; main()", *arguments],
-        stdin=subprocess.DEVNULL,
-        stdout=log,
-        stderr=log,
-        start_new_session=True,
-        pass_fds=(writer,),
-        env={**os.environ, "HAVRE_READY_FD": str(writer)},
-    )
+    log = f"{options.state}/havre.log"
+    out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    start = os.lseek(out, 0, os.SEEK_END)
+    reader, writer = os.pipe()
+    code = "from havre.cli.entry import main; main()"
+    pid = _spawn(code, arguments, {"HAVRE_READY_FD": str(writer)}, (writer,), {0: os.devnull, 1: out, 2: out})
     os.close(writer)
-    ready = _read_line(reader, READY_TIMEOUT, child)
-    if ready is None:
-        if child.poll() is None:
-            child.terminate()
-        print(f"havre up: did not start; see {options.state / 'havre.log'}", file=sys.stderr)
-        print(_tail(options.state / "havre.log"), file=sys.stderr, end="")
-        return 1
+    if _read_line(reader) is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+        with open(log) as file:
+            file.seek(start)
+            sys.stderr.write(file.read()[-4000:])
+        return _say(f"havre up: did not start; its log is {log}", 1)
     print(banner(options))
     return 0
 
@@ -91,34 +88,32 @@ def banner(options: UpOptions) -> str:
 class Supervisor:
     def __init__(self, options: UpOptions) -> None:
         self.options = options
-        self.children: dict[str, subprocess.Popen[bytes]] = {}
+        self.children: dict[str, int] = {}
         self.failures: dict[str, list[float]] = {"server": [], "node": []}
-        self.asked: int | None = None
+        self.asked = 0
 
     def run(self) -> int:
-        self._clear_strays()
-        wake_read, wake_write = os.pipe()
+        wake, wake_write = os.pipe()
+        os.set_blocking(wake, False)
         os.set_blocking(wake_write, False)
         signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGCHLD):
             signal.signal(number, self._on_signal)
+        self._clear_strays()
         ready = self._start("server")
-        self._start("node")
-        line = _read_line(ready, READY_TIMEOUT, self.children["server"])
+        os.close(self._start("node"))
+        line = _read_line(ready)
         if line != "ready":
-            print(f"havre up: {line or 'the server did not start'}", file=sys.stderr)
             self._stop(keep=True)
-            return 1
+            return 0 if self.asked else _say(f"havre up: {line or 'the server did not start'}", 1)
         print(banner(self.options), flush=True)
         if fd := os.environ.get("HAVRE_READY_FD"):
             os.write(int(fd), b"ready\n")
             os.close(int(fd))
-        while self.asked is None:
-            with contextlib.suppress(InterruptedError):
-                select.select([wake_read], [], [], 5.0)
+        while not self.asked:
+            select.select([wake], [], [], 5.0)
             with contextlib.suppress(BlockingIOError):
-                os.set_blocking(wake_read, False)
-                os.read(wake_read, 4096)
+                os.read(wake, 4096)
             self._revive()
         keep = self.asked == signal.SIGUSR1
         print("stopping" + (", tasks run on" if keep else ""), flush=True)
@@ -131,56 +126,40 @@ class Supervisor:
     def _start(self, role: str) -> int:
         """Start a child; the returned descriptor says ``ready`` or why not."""
         reader, writer = os.pipe()
-        env = {**os.environ, "HAVRE_CONFIG": json.dumps(self.options.to_json()), "HAVRE_READY": str(writer)}
-        env.pop("HAVRE_READY_FD", None)
-        self.children[role] = subprocess.Popen(
-            [sys.executable, "-c", _CODE.format(role=role)],
-            stdin=subprocess.DEVNULL,
-            pass_fds=(writer,),
-            env=env,
-            start_new_session=True,  # a Ctrl-C reaches the supervisor alone, which stops the others in order
-        )
+        env = {"HAVRE_CONFIG": json.dumps(self.options.to_json()), "HAVRE_READY": str(writer)}
+        # a session of its own: a Ctrl-C reaches the supervisor alone, which stops the others in order
+        self.children[role] = _spawn(_CODE.format(role=role), [], env, (writer,), {0: os.devnull})
         os.close(writer)
         self._write_run_file()
         return reader
 
     def _write_run_file(self) -> None:
-        pids = {role: child.pid for role, child in self.children.items()}
-        data = {**self.options.to_json(), "supervisor": os.getpid(), "pids": pids}
-        temporary = self.options.state / "run.json.new"
-        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with open(fd, "w") as file:
+        data = {**self.options.to_json(), "supervisor": os.getpid(), "pids": self.children}
+        path = f"{self.options.state}/run.json"
+        with open(os.open(f"{path}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
             json.dump(data, file)
-        temporary.rename(self.options.state / "run.json")
+        os.replace(f"{path}.new", path)  # noqa: PTH105  pathlib is not imported here
 
     def _revive(self) -> None:
         """Start again what has died, at once the first time, later and later if it keeps dying."""
         now = time.monotonic()
-        for role, child in list(self.children.items()):
-            if child.poll() is None or self.asked is not None:
+        for role, pid in list(self.children.items()):
+            if (status := _ended(pid)) is None or self.asked:
                 continue
             recent = [t for t in self.failures[role] if now - t < 60]
             self.failures[role] = [*recent, now]
             if recent:
                 time.sleep(min(0.1 * 2 ** len(recent), 5.0))
-            print(
-                f"the {role} ended ({describe_exit(child.returncode)}); starting it again", file=sys.stderr, flush=True
-            )
+            _say(f"the {role} ended ({describe_exit(status)}); starting it again", 0)
             os.close(self._start(role))
 
     def _stop(self, *, keep: bool) -> int:
         """The node first, so that the server can record how tasks ended; then the server."""
         for role, number in (("node", signal.SIGTERM if keep else signal.SIGUSR1), ("server", signal.SIGTERM)):
-            child = self.children.get(role)
-            if child is None or child.poll() is not None:
-                continue
-            child.send_signal(number)
-            try:
-                child.wait(STOP_TIMEOUT)
-            except subprocess.TimeoutExpired:
-                child.kill()
-                child.wait()
-        (self.options.state / "run.json").unlink(missing_ok=True)
+            if pid := self.children.get(role):
+                _end(pid, number)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(f"{self.options.state}/run.json")  # noqa: PTH108  pathlib is not imported here
         return 0
 
     def _clear_strays(self) -> None:
@@ -191,47 +170,82 @@ class Supervisor:
             os.kill(pid, signal.SIGTERM)
         deadline = time.monotonic() + 10
         while (alive := [pid for pid in pids if is_havre(pid, self.options.state)]) and time.monotonic() < deadline:
-            time.sleep(0.05)
+            time.sleep(0.02)
         for pid in alive:
             os.kill(pid, signal.SIGKILL)
 
 
-def is_havre(pid: Any, state: Path) -> bool:
+def is_havre(pid: Any, state: str) -> bool:
     """Whether this process is a server or node of this state directory (pids are used again by others)."""
     try:
-        status = Path(f"/proc/{int(pid)}/stat").read_text().rsplit(")", 1)[1].split()[0]
-        environment = Path(f"/proc/{int(pid)}/environ").read_bytes()
+        with open(f"/proc/{int(pid)}/stat") as file:
+            status = file.read().rsplit(")", 1)[1].split()[0]
+        with open(f"/proc/{int(pid)}/environ", "rb") as raw:
+            environment = raw.read()
     except (OSError, ValueError, IndexError):
         return False
-    return status != "Z" and b"HAVRE_CONFIG=" in environment and json.dumps(str(state)).encode() in environment
+    return status != "Z" and b"HAVRE_CONFIG=" in environment and json.dumps(state).encode() in environment
 
 
-def describe_exit(code: int) -> str:
+def describe_exit(status: int) -> str:
+    code = os.waitstatus_to_exitcode(status)
     return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
 
 
-def _read_line(fd: int, timeout: float, child: subprocess.Popen[bytes]) -> str | None:
-    """A line from the descriptor; None if the child ends, closes it or takes too long."""
-    deadline = time.monotonic() + timeout
+def _spawn(
+    code: str, arguments: list[str], env: dict[str, str], keep: tuple[int, ...], files: dict[int, str | int]
+) -> int:
+    """Start this Python with ``code`` in a session of its own; its pid."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("HAVRE_READY")}
+    actions: list[tuple[Any, ...]] = []
+    for fd, source in files.items():
+        if isinstance(source, str):
+            actions.append((os.POSIX_SPAWN_OPEN, fd, source, os.O_RDONLY, 0))
+        else:
+            actions.append((os.POSIX_SPAWN_DUP2, source, fd))
+    for fd in keep:
+        os.set_inheritable(fd, True)
+    command = [sys.executable, "-c", code, *arguments]
+    restored = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGCHLD]
+    return os.posix_spawn(
+        sys.executable, command, {**inherited, **env}, file_actions=actions, setsid=True, setsigdef=restored
+    )
+
+
+def _ended(pid: int) -> int | None:
+    """The wait status of a child that has ended; None while it runs."""
+    try:
+        done, status = os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:
+        return 0
+    return status if done else None
+
+
+def _end(pid: int, number: int) -> None:
+    if _ended(pid) is not None:
+        return
+    os.kill(pid, number)
+    deadline = time.monotonic() + STOP_TIMEOUT
+    while _ended(pid) is None:
+        if time.monotonic() > deadline:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            return
+        time.sleep(0.02)
+
+
+def _read_line(fd: int) -> str | None:
+    """A line from the descriptor; None if the writer ends without one or takes too long."""
+    deadline = time.monotonic() + READY_TIMEOUT
     data = b""
     try:
         while b"\n" not in data and time.monotonic() < deadline:
             if not select.select([fd], [], [], 0.5)[0]:
-                if child.poll() is not None:
-                    return None
                 continue
             chunk = os.read(fd, 4096)
             if not chunk:
-                return data.decode().strip() or None
+                break
             data += chunk
     finally:
         os.close(fd)
     return data.split(b"\n", 1)[0].decode() or None
-
-
-def _tail(path: Path, lines: int = 15) -> str:
-    with contextlib.suppress(OSError):
-        file: IO[str]
-        with open(path) as file:
-            return "".join(file.readlines()[-lines:])
-    return ""
