@@ -1,0 +1,69 @@
+"""What the supervisor tells its children, and the secrets of an installation."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+from havre.control.operation import Site
+from havre.kernel.world import World
+
+
+@dataclass(frozen=True)
+class Config:
+    """``ready`` is the descriptor on which the supervisor waits, -1 for none."""
+
+    state: Path
+    site: Site
+    ready: int = -1
+
+    @classmethod
+    def from_environment(cls) -> Config:
+        data = json.loads(os.environ["HAVRE_CONFIG"])
+        site = Site(
+            host=data["host"],
+            port=data["port"],
+            region=data["region"],
+            account=data["account"],
+            auth=data["auth"],
+            instance=data["instance"],
+        )
+        return cls(Path(data["state"]), site, int(os.environ.get("HAVRE_READY", "-1")))
+
+    @property
+    def node_socket(self) -> Path:
+        return self.state / "node.sock"
+
+    def tell(self, line: str) -> None:
+        """Tell the supervisor that this process is ready, or why it cannot be."""
+        if self.ready >= 0:
+            os.write(self.ready, line.replace("\n", " ").encode() + b"\n")
+            os.close(self.ready)
+
+
+def system_world() -> World:
+    return World(time.time, Random())
+
+
+def secret(path: Path) -> bytes:
+    """32 random bytes, made at the first start and kept 0600: tokens are authenticated with them."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        private(path, secrets.token_bytes(32))
+        return path.read_bytes()
+
+
+def private(path: Path, content: bytes) -> None:
+    """Write a file that only its owner can read, all or nothing."""
+    temporary = path.with_suffix(".new")
+    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)

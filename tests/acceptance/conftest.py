@@ -1,0 +1,155 @@
+"""The program as users run it: each test gets an instance of its own, or shares one that a module started."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+HAVRE = str(Path(sys.executable).with_name("havre"))
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass
+class Instance:
+    """A running ``havre up``."""
+
+    state: Path
+    port: int
+    process: subprocess.Popen[bytes]
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def env(self) -> dict[str, str]:
+        shown = subprocess.run(
+            [HAVRE, "env", "--state", str(self.state), "--json"], capture_output=True, check=True, timeout=30
+        )
+        return {**os.environ, **json.loads(shown.stdout)}
+
+    @property
+    def run_file(self) -> dict[str, Any]:
+        data: dict[str, Any] = json.loads((self.state / "run.json").read_text())
+        return data
+
+    @property
+    def name(self) -> str:
+        return str(self.run_file["instance"])
+
+    def client(self, service: str, **keys: Any) -> Any:
+        import boto3
+        from botocore.config import Config
+
+        if not keys:
+            env = self.env
+            keys = {
+                "aws_access_key_id": env["AWS_ACCESS_KEY_ID"],
+                "aws_secret_access_key": env["AWS_SECRET_ACCESS_KEY"],
+            }
+        keys = {"region_name": "us-east-1", **keys}
+        config = Config(retries={"max_attempts": 1}, connect_timeout=5, read_timeout=60)
+        return boto3.client(service, endpoint_url=self.endpoint, config=config, **keys)
+
+    def get(self, path: str, method: str = "GET") -> Any:
+        request = urllib.request.Request(f"{self.endpoint}{path}", method=method)
+        with urllib.request.urlopen(request, timeout=30) as response:
+            return json.loads(response.read())
+
+    def containers(self) -> list[str]:
+        """Ids of the containers that this instance made, running or not."""
+        filters = ["--filter", f"label=havre.instance={self.name}"]
+        listed = subprocess.run(["docker", "ps", "-aq", "--no-trunc", *filters], capture_output=True, check=True)
+        return listed.stdout.decode().split()
+
+    def log(self) -> str:
+        return (self.state / "test.log").read_text(errors="replace")
+
+
+Starter = Callable[..., Instance]
+
+
+def start(state: Path, *arguments: str, port: int = 0) -> Instance:
+    port = port or free_port()
+    command = [HAVRE, "up", "--state", str(state), "--port", str(port), *arguments]
+    state.mkdir(mode=0o700, exist_ok=True, parents=True)
+    with open(state / "test.log", "ab") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+    instance = Instance(state, port, process)
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            break
+        with contextlib.suppress(OSError):
+            instance.get("/_havre/health")
+            return instance
+        time.sleep(0.02)
+    process.kill()
+    raise AssertionError(f"havre up did not become healthy:\n{instance.log()[-4000:]}")
+
+
+def stop(instance: Instance, number: int = signal.SIGTERM) -> int:
+    if instance.process.poll() is None:
+        instance.process.send_signal(number)
+    return instance.process.wait(120)
+
+
+def clear(state: Path) -> None:
+    """Whatever a test left running of this state directory."""
+    subprocess.run([HAVRE, "down", "--state", str(state)], capture_output=True, check=False, timeout=200)
+
+
+@pytest.fixture
+def havre(tmp_path: Path) -> Iterator[Starter]:
+    """Starts instances; they are stopped and cleared up after the test."""
+    started: list[Instance] = []
+
+    def begin(*arguments: str, name: str = "state", port: int = 0) -> Instance:
+        instance = start(tmp_path / name, *arguments, port=port)
+        started.append(instance)
+        return instance
+
+    yield begin
+    for instance in started:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            stop(instance)
+        clear(instance.state)
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
+    """One instance for all tests of a module."""
+    state = tmp_path_factory.mktemp("havre") / "state"
+    instance = start(state)
+    yield instance
+    stop(instance)
+    clear(state)
+
+
+def eventually(seen: Callable[[], Any], timeout: float = 60) -> Any:
+    """The first true answer; fails when none comes in time."""
+    deadline = time.monotonic() + timeout
+    while True:
+        answer = seen()
+        if answer:
+            return answer
+        assert time.monotonic() < deadline, f"not within {timeout} s: {seen}"
+        time.sleep(0.1)

@@ -1,0 +1,178 @@
+"""``havre up``, ``env``, ``status``, ``down``: an instance as people and other people's tests start it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import stat
+import subprocess
+import time
+import urllib.error
+from pathlib import Path
+
+import pytest
+
+from .conftest import HAVRE, Starter, eventually, start, stop
+
+
+def _havre(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([HAVRE, *arguments], capture_output=True, text=True, timeout=120, check=False)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_it_is_healthy_and_stops_on_sigterm(havre: Starter) -> None:
+    instance = havre()
+    assert instance.get("/_havre/health")["status"] == "ok"
+    pids = instance.run_file["pids"]
+    assert stop(instance) == 0
+    assert not any(_alive(pid) for pid in pids.values())
+    assert not (instance.state / "run.json").exists()
+
+
+def test_what_is_secret_is_private(havre: Starter) -> None:
+    instance = havre()
+    assert stat.S_IMODE(instance.state.stat().st_mode) == 0o700
+    for path in instance.state.rglob("*"):
+        if path.is_file() and path.name != "test.log":
+            assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, path
+    assert "AWS_SECRET" not in instance.log()
+    assert instance.env["AWS_SECRET_ACCESS_KEY"] not in instance.log()
+
+
+def test_strict_is_the_default(havre: Starter) -> None:
+    from botocore.exceptions import ClientError
+
+    instance = havre()
+    assert instance.client("sts").get_caller_identity()["Arn"] == "arn:aws:iam::000000000000:root"
+    right = instance.env["AWS_ACCESS_KEY_ID"]
+    for key, secret, code in (
+        (right, "wrong", "SignatureDoesNotMatch"),
+        ("AKIAIOSFODNN7EXAMPLE", "x", "InvalidClientTokenId"),
+    ):
+        wrong = instance.client("sts", aws_access_key_id=key, aws_secret_access_key=secret)
+        with pytest.raises(ClientError) as refused:
+            wrong.get_caller_identity()
+        assert refused.value.response["Error"]["Code"] == code
+    with pytest.raises(urllib.error.HTTPError) as no_reset:
+        instance.get("/_havre/reset", method="POST")
+    assert no_reset.value.code in (403, 404)
+
+
+def test_open_takes_any_credentials_and_resets(havre: Starter) -> None:
+    instance = havre("--auth", "open")
+    other = {"aws_access_key_id": "111122223333", "aws_secret_access_key": "x"}
+    assert instance.client("sts", **other).get_caller_identity()["Account"] == "111122223333"
+    anyone = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
+    ecs = instance.client("ecs", **anyone)
+    ecs.create_cluster(clusterName="here")
+    assert instance.client("sts", **anyone).get_caller_identity()["Account"] == "000000000000"
+    assert instance.client("ecs", **other).list_clusters()["clusterArns"] == []
+    instance.get("/_havre/reset", method="POST")
+    assert ecs.list_clusters()["clusterArns"] == []
+
+
+def test_open_is_refused_off_loopback(tmp_path: Path) -> None:
+    refused = _havre("up", "--state", str(tmp_path / "s"), "--auth", "open", "--host", "0.0.0.0")
+    assert refused.returncode == 2
+    assert "loopback" in refused.stderr
+
+
+def test_a_taken_port_is_said(havre: Starter, tmp_path: Path) -> None:
+    first = havre()
+    second = _havre("up", "--state", str(tmp_path / "second"), "--port", str(first.port))
+    assert second.returncode == 1
+    assert str(first.port) in second.stderr
+    assert first.get("/_havre/health")["status"] == "ok"
+
+
+def test_two_instances_side_by_side(havre: Starter) -> None:
+    one, other = havre(name="one"), havre(name="other")
+    one.client("ecs").create_cluster(clusterName="mine")
+    assert other.client("ecs").list_clusters()["clusterArns"] == []
+    stop(one)
+    assert other.get("/_havre/health")["status"] == "ok"
+
+
+def test_a_second_up_of_the_same_state_is_refused(havre: Starter) -> None:
+    instance = havre()
+    second = _havre("up", "--state", str(instance.state), "--port", str(instance.port + 1))
+    assert second.returncode == 1
+    assert "already running" in second.stderr
+
+
+def test_detach_env_status_down(tmp_path: Path) -> None:
+    state = str(tmp_path / "state")
+    port = str(start_port())
+    try:
+        up = _havre("up", "--detach", "--state", state, "--port", port)
+        assert up.returncode == 0, up.stderr
+        assert port in up.stdout
+        env = _havre("env", "--state", state)
+        assert f"AWS_ENDPOINT_URL=http://127.0.0.1:{port}" in env.stdout
+        status = _havre("status", "--state", state, "--json")
+        assert status.returncode == 0, status.stdout + status.stderr
+        assert json.loads(status.stdout)["status"] == "ok"
+    finally:
+        down = _havre("down", "--state", state)
+    assert down.returncode == 0
+    assert _havre("status", "--state", state).returncode == 3
+    assert _havre("down", "--state", state).returncode == 0
+
+
+def start_port() -> int:
+    from .conftest import free_port
+
+    return free_port()
+
+
+@pytest.mark.parametrize("role", ["server", "node"])
+def test_a_killed_child_comes_back(havre: Starter, role: str) -> None:
+    instance = havre()
+    instance.client("ecs").create_cluster(clusterName="kept")
+    before = instance.run_file["pids"][role]
+    os.kill(before, signal.SIGKILL)
+    eventually(lambda: instance.run_file["pids"][role] != before, 20)
+
+    def healthy() -> bool:
+        try:
+            return bool(instance.get("/_havre/health")["status"] == "ok")
+        except OSError:
+            return False
+
+    eventually(healthy, 20)
+    arns = instance.client("ecs").list_clusters()["clusterArns"]
+    assert any(arn.endswith("/kept") for arn in arns)
+
+
+def test_everything_killed_and_started_again(havre: Starter, tmp_path: Path) -> None:
+    instance = havre()
+    instance.client("ecs").create_cluster(clusterName="kept")
+    pids = [instance.process.pid, *instance.run_file["pids"].values()]
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    instance.process.wait()
+    time.sleep(0.1)
+    again = start(instance.state, port=instance.port)
+    try:
+        assert any(arn.endswith("/kept") for arn in again.client("ecs").list_clusters()["clusterArns"])
+    finally:
+        stop(again)
+
+
+def test_a_killed_supervisor_is_replaced(havre: Starter) -> None:
+    instance = havre()
+    strays = list(instance.run_file["pids"].values())
+    instance.process.kill()
+    instance.process.wait()
+    again = start(instance.state, port=instance.port)
+    try:
+        assert not any(_alive(pid) for pid in strays)
+    finally:
+        stop(again)
