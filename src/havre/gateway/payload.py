@@ -135,7 +135,8 @@ class Chunks:
         if self._key is None or self._claimed is None:
             return
         c = self._claimed
-        text = f"AWS4-HMAC-SHA256-PAYLOAD\n{c.stamp}\n{c.scope}\n{self._previous}\n{EMPTY_SHA256}\n{sha256(data).hexdigest()}"
+        digest = sha256(data).hexdigest()
+        text = f"AWS4-HMAC-SHA256-PAYLOAD\n{c.stamp}\n{c.scope}\n{self._previous}\n{EMPTY_SHA256}\n{digest}"
         self._compare(text, self._signature)
         self._previous = self._signature
 
