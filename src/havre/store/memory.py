@@ -1,1 +1,183 @@
-"""A store in memory."""
+"""A store and a journal in memory: for tests, the simulation, and installations that need not remember."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right, insort
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
+
+from havre.kernel.resource import Key, Kind
+from havre.kernel.world import World
+from havre.store.feed import Feed, Topics
+from havre.store.image import Image, execute, undo, wipe
+from havre.store.ports import Change, Entry, OutboxMessage, Subscription, Transaction
+
+R = TypeVar("R")
+FEED_LIMIT = 100_000
+
+
+class MemoryStore:
+    """``fault``, when set, is called before each commit; what it raises (Temporary) is what a failing disk would do."""
+
+    def __init__(self, kinds: Iterable[Kind[Any, Any]], world: World, feed_limit: int = FEED_LIMIT) -> None:
+        self._image = Image(kinds)
+        self._world = world
+        self._feed = Feed()
+        self._topics = Topics()
+        self._history: deque[tuple[int, Key]] = deque()
+        self._limit = feed_limit
+        self._floor = 0
+        self._outbox: dict[str, list[OutboxMessage]] = {}
+        self._message = 0
+        self.fault: Callable[[], None] | None = None
+        self.get = self._image.get
+        self.list = self._image.list
+        self.find = self._image.find
+        self.count = self._image.count
+
+    @property
+    def revision(self) -> int:
+        return self._image.revision
+
+    async def transact(self, change: Callable[[Transaction], R]) -> R:
+        result, executed = execute(self._image, self._world, change)
+        if executed is None:
+            return result
+        if self.fault is not None:
+            try:
+                self.fault()
+            except Exception:
+                undo(self._image, executed.undo)
+                self._image.revision += 1
+                raise
+        for topic, payload in executed.emitted:
+            self._message += 1
+            self._outbox.setdefault(topic, []).append(OutboxMessage(self._message, topic, payload))
+            self._topics.note(topic, self._message)
+        self._publish(executed.changes)
+        return result
+
+    def _publish(self, changes: Sequence[Change]) -> None:
+        for change in changes:
+            self._history.append((change.revision, change.key))
+        while len(self._history) > self._limit:
+            self._floor = self._history.popleft()[0]
+        self._feed.publish(changes)
+
+    async def settled(self) -> None:
+        return
+
+    def subscribe(self, kinds: Iterable[str] | None = None) -> Subscription:
+        return self._feed.subscribe(kinds)
+
+    async def changes_since(self, revision: int, limit: int = 1000) -> Sequence[tuple[int, Key]] | None:
+        if revision < self._floor:
+            return None
+        return whole([(r, k) for r, k in self._history if r > revision], limit)
+
+    async def outbox(self, topic: str, limit: int = 1000) -> Sequence[OutboxMessage]:
+        return self._outbox.get(topic, [])[:limit]
+
+    async def delivered(self, topic: str, up_to: int) -> None:
+        self._outbox[topic] = [m for m in self._outbox.get(topic, []) if m.id > up_to]
+
+    async def emitted(self, topic: str, after: int = 0) -> None:
+        await self._topics.wait(topic, after)
+
+    async def reset(self) -> None:
+        _, executed = execute(self._image, self._world, wipe)
+        self._outbox.clear()
+        self._history.clear()
+        self._floor = self._image.revision
+        if executed is not None:
+            self._feed.publish(executed.changes)
+
+    async def close(self) -> None:
+        self._feed.close()
+
+
+def whole(found: list[tuple[int, Key]], limit: int) -> list[tuple[int, Key]]:
+    """At most ``limit`` entries, but never half of a revision: who continues behind the last one misses nothing."""
+    if len(found) <= limit:
+        return found
+    end = limit
+    while end < len(found) and found[end][0] == found[end - 1][0]:
+        end += 1
+    return found[:end]
+
+
+class _Stream:
+    __slots__ = ("bytes", "entries", "seq")
+
+    def __init__(self) -> None:
+        self.seq = 0
+        self.bytes = 0
+        self.entries: list[tuple[int, int, bytes]] = []
+
+
+class MemoryJournal:
+    """Streams as sorted lists."""
+
+    def __init__(self) -> None:
+        self._streams: dict[str, _Stream] = {}
+        self.fault: Callable[[], None] | None = None
+
+    async def append(self, stream: str, entries: Sequence[tuple[int, bytes]]) -> int:
+        if self.fault is not None:
+            self.fault()
+        s = self._streams.setdefault(stream, _Stream())
+        for at, data in sorted(entries, key=lambda e: e[0]):
+            s.seq += 1
+            s.bytes += len(data)
+            if s.entries and s.entries[-1][0] > at:
+                insort(s.entries, (at, s.seq, data))
+            else:
+                s.entries.append((at, s.seq, data))
+        return s.seq
+
+    async def scan(
+        self,
+        stream: str,
+        *,
+        start: int | None = None,
+        end: int | None = None,
+        after: tuple[int, int] | None = None,
+        limit: int = 10_000,
+        reverse: bool = False,
+    ) -> Sequence[Entry]:
+        if stream not in self._streams:
+            return []
+        entries = self._streams[stream].entries
+        first = 0 if start is None else bisect_left(entries, (start,))
+        last = len(entries) if end is None else bisect_left(entries, (end,))
+        if after is not None and reverse:
+            last = min(last, bisect_left(entries, after))
+        elif after is not None:
+            first = max(first, bisect_right(entries, after, key=lambda e: (e[0], e[1])))
+        if first >= last:
+            return []
+        if reverse:
+            return [Entry(*e) for e in entries[max(first, last - limit) : last][::-1]]
+        return [Entry(*e) for e in entries[first : min(last, first + limit)]]
+
+    async def expire(self, stream: str, before: int) -> int:
+        if stream not in self._streams:
+            return 0
+        s = self._streams[stream]
+        gone = bisect_left(s.entries, (before,))
+        s.bytes -= sum(len(e[2]) for e in s.entries[:gone])
+        del s.entries[:gone]
+        return gone
+
+    async def drop(self, stream: str) -> None:
+        self._streams.pop(stream, None)
+
+    async def size(self, stream: str) -> int:
+        return self._streams[stream].bytes if stream in self._streams else 0
+
+    async def reset(self) -> None:
+        self._streams.clear()
+
+    async def close(self) -> None:
+        return

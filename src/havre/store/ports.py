@@ -94,7 +94,10 @@ class Store(Reader, Protocol):
         ...
 
     async def settled(self) -> None:
-        """Returns when everything that reads could have seen by now is durable. Free when nothing is under way."""
+        """Returns when everything that reads could have seen by now is durable. Free when nothing is under way.
+
+        Raises Temporary when the disk refused some of it: what was read is not so.
+        """
         ...
 
     def subscribe(self, kinds: Iterable[str] | None = None) -> Subscription:
@@ -111,6 +114,10 @@ class Store(Reader, Protocol):
 
     async def delivered(self, topic: str, up_to: int) -> None:
         """Forget messages of the topic up to this id."""
+        ...
+
+    async def emitted(self, topic: str, after: int = 0) -> None:
+        """Returns when there has been a durable message of the topic with an id beyond ``after``: no polling."""
         ...
 
     async def reset(self) -> None:

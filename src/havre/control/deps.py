@@ -1,0 +1,21 @@
+"""What a reconciler may use: handed in by apps, never reached for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from havre.control.operation import Aws, Site
+from havre.kernel.world import World
+from havre.store.ports import Journal, Store
+
+
+@dataclass(frozen=True)
+class ReconcilerDeps:
+    """``aws_for(account, region, "ecs.amazonaws.com")`` calls AWS operations as that service's linked role."""
+
+    store: Store
+    journal: Journal
+    world: World
+    site: Site
+    aws_for: Callable[[str, str, str], Aws]
