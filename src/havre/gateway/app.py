@@ -1,0 +1,202 @@
+"""The gateway: the handlers that every request passes, in order, on this page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from havre.control.operation import Aws, Call, Operation, Principal, Request
+from havre.gateway.asgi import Front
+from havre.gateway.audit import Audit
+from havre.gateway.authorize import Authorize, Conditions
+from havre.gateway.context import Context
+from havre.gateway.faults import as_api_error, spell
+from havre.gateway.identify import Identify
+from havre.gateway.inprocess import Further, InProcess, Services, service_principal
+from havre.gateway.ports import Asgi, Parts
+from havre.gateway.sigv4 import Canonical, Signature
+from havre.kernel.errors import ApiError, not_built
+from havre.wire import codec
+from havre.wire.http import HttpRequest, HttpResponse
+from havre.wire.routing import Router
+
+
+class Gateway:
+    def __init__(self, parts: Parts) -> None:
+        self.parts = parts
+        self._world = parts.world
+        self._store = parts.store
+        self._router = Router(parts.models, parts.services)
+        self._identify = Identify(parts.site, parts.identities)
+        self._authorize = Authorize(parts)
+        self._audit = Audit(parts.trail)
+        self._actions: dict[tuple[str, str], str] = {}
+        self.asgi: Asgi = Front(self).asgi
+
+    # The life of a request from outside
+
+    async def serve(self, context: Context, request: HttpRequest, body: bytes) -> HttpResponse:
+        """``context`` brings who claims to call (``claimed``); ``body`` is whole."""
+        try:
+            self._route(context, request)
+            request.body = self._identify.prove(context, _canonical(request), body)
+            self._parse(context, request)
+            self._check(context)
+            self._quota(context)
+            await self._dispatch(context)
+            response = codec.render(context.model, context.route, context.answer, context.request_id)
+        except Exception as fault:
+            response = self._fault(context, fault)
+        await self._audit.record(context)
+        return response
+
+    # The life of a call from inside: the same, without bytes and signatures
+
+    async def call(self, context: Context, service: str, name: str, request: Request) -> Mapping[str, Any]:
+        """Raises ApiError."""
+        try:
+            self._route_inside(context, service, name)
+            codec.validate(context.model, name, request)
+            context.request = request
+            self._check(context)
+            self._quota(context)
+            await self._dispatch(context)
+        except Exception as fault:
+            context.error = as_api_error(fault, context.protocol, service, context.request_id)
+        await self._audit.record(context)
+        if context.error is not None:
+            raise context.error
+        return context.answer or {}
+
+    # The handlers
+
+    def claim(self, request: Canonical) -> Signature | None:
+        return self._identify.claim(request)
+
+    def _route(self, context: Context, request: HttpRequest) -> None:
+        scope = context.claimed.service if context.claimed is not None else None
+        route = self._router.route(request, scope)
+        context.route = route
+        context.service, context.protocol = route.service, route.protocol
+        context.model = self.parts.models.service(route.service)
+        context.source = context.model.signing_name
+
+    def _route_inside(self, context: Context, service: str, name: str) -> None:
+        context.model = self.parts.models.service(service)
+        context.service, context.name = service, name
+        context.protocol, context.source = context.model.protocol, context.model.signing_name
+        context.operation = self._operation(service, name)
+
+    def _operation(self, service: str, name: str) -> Operation:
+        declared = self.parts.services.get(service)
+        operation = declared.operations.get(name) if declared is not None else None
+        if operation is None:
+            raise not_built(service, name)
+        return operation
+
+    def _parse(self, context: Context, request: HttpRequest) -> None:
+        parsed = codec.parse(context.model, context.route, request)
+        context.request = parsed
+        context.name = context.route.operation
+        context.operation = self._operation(context.service, context.name)
+
+    def _check(self, context: Context) -> None:
+        """IAM decides. The operation says on which resources, and which condition keys it brings."""
+        operation = context.operation
+        assert operation is not None
+        action = operation.action if operation.action is not None else self._action(context.service, operation.name)
+        call: Call | None = None
+        if operation.resources is not None:
+            call = self._call(context)
+            context.resources = operation.resources(call, context.request)
+        else:
+            context.resources = ("*",)
+        conditions = operation.conditions
+        extra = None
+        if conditions is not None:
+            made = call or self._call(context)
+            extra = lambda: conditions(made, context.request)  # noqa: E731 (most decisions never ask)
+        self._authorize.check(context, action, context.resources, extra)
+        if context.protocol == "ec2" and context.request.get("DryRun"):
+            raise ApiError("DryRunOperation", "Request would have succeeded, but DryRun flag is set.", 412)
+
+    def _quota(self, context: Context) -> None:
+        operation = context.operation
+        assert operation is not None
+        taken = self.parts.throttle.take(
+            context.account, context.region, context.service, operation.name, operation.read_only
+        )
+        if not taken:
+            words = "Request limit exceeded." if context.protocol == "ec2" else "Rate exceeded"
+            raise spell("throttled", context.protocol, words, context.service)
+
+    async def _dispatch(self, context: Context) -> None:
+        """What the operation saw is durable before anybody hears of it."""
+        operation = context.operation
+        assert operation is not None
+        context.answer = await operation.handler(self._call(context), context.request)
+        await self._store.settled()
+
+    def _fault(self, context: Context, fault: Exception) -> HttpResponse:
+        context.error = error = as_api_error(fault, context.protocol, context.service, context.request_id)
+        return codec.render_error(context.model, context.route, error, context.request_id, context.protocol)
+
+    def _action(self, service: str, name: str) -> str:
+        action = self._actions.get((service, name))
+        if action is None:
+            action = self._actions[service, name] = f"{self.parts.services[service].iam_prefix}:{name}"
+        return action
+
+    def _call(self, context: Context) -> Call:
+        parts = self.parts
+        return Call(
+            context.service,
+            context.name,
+            context.account,
+            context.region,
+            context.principal,
+            context.request_id,
+            parts.site,
+            parts.world,
+            parts.store,
+            parts.journal,
+            InProcess(self, context.principal, context.account, context.region, context),
+            Further(self._authorize, context),
+            context.source_ip,
+            context.user_agent,
+            Services(self, context.account, context.region),
+        )
+
+    # For the other parts of the process
+
+    def local(self, principal: Principal, account: str, region: str) -> Aws:
+        """AWS as ``principal`` sees it, in process: IAM decides, CloudTrail records."""
+        return InProcess(self, principal, account, region)
+
+    def as_service(self, service: str, account: str, region: str) -> Aws:
+        """AWS as a service of it (``ecs.amazonaws.com``) sees it in this account: by its linked role, allowed everything."""
+        return InProcess(self, service_principal(service, account), account, region)
+
+    def authorize(
+        self,
+        principal: Principal,
+        region: str,
+        action: str,
+        resources: Sequence[str],
+        conditions: Conditions | None = None,
+    ) -> None:
+        """IAM's decision for what does not come through here (the registry). Raises ApiError AccessDeniedException."""
+        context = self.context()
+        context.principal, context.account, context.region = principal, principal.account, region
+        self._authorize.check(context, action, resources, (lambda: conditions) if conditions else None)
+
+    def context(self, source_ip: str = "", user_agent: str = "") -> Context:
+        return Context(self._world.uuid(), self._world.now(), source_ip, user_agent)
+
+    async def close(self) -> None:
+        """Keep what is queued."""
+        await self.parts.trail.flush()
+
+
+def _canonical(request: HttpRequest) -> Canonical:
+    return Canonical(request.method, request.path, request.query, request.headers)

@@ -1,0 +1,171 @@
+"""The front: ASGI in, ASGI out. Sizes are bounded here, before anything is read."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any
+
+from havre.gateway import limits
+from havre.gateway.context import Context
+from havre.gateway.faults import as_api_error
+from havre.gateway.ports import Asgi, Receive, Scope, Send
+from havre.gateway.sigv4 import Canonical
+from havre.wire import codec
+from havre.wire.http import HttpRequest, HttpResponse
+
+if TYPE_CHECKING:
+    from havre.gateway.app import Gateway
+
+INTERNAL, REGISTRY = "/_havre/", "/v2/"
+
+
+class ClientGone(Exception):
+    """The client hung up in the middle of its request: there is nobody to answer."""
+
+
+class Front:
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        self._internal = gateway.parts.internal
+        self._registry = gateway.parts.registry
+
+    async def asgi(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await _other(scope, receive, send)
+            return
+        path: str = scope["path"]
+        if path.startswith(INTERNAL):
+            await self._find_internal(path)(scope, receive, send)
+        elif self._registry is not None and (path.startswith(REGISTRY) or path == "/v2") and not _signed(scope):
+            await self._registry(scope, receive, send)
+        else:
+            await self._aws(scope, receive, send)
+
+    def _find_internal(self, path: str) -> Asgi:
+        """The longest registered path that this one is, or lies below."""
+        where = path.rstrip("/")
+        while where and where != INTERNAL.rstrip("/"):
+            app = self._internal.get(where)
+            if app is not None:
+                return app
+            where = where.rpartition("/")[0]
+        return _not_found
+
+    async def _aws(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = _headers(scope["headers"])
+        client = scope.get("client")
+        context = self._gateway.context(client[0] if client else "", headers.get("user-agent", "")[:1024])
+        context.secure = scope.get("scheme") == "https"
+        raw = scope.get("raw_path")
+        path = raw.decode("latin-1") if raw else scope["path"]
+        request = HttpRequest(scope["method"], path, scope["query_string"].decode("latin-1"), headers)
+        try:
+            _check_head(request)
+            claimed = self._gateway.claim(Canonical(request.method, request.path, request.query, headers))
+            context.claimed = claimed
+            body = await _read(receive, headers, limits.body_limit(claimed.service if claimed is not None else ""))
+        except ClientGone:
+            return
+        except Exception as fault:
+            response = self._refuse(context, request, fault)
+        else:
+            response = await self._gateway.serve(context, request, body)
+        await _answer(send, response, request.method == "HEAD")
+
+    def _refuse(self, context: Context, request: HttpRequest, fault: Exception) -> HttpResponse:
+        """An answer to what was not even read: in the protocol that the request seems to speak."""
+        protocol = _protocol(request)
+        error = as_api_error(fault, protocol, "", context.request_id)
+        return codec.render_error(None, None, error, context.request_id, protocol)
+
+
+def _protocol(request: HttpRequest) -> str:
+    kind = request.headers.get("content-type", "")
+    if "x-www-form-urlencoded" in kind:
+        return "query"
+    if "cbor" in kind:
+        return "smithy-rpc-v2-cbor"
+    return "json"
+
+
+def _signed(scope: Scope) -> bool:
+    return any(n == b"authorization" and v.startswith(b"AWS4-HMAC-SHA256") for n, v in scope["headers"])
+
+
+def _headers(raw: list[tuple[bytes, bytes]]) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    for name, value in raw:
+        key, text = name.decode("latin-1"), value.decode("utf-8", "surrogateescape")
+        headers[key] = f"{headers[key]},{text}" if key in headers else text
+    return headers
+
+
+def _check_head(request: HttpRequest) -> None:
+    if len(request.path) + len(request.query) > limits.URL:
+        raise limits.headers_too_large()
+    if sum(len(n) + len(v) for n, v in request.headers.items()) > limits.HEADERS:
+        raise limits.headers_too_large()
+
+
+async def _read(receive: Receive, headers: dict[str, str], limit: int) -> bytes:
+    said = headers.get("content-length", "")
+    if said.isdigit() and int(said) > limit:
+        raise limits.too_large(limit)
+    message = await receive()
+    pieces: list[bytes] = []
+    size = 0
+    while True:
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        body = message.get("body", b"")
+        size += len(body)
+        if size > limit:
+            raise limits.too_large(limit)
+        if not message.get("more_body"):
+            return b"".join([*pieces, body]) if pieces else body
+        pieces.append(body)
+        message = await receive()
+
+
+async def _answer(send: Send, response: HttpResponse, head: bool) -> None:
+    body = response.body
+    headers = [(n.encode("latin-1"), v.encode("utf-8")) for n, v in response.headers]
+    if isinstance(body, bytes | bytearray):
+        if not any(n.lower() == b"content-length" for n, _ in headers):
+            headers.append((b"content-length", b"%d" % len(body)))
+        await send({"type": "http.response.start", "status": response.status, "headers": headers})
+        await send({"type": "http.response.body", "body": b"" if head else body})
+        return
+    await send({"type": "http.response.start", "status": response.status, "headers": headers})
+    await _stream(send, body)
+
+
+async def _stream(send: Send, body: AsyncIterator[bytes]) -> None:
+    async for piece in body:
+        if piece:
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def _not_found(_scope: Scope, _receive: Receive, send: Send) -> None:
+    body = b'{"message":"there is nothing here"}'
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": 404, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def _other(scope: Scope, receive: Receive, send: Send) -> None:
+    """Lifespan events, which need nothing; WebSockets, which nobody serves here."""
+    if scope["type"] == "websocket":
+        await receive()
+        await send({"type": "websocket.close", "code": 1008})
+        return
+    answers: dict[Any, str] = {
+        "lifespan.startup": "lifespan.startup.complete",
+        "lifespan.shutdown": "lifespan.shutdown.complete",
+    }
+    while True:
+        kind = (await receive())["type"]
+        await send({"type": answers[kind]})
+        if kind == "lifespan.shutdown":
+            return

@@ -1,0 +1,85 @@
+"""May this caller do that? IAM's decision, remembered where no request's context could change it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from havre.control.operation import Principal
+from havre.core.policy import Decision, Policy, Question, Who, decide
+from havre.gateway.context import Context, condition_keys
+from havre.gateway.faults import spell
+from havre.gateway.ports import Parts
+from havre.kernel.errors import ApiError
+
+Conditions = Mapping[str, str | Sequence[str]]
+REMEMBERED = 4_096
+
+_WHY = {
+    "identity": ("no identity-based policy allows", "an identity-based policy"),
+    "resource": ("no resource-based policy allows", "a resource-based policy"),
+    "boundary": ("no permissions boundary allows", "a permissions boundary"),
+    "session": ("no session policy allows", "a session policy"),
+}
+
+
+class Authorize:
+    def __init__(self, parts: Parts) -> None:
+        self._policies = parts.policies
+        self._store = parts.store
+        self._by_resource = parts.resource_policies
+        self._enforced = parts.site.auth != "open"
+
+    def check(
+        self, context: Context, action: str, resources: Sequence[str], extra: Callable[[], Conditions] | None = None
+    ) -> None:
+        """Raises ApiError, as the service spells it, unless ``action`` is allowed on each of ``resources``."""
+        who = context.principal
+        if not self._enforced or who.service or not action:
+            return
+        for resource in resources:
+            decision = self.decide(context, action, resource, extra)
+            if not decision.allowed:
+                raise denied(context, action, resource, decision)
+
+    def decide(
+        self, context: Context, action: str, resource: str, extra: Callable[[], Conditions] | None = None
+    ) -> Decision:
+        granted = self._policies.grants(context.principal)
+        parts = resource.split(":", 5)
+        on_resource = self._resource_policy(parts[2], resource) if len(parts) == 6 else None
+        owner = parts[4] if len(parts) == 6 and parts[4] != "aws" else ""
+        if on_resource is not None or not granted.static:
+            keys = condition_keys(context, extra() if extra is not None else {})
+            question = Question(action, resource, keys, who_is(context.principal))
+            return decide(question, granted.grants, on_resource, owner)
+        known: Decision | None = granted.decided.get((action, resource))
+        if known is None:
+            known = decide(Question(action, resource, {}, who_is(context.principal)), granted.grants, None, owner)
+            if len(granted.decided) >= REMEMBERED:
+                granted.decided.clear()
+            granted.decided[action, resource] = known
+        return known
+
+    def _resource_policy(self, service: str, resource: str) -> Policy | None:
+        find = self._by_resource.get(service)
+        text = find(self._store, resource) if find is not None else None
+        return None if text is None else self._policies.resource_policy(text)
+
+
+def who_is(principal: Principal) -> Who:
+    kind = "AWSService" if principal.service else principal.kind
+    return Who(kind, principal.account, principal.arn, principal.role, principal.service)
+
+
+def denied(context: Context, action: str, resource: str, decision: Decision) -> ApiError:
+    """In AWS's words, which say what kind of policy is the reason."""
+    allows, denies = _WHY[decision.layer or "identity"]
+    because = (
+        f"with an explicit deny in {denies}"
+        if decision.outcome == "explicitDeny"
+        else f"because {allows} the {action} action"
+    )
+    text = f"User: {context.principal.arn} is not authorized to perform: {action} on resource: {resource} {because}"
+    if context.protocol == "ec2":
+        text = f"You are not authorized to perform this operation. {text}"
+    return spell("denied", context.protocol, text, context.service)

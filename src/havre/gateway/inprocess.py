@@ -1,0 +1,94 @@
+"""AWS within the process: how services, reconcilers and data planes call operations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from havre.control.operation import Aws, Principal, Request
+from havre.gateway.authorize import Authorize
+from havre.gateway.context import Context
+
+if TYPE_CHECKING:
+    from havre.gateway.app import Gateway
+
+LINKED_ROLES = {
+    "application-autoscaling.amazonaws.com": "AWSServiceRoleForApplicationAutoScaling",
+    "autoscaling.amazonaws.com": "AWSServiceRoleForAutoScaling",
+    "ecs.amazonaws.com": "AWSServiceRoleForECS",
+    "ecs.application-autoscaling.amazonaws.com": "AWSServiceRoleForApplicationAutoScaling_ECSService",
+    "eks.amazonaws.com": "AWSServiceRoleForAmazonEKS",
+    "elasticloadbalancing.amazonaws.com": "AWSServiceRoleForElasticLoadBalancing",
+    "replication.ecr.amazonaws.com": "AWSServiceRoleForECRReplication",
+}
+"""Services that act by a linked role of the account; any other acts as itself."""
+
+
+def service_principal(service: str, account: str) -> Principal:
+    role = LINKED_ROLES.get(service)
+    if role is None:
+        return Principal("AWSService", account, service, service, service=service)
+    session = role.removeprefix("AWSServiceRoleFor")
+    return Principal(
+        "AssumedRole",
+        account,
+        f"arn:aws:sts::{account}:assumed-role/{role}/{session}",
+        f"{role}:{session}",
+        role=f"arn:aws:iam::{account}:role/aws-service-role/{service}/{role}",
+        service=service,
+    )
+
+
+class InProcess:
+    """``Aws``: calls as one principal in one account and region."""
+
+    __slots__ = ("_account", "_gateway", "_parent", "_principal", "_region")
+
+    def __init__(
+        self, gateway: Gateway, principal: Principal, account: str, region: str, parent: Context | None = None
+    ) -> None:
+        """``parent`` is the call that this one is made within."""
+        self._gateway = gateway
+        self._principal = principal
+        self._account = account
+        self._region = region
+        self._parent = parent
+
+    async def __call__(self, service: str, operation: str, request: Request) -> Mapping[str, Any]:
+        parent = self._parent
+        context = self._gateway.context()
+        context.principal, context.account, context.region = self._principal, self._account, self._region
+        if parent is not None:
+            context.source_ip, context.user_agent = parent.source_ip, parent.user_agent
+            context.invoked_by = f"{parent.source}.amazonaws.com"
+        elif self._principal.service:
+            context.invoked_by = self._principal.service
+            context.source_ip = context.user_agent = self._principal.service
+        return await self._gateway.call(context, service, operation, request)
+
+
+class Services:
+    """``call.as_service``: a client that acts as an AWS service in this account."""
+
+    __slots__ = ("_account", "_gateway", "_region")
+
+    def __init__(self, gateway: Gateway, account: str, region: str) -> None:
+        self._gateway = gateway
+        self._account = account
+        self._region = region
+
+    def __call__(self, service: str) -> Aws:
+        return self._gateway.as_service(service, self._account, self._region)
+
+
+class Further:
+    """``call.authorize``: further decisions within a call, such as iam:PassRole."""
+
+    __slots__ = ("_authorize", "_context")
+
+    def __init__(self, authorize: Authorize, context: Context) -> None:
+        self._authorize = authorize
+        self._context = context
+
+    async def __call__(self, action: str, resources: Sequence[str], context: Mapping[str, str | Sequence[str]]) -> None:
+        self._authorize.check(self._context, action, resources, (lambda: context) if context else None)

@@ -1,0 +1,32 @@
+"""How large a request may be."""
+
+from __future__ import annotations
+
+from havre.kernel.errors import ApiError
+
+KIB, MIB = 1024, 1024 * 1024
+DEFAULT = 1 * MIB
+BY_SERVICE = {
+    # names of credential scopes
+    "ec2": 2 * MIB,
+    "ecr": 32 * MIB,  # UploadLayerPart: 20 MiB as base64
+    "iam": 1 * MIB,
+    "lambda": 100 * MIB,  # a zip archive of 50 MiB as base64 in JSON
+    "logs": 2 * MIB,
+    "s3": 5 * 1024 * MIB,
+}
+HEADERS = 64 * KIB
+URL = 64 * KIB
+
+
+def body_limit(service: str) -> int:
+    """In bytes; "" is a request that does not say whom it is for."""
+    return BY_SERVICE.get(service, DEFAULT)
+
+
+def too_large(limit: int) -> ApiError:
+    return ApiError("RequestEntityTooLargeException", f"Request size exceeded the limit of {limit} bytes.", 413)
+
+
+def headers_too_large() -> ApiError:
+    return ApiError("RequestHeaderSectionTooLarge", f"Your request header section exceeds {HEADERS} bytes.", 400)

@@ -1,0 +1,54 @@
+"""What the gateway is put together from."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import Any, Protocol
+
+import msgspec
+
+from havre.control.operation import Principal, Service, Site
+from havre.core.policy import Policy
+from havre.gateway.throttle import Throttle
+from havre.kernel.world import World
+from havre.services.cloudtrail.trail import Trail
+from havre.services.iam.directory import Credential, Granted
+from havre.store.ports import Journal, Store
+from havre.wire.models import ModelSource
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+ResourcePolicy = Callable[[Store, str], str | None]
+"""(store, ARN) → the policy document on that resource, None when there is none."""
+
+
+class Identities(Protocol):
+    def credential(self, access_key: str, token: str = "") -> Credential | None: ...
+
+
+class Policies(Protocol):
+    def grants(self, principal: Principal) -> Granted: ...
+
+    def resource_policy(self, text: str) -> Policy: ...
+
+
+class Parts(msgspec.Struct, frozen=True):
+    """``services`` by botocore's name. ``resource_policies`` by the service part of an ARN. ``internal``: path below
+    ``/_havre/`` → ASGI application; ``registry`` serves ``/v2/``."""
+
+    site: Site
+    world: World
+    store: Store
+    journal: Journal
+    models: ModelSource
+    services: Mapping[str, Service]
+    identities: Identities
+    policies: Policies
+    trail: Trail
+    throttle: Throttle
+    resource_policies: Mapping[str, ResourcePolicy] = {}
+    internal: Mapping[str, Asgi] = {}
+    registry: Asgi | None = None

@@ -1,0 +1,65 @@
+"""Token buckets per account, region and action, as AWS throttles: a burst, and a rate that refills it.
+
+The defaults are far above AWS's own, which protect a shared fleet; they keep one runaway client from starving the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import msgspec
+
+
+class Rate(msgspec.Struct, frozen=True):
+    """``burst`` requests at once, ``per_second`` sustained."""
+
+    burst: float
+    per_second: float
+
+
+READS = Rate(40_000, 20_000)
+WRITES = Rate(4_000, 2_000)
+MOST_BUCKETS = 20_000
+
+
+class Throttle:
+    """``take`` says whether one more request may pass now."""
+
+    def __init__(
+        self,
+        clock: Callable[[], float],
+        reads: Rate = READS,
+        writes: Rate = WRITES,
+        special: Mapping[tuple[str, str], Rate] | None = None,
+    ) -> None:
+        """``special``: (service, operation) → its own rate."""
+        self._clock = clock
+        self._reads = reads
+        self._writes = writes
+        self._special = dict(special or {})
+        self._buckets: dict[tuple[str, str, str, str], list[float]] = {}
+
+    def take(self, account: str, region: str, service: str, operation: str, read_only: bool) -> bool:
+        now = self._clock()
+        where = (account, region, service, operation)
+        bucket = self._buckets.get(where)
+        rate = self._special.get((service, operation)) if self._special else None
+        if rate is None:
+            rate = self._reads if read_only else self._writes
+        if bucket is None:
+            self._trim()
+            self._buckets[where] = [rate.burst - 1.0, now]
+            return rate.burst >= 1.0
+        tokens = min(rate.burst, bucket[0] + max(0.0, now - bucket[1]) * rate.per_second)
+        bucket[1] = now
+        if tokens < 1.0:
+            bucket[0] = tokens
+            return False
+        bucket[0] = tokens - 1.0
+        return True
+
+    def _trim(self) -> None:
+        if len(self._buckets) < MOST_BUCKETS:
+            return
+        for where in list(self._buckets)[: MOST_BUCKETS // 2]:
+            del self._buckets[where]

@@ -1,0 +1,124 @@
+"""LookupEvents, and what can be said truly of trails: there are none."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from havre.control.operation import Answer, Call, Operations, Request
+from havre.kernel.errors import ApiError
+from havre.services.cloudtrail.present import event_id, lookup_entry, named_resources, source_host, username
+from havre.services.cloudtrail.trail import RETENTION_MS, Event, decode, stream
+
+ops = Operations()
+PAGE, BATCH = 50, 2_000
+
+
+class Place(msgspec.Struct, frozen=True, array_like=True):
+    """Where a page ended, and the question that it belongs to."""
+
+    at: int
+    seq: int
+    question: str
+
+
+_TESTS: dict[str, Callable[[Event, str], bool]] = {
+    "EventId": lambda e, v: event_id(e) == v,
+    "EventName": lambda e, v: e.name == v,
+    "ReadOnly": lambda e, v: ("true" if e.read_only else "false") == v.lower(),
+    "Username": lambda e, v: username(e.identity) == v,
+    "ResourceType": lambda e, v: any(t == v for t, _ in named_resources(e)),
+    "ResourceName": lambda e, v: any(n == v for _, n in named_resources(e)) or v in e.resources,
+    "EventSource": lambda e, v: source_host(e.source) == v,
+    "AccessKeyId": lambda e, v: e.identity.access_key == v,
+}
+
+
+def _question(request: Request) -> str:
+    wanted = {k: request[k] for k in ("LookupAttributes", "StartTime", "EndTime", "EventCategory") if k in request}
+    return base64.b64encode(msgspec.json.encode(wanted, order="deterministic")).decode()[-64:]
+
+
+def _place(request: Request) -> Place | None:
+    token = request.get("NextToken")
+    if not token:
+        return None
+    try:
+        place = msgspec.msgpack.decode(base64.b64decode(token, validate=True), type=Place)
+    except (ValueError, msgspec.MsgspecError):
+        raise ApiError("InvalidNextTokenException", "Invalid NextToken.") from None
+    if place.question != _question(request):
+        raise ApiError("InvalidNextTokenException", "Invalid NextToken.")
+    return place
+
+
+def _test(request: Request) -> Callable[[Event], bool]:
+    attributes = request.get("LookupAttributes") or []
+    if len(attributes) > 1:
+        raise ApiError("InvalidLookupAttributesException", "You can specify only one lookup attribute.")
+    if not attributes:
+        return lambda _e: True
+    key, value = attributes[0]["AttributeKey"], attributes[0]["AttributeValue"]
+    test = _TESTS.get(key)
+    if test is None or not value:
+        raise ApiError("InvalidLookupAttributesException", f"Invalid lookup attribute: {key}.")
+    return lambda e: test(e, value)
+
+
+@ops("LookupEvents", read_only=True)
+async def lookup_events(call: Call, request: Request) -> Answer:
+    limit = request.get("MaxResults", PAGE)
+    if not 1 <= limit <= PAGE:
+        raise ApiError("InvalidMaxResultsException", "MaxResults must be between 1 and 50.")
+    if request.get("EventCategory") == "insight":
+        return {"Events": []}
+    start, end = request.get("StartTime"), request.get("EndTime")
+    if start is not None and end is not None and start > end:
+        raise ApiError("InvalidTimeRangeException", "Start time must be before or equal to end time.")
+    oldest = int(call.now * 1000) - RETENTION_MS
+    since = max(oldest, int(start * 1000)) if start is not None else oldest
+    until = int(end * 1000) + 1000 if end is not None else None  # the second of EndTime is included
+    place, test = _place(request), _test(request)
+    after = (place.at, place.seq) if place else None
+    events: list[dict[str, Any]] = []
+    while True:
+        entries = await call.journal.scan(
+            stream(call.account, call.region), start=since, end=until, after=after, limit=BATCH, reverse=True
+        )
+        for entry in entries:
+            after = (entry.at, entry.seq)
+            event = decode(entry.data)
+            if test(event):
+                events.append(lookup_entry(event))
+            if len(events) == limit:
+                token = msgspec.msgpack.encode(Place(entry.at, entry.seq, _question(request)))
+                return {"Events": events, "NextToken": base64.b64encode(token).decode()}
+        if len(entries) < BATCH:
+            return {"Events": events}
+
+
+@ops("DescribeTrails", read_only=True)
+async def describe_trails(call: Call, request: Request) -> Answer:
+    return {"trailList": []}
+
+
+@ops("ListTrails", read_only=True)
+async def list_trails(call: Call, request: Request) -> Answer:
+    return {"Trails": []}
+
+
+@ops("GetTrail", read_only=True)
+async def get_trail(call: Call, request: Request) -> Answer:
+    raise _unknown(request)
+
+
+@ops("GetTrailStatus", read_only=True)
+async def get_trail_status(call: Call, request: Request) -> Answer:
+    raise _unknown(request)
+
+
+def _unknown(request: Request) -> ApiError:
+    return ApiError("TrailNotFoundException", f"Unknown trail: {request['Name']}")

@@ -1,0 +1,164 @@
+"""Events on their way into the journal: queued, packed in batches, appended with group commit."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from havre.services.cloudtrail.redact import hidden
+from havre.store.ports import Journal
+
+RETENTION_MS = 90 * 24 * 3600 * 1000
+FLUSH_EVERY = 1.0
+EXPIRE_EVERY = 3600.0
+MOST_QUEUED = 20_000
+MOST_TEXT = 100 * 1024
+"""Bytes that one event's parameters or answer may take; CloudTrail cuts at 100 KB likewise."""
+_log = logging.getLogger("havre.cloudtrail")
+
+
+class Identity(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
+    """The caller, as far as userIdentity tells. ``issued`` in seconds since the epoch, 0 for no session."""
+
+    kind: str
+    account: str
+    arn: str
+    id: str
+    access_key: str = ""
+    name: str = ""
+    role: str = ""
+    service: str = ""
+    issued: int = 0
+    invoked_by: str = ""
+
+
+class Event(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
+    """``at`` in seconds since the epoch; ``source`` is the service's signing name; ``account`` the recipient's.
+    ``request`` and ``response`` are JSON, secrets hidden."""
+
+    request_id: str
+    at: float
+    source: str
+    name: str
+    account: str
+    region: str
+    identity: Identity
+    read_only: bool
+    source_ip: str = ""
+    user_agent: str = ""
+    resources: tuple[str, ...] = ()
+    error_code: str = ""
+    error_message: str = ""
+    request: msgspec.Raw | None = None
+    response: msgspec.Raw | None = None
+
+
+class Draft:
+    """An event before it is packed: packing waits until the answer is out, or a batch is due."""
+
+    __slots__ = ("answer", "event", "request")
+
+    def __init__(self, event: Event, request: Mapping[str, Any], answer: Mapping[str, Any] | None) -> None:
+        self.event = event
+        self.request = request
+        self.answer = answer
+
+
+_encode = msgspec.msgpack.Encoder().encode
+decode = msgspec.msgpack.Decoder(Event).decode
+
+
+def stream(account: str, region: str) -> str:
+    return f"cloudtrail/{account}/{region}"
+
+
+def pack(draft: Draft) -> bytes:
+    source, name = draft.event.source, draft.event.name
+    return _encode(
+        msgspec.structs.replace(
+            draft.event,
+            request=_limited(hidden(source, name, draft.request)),
+            response=None if draft.answer is None else _limited(hidden(source, name, draft.answer)),
+        )
+    )
+
+
+def _limited(values: Any) -> msgspec.Raw:
+    packed = _encode(values)
+    if len(packed) > MOST_TEXT:
+        packed = _encode({"omitted": True, "originalSize": len(packed), "reason": "size exceeds 100KB"})
+    return msgspec.Raw(packed)
+
+
+class Trail:
+    """``record`` queues; ``flush`` returns when all that was queued before is durable; ``run`` is the loop for the rest."""
+
+    def __init__(self, journal: Journal, clock: Callable[[], float]) -> None:
+        self._journal = journal
+        self._clock = clock
+        self._queue: deque[Draft] = deque()
+        self._queued = 0
+        self._kept = 0
+        self._lock = asyncio.Lock()
+        self._streams: set[str] = set()
+
+    def record(self, draft: Draft) -> None:
+        self._queue.append(draft)
+        self._queued += 1
+
+    @property
+    def crowded(self) -> bool:
+        """Whether whoever records next should flush: what waits in memory is bounded."""
+        return len(self._queue) >= MOST_QUEUED
+
+    async def flush(self) -> None:
+        """Raises what the journal raises; nothing is lost then, the events stay queued."""
+        ticket = self._queued
+        while self._kept < ticket:
+            async with self._lock:
+                if self._kept < ticket:
+                    await self._append()
+
+    async def _append(self) -> None:
+        batch = [self._queue.popleft() for _ in range(min(len(self._queue), 2_000))]
+        by_stream: dict[str, list[Draft]] = {}
+        for draft in batch:
+            by_stream.setdefault(stream(draft.event.account, draft.event.region), []).append(draft)
+        left = dict(by_stream)
+        try:
+            for name, drafts in by_stream.items():
+                await self._journal.append(name, [(int(d.event.at * 1000), pack(d)) for d in drafts])
+                self._streams.add(name)
+                self._kept += len(drafts)
+                del left[name]
+        except BaseException:
+            self._queue.extendleft(reversed([d for drafts in left.values() for d in drafts]))
+            raise
+
+    async def run(self) -> None:
+        """For ever: flush what reads left behind, drop what is older than 90 days."""
+        expired = 0.0
+        while True:
+            await asyncio.sleep(FLUSH_EVERY)
+            try:
+                await self.flush()
+                if self._clock() - expired > EXPIRE_EVERY:
+                    expired = self._clock()
+                    await self._expire()
+            except Exception:
+                _log.exception("events wait in memory: the journal does not take them")
+
+    async def _expire(self) -> None:
+        before = int(self._clock() * 1000) - RETENTION_MS
+        for name in sorted(self._streams):
+            await self._journal.expire(name, before)
+
+    def reset(self) -> None:
+        """Forget what is queued (``POST /_havre/reset``)."""
+        self._kept += len(self._queue)
+        self._queue.clear()
