@@ -170,7 +170,18 @@ class BalancerEngine(Protocol):
 
     async def status(self) -> Sequence[BalancerStatus]: ...
 
-    async def stop(self) -> None: ...
+    def changes(self) -> AsyncIterator[None]:
+        """Yields at once, and then whenever ``status()`` has changed: health of a target, state of a balancer."""
+        ...
+
+    async def run(self) -> None:
+        """The engine's own loop, declared in apps: keeps alive what ``apply`` asked for (the proxy's process, health
+        checks). Runs until cancelled, and leaves the proxy running then: only ``stop`` ends that."""
+        ...
+
+    async def stop(self) -> None:
+        """End the proxy; in-flight requests have a moment to finish."""
+        ...
 
 
 LogSink = Callable[[str, str, Sequence[tuple[int, bytes]]], None]
