@@ -1,0 +1,55 @@
+"""Requests into values, answers and errors into responses: one door for all protocols."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from havre.kernel.errors import ApiError
+from havre.wire.answers import check_answer
+from havre.wire.errors import render_error
+from havre.wire.http import HttpRequest, HttpResponse
+from havre.wire.models import OperationModel, ServiceModel
+from havre.wire.routing import Route
+
+__all__ = ["check_answer", "parse", "render", "render_error"]
+
+
+class Spoken(Protocol):
+    """One protocol as one service speaks it."""
+
+    def parse(self, operation: OperationModel, route: Route, request: HttpRequest) -> dict[str, Any]: ...
+    def render(self, operation: OperationModel, answer: Mapping[str, Any], request_id: str) -> HttpResponse: ...
+
+
+def parse(model: ServiceModel, route: Route, request: HttpRequest) -> dict[str, Any]:
+    """The request's members, typed and checked against the model. Raises ApiError as the service's front does."""
+    return _spoken(model, route.protocol).parse(_operation(model, route), route, request)
+
+
+def render(model: ServiceModel, route: Route, answer: Mapping[str, Any] | None, request_id: str) -> HttpResponse:
+    """A successful answer; None and absent members are left out."""
+    return _spoken(model, route.protocol).render(_operation(model, route), answer or {}, request_id)
+
+
+def _operation(model: ServiceModel, route: Route) -> OperationModel:
+    if route.operation is None:
+        raise ApiError("UnknownOperationException", "", 404)
+    return model.operations[route.operation]
+
+
+def _spoken(model: ServiceModel, protocol: str) -> Spoken:
+    spoken: Spoken | None = model.memo.get(protocol)
+    if spoken is None:
+        spoken = model.memo[protocol] = _make(model, protocol)
+    return spoken
+
+
+def _make(model: ServiceModel, protocol: str) -> Spoken:
+    if protocol in ("rest-json", "rest-xml"):
+        from havre.wire.rest import RestJson, RestXml
+
+        return RestJson(model) if protocol == "rest-json" else RestXml(model)
+    from havre.wire import rpc
+
+    return rpc.make(model, protocol)

@@ -1,0 +1,207 @@
+"""Which service, operation and protocol a request means."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import msgspec
+
+from havre.kernel.errors import ApiError
+from havre.wire.http import HttpRequest, media_type, parse_pairs
+from havre.wire.models import ModelSource, ServiceModel, signing_names
+from havre.wire.uris import UriTable
+
+_CBOR = "smithy-rpc-v2-cbor"
+_REST = ("rest-json", "rest-xml")
+_QUERY = ("query", "ec2")
+
+
+class Route(msgspec.Struct, frozen=True):
+    """``operation`` is None only in a RouteError's. ``path_params`` are the labels of a REST path, decoded; ``form`` the
+    parameters of a query or ec2 request, from URL and body."""
+
+    service: str
+    operation: str | None
+    protocol: str
+    path_params: dict[str, str] = {}
+    form: list[tuple[str, str]] = []
+
+
+class RouteError(ApiError):
+    """No such operation; ``route`` tells the service and protocol to answer in, as far as they are known."""
+
+    def __init__(self, code: str, message: str, status: int, route: Route | None) -> None:
+        super().__init__(code, message, status)
+        self.route = route
+
+
+class Router:
+    """Routes to ``services`` (botocore's names) and to nothing else. Models are loaded as requests ask for them."""
+
+    def __init__(self, models: ModelSource, services: Iterable[str]) -> None:
+        self._models = models
+        self._services = tuple(services)
+        self._targets: dict[str, ServiceModel] = {}
+        self._tables: dict[str, UriTable] = {}
+        self._scopes: dict[str, tuple[str, ...]] = {}
+
+    def route(self, request: HttpRequest, scope_service: str | None) -> Route:
+        """``scope_service`` is the service of the Authorization's credential scope, None for unsigned requests. Raises
+        RouteError. The body is read only of forms, and has to be bytes then."""
+        headers = request.headers
+        target = headers.get("x-amz-target")
+        if target is not None:
+            return self._by_target(target, scope_service)
+        if "smithy-protocol" in headers:
+            return self._by_smithy_path(request, scope_service)
+        form = self._form(request)
+        if form is not None:
+            return self._by_action(request, form, scope_service)
+        return self._by_path(request, scope_service)
+
+    def _candidates(self, scope_service: str | None, request: HttpRequest | None = None) -> Sequence[str]:
+        """The services that a request may mean: those of its scope, else of its Host, else all."""
+        if scope_service:
+            found = self._scopes.get(scope_service)
+            if found is None:
+                names = [name for name in signing_names(scope_service) if name in self._services]
+                found = tuple(names) or tuple(n for n in self._services if self._model(n).signing_name == scope_service)
+                if len(self._scopes) < 256:
+                    self._scopes[scope_service] = found
+            return found
+        if request is not None:
+            return self._by_host(request.headers.get("host", "")) or self._services
+        return self._services
+
+    def _by_host(self, host: str) -> tuple[str, ...]:
+        labels = host.partition(":")[0].lower().split(".")
+        if len(labels) < 2:
+            return ()
+        first = labels[1] if labels[0] == "api" and len(labels) > 2 else labels[0]
+        return tuple(name for name in signing_names(first) if name in self._services) or tuple(
+            name for name in self._services if name == "s3" and "s3" in labels[1:3]
+        )
+
+    def _model(self, name: str) -> ServiceModel:
+        return self._models.service(name)
+
+    # json
+
+    def _by_target(self, target: str, scope_service: str | None) -> Route:
+        prefix, _, operation = target.rpartition(".")
+        model = self._targets.get(prefix)
+        if model is None:
+            model = self._find_target(prefix, scope_service)
+        if model is None:
+            raise RouteError("UnknownOperationException", "", 400, None)
+        if operation not in model.operations:
+            told = f"{model.name} has no operation {operation[:128]}"
+            raise RouteError("UnknownOperationException", told, 400, Route(model.name, None, "json"))
+        return Route(model.name, operation, "json")
+
+    def _find_target(self, prefix: str, scope_service: str | None) -> ServiceModel | None:
+        for names in (self._candidates(scope_service), self._services):
+            for name in names:
+                model = self._model(name)
+                if model.target_prefix == prefix and prefix:
+                    self._targets[prefix] = model
+                    return model
+        return None
+
+    # smithy-rpc-v2-cbor
+
+    def _by_smithy_path(self, request: HttpRequest, scope_service: str | None) -> Route:
+        parts = request.path.split("/")
+        protocol = request.headers["smithy-protocol"].strip()
+        if protocol == "rpc-v2-cbor" and len(parts) >= 5 and parts[-4] == "service" and parts[-2] == "operation":
+            model = self._find_target(parts[-3], scope_service)
+            if model is not None and parts[-1] in model.operations:
+                return Route(model.name, parts[-1], _CBOR)
+            unknown = Route(model.name, None, _CBOR) if model else None
+            raise RouteError("UnknownOperationException", "The operation is unknown", 404, unknown)
+        raise RouteError("UnknownOperationException", "The protocol or path is unknown", 404, None)
+
+    # query and ec2
+
+    @staticmethod
+    def _form(request: HttpRequest) -> list[tuple[str, str]] | None:
+        """The parameters of a request that names an Action, else None."""
+        pairs: list[tuple[str, str]] = []
+        if media_type(request.headers) == "application/x-www-form-urlencoded":
+            if not isinstance(request.body, bytes):
+                raise TypeError("the body of a form has to be read before it is routed")
+            pairs = parse_pairs(request.body.decode("utf-8", "replace"))
+        if "Action=" in request.query:
+            pairs = parse_pairs(request.query) + pairs
+        return pairs if any(name == "Action" for name, _ in pairs) else None
+
+    def _by_action(self, request: HttpRequest, form: list[tuple[str, str]], scope_service: str | None) -> Route:
+        given = dict(form)
+        action, version = given["Action"], given.get("Version", "")
+        found: Route | None = None
+        for names in (self._candidates(scope_service, request), self._services if not scope_service else ()):
+            for model, protocol in self._speaking(names, _QUERY):
+                if action in model.operations and (found is None or model.api_version == version):
+                    found = Route(model.name, action, protocol, {}, form)
+                    if model.api_version == version:
+                        return found
+            if found is not None:
+                return found
+        return self._unknown_action(request, action, version, scope_service)
+
+    def _unknown_action(self, request: HttpRequest, action: str, version: str, scope_service: str | None) -> Route:
+        models = list(self._speaking(self._candidates(scope_service, request), _QUERY))
+        models = [each for each in models if each[0].api_version == version] or models[:1]
+        unknown = Route(models[0][0].name, None, models[0][1]) if models else None
+        if not action:
+            raise RouteError("MissingAction", "The request must contain the parameter Action", 400, unknown)
+        if unknown is None or unknown.protocol == "ec2":
+            told = f"The action {action[:128]} is not valid for this web service."
+        else:
+            told = f"Could not find operation {action[:128]} for version {version[:32] or 'NO_VERSION_SPECIFIED'}"
+        raise RouteError("InvalidAction", told, 400, unknown)
+
+    def _speaking(self, names: Iterable[str], protocols: Sequence[str]) -> Iterator[tuple[ServiceModel, str]]:
+        for name in names:
+            model = self._model(name)
+            spoken = next((each for each in model.protocols if each in protocols), None)
+            if spoken is not None:
+                yield model, spoken
+
+    # rest-json and rest-xml
+
+    def _by_path(self, request: HttpRequest, scope_service: str | None) -> Route:
+        candidates = self._candidates(scope_service, request)
+        query = dict(parse_pairs(request.query)) if request.query else {}
+        # S3's paths match anything: it is asked last
+        for model, protocol in sorted(self._speaking(candidates, _REST), key=lambda each: each[0].name == "s3"):
+            table = self._tables.get(model.name)
+            if table is None:
+                table = self._tables[model.name] = UriTable(model)
+            path = self._bucket_path(request) if model.name == "s3" else request.path
+            found = table.match(request.method, path, query, request.headers)
+            if found is not None:
+                return Route(model.name, found[0], protocol, found[1])
+        raise self._unknown_path(request, candidates)
+
+    def _unknown_path(self, request: HttpRequest, candidates: Sequence[str]) -> RouteError:
+        if len(candidates) != 1:
+            return RouteError("UnknownOperationException", "", 404, None)
+        model = self._model(candidates[0])
+        unknown = Route(model.name, None, model.protocol)
+        if model.protocol in _QUERY:
+            return RouteError("MissingAction", "The request must contain the parameter Action", 400, unknown)
+        if model.protocol == "json":
+            return RouteError("UnknownOperationException", "", 400, unknown)
+        if model.name == "s3":
+            return RouteError(
+                "MethodNotAllowed", "The specified method is not allowed against this resource.", 405, unknown
+            )
+        return RouteError("UnknownOperationException", f"There is no {request.method} here", 404, unknown)
+
+    @staticmethod
+    def _bucket_path(request: HttpRequest) -> str:
+        """The path with the bucket in it, which may stand in the Host instead: ``bucket.s3.region.…``."""
+        host = request.headers.get("host", "").partition(":")[0]
+        bucket, dot, _ = host.partition(".s3.")
+        return f"/{bucket}{request.path}" if dot and bucket else request.path
