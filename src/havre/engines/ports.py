@@ -131,7 +131,8 @@ class NetworkEngine(Protocol):
         ...
 
     async def ensure_vpc(self, vpc: Vpc) -> None:
-        """Namespace, bridges, routes, security groups, names: as described, whatever was there before."""
+        """Namespace, routers, security groups, names: as described, whatever was there before. Of a VPC that has not
+        changed this costs nothing."""
         ...
 
     async def remove_vpc(self, id: str) -> None: ...
@@ -140,7 +141,9 @@ class NetworkEngine(Protocol):
         """Put the interface into the network namespace of this process and under its security groups."""
         ...
 
-    async def detach(self, eni: str) -> None: ...
+    async def detach(self, eni: str) -> None:
+        """Gone is success."""
+        ...
 
     async def add_balancer(self, balancer: Balancer) -> None:
         """The balancer's addresses, in its VPC and on the host, and its security groups on them."""
@@ -149,7 +152,20 @@ class NetworkEngine(Protocol):
     async def remove_balancer(self, id: str) -> None: ...
 
     async def listen(self, pid: int, address: str, port: int) -> int:
-        """A listening TCP socket (its file descriptor) inside the network namespace of this process."""
+        """A listening TCP socket (its file descriptor) inside the network namespace of this process. An address that
+        the namespace does not have (169.254.170.2) is put on its loopback interface."""
+        ...
+
+    def namespaces(self) -> Mapping[str, str]:
+        """VPC id → name of its network namespace below /run/netns, for those that exist."""
+        ...
+
+    def endpoint_for(self, vpc: str) -> str:
+        """The URL at which tasks of this VPC reach Havre's AWS API."""
+        ...
+
+    def resolver_for(self, vpc: str) -> Sequence[str]:
+        """The DNS servers of containers in this VPC: one address, the same in every VPC."""
         ...
 
     async def interfaces(self) -> Sequence[str]:
