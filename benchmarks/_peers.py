@@ -62,13 +62,13 @@ def havre(*arguments: str, state: Path | None = None, port: int = 0) -> Iterator
     command = [str(ROOT / ".venv/bin/havre"), "up", "--state", str(state)]
     with _server(command, "/_havre/health", arguments, port=port, port_flag="--port") as running:
         running.state = state
-        root = json.loads((state / "credentials.json").read_text())
+        root = json.loads((state / "root-credentials.json").read_text())[0]
         running.env = {
             **os.environ,
             "AWS_ENDPOINT_URL": running.endpoint,
             "AWS_DEFAULT_REGION": "us-east-1",
-            "AWS_ACCESS_KEY_ID": root["AccessKeyId"],
-            "AWS_SECRET_ACCESS_KEY": root["SecretAccessKey"],
+            "AWS_ACCESS_KEY_ID": root["access_key"],
+            "AWS_SECRET_ACCESS_KEY": root["secret"],
         }
         yield running
     if own:

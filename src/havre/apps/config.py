@@ -50,20 +50,9 @@ def system_world() -> World:
     return World(time.time, Random())
 
 
-def secret(path: Path) -> bytes:
-    """32 random bytes, made at the first start and kept 0600: tokens are authenticated with them."""
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        private(path, secrets.token_bytes(32))
-        return path.read_bytes()
-
-
-def private(path: Path, content: bytes) -> None:
-    """Write a file that only its owner can read, all or nothing."""
-    temporary = path.with_suffix(".new")
-    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+def token(path: Path) -> str:
+    """A token that only who reads the state directory knows; made anew at each start."""
+    made = secrets.token_urlsafe(24)
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(made)
+    return made

@@ -16,15 +16,16 @@ def variables(state: Path) -> dict[str, str] | None:
     if instance is None:
         return None
     try:
-        root = json.loads((state / "credentials.json").read_text())
-    except (OSError, ValueError):
+        keys = json.loads((state / "root-credentials.json").read_text())
+        root = next(key for key in keys if key["account"] == instance["account"])
+    except (OSError, ValueError, StopIteration):
         return None
     return {
         "AWS_ENDPOINT_URL": instance["endpoint"],
         "AWS_REGION": instance["region"],
         "AWS_DEFAULT_REGION": instance["region"],
-        "AWS_ACCESS_KEY_ID": root["AccessKeyId"],
-        "AWS_SECRET_ACCESS_KEY": root["SecretAccessKey"],
+        "AWS_ACCESS_KEY_ID": root["access_key"],
+        "AWS_SECRET_ACCESS_KEY": root["secret"],
     }
 
 
