@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Sequence
 
+from havre.kernel.resource import Key
 from havre.store.ports import Change
 
 
@@ -97,10 +98,21 @@ class Topics:
         if still:
             self._waiting[topic] = still
 
-    async def wait(self, topic: str, after: int) -> None:
-        """Returns when there has been a message of the topic with an id beyond ``after``."""
+    async def wait(self, topic: str, after: int) -> int:
+        """Returns when there has been a message of the topic with an id beyond ``after``: the id of the last one."""
         if self._last.get(topic, 0) > after:
-            return
+            return self._last[topic]
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(topic, []).append((after, future))
         await future
+        return self._last[topic]
+
+
+def whole(found: list[tuple[int, Key]], limit: int) -> list[tuple[int, Key]]:
+    """At most ``limit`` entries, but never half of a revision: who continues behind the last one misses nothing."""
+    if len(found) <= limit:
+        return found
+    end = limit
+    while end < len(found) and found[end][0] == found[end - 1][0]:
+        end += 1
+    return found[:end]

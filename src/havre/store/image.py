@@ -260,8 +260,16 @@ def execute(image: Image, world: World, change: Callable[[Any], R]) -> tuple[R, 
     return result, transaction.finish()
 
 
-def wipe(transaction: ImageTransaction) -> None:
-    """Remove every resource (``Store.reset``)."""
-    for table in transaction._image.tables.values():
-        for record in list(table.rows.values()):
-            transaction.remove(record)
+def wipe(image: Image, world: World) -> Executed:
+    """Remove every resource (``Store.reset``); counts as a transaction even when there was none."""
+
+    def remove_all(transaction: ImageTransaction) -> None:
+        for table in image.tables.values():
+            for record in list(table.rows.values()):
+                transaction.remove(record)
+
+    _, executed = execute(image, world, remove_all)
+    if executed is None:
+        image.revision += 1
+        executed = Executed(image.revision, (), (), ())
+    return executed

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from havre.kernel.resource import Key, Kind
 from havre.kernel.world import World
-from havre.store.feed import Feed, Topics
+from havre.store.feed import Feed, Topics, whole
 from havre.store.image import Image, execute, undo, wipe
 from havre.store.ports import Change, Entry, OutboxMessage, Subscription, Transaction
 
@@ -82,29 +82,18 @@ class MemoryStore:
     async def delivered(self, topic: str, up_to: int) -> None:
         self._outbox[topic] = [m for m in self._outbox.get(topic, []) if m.id > up_to]
 
-    async def emitted(self, topic: str, after: int = 0) -> None:
-        await self._topics.wait(topic, after)
+    async def emitted(self, topic: str, after: int = 0) -> int:
+        return await self._topics.wait(topic, after)
 
     async def reset(self) -> None:
-        _, executed = execute(self._image, self._world, wipe)
+        changes = wipe(self._image, self._world).changes
         self._outbox.clear()
         self._history.clear()
         self._floor = self._image.revision
-        if executed is not None:
-            self._feed.publish(executed.changes)
+        self._feed.publish(changes)
 
     async def close(self) -> None:
         self._feed.close()
-
-
-def whole(found: list[tuple[int, Key]], limit: int) -> list[tuple[int, Key]]:
-    """At most ``limit`` entries, but never half of a revision: who continues behind the last one misses nothing."""
-    if len(found) <= limit:
-        return found
-    end = limit
-    while end < len(found) and found[end][0] == found[end - 1][0]:
-        end += 1
-    return found[:end]
 
 
 class _Stream:

@@ -116,8 +116,9 @@ class Store(Reader, Protocol):
         """Forget messages of the topic up to this id."""
         ...
 
-    async def emitted(self, topic: str, after: int = 0) -> None:
-        """Returns when there has been a durable message of the topic with an id beyond ``after``: no polling."""
+    async def emitted(self, topic: str, after: int = 0) -> int:
+        """Returns when there has been a durable message of the topic with an id beyond ``after``, without polling: the id
+        of the last one, which may have been delivered since."""
         ...
 
     async def reset(self) -> None:

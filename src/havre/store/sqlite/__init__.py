@@ -1,0 +1,10 @@
+"""The store and the journal on SQLite: WAL, synchronous FULL, group commit, one writer.
+
+The promise: what was acknowledged survives ``kill -9`` and power loss; what the disk refused never was. A file that another
+process writes is not opened.
+"""
+
+from havre.store.sqlite.journal import SqliteJournal
+from havre.store.sqlite.store import SqliteStore
+
+__all__ = ["SqliteJournal", "SqliteStore"]

@@ -1,0 +1,155 @@
+"""Group commit: all that gathers while one commit runs goes into the next one.
+
+Statements run on the event loop, for they only touch memory, and a thread would have to fight for the interpreter at each
+of them. The commit, which waits for the disk, runs in place while the disk is quick (handing it to a thread and back costs
+as much as a quick disk takes), and in a thread of its own when it is not, so that a slow disk never holds up the loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Sequence
+from queue import SimpleQueue
+from typing import Generic, TypeVar
+
+import apsw
+
+from havre.store.sqlite.database import CHECKPOINT_PAGES, Database, refused
+
+Item = TypeVar("Item")
+
+QUICK = 0.0005
+"""Seconds: a disk that usually commits faster than this is waited for in place."""
+Job = tuple[asyncio.AbstractEventLoop, Callable[[], None], Callable[[Exception | None], None]]
+
+
+class Committer(Generic[Item]):
+    """``write`` turns items into statements; ``done`` hears, in order, what became durable, or why it did not.
+
+    With ``heavy`` the statements of a batch for which it says True run in the thread as well.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        write: Callable[[Sequence[Item]], None],
+        done: Callable[[Sequence[Item], Exception | None], None],
+        heavy: Callable[[Sequence[Item]], bool] | None = None,
+    ) -> None:
+        self._database = database
+        self._write = write
+        self._done = done
+        self._heavy = heavy
+        self._gathered: list[Item] = []
+        self._busy = False
+        self._took = 0.0
+        self._jobs: SimpleQueue[Job | None] = SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._idle: list[asyncio.Future[None]] = []
+
+    @property
+    def idle(self) -> bool:
+        return not self._busy
+
+    @property
+    def gathered(self) -> list[Item]:
+        """What the next commit will take."""
+        return self._gathered
+
+    def add(self, item: Item) -> None:
+        self._gathered.append(item)
+        if not self._busy:
+            self._busy = True
+            asyncio.get_running_loop().call_soon(self._round)
+
+    def take_back(self) -> list[Item]:
+        """Give up what has gathered and is not being committed."""
+        items, self._gathered = self._gathered, []
+        return items
+
+    def _round(self) -> None:
+        """Start the commit of what has gathered, a checkpoint when one is due, or rest."""
+        if self._database.log_pages >= CHECKPOINT_PAGES:
+            self._hand_over(self._database.checkpoint, lambda error: self._round())
+            return
+        items, self._gathered = self._gathered, []
+        if not items:
+            self._rest()
+            return
+        if self._heavy is not None and self._heavy(items):
+            self._hand_over(lambda: self._transaction(items), lambda error: self._finish(items, error))
+            return
+        error = _attempt(lambda: self._statements(items))
+        if error is not None or self._took < QUICK:
+            self._finish(items, error or _attempt(self._commit))
+        else:
+            self._hand_over(self._commit, lambda error: self._finish(items, error))
+
+    def _transaction(self, items: Sequence[Item]) -> None:
+        self._statements(items)
+        self._commit()
+
+    def _statements(self, items: Sequence[Item]) -> None:
+        self._database.writer.execute("BEGIN IMMEDIATE")
+        self._write(items)
+
+    def _commit(self) -> None:
+        began = time.perf_counter()
+        self._database.writer.execute("COMMIT")
+        self._took += 0.3 * (time.perf_counter() - began - self._took)
+
+    def _finish(self, items: Sequence[Item], error: Exception | None) -> None:
+        if error is not None:
+            _attempt(self._database.roll_back)
+            error = refused(error) if isinstance(error, apsw.Error | OSError | MemoryError) else error
+        try:
+            self._done(items, error)
+        finally:
+            asyncio.get_running_loop().call_soon(self._round)
+
+    def _rest(self) -> None:
+        self._busy = False
+        for future in self._idle:
+            if not future.done():
+                future.set_result(None)
+        self._idle.clear()
+
+    def _hand_over(self, work: Callable[[], None], then: Callable[[Exception | None], None]) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name=f"commit-{self._database.path.name}", daemon=True)
+            self._thread.start()
+        self._jobs.put((asyncio.get_running_loop(), work, then))
+
+    def _run(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            loop, work, then = job
+            error = _attempt(work)
+            try:
+                loop.call_soon_threadsafe(then, error)
+            except RuntimeError:  # the loop was closed without closing the store: nobody waits any more
+                return
+
+    async def rest(self) -> None:
+        """Returns when nothing is under way."""
+        if self._busy:
+            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._idle.append(future)
+            await future
+
+    async def close(self) -> None:
+        await self.rest()
+        if self._thread is not None:
+            self._jobs.put(None)
+            self._thread.join()
+            self._thread = None
+
+
+def _attempt(work: Callable[[], None]) -> Exception | None:
+    """The disk's refusal, or None. Anything else is a bug: it is passed on as well, so that no caller waits for ever."""
+    try:
+        work()
+    except Exception as error:
+        return error
+    return None
