@@ -82,7 +82,7 @@ class CborRpc:
         if operation.events_output:
             from havre.wire.eventstream import stream_rpc
 
-            return stream_rpc(operation, answer, request_id, "cbor")
+            return stream_rpc(operation, answer, request_id, "smithy-rpc-v2-cbor")
         headers = [("smithy-protocol", "rpc-v2-cbor"), ("x-amzn-RequestId", request_id)]
         if operation.output is None:
             return HttpResponse(200, headers)
