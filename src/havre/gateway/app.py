@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from havre.control.operation import Aws, Call, Operation, Principal, Request
-from havre.gateway.asgi import Front
+from havre.gateway.asgi import Front, protocol_of
 from havre.gateway.audit import Audit
 from havre.gateway.authorize import Authorize, Conditions
 from havre.gateway.context import Context
@@ -15,10 +15,12 @@ from havre.gateway.identify import Identify
 from havre.gateway.inprocess import Further, InProcess, Services, service_principal
 from havre.gateway.ports import Asgi, Parts
 from havre.gateway.sigv4 import Canonical, Signature
+from havre.gateway.validate import validate
 from havre.kernel.errors import ApiError, not_built
 from havre.wire import codec
 from havre.wire.http import HttpRequest, HttpResponse
-from havre.wire.routing import Router
+from havre.wire.models import signing_names
+from havre.wire.routing import Route, RouteError, Router
 
 
 class Gateway:
@@ -38,6 +40,7 @@ class Gateway:
     async def serve(self, context: Context, request: HttpRequest, body: bytes) -> HttpResponse:
         """``context`` brings who claims to call (``claimed``); ``body`` is whole."""
         try:
+            request.body = body
             self._route(context, request)
             request.body = self._identify.prove(context, _canonical(request), body)
             self._parse(context, request)
@@ -56,7 +59,7 @@ class Gateway:
         """Raises ApiError."""
         try:
             self._route_inside(context, service, name)
-            codec.validate(context.model, name, request)
+            validate(context.model, name, request)
             context.request = request
             self._check(context)
             self._quota(context)
@@ -74,8 +77,21 @@ class Gateway:
         return self._identify.claim(request)
 
     def _route(self, context: Context, request: HttpRequest) -> None:
+        """Which service, operation and protocol. Nothing is known of the sender yet, and nothing else is read."""
         scope = context.claimed.service if context.claimed is not None else None
-        route = self._router.route(request, scope)
+        try:
+            route = self._router.route(request, scope)
+        except RouteError as unknown:
+            context.protocol = protocol_of(request)
+            if unknown.route is not None:
+                self._follow(context, unknown.route)
+            elif scope is not None and not any(scope in signing_names(s) or s == scope for s in self.parts.services):
+                raise not_built(scope, "at all: the service is not there") from None
+            raise
+        self._follow(context, route)
+        context.name = route.operation or ""
+
+    def _follow(self, context: Context, route: Route) -> None:
         context.route = route
         context.service, context.protocol = route.service, route.protocol
         context.model = self.parts.models.service(route.service)
@@ -95,10 +111,8 @@ class Gateway:
         return operation
 
     def _parse(self, context: Context, request: HttpRequest) -> None:
-        parsed = codec.parse(context.model, context.route, request)
-        context.request = parsed
-        context.name = context.route.operation
         context.operation = self._operation(context.service, context.name)
+        context.request = codec.parse(context.model, context.route, request)
 
     def _check(self, context: Context) -> None:
         """IAM decides. The operation says on which resources, and which condition keys it brings."""

@@ -74,12 +74,13 @@ class Front:
 
     def _refuse(self, context: Context, request: HttpRequest, fault: Exception) -> HttpResponse:
         """An answer to what was not even read: in the protocol that the request seems to speak."""
-        protocol = _protocol(request)
+        protocol = protocol_of(request)
         error = as_api_error(fault, protocol, "", context.request_id)
         return codec.render_error(None, None, error, context.request_id, protocol)
 
 
-def _protocol(request: HttpRequest) -> str:
+def protocol_of(request: HttpRequest) -> str:
+    """The protocol that a request seems to speak, for answers to what cannot be routed."""
     kind = request.headers.get("content-type", "")
     if "x-www-form-urlencoded" in kind:
         return "query"

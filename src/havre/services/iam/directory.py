@@ -184,6 +184,18 @@ class Directory:
             self._compiled[text, name] = known
         return known
 
+    def resource_policy(self, text: str) -> Policy:
+        """A policy on a resource, checked when it came in; one that cannot be read denies everybody."""
+        known = self._compiled.get((text, "resource"))
+        if known is None:
+            try:
+                known = parse(text, "resource", "resource-policy")
+            except PolicyError:
+                known = parse(_DENY_EVERYBODY, "resource", "resource-policy")
+            _bound(self._compiled)
+            self._compiled[text, "resource"] = known
+        return known
+
     def role(self, arn: str) -> Resource[Role, Any] | None:
         """The role with exactly this ARN."""
         parts = arn.split(":", 5)
@@ -193,6 +205,7 @@ class Directory:
         return found if found is not None and found.meta.arn == arn else None
 
 
+_DENY_EVERYBODY = '{"Version":"2012-10-17","Statement":{"Effect":"Deny","Principal":"*","Action":"*","Resource":"*"}}'
 _DENY_ALL = '{"Version":"2012-10-17","Statement":{"Effect":"Deny","Action":"*","Resource":"*"}}'
 
 

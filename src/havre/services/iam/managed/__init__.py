@@ -6,7 +6,9 @@ shorter than AWS's own and says in what. Read on first use.
 
 from __future__ import annotations
 
+import base64
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
 
 import msgspec
@@ -27,6 +29,11 @@ class AwsPolicy(msgspec.Struct, frozen=True):
     @property
     def text(self) -> str:
         return bytes(self.document).decode()
+
+    @property
+    def id(self) -> str:
+        """``ANPA…``, the same in every installation."""
+        return "ANPA" + base64.b32encode(sha256(self.name.encode()).digest())[:17].decode()
 
     @property
     def arn(self) -> str:
