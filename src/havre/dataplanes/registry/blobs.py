@@ -1,0 +1,311 @@
+"""Blobs and uploads on disk.
+
+``blobs/<algorithm>/<hex>`` are whole and never change; a file counts only while a layer record names it.
+``uploads/<id>.<scope>`` are what has arrived of uploads: an upload lives as long as its file, so it survives a restart
+with nothing but it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from havre.control.images import Place, Refusal, Why
+from havre.core.images.names import HASHES, algorithm, is_digest
+from havre.kernel.errors import Gone, Temporary
+from havre.kernel.world import World
+
+R = TypeVar("R")
+WORKERS = 8
+
+
+class Upload:
+    """What has arrived so far. ``hasher`` is None when it has to be made anew from the file (after a restart)."""
+
+    __slots__ = ("algorithm", "hasher", "id", "lock", "offset", "path")
+
+    def __init__(self, id: str, path: Path, offset: int, kind: str, hasher: Any) -> None:
+        self.id = id
+        self.path = path
+        self.offset = offset
+        self.algorithm = kind
+        self.hasher = hasher
+        self.lock = asyncio.Lock()
+
+
+class Blobs:
+    """``fault``, when set, is called with the name of each step on disk (create, write, publish, read) before it; what it
+    raises (OSError) is what a failing disk would do. ``known`` tells whether a layer record names the digest."""
+
+    def __init__(self, root: Path, world: World, known: Callable[[str], bool]) -> None:
+        self._world = world
+        self._known = known
+        self._uploads: dict[str, Upload] = {}
+        self._locks: dict[str, tuple[asyncio.Lock, int]] = {}
+        self._pool = ThreadPoolExecutor(WORKERS, "blobs")
+        self._incoming = root / "uploads"
+        self._directories = {kind: root / "blobs" / kind for kind in HASHES}
+        for directory in (self._incoming, *self._directories.values()):
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for directory in (root, root / "blobs"):
+            _sync_directory(directory)
+        self.fault: Callable[[str], None] | None = None
+
+    # uploads
+
+    def begin(self, place: Place, kind: str = "sha256") -> Upload:
+        """A new upload; ``kind`` is the digest's algorithm if it is known already. Raises Temporary."""
+        id = self._world.uuid()
+        path = self._incoming / f"{id}.{scope_of(place)}"
+        with _Disk():
+            self._check("create")
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        upload = Upload(id, path, 0, kind, HASHES[kind]())
+        self._uploads[path.name] = upload
+        return upload
+
+    def find(self, place: Place, id: str) -> Upload:
+        """Raises Refusal (NO_UPLOAD)."""
+        name = f"{id}.{scope_of(place)}"
+        upload = self._uploads.get(name)
+        if upload is None:
+            path = self._incoming / name
+            if not _is_uuid(id) or not path.exists():
+                raise Refusal(Why.NO_UPLOAD, f"The upload with id '{id}' does not exist", [id])
+            upload = self._uploads[name] = Upload(id, path, path.stat().st_size, "sha256", None)
+        return upload
+
+    @asynccontextmanager
+    async def claim(self, place: Place, id: str) -> AsyncIterator[Upload]:
+        """The upload, for this caller alone, ready to be appended to. Raises Refusal (NO_UPLOAD)."""
+        upload = self.find(place, id)
+        async with upload.lock:
+            if self._uploads.get(upload.path.name) is not upload:  # whoever had it before has finished it
+                raise Refusal(Why.NO_UPLOAD, f"The upload with id '{id}' does not exist", [id])
+            if upload.hasher is None:
+                upload.hasher = await self.work(self._hash, upload.path, upload.algorithm)
+            yield upload
+
+    def absorb(self, upload: Upload, pieces: Sequence[bytes]) -> None:
+        """Append; runs on the loop for little, in a worker for much. What could not be written whole is taken back.
+        Raises Temporary."""
+        with _Disk():
+            self._check("write")
+            file = os.open(upload.path, os.O_WRONLY | os.O_APPEND)
+            try:
+                _write_all(file, pieces)
+            except OSError:
+                os.ftruncate(file, upload.offset)
+                raise
+            finally:
+                os.close(file)
+        for piece in pieces:
+            upload.offset += len(piece)
+            if upload.hasher is not None:
+                upload.hasher.update(piece)
+
+    async def cancel(self, upload: Upload) -> None:
+        self._uploads.pop(upload.path.name, None)
+        upload.path.unlink(missing_ok=True)
+
+    async def commit(self, upload: Upload, digest: str, link: Callable[[int], Awaitable[R]]) -> R:
+        """The upload becomes the blob ``digest``: durable first, then ``link(size)`` makes the layer record. Raises Refusal
+        (WRONG_DIGEST), and then the upload is gone; Temporary, and then it can be tried again."""
+        found = await self._digest(upload, algorithm(digest))
+        if found != digest:
+            await self.cancel(upload)
+            raise Refusal(Why.WRONG_DIGEST, f"The content has the digest {found}, not {digest}", [digest])
+        target = self.path(digest)
+        async with self.holding(digest):
+            if self._known(digest) and target.exists():
+                result = await link(upload.offset)
+                upload.path.unlink(missing_ok=True)
+            else:
+                await self.work(self._publish, upload.path, target)
+                try:
+                    result = await link(upload.offset)
+                except Exception:
+                    target.rename(upload.path)  # no record was made: whoever is told to try again finds the upload
+                    raise
+            self._uploads.pop(upload.path.name, None)
+        return result
+
+    async def keep(self, content: bytes, digest: str) -> None:
+        """Content that is in memory already and has this digest. A layer record must follow soon."""
+        async with self.holding(digest):
+            if not (self._known(digest) and self.path(digest).exists()):
+                path = self._incoming / f"{self._world.uuid()}.kept"
+                await self.work(self._save, path, content, self.path(digest))
+
+    async def _digest(self, upload: Upload, kind: str) -> str:
+        """What has arrived, hashed; anew only if this process did not see all of it arrive, or by another algorithm."""
+        if upload.hasher is None or upload.algorithm != kind:
+            upload.hasher = await self.work(self._hash, upload.path, kind)
+            upload.algorithm = kind
+        return f"{kind}:{upload.hasher.hexdigest()}"
+
+    # blobs
+
+    def path(self, digest: str) -> Path:
+        """Where the blob lies; ``digest`` must be one (names.is_digest), so it cannot lead elsewhere."""
+        kind, _, encoded = digest.partition(":")
+        return self._directories[kind] / encoded
+
+    def open(self, digest: str) -> int:
+        """A descriptor to read from; whoever asked closes it. Raises Gone."""
+        try:
+            return os.open(self.path(digest), os.O_RDONLY)
+        except FileNotFoundError:
+            raise Gone(digest) from None
+
+    async def read(self, digest: str) -> bytes:
+        try:
+            return await self.work(self.path(digest).read_bytes)
+        except FileNotFoundError:
+            raise Gone(digest) from None
+
+    @asynccontextmanager
+    async def holding(self, digest: str) -> AsyncIterator[None]:
+        """Nobody else publishes or removes this blob meanwhile."""
+        lock, users = self._locks.get(digest) or (asyncio.Lock(), 0)
+        self._locks[digest] = lock, users + 1
+        try:
+            async with lock:
+                yield
+        finally:
+            users = self._locks[digest][1] - 1
+            if users:
+                self._locks[digest] = lock, users
+            else:
+                del self._locks[digest]
+
+    def submit(self, function: Callable[..., R], *arguments: Any) -> asyncio.Future[R]:
+        """In a worker thread, which raises what ``function`` raises."""
+        return asyncio.get_running_loop().run_in_executor(self._pool, function, *arguments)
+
+    async def work(self, function: Callable[..., R], *arguments: Any) -> R:
+        """In a worker thread. Raises Temporary when the disk refuses."""
+        with _Disk():
+            return await self.submit(function, *arguments)
+
+    # housekeeping
+
+    def stored(self) -> Iterator[tuple[str, float, int]]:
+        """(digest, time of its last change, size) of every blob file."""
+        for kind, directory in self._directories.items():
+            with os.scandir(directory) as entries:
+                for entry in entries:
+                    digest = f"{kind}:{entry.name}"
+                    if is_digest(digest):
+                        seen = entry.stat()
+                        yield digest, seen.st_mtime, seen.st_size
+
+    def pending(self) -> Iterator[tuple[str, float]]:
+        """(file name, time of its last change) of every upload."""
+        with os.scandir(self._incoming) as entries:
+            for entry in entries:
+                yield entry.name, entry.stat().st_mtime
+
+    async def remove(self, digest: str) -> bool:
+        """The file goes unless a layer record names it. Whoever reads it now reads on."""
+        async with self.holding(digest):
+            if self._known(digest):
+                return False
+            await self.work(self.path(digest).unlink, True)
+            return True
+
+    def drop(self, name: str) -> None:
+        """An upload that nobody goes on with."""
+        upload = self._uploads.get(name)
+        if upload is None or not upload.lock.locked():
+            self._uploads.pop(name, None)
+            (self._incoming / name).unlink(missing_ok=True)
+
+    async def clear(self) -> None:
+        """Forget everything (``POST /_havre/reset``, after the store was wiped)."""
+        for name, _ in list(self.pending()):
+            self.drop(name)
+        for digest, _, _ in await self.work(lambda: list(self.stored())):
+            await self.remove(digest)
+
+    def close(self) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    # in workers
+
+    def _check(self, step: str) -> None:
+        if self.fault is not None:
+            self.fault(step)
+
+    def _publish(self, source: Path, target: Path) -> None:
+        """Rename, then make content and name durable. The order saves one journal commit, and is safe because a file
+        counts only once its layer record is written, which happens after this."""
+        self._check("publish")
+        file = os.open(source, os.O_RDONLY)
+        try:
+            source.rename(target)
+            try:
+                os.fdatasync(file)
+                _sync_directory(target.parent)
+            except OSError:
+                target.rename(source)
+                raise
+        finally:
+            os.close(file)
+
+    def _save(self, path: Path, content: bytes, target: Path) -> None:
+        self._check("write")
+        file = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        try:
+            _write_all(file, (content,))
+        except OSError:
+            path.unlink()
+            raise
+        finally:
+            os.close(file)
+        self._publish(path, target)
+
+    def _hash(self, path: Path, kind: str) -> Any:
+        with open(path, "rb", buffering=0) as file:
+            return hashlib.file_digest(file, kind)
+
+
+def scope_of(place: Place) -> str:
+    """Ties an upload to its repository, in its file's name."""
+    return hashlib.sha256(place.scope.encode()).hexdigest()[:16]
+
+
+def _is_uuid(text: str) -> bool:
+    return len(text) == 36 and all(c in "0123456789abcdef-" for c in text)
+
+
+def _write_all(file: int, pieces: Sequence[bytes]) -> None:
+    for piece in pieces:
+        view = memoryview(piece)
+        while view:
+            view = view[os.write(file, view) :]
+
+
+def _sync_directory(path: Path) -> None:
+    directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+class _Disk:
+    """A disk that refuses is a Temporary failure. A class, because it stands on the hot path."""
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
+            raise Temporary(f"the disk refuses: {error.strerror or error}") from error
