@@ -1,1 +1,7 @@
 """The node process."""
+
+import signal
+
+
+def main() -> None:
+    signal.pause()

@@ -1,0 +1,115 @@
+"""What ``/_havre/health``, ``status``, ``explain`` and ``reset`` answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from havre import __version__
+from havre.control.nodes import BALANCER, NODE, WORKLOAD
+
+if TYPE_CHECKING:
+    from havre.apps.server import Server
+
+
+class Status:
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    async def health(self, _: Mapping[str, str]) -> tuple[int, Any]:
+        """200 when requests are answered. ``loops`` has the last progress of each."""
+        loops = {name: msgspec.to_builtins(p) for name, p in self._server.runner.progress().items()}
+        services = dict.fromkeys(self._server.services, "running")
+        return 200, {"status": "ok", "version": __version__, "services": services, "loops": loops}
+
+    async def explain(self, query: Mapping[str, str]) -> tuple[int, Any]:
+        arn = query.get("arn", "")
+        reasons = await self._server.runner.explain(arn)
+        if not reasons and not self._known(arn):
+            return 404, {"message": f"nothing here has the ARN {arn!r}"}
+        return 200, {"arn": arn, "reasons": reasons}
+
+    def _known(self, arn: str) -> bool:
+        store = self._server.store
+        kinds = [kind for service in self._server.services.values() for kind in service.kinds]
+        return any(r.meta.arn == arn for kind in kinds for r in store.list(kind))
+
+    async def reset(self, _: Mapping[str, str]) -> tuple[int, Any]:
+        """Every resource of every account goes, and with them what runs."""
+        server = self._server
+        await server.store.reset()
+        await server.journal.reset()
+        server.trail.reset()
+        return 200, {"status": "ok"}
+
+    async def status(self, _: Mapping[str, str]) -> tuple[int, Any]:
+        site = self._server.config.site
+        problems = self._problems()
+        tables = {"Nodes": self._nodes(), "Tasks": self._workloads(), "Load balancers": self._balancers()}
+        return 200, {
+            "status": "ok" if not problems else "degraded",
+            "version": __version__,
+            "endpoint": site.endpoint,
+            "account": site.account,
+            "region": site.region,
+            "problems": problems,
+            "tables": tables,
+        }
+
+    def _problems(self) -> list[str]:
+        nodes = self._server.store.list(NODE)
+        if not any(node.status.connected for node in nodes):
+            return ["no node is connected"]
+        found = []
+        for node in nodes:
+            for what in (node.status.engine_error, node.status.network_error):
+                if what:
+                    found.append(f"{node.meta.name}: {what}")
+        return found
+
+    def _nodes(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "node": node.meta.name,
+                "connected": "yes" if node.status.connected else "no",
+                "cpu": node.status.cpu,
+                "memory MiB": node.status.memory,
+                "engine": f"{node.status.engine} {node.status.engine_version}".strip(),
+            }
+            for node in self._server.store.list(NODE)
+        ]
+
+    def _workloads(self) -> list[dict[str, Any]]:
+        rows = []
+        for resource in self._server.store.list(WORKLOAD):
+            work, report = resource.spec.workload, resource.status.report
+            rows.append(
+                {
+                    "task": work.arn.split(":")[-1],
+                    "group": work.group,
+                    "status": report.phase if report else "PENDING",
+                    "address": work.interface.address if work.interface else "",
+                    "images": ", ".join(c.image for c in work.containers),
+                }
+            )
+        return rows
+
+    def _balancers(self) -> list[dict[str, Any]]:
+        rows = []
+        for resource in self._server.store.list(BALANCER):
+            balancer, report = resource.spec.balancer, resource.status.report
+            targets = report.targets if report else ()
+            for listener in balancer.listeners:
+                scheme = "https" if listener.protocol == "HTTPS" else "http"
+                port = "" if listener.port == (443 if scheme == "https" else 80) else f":{listener.port}"
+                rows.append(
+                    {
+                        "URL": f"{scheme}://{balancer.dns_name}{port}/",
+                        "or": f"{scheme}://{balancer.host_address}{port}/",
+                        "state": report.state if report else "provisioning",
+                        "healthy": f"{sum(t.state == 'healthy' for t in targets)} of {len(targets)}",
+                    }
+                )
+        return rows
