@@ -1,0 +1,137 @@
+"""The whole configuration of the proxy, as text. Pure: the same balancers give the same text."""
+
+from __future__ import annotations
+
+import hashlib
+
+import msgspec
+
+from havre.engines.haproxy.layout import Frontend
+from havre.engines.haproxy.plan import ADMIN, Plan, Rendered
+from havre.engines.haproxy.pools import backend_lines
+from havre.engines.haproxy.rules import (
+    Context,
+    Keep,
+    conditions,
+    listener_lines,
+    own_answer,
+    page,
+    single_pool,
+)
+from havre.engines.haproxy.text import name, quote
+from havre.kernel.workload import BalancerListener
+
+
+def render(plan: Plan) -> Rendered:
+    """Raises Unsafe for a value that no configuration can carry."""
+    files: dict[str, bytes] = {}
+
+    def keep(suffix: str, content: bytes) -> str:
+        file = f"{hashlib.sha256(content).hexdigest()[:32]}.{suffix}"
+        files[file] = content
+        return quote(str(plan.directory / file))
+
+    head = _head(plan, keep)
+    fronts = [line for front in plan.frontends for line in _frontend(front, keep)]
+    bodies = []
+    for filled in (True, False):
+        pools = [
+            line
+            for balancer in plan.balancers
+            for pool in balancer.pools
+            for line in backend_lines(plan, balancer, pool, keep, filled=filled)
+        ]
+        bodies.append("\n".join([*head, *fronts, *pools, ""]))
+    return Rendered(bodies[0], bodies[1], files)
+
+
+def _head(plan: Plan, keep: Keep) -> list[str]:
+    longest = max((b.idle_timeout for b in plan.balancers), default=60)
+    refused = page(502).decode()
+    raw = (
+        "HTTP/1.1 502 Bad Gateway\r\nServer: awselb/2.0\r\nContent-Type: text/html\r\nCache-Control: no-cache\r\n"
+        f"Content-Length: {len(refused)}\r\nConnection: close\r\n\r\n{refused}"
+    )
+    own = [
+        f"  http-error status {code} content-type text/html file {keep('html', page(code))} hdr Server awselb/2.0"
+        for code in (400, 408, 500, 502, 504)
+    ]
+    return [
+        "global",
+        f"  stats socket unix@{ADMIN} mode 600 level admin expose-fd listeners",
+        f"  nbthread {plan.threads}",
+        "  tune.bufsize 65536",  # AWS takes headers up to 64 KiB
+        "  tune.http.maxhdr 256",
+        "  hard-stop-after 1h",
+        "  ssl-default-bind-options ssl-min-ver TLSv1.2",
+        "defaults",
+        "  mode http",
+        "  timeout connect 3s",
+        f"  timeout client {_ms(longest)}",
+        f"  timeout server {_ms(longest)}",
+        "  option http-keep-alive",
+        "  option splice-auto",
+        "  option idle-close-on-response",  # a reload never closes a connection that a client is about to use
+        "  option redispatch 1",
+        "  retries 3",
+        *own,
+        f"  errorfile 503 {keep('http', raw.encode())}",  # the proxy's 503 is a refused connection, AWS calls it 502
+        "",
+    ]
+
+
+def _frontend(front: Frontend, keep: Keep) -> list[str]:
+    listener = front.listeners[0][1]
+    title = name("f", front.id)
+    lines = [f"frontend {title}"]
+    secure = _certificates(front, keep)
+    for bind in front.binds:
+        namespace = f" namespace {quote(bind.namespace)}" if bind.namespace else ""
+        lines.append(f"  bind {bind.address}:{bind.port}{namespace}{secure}")
+    idle = _ms(max(b.idle_timeout for b, _ in front.listeners))
+    lines += [f"  timeout client {idle}", f"  timeout http-request {idle}", f"  timeout http-keep-alive {idle}"]
+    if listener.protocol not in ("HTTP", "HTTPS"):
+        return [*lines, "  mode tcp", f"  default_backend {name('p', single_pool(listener))}", ""]
+    if len(front.listeners) > 1:
+        lines += [f"  {line}" for line in _shared(front, keep)]
+    elif single_pool(listener):
+        lines.append(f"  default_backend {name('p', single_pool(listener))}")
+    else:
+        lines += [f"  {line}" for line in _routed(listener, Context("", keep, port=listener.port, secure=bool(secure)))]
+    return [*lines, ""]
+
+
+def _certificates(front: Frontend, keep: Keep) -> str:
+    """`` ssl crt … alpn …``, or nothing for a listener without."""
+    crts = [keep("pem", pem.encode()) for _, listener in front.listeners for pem in listener.certificates]
+    if not crts:
+        return ""
+    http2 = front.listeners[0][0].attributes.get("routing.http2.enabled", "true") == "true"
+    return " ssl " + " ".join(f"crt {crt}" for crt in crts) + f" alpn {'h2,http/1.1' if http2 else 'http/1.1'}"
+
+
+def _routed(listener: BalancerListener, context: Context) -> list[str]:
+    return [*listener_lines(listener, context), "use_backend %[var(txn.pool)]"]
+
+
+def _shared(front: Frontend, keep: Keep) -> list[str]:
+    """By the Host header to a balancer: its DNS name first, then the host names that its rules ask for."""
+    names = "".join(f"{b.dns_name.lower()} {i}\n" for i, (b, _) in enumerate(front.listeners))
+    hosts = keep("map", names.encode())
+    lines = [f"http-request set-var(txn.lb) req.hdr(host),host_only,lower,map_str({hosts})"]
+    unknown = "!{ var(txn.lb) -m found }"
+    for index, (_, listener) in enumerate(front.listeners):
+        for number, rule in enumerate(listener.rules):
+            asked = [c for c in rule.conditions if c.field == "host-header"]
+            if asked:
+                acls, holds = conditions(f"h{index}x{number}", asked)
+                lines += [*acls, f"http-request set-var(txn.lb) str({index}) if {unknown} {holds}"]
+    lines.append(f"{own_answer(404, keep)} if {unknown}")
+    for index, (_, listener) in enumerate(front.listeners):
+        context = Context(f"l{index}", keep, f"{{ var(txn.lb) -m str {index} }}", listener.protocol == "HTTPS")
+        lines += listener_lines(listener, msgspec.structs.replace(context, port=listener.port))
+    return [*lines, "use_backend %[var(txn.pool)]"]
+
+
+def _ms(seconds: float) -> str:
+    return f"{round(seconds * 1000)}ms"

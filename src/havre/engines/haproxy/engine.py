@@ -1,0 +1,231 @@
+"""The engine: brings the proxy to what was asked for, and says how that goes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from pathlib import Path
+
+from havre.engines.haproxy.adopt import bound_by, found_healthy
+from havre.engines.haproxy.checker import Checker, Key, Probe
+from havre.engines.haproxy.checks import probe
+from havre.engines.haproxy.config import render
+from havre.engines.haproxy.layout import Bind, all_binds, frontends
+from havre.engines.haproxy.namespaces import inode, why_not_bindable
+from havre.engines.haproxy.plan import Plan, Rendered
+from havre.engines.haproxy.process import CONFIG, Proxy
+from havre.engines.haproxy.report import report, why_unsafe
+from havre.engines.haproxy.slots import Slots
+from havre.engines.haproxy.targets import routes, watched
+from havre.kernel.errors import Permanent, Temporary
+from havre.kernel.workload import Balancer, BalancerStatus
+
+RETRY = 2.0
+"""Seconds until a proxy that failed, or a port that was taken, is tried again."""
+
+
+class HaproxyEngine:
+    """``directory`` is this instance's own (sockets, configuration); it is made when the first balancer comes.
+
+    ``run`` has to run for health checks and for the proxy to be started again when it dies.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        binary: str = "haproxy",
+        clock: Callable[[], float] = time.monotonic,
+        check: Probe = probe,
+    ) -> None:
+        self._proxy = Proxy(directory, binary)
+        self._checker = Checker(self._health_changed, clock, check)
+        self._balancers: tuple[Balancer, ...] = ()
+        self._refused: dict[str, str] = {}
+        self._namespaces: dict[str, str] = {}
+        self._slots: dict[str, Slots] = {}
+        self._bound: set[Bind] = set()
+        self._unbound: dict[Bind, str] = {}
+        self._structure = ""
+        self._used: dict[str, tuple[str, int]] = {}
+        self._failure = ""
+        self._looked = False
+        self._lock = asyncio.Lock()
+        self._work = asyncio.Event()
+        self._up = asyncio.Event()
+        self._listeners: set[asyncio.Event] = set()
+
+    async def apply(self, balancers: Sequence[Balancer], namespaces: Mapping[str, str]) -> None:
+        """As the port says. What cannot be done is in ``status``, and is tried again by ``run``."""
+        async with self._lock:
+            self._refused = {b.id: reason for b in balancers if (reason := why_unsafe(b))}
+            self._balancers = tuple(b for b in balancers if b.id not in self._refused)
+            self._namespaces = dict(namespaces)
+            seeds = await self._find_leftover()
+            self._checker.watch(watched(self._balancers, self._spaces()), seeds)
+            await self._converge()
+
+    async def status(self) -> Sequence[BalancerStatus]:
+        refused = [BalancerStatus(id, "failed", reason) for id, reason in self._refused.items()]
+        spaces = self._spaces()
+        return refused + [
+            report(b, spaces, (self._bound, self._unbound), self._failure, self._checker.health)
+            for b in self._balancers
+        ]
+
+    async def changes(self) -> AsyncIterator[None]:
+        event = asyncio.Event()
+        event.set()
+        self._listeners.add(event)
+        try:
+            while True:
+                await event.wait()
+                event.clear()
+                yield
+        finally:
+            self._listeners.discard(event)
+
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._checker.run())
+            group.create_task(self._follow())
+            group.create_task(self._supervise())
+
+    async def stop(self) -> None:
+        async with self._lock:
+            self._balancers = ()
+            self._checker.watch({})
+            await self._find_leftover()
+            await self._end()
+
+    async def _follow(self) -> None:
+        """Health that changed, failures to be tried again."""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(RETRY if self._failure or self._unbound else None):
+                    await self._work.wait()
+            self._work.clear()
+            async with self._lock:
+                await self._converge()
+
+    async def _supervise(self) -> None:
+        """A proxy that dies is started again at once, with what it was to do."""
+        while True:
+            await self._up.wait()
+            await self._proxy.ended()
+            async with self._lock:
+                if self._proxy.running:
+                    continue
+                await self._proxy.sweep()
+                self._up.clear()
+                self._bound, self._structure = set(), ""
+                await self._converge()
+
+    def _health_changed(self, key: Key) -> None:
+        del key
+        self._work.set()
+        self._notify()
+
+    def _notify(self) -> None:
+        for event in self._listeners:
+            event.set()
+
+    def _spaces(self) -> dict[str, tuple[str, int]]:
+        """Those VPCs whose namespace is there."""
+        found = {vpc: (name, inode(name)) for vpc, name in self._namespaces.items()}
+        return {vpc: space for vpc, space in found.items() if space[1]}
+
+    async def _find_leftover(self) -> set[Key]:
+        """Once, before the first work: the proxy that an earlier process left. Gives the targets that it sends work to."""
+        looked, self._looked = self._looked, True
+        if looked or not await self._proxy.adopt():
+            return set()
+        self._up.set()
+        held = bound_by((self._proxy.directory / CONFIG).read_text())
+        self._used = self._spaces()
+        self._bound = {b for b in all_binds(self._balancers, self._used) if (b.address, b.port, b.namespace) in held}
+        return found_healthy(await self._proxy.command(["show servers state"]), self._balancers)
+
+    async def _converge(self) -> None:
+        """Bring the proxy to what is wanted, by the least: nothing, runtime commands, a reload, a start."""
+        failure, self._failure = self._failure, ""
+        try:
+            if self._balancers:
+                await self._bring_up()
+            else:
+                await self._end()
+        except (Permanent, Temporary) as error:
+            self._failure, self._structure = error.reason, ""
+        if failure != self._failure or not self._balancers:
+            self._notify()
+
+    async def _end(self) -> None:
+        if self._proxy.running:
+            await self._proxy.stop()
+        self._slots, self._structure, self._bound, self._unbound = {}, "", set(), {}
+
+    async def _bring_up(self) -> None:
+        wanted = {p.id: routes(p, self._checker.health) for b in self._balancers for p in b.pools}
+        self._slots = {id: self._slots.get(id) or Slots(id) for id in wanted}
+        commands: list[str] = []
+        for id, slots in self._slots.items():
+            slots.grow(wanted[id])
+            commands += slots.assign(wanted[id])
+        spaces = self._spaces()
+        if any(self._used.get(vpc, space) != space for vpc, space in spaces.items()):
+            await self._proxy.stop(grace=1)  # a namespace was made anew: a reload would keep the sockets in the old one
+        usable = self._usable(spaces)
+        plan = Plan(
+            balancers=self._balancers,
+            frontends=frontends(self._balancers, spaces, usable),
+            slots=self._slots,
+            spaces=spaces,
+            directory=self._proxy.files,
+            threads=min(4, os.cpu_count() or 1),
+        )
+        rendered = render(plan)
+        if rendered.structure != self._structure or not self._proxy.running:
+            await self._restructure(rendered, usable)
+        elif commands:
+            await self._tell(commands, rendered)
+
+    def _usable(self, spaces: Mapping[str, tuple[str, int]]) -> set[Bind]:
+        """Addresses that the proxy listens on or could; the reasons of the others are kept for ``status``."""
+        running = self._proxy.running
+        usable, unbound = set(), {}
+        for bind in all_binds(self._balancers, spaces):
+            held = running and bind in self._bound
+            reason = "" if held else why_not_bindable(bind.address, bind.port, bind.namespace)
+            if reason:
+                unbound[bind] = reason
+            else:
+                usable.add(bind)
+        if unbound != self._unbound:
+            self._unbound = unbound
+            self._notify()
+        return usable
+
+    async def _restructure(self, rendered: Rendered, usable: set[Bind]) -> None:
+        self._proxy.write(rendered.text, rendered.files)
+        try:
+            if self._proxy.running:
+                await self._proxy.reload()
+            else:
+                await self._proxy.start()
+        except Permanent as error:  # "cannot bind socket (…) [127.0.0.1:80]": look at that address again next time
+            self._bound = {b for b in self._bound if f"[{b.address}:{b.port}]" not in error.reason}
+            raise
+        self._structure, self._bound, self._used = rendered.structure, usable, self._spaces()
+        self._up.set()
+        self._notify()
+
+    async def _tell(self, commands: list[str], rendered: Rendered) -> None:
+        """Runtime commands; where the proxy does not take one, a reload says it all again."""
+        said = await self._proxy.command(commands)
+        self._proxy.write(rendered.text, rendered.files)
+        complaints = [line for line in said.splitlines() if line and "chang" not in line and line != "\n"]
+        if complaints:
+            await self._restructure(rendered, self._bound)

@@ -1,0 +1,81 @@
+"""Which frontends there are and where they listen: a balancer's own addresses, and one shared loopback address a port."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+
+from havre.kernel.workload import Balancer, BalancerListener
+
+SHARED = "127.0.0.1"
+
+
+class Bind(msgspec.Struct, frozen=True):
+    """``namespace`` is a network namespace's name, "" the host's own. ``inode`` tells a new one of the same name apart."""
+
+    address: str
+    port: int
+    namespace: str = ""
+    inode: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.address}:{self.port}" + (f" in {self.namespace}" if self.namespace else "")
+
+
+class Frontend(msgspec.Struct, frozen=True):
+    """``listeners``: one for a frontend of its own, several where the Host header tells them apart."""
+
+    id: str
+    binds: tuple[Bind, ...]
+    listeners: tuple[tuple[Balancer, BalancerListener], ...]
+
+
+def own_binds(balancer: Balancer, listener: BalancerListener, spaces: Mapping[str, tuple[str, int]]) -> list[Bind]:
+    """Where this listener answers by itself; ``spaces`` maps VPCs to (namespace, inode)."""
+    binds = [Bind(balancer.host_address, listener.port)] if balancer.host_address else []
+    if balancer.vpc in spaces:
+        namespace, inode = spaces[balancer.vpc]
+        binds += [Bind(address, listener.port, namespace, inode) for _, address in balancer.addresses]
+    return binds
+
+
+def frontends(
+    balancers: Sequence[Balancer], spaces: Mapping[str, tuple[str, int]], usable: Iterable[Bind]
+) -> list[Frontend]:
+    """All frontends, with those binds only that are usable. A port that one balancer has alone needs no Host header."""
+    allowed = set(usable)
+    ports: dict[int, list[tuple[Balancer, BalancerListener]]] = {}
+    found: list[Frontend] = []
+    for balancer in balancers:
+        for listener in balancer.listeners:
+            ports.setdefault(listener.port, []).append((balancer, listener))
+    for port, sharers in sorted(ports.items()):
+        together = sharing(sharers)
+        for balancer, listener in sharers:
+            binds = own_binds(balancer, listener, spaces)
+            if together == [(balancer, listener)]:
+                binds.append(Bind(SHARED, port))
+            binds = [bind for bind in binds if bind in allowed]
+            if binds:
+                found.append(Frontend(listener.id, tuple(binds), ((balancer, listener),)))
+        if len(together) > 1 and Bind(SHARED, port) in allowed:
+            found.append(Frontend(f"shared-{port}", (Bind(SHARED, port),), tuple(together)))
+    return found
+
+
+def sharing(sharers: Sequence[tuple[Balancer, BalancerListener]]) -> list[tuple[Balancer, BalancerListener]]:
+    """Those of one port that can share 127.0.0.1: of the first one's protocol, and HTTP if they are several."""
+    first = sharers[0][1].protocol
+    alike = [pair for pair in sharers if pair[1].protocol == first]
+    return alike if first in ("HTTP", "HTTPS") else alike[:1]
+
+
+def all_binds(balancers: Sequence[Balancer], spaces: Mapping[str, tuple[str, int]]) -> list[Bind]:
+    """Everything that is wished for, each once."""
+    wished: dict[Bind, None] = {}
+    for balancer in balancers:
+        for listener in balancer.listeners:
+            wished.update(dict.fromkeys(own_binds(balancer, listener, spaces)))
+            wished[Bind(SHARED, listener.port)] = None
+    return list(wished)
