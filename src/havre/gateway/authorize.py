@@ -7,12 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from havre.control.operation import Principal
 from havre.core.policy import Decision, Policy, Question, Who, decide
 from havre.gateway.context import Context, condition_keys
-from havre.gateway.faults import spell
+from havre.gateway.faults import INVALID_TOKEN, spell
 from havre.gateway.ports import Parts
 from havre.kernel.errors import ApiError
 
 Conditions = Mapping[str, str | Sequence[str]]
 REMEMBERED = 4_096
+TRUST = frozenset(("sts:AssumeRole", "sts:TagSession", "sts:SetSourceIdentity"))
+"""Actions on roles, which the role's trust policy has to allow in any case."""
 
 _WHY = {
     "identity": ("no identity-based policy allows", "an identity-based policy"),
@@ -34,8 +36,11 @@ class Authorize:
     ) -> None:
         """Raises ApiError, as the service spells it, unless ``action`` is allowed on each of ``resources``."""
         who = context.principal
-        if not self._enforced or who.service or not action:
+        if not self._enforced or not action or (who.service and action not in TRUST):
             return
+        if who.access_key.startswith("ASIA") and who.kind != "AssumedRole" and action.startswith("iam:"):
+            # credentials of GetSessionToken and GetFederationToken never reach IAM
+            raise spell("unknown_key", context.protocol, INVALID_TOKEN, context.service)
         for resource in resources:
             decision = self.decide(context, action, resource, extra)
             if not decision.allowed:
@@ -46,12 +51,20 @@ class Authorize:
     ) -> Decision:
         granted = self._policies.grants(context.principal)
         parts = resource.split(":", 5)
-        on_resource = self._resource_policy(parts[2], resource) if len(parts) == 6 else None
-        owner = parts[4] if len(parts) == 6 and parts[4] != "aws" else ""
+        if len(parts) != 6:
+            parts = ["", "", "", "", "", ""]
+        owner = parts[4] if parts[4] != "aws" else ""
+        trust = action in TRUST
+        if trust:
+            on_resource = self._policies.trust(resource)
+            if on_resource is None:
+                return Decision("implicitDeny", "resource")
+        else:
+            on_resource = self._resource_policy(parts[2], resource)
         if on_resource is not None or not granted.static:
             keys = condition_keys(context, extra() if extra is not None else {})
             question = Question(action, resource, keys, who_is(context.principal))
-            return decide(question, granted.grants, on_resource, owner)
+            return decide(question, granted.grants, on_resource, owner, trust=trust)
         known: Decision | None = granted.decided.get((action, resource))
         if known is None:
             known = decide(Question(action, resource, {}, who_is(context.principal)), granted.grants, None, owner)
@@ -79,7 +92,9 @@ def denied(context: Context, action: str, resource: str, decision: Decision) -> 
         if decision.outcome == "explicitDeny"
         else f"because {allows} the {action} action"
     )
-    text = f"User: {context.principal.arn} is not authorized to perform: {action} on resource: {resource} {because}"
+    if action in TRUST and decision.layer == "resource":
+        because = ""  # AWS does not tell whether there is such a role
+    text = f"User: {context.principal.arn} is not authorized to perform: {action} on resource: {resource} {because}".rstrip()
     if context.protocol == "ec2":
         text = f"You are not authorized to perform this operation. {text}"
     return spell("denied", context.protocol, text, context.service)

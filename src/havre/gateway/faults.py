@@ -9,7 +9,7 @@ from havre.kernel.errors import ApiError, Conflict, Permanent, Temporary
 
 log = logging.getLogger("havre.gateway")
 
-_INVALID_TOKEN = "The security token included in the request is invalid."  # noqa: S105 (a message)
+INVALID_TOKEN = "The security token included in the request is invalid."  # noqa: S105 (a message)
 _EXPIRED_TOKEN = "The security token included in the request is expired"  # noqa: S105 (a message)
 _EC2_CREDENTIALS = "AWS was not able to validate the provided access credentials"
 
@@ -88,7 +88,7 @@ def spell(reason: str, protocol: str, message: str, service: str = "") -> ApiErr
 
 
 def unknown_key() -> Denied:
-    return Denied("unknown_key", _INVALID_TOKEN)
+    return Denied("unknown_key", INVALID_TOKEN)
 
 
 def expired_token() -> Denied:

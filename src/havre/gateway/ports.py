@@ -34,6 +34,8 @@ class Policies(Protocol):
 
     def resource_policy(self, text: str) -> Policy: ...
 
+    def trust(self, arn: str) -> Policy | None: ...
+
 
 class Parts(msgspec.Struct, frozen=True):
     """``services`` by botocore's name. ``resource_policies`` by the service part of an ARN. ``internal``: path below

@@ -49,8 +49,18 @@ class Decision(msgspec.Struct, frozen=True):
         return self.outcome == ALLOWED
 
 
-def decide(question: Question, grants: Grants, resource: Policy | None = None, resource_account: str = "") -> Decision:
-    """``resource`` is the policy on the resource, ``resource_account`` its owner ("" the caller's own account)."""
+def decide(
+    question: Question,
+    grants: Grants,
+    resource: Policy | None = None,
+    resource_account: str = "",
+    *,
+    trust: bool = False,
+) -> Decision:
+    """``resource`` is the policy on the resource, ``resource_account`` its owner ("" the caller's own account).
+
+    ``trust``: the resource's policy has to let the caller in, whatever his own policies say (roles).
+    """
     layers: tuple[tuple[str, Sequence[Policy]], ...] = (
         ("identity", grants.identity),
         ("boundary", (grants.boundary,) if grants.boundary is not None else ()),
@@ -66,6 +76,8 @@ def decide(question: Question, grants: Grants, resource: Policy | None = None, r
         reach, by_resource, denied = _ask_resource(resource, question)
         if denied:
             return Decision(EXPLICIT, "resource", denied)
+    if trust and reach == Reach.NONE:
+        return Decision(IMPLICIT, "resource")
     allowing = {layer: _matching(layer, policies, question, allow=True) for layer, policies in layers}
     missing = _missing(grants, allowing)
     same = not resource_account or question.who is None or question.who.account == resource_account

@@ -186,14 +186,22 @@ class Directory:
 
     def resource_policy(self, text: str) -> Policy:
         """A policy on a resource, checked when it came in; one that cannot be read denies everybody."""
-        known = self._compiled.get((text, "resource"))
+        return self._on_resource(text, "resource")
+
+    def trust(self, arn: str) -> Policy | None:
+        """Whom the role with this ARN trusts; None without such a role."""
+        role = self.role(arn)
+        return None if role is None else self._on_resource(role.spec.trust, "trust")
+
+    def _on_resource(self, text: str, kind: str) -> Policy:
+        known = self._compiled.get((text, f"{kind}-policy"))
         if known is None:
             try:
-                known = parse(text, "resource", "resource-policy")
+                known = parse(text, kind, f"{kind}-policy")
             except PolicyError:
-                known = parse(_DENY_EVERYBODY, "resource", "resource-policy")
+                known = parse(_DENY_EVERYBODY, "resource", f"{kind}-policy")
             _bound(self._compiled)
-            self._compiled[text, "resource"] = known
+            self._compiled[text, f"{kind}-policy"] = known
         return known
 
     def role(self, arn: str) -> Resource[Role, Any] | None:
