@@ -53,7 +53,7 @@ def read(
             if each.wire in labels:
                 parsed[each.name] = each.read(labels[each.wire])
         elif each.place == "querystring":
-            _read_query(each, members, query, parsed)
+            _read_query(each, query, parsed)
         elif each.place == "header":
             text = headers.get(each.wire)
             if text is not None and (text or each.shape.type == "string"):
@@ -66,20 +66,18 @@ def read(
     return parsed
 
 
-def _read_query(each: Located, members: Sequence[Located], query: Pairs, parsed: dict[str, Any]) -> None:
+def _read_query(each: Located, query: Pairs, parsed: dict[str, Any]) -> None:
     shape = each.shape
     if shape.type == "map":
-        bound = {other.wire for other in members if other.place == "querystring" and other is not each}
-        rest = [(name, value) for name, value in query if name not in bound]
-        if not rest:
+        if not query:
             return
         if shape.value.type == "list":
             several: dict[str, list[str]] = {}
-            for name, value in rest:
+            for name, value in query:
                 several.setdefault(name, []).append(value)
             parsed[each.name] = several
         else:
-            parsed[each.name] = dict(reversed(rest))  # the first of several wins
+            parsed[each.name] = dict(reversed(query))  # the first of several wins
         return
     values = [value for name, value in query if name == each.wire]
     if not values:

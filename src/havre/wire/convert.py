@@ -224,7 +224,9 @@ class Outward:
             nonlocal fields
             if fields is None:
                 members = shape.members.items()
-                fields = {n: (wire_name(n, m), self.of(m)) for n, m in members if not m.location and not m.event_stream}
+                fields = {
+                    n: (wire_name(n, m), self.of(m)) for n, m in members if not m.answer_location and not m.event_stream
+                }
             rendered = {}
             for name, inner in value.items():
                 field = fields.get(name)

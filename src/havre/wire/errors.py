@@ -96,7 +96,7 @@ def _outward(told: _Told, converter: Outward) -> dict[str, Any]:
     if told.shape is None:
         return members
     known = told.shape.members
-    body = {name: value for name, value in members.items() if name not in known or not known[name].location}
+    body = {name: value for name, value in members.items() if name not in known or not known[name].answer_location}
     rendered: dict[str, Any] = converter.structure(told.shape)(body)
     return rendered | {name: value for name, value in body.items() if name not in known}
 
@@ -138,7 +138,9 @@ def _cbor(told: _Told, request_id: str) -> HttpResponse:
 def _inner_xml(told: _Told, request_id: str, writer: XmlWriter, typed: bool) -> str:
     """What stands within ``<Error>``: type, code, message, modelled fields."""
     out = [f"<Type>{'Sender' if told.sender else 'Receiver'}</Type>"] if typed else []
-    out.append(f"<Code>{escape(told.code)}</Code><Message>{escape(told.error.message)}</Message>")
+    out.append(f"<Code>{escape(told.code)}</Code>")
+    if told.error.message:
+        out.append(f"<Message>{escape(told.error.message)}</Message>")
     if told.shape is not None:
         known = told.shape.members
         fields = {name: value for name, value in told.error.fields.items() if name in known}

@@ -7,6 +7,8 @@ from urllib.parse import unquote
 
 import msgspec
 
+from havre.kernel.errors import ApiError
+
 Body = bytes | AsyncIterator[bytes]
 
 
@@ -27,6 +29,35 @@ class HttpResponse(msgspec.Struct):
     status: int
     headers: list[tuple[str, str]]
     body: Body = b""
+
+
+_LARGEST = 32 * 1024 * 1024
+"""What a compressed body may unfold to."""
+
+
+def whole(request: HttpRequest) -> bytes:
+    """The body of a request that does not stream, uncompressed. Raises ApiError for one that cannot be uncompressed."""
+    body = request.body
+    if not isinstance(body, bytes):
+        raise TypeError("the body has to be read before it is parsed: the operation does not stream")
+    encoding = request.headers.get("content-encoding", "")
+    if body and encoding and encoding.rpartition(",")[2].strip().lower() == "gzip":
+        return _unfold(body)
+    return body
+
+
+def _unfold(body: bytes) -> bytes:
+    import zlib
+
+    unfold = zlib.decompressobj(wbits=31)
+    try:
+        data = unfold.decompress(body, _LARGEST)
+    except zlib.error:
+        raise ApiError("SerializationException", "The body is not what Content-Encoding says it is") from None
+    if not unfold.eof:
+        told = "is cut short" if not unfold.unconsumed_tail else "is too large"
+        raise ApiError("SerializationException", f"The uncompressed body {told}")
+    return data
 
 
 def parse_pairs(text: str) -> list[tuple[str, str]]:

@@ -88,7 +88,7 @@ def _is_plain(shape: Shape) -> bool:
     for each in shape.walk():
         if each.type == "timestamp" and each.timestamp_format not in ("", "unixtimestamp"):
             return False
-        if any(m.location or m.event_stream or wire_name(name, m) != name for name, m in each.members.items()):
+        if any(m.answer_location or m.event_stream or wire_name(name, m) != name for name, m in each.members.items()):
             return False
     return True
 

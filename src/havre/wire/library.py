@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-_FORMAT = 1
+_FORMAT = 2
 """Raised whenever what stands in a cache file changes its meaning."""
 _MAGIC = b"havre-model\n"
 _DROPPED = frozenset(
@@ -36,7 +36,7 @@ class ModelFile(msgspec.Struct):
     operations: dict[str, bytes]
     shapes: dict[str, bytes]
     routes: list[tuple[str, str, str]]
-    """HTTP method, URI template and name of each operation."""
+    """HTTP method, URI template and name of each operation; the deprecated ones last, behind those that replaced them."""
     errors: dict[str, str]
     """Error code or shape name → shape name."""
     paginators: dict[str, bytes]
@@ -102,7 +102,12 @@ def _strip(model: Mapping[str, Any], paginators: Mapping[str, Any]) -> ModelFile
         metadata=_without(model["metadata"]),
         operations={name: marshal.dumps(each) for name, each in operations.items()},
         shapes={name: marshal.dumps(each) for name, each in shapes.items()},
-        routes=[(o["http"]["method"], o["http"]["requestUri"], name) for name, o in operations.items()],
+        routes=[
+            (o["http"]["method"], o["http"]["requestUri"], name)
+            for name, o in sorted(
+                operations.items(), key=lambda each: bool(model["operations"][each[0]].get("deprecated"))
+            )
+        ],
         errors=errors,
         paginators={name: marshal.dumps(each) for name, each in paginators.items()},
     )

@@ -116,12 +116,19 @@ class ServiceModel:
             shape = self._shapes[name] = Shape(name, _load(self._file.shapes[name]), self.resolve)
         return shape
 
-    def resolve(self, reference: Mapping[str, Any]) -> Shape:
-        """The shape that a reference of the model means, with the reference's own traits."""
+    def resolve(self, reference: Mapping[str, Any], document: bool = False) -> Shape:
+        """The shape that a reference of the model means, with the reference's own traits. The name that a structure
+        gives itself holds only where it is a whole ``document``."""
         shape = self.shape(reference["shape"])
-        if len(reference) == 1:
+        unnamed = not document and shape.type == "structure" and "locationName" in shape.traits
+        if len(reference) == 1 and not unnamed:
             return shape
-        return Shape(shape.name, {**shape.traits, **reference}, self.resolve)
+        traits = {**shape.traits, **reference}
+        if reference.get("flattened"):
+            traits["flattenedByReference"] = True
+        if unnamed and "locationName" not in reference:
+            del traits["locationName"]
+        return Shape(shape.name, traits, self.resolve)
 
     def error(self, code: str) -> Shape | None:
         """The shape of an error, by its code or by its shape's name."""
@@ -152,8 +159,8 @@ class OperationModel:
         self.method: str = http.get("method", "POST")
         self.uri: str = http.get("requestUri", "/")
         self.status = int(http.get("responseCode", 200))
-        self.input = service.resolve(traits["input"]) if "input" in traits else None
-        self.output = service.resolve(traits["output"]) if "output" in traits else None
+        self.input = service.resolve(traits["input"], document=True) if "input" in traits else None
+        self.output = service.resolve(traits["output"], document=True) if "output" in traits else None
         self.result_wrapper: str = traits.get("output", {}).get("resultWrapper", "")
         self.errors: tuple[str, ...] = tuple(each["shape"] for each in traits.get("errors", ()))
         self.streaming_input = _streamed(self.input)

@@ -56,37 +56,31 @@ class QueryCodec:
     def _name(self, name: str, shape: Shape) -> str:
         if self._ec2:
             return self._spoken.rules.named(name, shape)
-        return shape.wire_name or name
+        return shape.element_name(name)
 
     def _structure(self, shape: Shape) -> Parse:
         made = self._structures.get(shape.name)
         if made is not None:
             return made
-        fields: list[tuple[str, str, str, Parse]] | None = None
+        fields: list[tuple[str, str, Parse]] | None = None
 
         def structure(node: Node, path: str) -> dict[str, Any]:
             nonlocal fields
             if fields is None:
-                fields = [(n, self._name(n, m), self._key(n, m), self._of(m)) for n, m in shape.members.items()]
+                fields = [(n, self._name(n, m), self._of(m)) for n, m in shape.members.items()]
             if not isinstance(node, dict):
                 if node:
                     raise Mismatch(f"Unexpected value for {path or 'the request'}: it has members")
                 return {}
             parsed = {}
-            for name, wire, key, parse in fields:
-                inner = node.get(key)
+            for name, wire, parse in fields:
+                inner = node.get(wire)
                 if inner is not None:
                     parsed[name] = parse(inner, f"{path}.{wire}" if path else wire)
             return parsed
 
         self._structures[shape.name] = structure
         return structure
-
-    def _key(self, name: str, shape: Shape) -> str:
-        """Where a member lies in the tree: a flattened list under the name of its items, if they have one."""
-        if shape.type == "list" and shape.flattened and not self._ec2:
-            return shape.member.wire_name or shape.wire_name or name
-        return self._name(name, shape)
 
     def _list(self, shape: Shape) -> Parse:
         each: Parse | None = None

@@ -11,7 +11,7 @@ from havre.wire.checks import Checker
 from havre.wire.convert import Mismatch
 from havre.wire.dialects import dialect, refuse
 from havre.wire.eventstream import CONTENT_TYPE, encode_events
-from havre.wire.http import Body, HttpRequest, HttpResponse, parse_pairs
+from havre.wire.http import Body, HttpRequest, HttpResponse, parse_pairs, whole
 from havre.wire.jsoncodec import JsonCodec
 from havre.wire.models import OperationModel, ServiceModel
 from havre.wire.routing import Route
@@ -84,26 +84,27 @@ class _Rest:
         payload = shape.traits.get("payload")
         if payload:
             unchecked.add(payload)
-            self._read_payload(payload, shape.members[payload], request.body, value)
+            self._read_payload(payload, shape.members[payload], request, value)
         elif len(members) < len(shape.members):
-            value |= self._read_body(operation, shape, _whole(request.body), unchecked)
+            value |= self._read_body(operation, shape, whole(request), unchecked)
         violations = self._checker.violations(shape, value, frozenset(unchecked))
         if violations:
             raise refuse(self.spoken, operation.name, violations)
         return value
 
-    def _read_payload(self, name: str, shape: Shape, body: Body, value: dict[str, Any]) -> None:
+    def _read_payload(self, name: str, shape: Shape, request: HttpRequest, value: dict[str, Any]) -> None:
         if shape.type == "blob":
-            if body or not shape.traits.get("streaming"):
-                value[name] = body if shape.traits.get("streaming") else _whole(body)
-            if value.get(name) == b"":
-                del value[name]
+            body = request.body
+            if not shape.traits.get("streaming") and not isinstance(body, bytes):
+                raise TypeError("the body has to be read before it is parsed: the operation does not stream")
+            if body != b"":
+                value[name] = body
         elif shape.type == "string":
-            text = _whole(body)
+            text = whole(request)
             if text:
                 value[name] = text.decode("utf-8", "replace")
-        elif _whole(body):
-            value[name] = self._payload(shape, _whole(body))
+        elif data := whole(request):
+            value[name] = self._payload(shape, data)
 
     def render(self, operation: OperationModel, answer: Mapping[str, Any], request_id: str) -> HttpResponse:
         shape = operation.output
@@ -126,7 +127,7 @@ class _Rest:
     def _write_payload(self, operation: OperationModel, shape: Shape, answer: Mapping[str, Any]) -> tuple[str, Body]:
         payload = shape.traits.get("payload")
         if not payload:
-            if len(self._bound(shape)) == len(shape.members):
+            if all(member.answer_location for member in shape.members.values()):
                 return "", b""
             return self._write_body(operation, shape, answer)
         member, value = shape.members[payload], answer.get(payload)
@@ -153,12 +154,6 @@ class _Rest:
 
     def _write_structure(self, operation: OperationModel, shape: Shape, value: Any) -> tuple[str, bytes]:
         raise NotImplementedError
-
-
-def _whole(body: Body) -> bytes:
-    if not isinstance(body, bytes):
-        raise TypeError("the body has to be read before it is parsed: the operation does not stream")
-    return body
 
 
 class RestJson(_Rest):

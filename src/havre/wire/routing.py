@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import msgspec
 
 from havre.kernel.errors import ApiError
-from havre.wire.http import HttpRequest, media_type, parse_pairs
+from havre.wire.http import HttpRequest, media_type, parse_pairs, whole
 from havre.wire.models import ModelSource, ServiceModel, signing_names
 from havre.wire.uris import UriTable
 
@@ -128,9 +128,7 @@ class Router:
         """The parameters of a request that names an Action, else None."""
         pairs: list[tuple[str, str]] = []
         if media_type(request.headers) == "application/x-www-form-urlencoded":
-            if not isinstance(request.body, bytes):
-                raise TypeError("the body of a form has to be read before it is routed")
-            pairs = parse_pairs(request.body.decode("utf-8", "replace"))
+            pairs = parse_pairs(whole(request).decode("utf-8", "replace"))
         if "Action=" in request.query:
             pairs = parse_pairs(request.query) + pairs
         return pairs if any(name == "Action" for name, _ in pairs) else None

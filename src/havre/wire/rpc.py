@@ -11,7 +11,7 @@ from havre.wire.cbor import CborWriter
 from havre.wire.checks import Checker
 from havre.wire.convert import Inward, Mismatch
 from havre.wire.dialects import dialect, refuse
-from havre.wire.http import HttpRequest, HttpResponse
+from havre.wire.http import HttpRequest, HttpResponse, whole
 from havre.wire.jsoncodec import JsonCodec
 from havre.wire.models import OperationModel, ServiceModel
 from havre.wire.querycodec import QueryCodec
@@ -29,12 +29,6 @@ def make(model: ServiceModel, protocol: str) -> JsonRpc | QueryRpc | CborRpc:
     raise ValueError(f"{model.name} does not speak {protocol}")
 
 
-def _whole(request: HttpRequest) -> bytes:
-    if not isinstance(request.body, bytes):
-        raise TypeError("the body has to be read before it is parsed: the operation does not stream")
-    return request.body
-
-
 class JsonRpc:
     """json 1.0 and 1.1."""
 
@@ -45,7 +39,7 @@ class JsonRpc:
     def parse(self, operation: OperationModel, route: Route, request: HttpRequest) -> dict[str, Any]:
         if operation.input is None:
             return {}
-        return self._codec.parse(operation, operation.input, _whole(request))
+        return self._codec.parse(operation, operation.input, whole(request))
 
     def render(self, operation: OperationModel, answer: Mapping[str, Any], request_id: str) -> HttpResponse:
         if operation.events_output:
@@ -69,7 +63,7 @@ class CborRpc:
         if operation.input is None:
             return {}
         try:
-            raw = cbor.decode(_whole(request) or b"\xa0")
+            raw = cbor.decode(whole(request) or b"\xa0")
             value: dict[str, Any] = self._inward.structure(operation.input)(raw)
         except (cbor.CborError, Mismatch) as error:
             raise ApiError(self._spoken.malformed, str(error)) from None

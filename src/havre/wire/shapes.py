@@ -76,8 +76,20 @@ class Shape:
         return str(self.traits.get("locationName", ""))
 
     @property
+    def answer_location(self) -> str:
+        """The same of an answer, where only these have a meaning: header, headers, statusCode."""
+        return self.location if self.location in ("header", "headers", "statusCode") else ""
+
+    @property
     def flattened(self) -> bool:
         return bool(self.traits.get("flattened"))
+
+    def element_name(self, member: str) -> str:
+        """The name of a member of this shape in forms and XML. The items of a list that is flattened by its own
+        definition go by their own name; where the reference flattens it they go by the member's."""
+        if self.type == "list" and self.flattened and not self.traits.get("flattenedByReference"):
+            return self.member.wire_name or self.wire_name or member
+        return self.wire_name or member
 
     @property
     def document(self) -> bool:

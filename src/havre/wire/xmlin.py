@@ -124,9 +124,8 @@ class XmlReader:
                 continue
             several = member.flattened and member.type in ("list", "map")
             parse = self._flattened(member) if several else self.of(member)
-            fields[member.wire_name or name] = (name, parse, several)
-            if several and member.type == "list" and member.member.wire_name:
-                fields.setdefault(member.member.wire_name, (name, parse, several))
+            fields[member.element_name(name)] = (name, parse, several)
+            fields.setdefault(member.wire_name or name, (name, parse, several))
 
     def _flattened(self, shape: Shape) -> Parse:
         """One element of a flattened list or map."""

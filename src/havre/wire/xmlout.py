@@ -39,7 +39,7 @@ class XmlWriter:
     def element(self, name: str, shape: Shape) -> Write:
         """Writes a value as the element ``name``; a flattened list or map as several."""
         if shape.type == "list" and shape.flattened:
-            return self._items(shape, shape.member.wire_name or name)
+            return self._items(shape, name)
         if shape.type == "map" and shape.flattened:
             return self._entries(shape, name)
         if shape.type in ("list", "map"):
@@ -76,10 +76,10 @@ class XmlWriter:
         def later(value: Any, out: Out) -> None:
             nonlocal write
             if write is None:
-                write = self.element(shape.wire_name or name, shape)
+                write = self.element(shape.element_name(name), shape)
             write(value, out)
 
-        return later if shape.type in ("list", "map", "structure") else self.element(shape.wire_name or name, shape)
+        return later if shape.type in ("list", "map", "structure") else self.element(shape.element_name(name), shape)
 
     def _structure_element(self, name: str, shape: Shape) -> Write:
         start, end, inner = f"<{name}{_namespace(shape)}", f"</{name}>", self.content(shape)
@@ -140,7 +140,7 @@ class XmlWriter:
 
 
 def _in_body(shape: Shape) -> bool:
-    return not (shape.location or shape.traits.get("xmlAttribute") or shape.event_stream)
+    return not (shape.answer_location or shape.traits.get("xmlAttribute") or shape.event_stream)
 
 
 def _namespace(shape: Shape) -> str:
