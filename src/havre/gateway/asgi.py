@@ -84,6 +84,8 @@ def protocol_of(request: HttpRequest) -> str:
     kind = request.headers.get("content-type", "")
     if "x-www-form-urlencoded" in kind:
         return "query"
+    if "/s3/aws4_request" in request.headers.get("authorization", ""):
+        return "rest-xml"
     if "cbor" in kind:
         return "smithy-rpc-v2-cbor"
     return "json"

@@ -83,8 +83,9 @@ def record(event: Event) -> dict[str, Any]:
     }
 
 
-def _unpack(packed: msgspec.Raw | None) -> Mapping[str, Any]:
-    return {} if packed is None else msgspec.msgpack.decode(packed)
+def _unpack(packed: msgspec.Raw) -> Mapping[str, Any] | None:
+    found: Mapping[str, Any] | None = msgspec.msgpack.decode(packed)
+    return found
 
 
 def _account(arn: str) -> str:

@@ -22,6 +22,9 @@ MOST_TEXT = 100 * 1024
 _log = logging.getLogger("havre.cloudtrail")
 
 
+NIL = msgspec.Raw(b"\xc0")
+
+
 class Identity(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
     """The caller, as far as userIdentity tells. ``issued`` in seconds since the epoch, 0 for no session."""
 
@@ -39,7 +42,7 @@ class Identity(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True)
 
 class Event(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
     """``at`` in seconds since the epoch; ``source`` is the service's signing name; ``account`` the recipient's.
-    ``request`` and ``response`` are JSON, secrets hidden."""
+    ``request`` and ``response`` are MessagePack, secrets hidden."""
 
     request_id: str
     at: float
@@ -54,8 +57,8 @@ class Event(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
     resources: tuple[str, ...] = ()
     error_code: str = ""
     error_message: str = ""
-    request: msgspec.Raw | None = None
-    response: msgspec.Raw | None = None
+    request: msgspec.Raw = NIL
+    response: msgspec.Raw = NIL
 
 
 class Draft:
@@ -83,7 +86,7 @@ def pack(draft: Draft) -> bytes:
         msgspec.structs.replace(
             draft.event,
             request=_limited(hidden(source, name, draft.request)),
-            response=None if draft.answer is None else _limited(hidden(source, name, draft.answer)),
+            response=NIL if draft.answer is None else _limited(hidden(source, name, draft.answer)),
         )
     )
 
