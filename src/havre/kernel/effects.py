@@ -54,7 +54,8 @@ class Plan(msgspec.Struct, frozen=True):
 
     ``on_failure`` turns the exception of a failed effect into the plan to carry out instead (writes only); without
     it a Temporary failure is retried and a Permanent one is logged and retried with back-off. ``wake_at`` asks to be
-    run again at that time (seconds since the epoch) even if nothing changes. ``reasons`` say in words why things
+    run again at that time (seconds since the epoch) even if nothing changes; a write that changes nothing wakes nobody,
+    so a decision that goes step by step asks to be run again ``now``. ``reasons`` say in words why things
     are as they are; ``havre explain`` shows them.
     """
 

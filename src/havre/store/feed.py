@@ -31,6 +31,9 @@ class ChangeSubscription:
                 await self._waiting
             finally:
                 self._waiting = None
+        return self.gathered()
+
+    def gathered(self) -> Sequence[Change]:
         batch, self._gathered = self._gathered, []
         return batch
 

@@ -108,6 +108,9 @@ class Image:
                 raise ValueError(f"kind {kind.name} is declared twice")
             self.tables[kind.name] = Table(kind)
 
+    def kind(self, name: str) -> Kind[Any, Any]:
+        return self.tables[name].kind
+
     def get(self, kind: Kind[S, T], account: str, region: str, name: str) -> Resource[S, T] | None:
         return self.tables[kind.name].rows.get((account, region, name))
 
@@ -153,6 +156,7 @@ class ImageTransaction:
         self._undo: list[tuple[str, Place, Record | None]] = []
         self._first: dict[Key, Record | None] = {}
         self._emitted: list[tuple[str, bytes]] = []
+        self.kind = image.kind
         self.get = image.get
         self.list = image.list
         self.find = image.find

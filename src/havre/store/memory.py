@@ -31,6 +31,7 @@ class MemoryStore:
         self._outbox: dict[str, list[OutboxMessage]] = {}
         self._message = 0
         self.fault: Callable[[], None] | None = None
+        self.kind = self._image.kind
         self.get = self._image.get
         self.list = self._image.list
         self.find = self._image.find

@@ -70,6 +70,7 @@ class SqliteStore:
         """The youngest that is not durable yet."""
         self._encode = msgspec.msgpack.Encoder().encode
         self._committer = Committer[Item](database, self._write, self._done)
+        self.kind = self._image.kind
         self.get = self._image.get
         self.list = self._image.list
         self.find = self._image.find
