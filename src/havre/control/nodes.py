@@ -7,6 +7,8 @@ balancer likewise; account and region are those of the owner.
 
 from __future__ import annotations
 
+from hashlib import sha256
+
 import msgspec
 
 from havre.kernel.resource import Kind, NoStatus
@@ -78,3 +80,8 @@ BALANCER: Kind[BalancerSpec, BalancerReport] = Kind(
     "node.balancer", BalancerSpec, BalancerReport, {"node": lambda r: r.spec.node, "vpc": lambda r: r.spec.balancer.vpc}
 )
 KINDS = (NODE, WORKLOAD, VPC, BALANCER)
+
+
+def ec2_instance(node: str) -> str:
+    """The EC2 instance id that a node goes by, in ECS's container instances, as a target, and in DescribeInstances."""
+    return f"i-{sha256(node.encode()).hexdigest()[:17]}"
