@@ -24,8 +24,8 @@ pytestmark = pytest.mark.skipif(not CASES.is_dir(), reason="AWS's protocol cases
 _LEFT_OUT = {
     # part of a case's name, and why it is left out
     "HostWithPath": "the client's endpoint has a path of its own; Havre answers at the root",
-    "QueryPrecedence": "a server puts every parameter into the map of query parameters, so a client's precedence is not seen",
-    "QueryParamsStringListMap": "a server puts every parameter into the map of query parameters, the bound ones too",
+    "QueryPrecedence": "a server puts every parameter into the map: a client's precedence is not seen",
+    "QueryParamsStringListMap": "a server puts every parameter into the map, the bound ones too",
     "AwsJson10EndpointTrait": "the case tells no X-Amz-Target, without which json 1.0 names no operation",
     "HttpPayloadWithUnsetUnion": "botocore does not read a union that is absent, ours or the case's",
     "HttpPrefixHeadersResponse": "the map takes every header of the answer, x-amzn-RequestId too",

@@ -37,6 +37,7 @@ class _Told:
 
     def __init__(self, model: ServiceModel | None, route: Route | None, error: ApiError, protocol: str | None) -> None:
         self.error = error
+        self.message = error.message.encode("utf-8", "replace").decode()
         self.model = model
         self.operation: OperationModel | None = None
         if model is not None and route is not None and route.operation is not None:
@@ -62,12 +63,12 @@ class _Told:
     def members(self) -> dict[str, Any]:
         """The message and the modelled fields, by the members' names."""
         if self.shape is None:
-            return {"message": self.error.message}
+            return {"message": self.message}
         known = self.shape.members
         members = {name: value for name, value in self.error.fields.items() if name in known}
         spelled = next((name for name in known if name.lower() == "message"), "message")
-        if self.error.message or not members:
-            members.setdefault(spelled, self.error.message)
+        if self.message or not members:
+            members.setdefault(spelled, self.message)
         if self.dialect is not None and self.dialect.typed and "Type" in known:
             members.setdefault("Type", "User" if self.sender else "Service")
         return members
@@ -139,8 +140,8 @@ def _inner_xml(told: _Told, request_id: str, writer: XmlWriter, typed: bool) -> 
     """What stands within ``<Error>``: type, code, message, modelled fields."""
     out = [f"<Type>{'Sender' if told.sender else 'Receiver'}</Type>"] if typed else []
     out.append(f"<Code>{escape(told.code)}</Code>")
-    if told.error.message:
-        out.append(f"<Message>{escape(told.error.message)}</Message>")
+    if told.message:
+        out.append(f"<Message>{escape(told.message)}</Message>")
     if told.shape is not None:
         known = told.shape.members
         fields = {name: value for name, value in told.error.fields.items() if name in known}

@@ -1,0 +1,182 @@
+"""Requests that botocore signed, for each service, find their operation; and what is unknown is told as AWS tells it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import botocore.session
+import pytest
+from botocore.awsrequest import AWSRequest
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from havre.kernel.errors import ApiError
+from havre.wire import codec
+from havre.wire.http import HttpRequest
+from havre.wire.models import ModelSource
+from havre.wire.routing import RouteError, Router
+from tests.wire import opposite
+
+_CALLS: dict[str, tuple[str, dict[str, Any]]] = {
+    "application-autoscaling": ("describe_scalable_targets", {"ServiceNamespace": "ecs"}),
+    "cloudtrail": ("lookup_events", {"MaxResults": 3}),
+    "cloudwatch": ("list_metrics", {"Namespace": "AWS/ECS"}),
+    "dynamodb": ("get_item", {"TableName": "tab", "Key": {"id": {"S": "1"}}}),
+    "ec2": ("describe_vpcs", {"Filters": [{"Name": "is-default", "Values": ["true"]}]}),
+    "ecr": ("describe_repositories", {"repositoryNames": ["a/b"]}),
+    "ecs": ("describe_clusters", {"clusters": ["c"], "include": ["TAGS"]}),
+    "eks": ("describe_cluster", {"name": "a-cluster"}),
+    "elbv2": ("describe_load_balancers", {"Names": ["x", "y"]}),
+    "elb": ("describe_load_balancers", {"LoadBalancerNames": ["x"]}),
+    "events": ("list_rules", {}),
+    "iam": ("get_role", {"RoleName": "r"}),
+    "kinesis": ("list_shards", {"StreamName": "s"}),
+    "lambda": ("invoke", {"FunctionName": "arn:aws:lambda:us-east-1:000000000000:function:f", "Payload": b"{}"}),
+    "logs": ("describe_log_groups", {}),
+    "s3": ("put_object", {"Bucket": "buck", "Key": "a/b c/d", "Body": b"data"}),
+    "scheduler": ("get_schedule", {"Name": "n"}),
+    "secretsmanager": ("get_secret_value", {"SecretId": "s"}),
+    "sns": ("publish", {"TopicArn": "arn:aws:sns:us-east-1:000000000000:t", "Message": "m"}),
+    "sqs": ("send_message", {"QueueUrl": "http://127.0.0.1/0/q", "MessageBody": "b"}),
+    "ssm": ("get_parameters", {"Names": ["/a"]}),
+    "sts": ("get_caller_identity", {}),
+}
+
+
+class _Seen(Exception):
+    def __init__(self, request: AWSRequest) -> None:
+        self.request = request
+
+
+@pytest.fixture(scope="module")
+def models() -> ModelSource:
+    return ModelSource(None)
+
+
+def _signed(name: str, method: str, params: dict[str, Any]) -> HttpRequest:
+    session = botocore.session.Session()
+    client = session.create_client(
+        name,
+        "us-east-1",
+        endpoint_url="http://127.0.0.1:4566",
+        aws_access_key_id="AKIA",
+        aws_secret_access_key="secret",
+        config=Config(retries={"total_max_attempts": 1}),
+    )
+
+    def stop(request: AWSRequest, **_: Any) -> None:
+        raise _Seen(request)
+
+    client.meta.events.register("before-send", stop)
+    with pytest.raises(_Seen) as seen:
+        getattr(client, method)(**params)
+    return opposite.as_handed_in(seen.value.request)
+
+
+def _scope(request: HttpRequest) -> str:
+    return request.headers["authorization"].partition("Credential=")[2].split("/")[3]
+
+
+@pytest.mark.parametrize("name", sorted(_CALLS))
+def test_signed_requests_find_their_operation(name: str, models: ModelSource) -> None:
+    method, params = _CALLS[name]
+    request = _signed(name, method, params)
+    router = Router(models, sorted(_CALLS))
+    if name == "s3":
+        request.body = b"data"
+    route = router.route(request, _scope(request))
+    assert (route.service, (route.operation or "").lower()) == (name, method.replace("_", ""))
+    parsed = codec.parse(models.service(name), route, request)
+    assert {key: parsed[key] for key in params} == params
+
+
+@pytest.mark.parametrize("name", sorted(_CALLS))
+def test_unsigned_requests_find_it_too(name: str, models: ModelSource) -> None:
+    method, params = _CALLS[name]
+    request = _signed(name, method, params)
+    route = Router(models, sorted(_CALLS)).route(request, None)
+    assert (route.service, (route.operation or "").lower()) == (name, method.replace("_", ""))
+
+
+def test_host_tells_the_service_where_nothing_else_does(models: ModelSource) -> None:
+    router = Router(models, ["s3", "lambda", "eks"])
+    for host, path, expected in (
+        ("eks.us-east-1.amazonaws.com", "/clusters", ("eks", "ListClusters")),
+        ("s3.localhost:4566", "/clusters", ("s3", "ListObjects")),
+        ("buck.s3.us-east-1.amazonaws.com", "/key/of", ("s3", "GetObject")),
+        ("127.0.0.1", "/2015-03-31/functions", ("lambda", "ListFunctions")),
+    ):
+        route = router.route(HttpRequest("GET", path, "", {"host": host}), None)
+        assert (route.service, route.operation) == expected
+    route = router.route(HttpRequest("GET", "/key/of", "", {"host": "buck.s3.us-east-1.amazonaws.com"}), None)
+    assert route.path_params == {"Bucket": "buck", "Key": "key/of"}
+
+
+@pytest.mark.parametrize(
+    ("scope", "request_", "code", "status", "read_as"),
+    [
+        ("ecs", HttpRequest("POST", "/", "", {"x-amz-target": "AmazonEC2ContainerServiceV20141113.Nope"}), "UnknownOperationException", 400, "json"),
+        ("ecs", HttpRequest("POST", "/", "", {"x-amz-target": "Nothing.Nope"}), "UnknownOperationException", 400, "json"),
+        ("ecs", HttpRequest("GET", "/", "", {}), "UnknownOperationException", 400, "json"),
+        ("iam", HttpRequest("POST", "/", "Action=Nope&Version=2010-05-08", {}), "InvalidAction", 400, "query"),
+        ("ec2", HttpRequest("GET", "/", "Action=Nope", {}), "InvalidAction", 400, "ec2"),
+        ("iam", HttpRequest("GET", "/", "", {}), "MissingAction", 400, "query"),
+        ("lambda", HttpRequest("GET", "/nowhere", "", {}), "UnknownOperationException", 404, "rest-json"),
+        ("monitoring", HttpRequest("POST", "/service/X/operation/Y", "", {"smithy-protocol": "rpc-v2-cbor"}), "UnknownOperationException", 404, "smithy-rpc-v2-cbor"),
+        ("nosuch", HttpRequest("POST", "/", "", {}), "UnknownOperationException", 404, "json"),
+    ],
+)  # fmt: skip
+def test_what_is_unknown(
+    models: ModelSource, scope: str, request_: HttpRequest, code: str, status: int, read_as: str
+) -> None:
+    router = Router(models, ["ecs", "iam", "ec2", "lambda", "cloudwatch"])
+    with pytest.raises(RouteError) as refused:
+        router.route(request_, scope)
+    assert (refused.value.code, refused.value.status) == (code, status)
+    route = refused.value.route
+    model = models.service(route.service) if route else None
+    response = codec.render_error(model, route, refused.value, "rid", read_as)
+    read = opposite.client_reads(None, read_as, response)
+    assert read["Error"]["Code"] == code
+    assert read["ResponseMetadata"]["RequestId"] == "rid"
+
+
+def test_errors_reach_clients_as_their_modelled_exceptions(models: ModelSource) -> None:
+    """A whole client, with its transport cut out: the exception class is what callers catch."""
+    for name, method, params, code, exception in (
+        ("ecs", "describe_services", {"services": ["s"]}, "ClusterNotFoundException", "ClusterNotFoundException"),
+        ("iam", "get_role", {"RoleName": "r"}, "NoSuchEntity", "NoSuchEntityException"),
+        ("elbv2", "describe_rules", {}, "LoadBalancerNotFound", "LoadBalancerNotFoundException"),
+        ("lambda", "get_function", {"FunctionName": "f"}, "ResourceNotFoundException", "ResourceNotFoundException"),
+        ("sqs", "get_queue_url", {"QueueName": "q"}, "QueueDoesNotExist", "QueueDoesNotExist"),
+        ("s3", "get_object", {"Bucket": "buck", "Key": "k"}, "NoSuchKey", "NoSuchKey"),
+    ):
+        raised = _raised(models, name, method, params, ApiError(code, "in words"))
+        assert type(raised).__name__ == exception, name
+        assert raised.response["Error"]["Message"] == "in words"
+
+
+def _raised(models: ModelSource, name: str, method: str, params: dict[str, Any], error: ApiError) -> ClientError:
+    from botocore.awsrequest import AWSResponse
+
+    client = botocore.session.Session().create_client(
+        name,
+        "us-east-1",
+        endpoint_url="http://127.0.0.1:4566",
+        aws_access_key_id="AKIA",
+        aws_secret_access_key="s",
+        config=Config(retries={"total_max_attempts": 1}),
+    )
+
+    def answer(request: AWSRequest, **_: Any) -> AWSResponse:
+        handed = opposite.as_handed_in(request)
+        route = Router(models, [name]).route(handed, _scope(handed))
+        response = codec.render_error(models.service(name), route, error, "rid")
+        answered = AWSResponse(request.url, response.status, dict(response.headers), None)
+        answered._content = response.body
+        return answered
+
+    client.meta.events.register("before-send", answer)
+    with pytest.raises(ClientError) as raised:
+        getattr(client, method)(**params)
+    return raised.value
