@@ -1,4 +1,4 @@
-"""``python -m benchmarks``: every promise, one after the other, and a table at the end. ``python -m benchmarks NAME``: one."""
+"""``python -m benchmarks [NAME …]``: every promise, or those named, one after the other, and a table at the end."""
 
 from __future__ import annotations
 

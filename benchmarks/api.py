@@ -1,4 +1,4 @@
-"""Signed ``DescribeClusters`` on 8 connections: Havre checks the signature, decides by IAM and records it; the peers do not."""
+"""Signed ``DescribeClusters``, 8 connections: Havre checks signatures, decides by IAM and records; the peers do not."""
 
 from __future__ import annotations
 
