@@ -1,0 +1,43 @@
+"""Amazon ECS: clusters, task definitions, tasks, services and container instances, on real containers.
+
+The promise: what a request asks for happens, or is refused with AWS's error; a task that does not run says why.
+Every node is a container instance of every cluster, so launch type EC2 works in a cluster that was created a moment
+ago. A FARGATE task is placed by its memory and shares cores; it is a container so far, not yet a microVM.
+
+What is accepted with less than AWS's effect is listed in ``PARTIAL``; what Havre does not do is refused by name.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from havre.control.deps import ReconcilerDeps
+from havre.control.operation import Service, merge
+from havre.control.reconciler import Reconciler
+
+PARTIAL = {
+    "awsvpcConfiguration.assignPublicIp": "tasks get no public address; they reach out through their VPC's routes",
+    "enableExecuteCommand": "recorded; the agent is shown as STOPPED, and ExecuteCommand is not implemented",
+    "ephemeralStorage": "recorded; a task's disk is not limited",
+    "capacityProviders": "FARGATE and FARGATE_SPOT; Spot tasks are never interrupted",
+    "requiresCompatibilities FARGATE": "the task is a container that shares the node's kernel",
+    "secrets": "checked; the task stops with ResourceInitializationError, for Secrets Manager and SSM are not built",
+    "settings.containerInsights": "recorded; no metrics are made of it",
+    "configuration.executeCommandConfiguration": "recorded; ExecuteCommand is not implemented",
+    "runtimePlatform.cpuArchitecture": "the task goes to a node of this architecture, and waits where there is none",
+}
+
+
+def service() -> Service:
+    from havre.services.ecs.operations import clusters, run_task, task_definitions, tasks
+    from havre.services.ecs.resources import KINDS
+
+    operations = merge(clusters.ops, task_definitions.ops, run_task.ops, tasks.ops)
+    return Service("ecs", operations, KINDS, partial=PARTIAL)
+
+
+def reconcilers(deps: ReconcilerDeps) -> list[Reconciler[Any]]:
+    from havre.services.ecs.reconcile.instances import Instances
+    from havre.services.ecs.reconcile.tasks import Tasks
+
+    return [Tasks(deps), Instances(deps)]

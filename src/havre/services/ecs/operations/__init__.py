@@ -1,0 +1,1 @@
+"""One file per noun: check, read, change spec in a transaction, present."""

@@ -1,0 +1,1 @@
+"""The whole control plane on the memory store and fakes, in seeded virtual time."""
