@@ -1,0 +1,294 @@
+"""ContainerEngine (see engines/ports.py) on a Docker Engine."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from havre.engines.docker import spec
+from havre.engines.docker.client import Docker, Refused
+from havre.engines.docker.images import Images
+from havre.engines.docker.sandboxes import Sandboxes
+from havre.engines.docker.states import INSTANCE, POOL, WORKLOAD, from_inspect, workload_of
+from havre.engines.ports import Capacity, Image, RunState
+from havre.kernel.errors import Gone, Permanent, Temporary
+from havre.kernel.quantities import CPU_UNITS_PER_CORE, MIB
+from havre.kernel.workload import Container, Registry, Volume, Workload
+
+_PARALLEL_STARTS = 4
+"""More at once only make each slower (measured)."""
+_VOLUME_OF = "havre.volume-of"
+_EVENTS = ["die", "oom", "destroy", "health_status"]
+_RECONNECT = 1.0
+_MAX_EXEC_OUTPUT = 1 << 20
+
+
+class DockerEngine:
+    """``log_socket`` is where the node takes log lines in (intake.py); ``resolver`` the name server of VPCs."""
+
+    def __init__(
+        self,
+        instance: str,
+        socket: str = "/var/run/docker.sock",
+        *,
+        log_socket: str = "",
+        resolver: str = "169.254.169.253",
+        pool: int = 0,
+    ) -> None:
+        self._instance = instance
+        self._docker = Docker(socket)
+        self._images = Images(self._docker)
+        self._surroundings = spec.Surroundings(instance, log_socket)
+        self._starts = asyncio.Semaphore(_PARALLEL_STARTS)
+        self._starting = 0
+        self._cpus = 0
+        self._pool = pool
+        self._sandboxes = Sandboxes(self._docker, self._images, lambda: self._surroundings, self._starts, resolver)
+
+    async def capacity(self) -> Capacity:
+        info = await self._docker.call("GET", "/info")
+        self._cpus = info["NCPU"]
+        self._sandboxes.architecture = info["Architecture"]
+        return Capacity(
+            cpu=info["NCPU"] * CPU_UNITS_PER_CORE,
+            memory=info["MemTotal"] // MIB,
+            architecture=info["Architecture"],
+            os=info["OSType"],
+            kernel=info["KernelVersion"],
+            engine="docker",
+            engine_version=info["ServerVersion"],
+        )
+
+    async def pull(self, reference: str, registry: Registry | None, *, always: bool = True) -> Image:
+        return await self._images.pull(reference, registry, always=always)
+
+    async def sandbox(self, workload: Workload) -> RunState:
+        if not self._cpus:
+            await self.capacity()
+        return await self._sandboxes.take(workload)
+
+    async def create(
+        self, workload: Workload, container: Container, image: Image, sandbox: RunState | None
+    ) -> RunState:
+        name = spec.container_name(self._instance, workload.id, container.name)
+        body = spec.create_body(self._surroundings, workload, container, image.id, sandbox.id if sandbox else "")
+        await self._clamp(body)
+        if workload.network == "awsvpc":
+            body["Env"].append(f"HOSTNAME={spec.hostname(workload)}")
+        try:
+            made = await self._docker.call("POST", "/containers/create", {"name": name}, body=body)
+        except Refused as e:
+            if e.status != 409:
+                raise
+            return await self._named(name, e)
+        except Gone as e:
+            raise Permanent(str(e)) from None
+        labels = body["Labels"]
+        return RunState(made["Id"], name, workload.id, container.name, "created", labels=labels)
+
+    async def _named(self, name: str, conflict: Refused) -> RunState:
+        """The container that has the name already, if it is one of ours."""
+        found = await self.inspect(name)
+        if found.labels.get(INSTANCE) != self._instance:
+            raise Permanent(str(conflict))
+        return found
+
+    async def _clamp(self, body: dict[str, Any]) -> None:
+        """A task may be sold more CPU than this machine has: then it gets all of it."""
+        wanted = body["HostConfig"].get("NanoCpus", 0)
+        if wanted > 1_000_000_000:
+            if not self._cpus:
+                await self.capacity()
+            body["HostConfig"]["NanoCpus"] = min(wanted, self._cpus * 1_000_000_000)
+
+    async def start(self, id: str) -> RunState:
+        self._starting += 1
+        try:
+            async with self._starts:
+                await self._docker.call("POST", f"/containers/{id}/start")
+        except Refused as e:
+            if "failed to initialize logging driver" in e.reason and self._surroundings.log_socket in e.reason:
+                raise Temporary(e.reason) from None
+            raise
+        finally:
+            self._starting -= 1
+        answer = await self._docker.call("GET", f"/containers/{id}/json")
+        state = from_inspect(answer)
+        if state.pid and answer["HostConfig"]["NetworkMode"].startswith("container:"):
+            names = [e.removeprefix("HOSTNAME=") for e in answer["Config"]["Env"] if e.startswith("HOSTNAME=")]
+            await self._sandboxes.name_host(state.pid, names[-1] if names else "")
+        return state
+
+    async def stop(self, id: str, timeout: float, signal: str = "") -> None:
+        try:
+            if signal:
+                await self._docker.call("POST", f"/containers/{id}/kill", {"signal": signal})
+                if not await self._ended(id, timeout):
+                    await self._docker.call("POST", f"/containers/{id}/kill", {"signal": "SIGKILL"})
+                    await self._ended(id, 30.0)
+                return
+            seconds = max(0, round(timeout))
+            await self._docker.call("POST", f"/containers/{id}/stop", {"t": seconds}, timeout=seconds + 60.0)
+        except Gone:
+            return
+        except Refused as e:
+            if e.status not in (304, 409):  # 409: it is not running
+                raise
+
+    async def _ended(self, id: str, timeout: float) -> bool:
+        try:
+            async with asyncio.timeout(timeout):
+                await self._docker.call("POST", f"/containers/{id}/wait", timeout=timeout + 60.0)
+            return True
+        except TimeoutError:
+            return False
+
+    async def remove(self, id: str) -> None:
+        try:
+            await self._docker.call("DELETE", f"/containers/{id}", {"force": "true", "v": "true"})
+        except Gone:
+            return
+        except Refused as e:
+            if e.status == 409 and "already in progress" in e.reason:
+                return
+            raise Temporary(e.reason) from None
+
+    async def inspect(self, id: str) -> RunState:
+        return from_inspect(await self._docker.call("GET", f"/containers/{id}/json"))
+
+    async def containers(self, workload: str | None = None) -> Sequence[RunState]:
+        labels = [f"{INSTANCE}={self._instance}"]
+        found = []
+        if workload is not None:
+            labels.append(f"{WORKLOAD}={workload}")
+            found = await self._inspected([spec.sandbox_name(self._instance, workload)])
+        found += await self._inspected([id for id, _, _ in await self._listed(labels)])
+        return [state for state in found if state.workload]
+
+    async def _inspected(self, ids: Sequence[str]) -> list[RunState]:
+        found = []
+        for id in ids:
+            try:
+                found.append(await self.inspect(id))
+            except Gone:
+                continue
+        return found
+
+    async def _listed(self, labels: Sequence[str]) -> list[tuple[str, str, Mapping[str, str]]]:
+        filters = msgspec.json.encode({"label": list(labels)}).decode()
+        answers = await self._docker.call("GET", "/containers/json", {"all": "true", "filters": filters})
+        return [(a["Id"], a["Names"][0].lstrip("/") if a["Names"] else "", a["Labels"]) for a in answers]
+
+    # --- volumes
+    async def ensure_volume(self, workload: Workload, volume: Volume) -> str:
+        source = spec.volume_source(self._instance, workload.id, volume)
+        if volume.kind == "host" and volume.source:
+            return source
+        labels = dict(volume.labels) | {INSTANCE: self._instance}
+        if volume.kind != "docker" or not volume.source:
+            labels[_VOLUME_OF] = workload.id
+        body = {
+            "Name": source,
+            "Driver": volume.driver or "local",
+            "DriverOpts": dict(volume.driver_options),
+            "Labels": labels,
+        }
+        await self._docker.call("POST", "/volumes/create", body=body)
+        return source
+
+    async def remove_volumes(self, workload: str) -> None:
+        filters = msgspec.json.encode({"label": [f"{_VOLUME_OF}={workload}", f"{INSTANCE}={self._instance}"]}).decode()
+        answer = await self._docker.call("GET", "/volumes", {"filters": filters})
+        for volume in answer.get("Volumes") or ():
+            try:
+                await self._docker.call("DELETE", f"/volumes/{volume['Name']}", {"force": "true"})
+            except Gone:
+                continue
+            except Refused as e:
+                raise Temporary(e.reason) from None
+
+    # --- watching
+    async def events(self) -> AsyncIterator[str]:
+        filters = {"type": ["container"], "label": [f"{INSTANCE}={self._instance}"], "event": _EVENTS}
+        query = {"filters": msgspec.json.encode(filters).decode()}
+        while True:
+            try:
+                async with self._docker.stream("GET", "/events", query) as pieces:
+                    yield ""
+                    async for workload in _workloads(pieces):
+                        yield workload
+            except (Temporary, Permanent, Gone):
+                pass
+            yield ""
+            await asyncio.sleep(_RECONNECT)
+
+    async def exec(self, id: str, command: Sequence[str]) -> tuple[int, bytes]:
+        body = {"Cmd": list(command), "AttachStdout": True, "AttachStderr": True}
+        made = await self._docker.call("POST", f"/containers/{id}/exec", body=body)
+        output, size = [], 0
+        start = {"Detach": False, "Tty": False}
+        async with self._docker.stream("POST", f"/exec/{made['Id']}/start", body=start) as pieces:
+            async for piece in pieces:
+                size += len(piece)
+                if size <= _MAX_EXEC_OUTPUT:
+                    output.append(piece)
+        ended = await self._docker.call("GET", f"/exec/{made['Id']}/json")
+        return int(ended["ExitCode"] or 0), _demultiplexed(b"".join(output))
+
+    async def stats(self, id: str) -> Mapping[str, object]:
+        query = {"stream": "false", "one-shot": "true"}
+        answer: Mapping[str, object] = await self._docker.call("GET", f"/containers/{id}/stats", query, timeout=10.0)
+        return answer
+
+    async def logs(self, id: str, tail: int = 100) -> bytes:
+        query = {"stdout": "true", "stderr": "true", "tail": tail}
+        return _demultiplexed(await self._docker.raw(f"/containers/{id}/logs", query))
+
+    # --- the loop that apps runs, and the end
+    async def keep_pool(self) -> None:
+        """Keep sandboxes ready. For ever; carries on when Docker comes back."""
+        while True:
+            try:
+                if not self._cpus:
+                    await self.capacity()
+                await self._sandboxes.adopt(await self._ready_sandboxes())
+                await self._sandboxes.keep(self._pool, lambda: self._starting == 0)
+            except (Temporary, Permanent, Gone):
+                await asyncio.sleep(_RECONNECT)
+
+    async def _ready_sandboxes(self) -> list[RunState]:
+        pool = await self._listed([f"{INSTANCE}={self._instance}", POOL])
+        return await self._inspected([id for id, name, labels in pool if not workload_of(name, labels)])
+
+    async def remove_pool(self) -> None:
+        """The ready sandboxes: the instance goes down."""
+        await self._sandboxes.drain()
+        for state in await self._ready_sandboxes():
+            await self.remove(state.id)
+
+    async def close(self) -> None:
+        await self._docker.close()
+
+
+async def _workloads(pieces: AsyncIterator[bytes]) -> AsyncIterator[str]:
+    rest = b""
+    async for piece in pieces:
+        *lines, rest = (rest + piece).split(b"\n")
+        for line in lines:
+            attributes = msgspec.json.decode(line)["Actor"]["Attributes"] if line.strip() else {}
+            workload = attributes.get(WORKLOAD) or workload_of(attributes.get("name", ""), attributes)
+            if workload:
+                yield workload
+
+
+def _demultiplexed(data: bytes) -> bytes:
+    """Docker's frames of stdout and stderr without their heads; output of a terminal has none and stays as it is."""
+    out, at = [], 0
+    while at + 8 <= len(data) and data[at] in (0, 1, 2) and data[at + 1 : at + 4] == b"\0\0\0":
+        size = int.from_bytes(data[at + 4 : at + 8], "big")
+        out.append(data[at + 8 : at + 8 + size])
+        at += 8 + size
+    return b"".join(out) if at else data
