@@ -1,0 +1,1 @@
+"""What ECR does by itself."""
