@@ -9,23 +9,27 @@ import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from havre.apps.config import Config, system_world, token
 from havre.apps.http.listeners import Listeners
 from havre.apps.internal import Page
+from havre.apps.registry import Ground, Registry
 from havre.apps.status import Status
 from havre.control.deps import ReconcilerDeps
 from havre.control.nodes import KINDS as NODE_KINDS
-from havre.control.operation import Service
+from havre.control.operation import Aws
 from havre.control.runner import Runner
+from havre.control.supervisor import Loop, Supervisor
 from havre.core.credentials import SessionTokens
 from havre.gateway.app import Gateway
 from havre.gateway.ports import Asgi, Parts
 from havre.gateway.throttle import Throttle
+from havre.kernel.errors import Permanent
 from havre.kernel.resource import Kind
-from havre.services import catalogue
+from havre.services import catalogue, ecr, sts
 from havre.services.cloudtrail.trail import Trail
+from havre.services.ecr import Facilities
 from havre.services.iam.directory import Directory
 from havre.services.iam.root import ensure_root, ensure_secret, load_roots
 from havre.store.sqlite import SqliteJournal, SqliteStore
@@ -35,25 +39,31 @@ log = logging.getLogger("havre")
 
 
 class Server:
-    """Everything of the process, made in ``__init__``, opened in ``run``."""
+    """Everything of the process: made in ``__init__``, opened in ``run``."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
         state, site = config.state, config.site
         self.world = system_world()
-        self.secret = ensure_secret(state)
+        secret = ensure_secret(state)
         ensure_root(state, site.account)
         self.token = token(state / "admin.token")
-        self.services: Mapping[str, Service] = {name: catalogue.load(name) for name in catalogue.NAMES}
+        facilities, sessions = Facilities(), SessionTokens(secret)
+        self.services = {name: catalogue.load(name) for name in catalogue.NAMES if name not in ("ecr", "sts")}
+        self.services["ecr"] = ecr.service(facilities)
         kinds: list[Kind[Any, Any]] = [*NODE_KINDS, *(k for s in self.services.values() for k in s.kinds)]
         self.store = SqliteStore.open(state / "store.db", kinds, self.world)
         self.journal = SqliteJournal.open(state / "journal.db")
-        self.directory = Directory(self.store, load_roots(state), SessionTokens(self.secret))
+        self.directory = Directory(self.store, load_roots(state), sessions)
+        self.services["sts"] = sts.service(sessions, self.directory)
         self.trail = Trail(self.journal, self.world.now)
+        ground = Ground(state, site, self.store, self.world, secret, self.trail)
+        self.registry = Registry(ground, facilities)
         self.gateway = Gateway(self._parts())
+        self.registry.join(self.gateway)
         self.runner = Runner(self._reconcilers(), self.store, self.world)
         self.listeners = Listeners(self.gateway.asgi)
-        self.stopping = asyncio.Event()
+        self.supervisor = Supervisor(self._loops(), self.world)
 
     def _parts(self) -> Parts:
         return Parts(
@@ -67,7 +77,9 @@ class Server:
             policies=self.directory,
             trail=self.trail,
             throttle=Throttle(self.world.now),
+            resource_policies={"ecr": ecr.resource_policy},
             internal=self._internal(),
+            registry=cast(Asgi, self.registry.app),
         )
 
     def _internal(self) -> dict[str, Asgi]:
@@ -82,35 +94,49 @@ class Server:
         return pages
 
     def _reconcilers(self) -> list[Any]:
-        deps = ReconcilerDeps(self.store, self.journal, self.world, self.config.site, self._aws_for)
+        deps = ReconcilerDeps(
+            self.store, self.journal, self.world, self.config.site, self._aws_for, aws_with=self._aws_with
+        )
         found: list[Any] = []
         for name in catalogue.NAMES:
             make = getattr(catalogue.package(name), "reconcilers", None)
             found += make(deps) if make is not None else []
         return found
 
-    def _aws_for(self, account: str, region: str, service: str) -> Any:
+    def _aws_for(self, account: str, region: str, service: str) -> Aws:
         return self.gateway.as_service(service, account, region)
 
+    def _aws_with(self, account: str, region: str, credentials: Mapping[str, Any]) -> Aws:
+        """Raises Permanent for credentials that nobody holds."""
+        known = self.directory.credential(credentials["AccessKeyId"], credentials["SessionToken"])
+        if known is None:
+            raise Permanent("The security token included in the request is invalid")
+        return self.gateway.local(known.principal, account, region)
+
+    def _loops(self) -> list[Loop]:
+        return [
+            Loop("reconcilers", self.runner.run),
+            Loop("audit trail", self.trail.run),
+            Loop("registry addresses", lambda: self.registry.listen(self.listeners), essential=False),
+            Loop("registry housekeeping", self.registry.parts.sweeper.run, essential=False),
+        ]
+
     async def run(self) -> None:
+        """Until SIGTERM. Raises OSError when the port cannot be had, LoopFault when an essential loop has ended."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.stopping.set)
+            loop.add_signal_handler(number, self.supervisor.stop)
         site = self.config.site
         await self.listeners.open(site.host, site.port)
-        async with asyncio.TaskGroup() as group:
-            loops = [group.create_task(self.runner.run()), group.create_task(self.trail.run())]
-            self.config.tell("ready")
-            await self.stopping.wait()
-            for each in loops:
-                each.cancel()
-        await self.close()
-
-    async def close(self) -> None:
-        await self.listeners.close()
-        await self.gateway.close()
-        await self.store.close()
-        await self.journal.close()
+        self.config.tell("ready")
+        try:
+            await self.supervisor.run()
+        finally:
+            await self.listeners.close()
+            await self.gateway.close()
+            self.registry.parts.blobs.close()
+            await self.store.close()
+            await self.journal.close()
 
 
 def cache_directory() -> Path:

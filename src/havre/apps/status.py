@@ -40,6 +40,7 @@ class Status:
         """Every resource of every account goes, and with them what runs."""
         server = self._server
         await server.store.reset()
+        await server.registry.parts.blobs.clear()
         await server.journal.reset()
         server.trail.reset()
         return 200, {"status": "ok"}

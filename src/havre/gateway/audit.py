@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from havre.control.operation import Principal
-from havre.gateway.context import ANONYMOUS, Context
+from havre.gateway.context import ANONYMOUS, EVERYTHING, Context
 from havre.services.cloudtrail.trail import Draft, Event, Identity, Trail
 
 log = logging.getLogger("havre.gateway")
@@ -42,11 +42,11 @@ class Audit:
             context.name,
             context.account,
             "us-east-1" if context.source in GLOBAL else context.region,
-            self._identity(context.principal, context.invoked_by),
+            self.identity(context.principal, context.invoked_by),
             reads,
             context.source_ip,
             context.user_agent,
-            tuple([r for r in context.resources if r != "*"]),
+            () if context.resources is EVERYTHING else tuple([r for r in context.resources if r != "*"]),
             error.code if error is not None else "",
             error.message if error is not None else "",
         )
@@ -58,7 +58,7 @@ class Audit:
             except Exception:  # the call is done: its answer stands, and the event waits for the journal to recover
                 log.exception("the audit journal does not take events, request %s", context.request_id)
 
-    def _identity(self, who: Principal, invoked_by: str) -> Identity:
+    def identity(self, who: Principal, invoked_by: str) -> Identity:
         known = self._identities.get((who.arn, who.access_key))
         if known is not None and known[0] is who and known[1].invoked_by == invoked_by:
             return known[1]

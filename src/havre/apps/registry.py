@@ -1,0 +1,101 @@
+"""The registry as the server runs it: blobs on disk, IAM before it, CloudTrail behind it, an address per registry."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from havre.apps.http.listeners import Listeners
+from havre.control.images import ADDRESS, Place
+from havre.control.images.addresses import addresses
+from havre.control.operation import Principal, Site
+from havre.dataplanes.registry import Access, assemble
+from havre.gateway.app import Gateway
+from havre.gateway.audit import DATA, Audit
+from havre.kernel.errors import ApiError
+from havre.kernel.world import World
+from havre.services.cloudtrail.trail import Draft, Event, Trail
+from havre.services.ecr import Facilities
+from havre.store.ports import Store
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What the registry stands on."""
+
+    state: Path
+    site: Site
+    store: Store
+    world: World
+    secret: bytes
+    trail: Trail
+
+
+class Registry:
+    """Made after the store and before the gateway; ``join`` gives it the gateway."""
+
+    def __init__(self, ground: Ground, facilities: Facilities) -> None:
+        site, store, world = ground.site, ground.store, ground.world
+        self._site, self._store, self._world, self._trail = site, store, world, ground.trail
+        self._audit = Audit(ground.trail)
+        self._gateway: Gateway | None = None
+        self.parts = assemble(
+            ground.state / "registry",
+            store,
+            world,
+            site,
+            ground.secret,
+            self._authorize if site.auth == "strict" else None,
+            self._record,
+        )
+        self.app = self.parts.app
+        facilities.layers = self.parts.layers
+        facilities.passwords = self.parts.passwords
+        facilities.secret = ground.secret
+
+    def join(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+
+    async def _authorize(self, principal: Principal, action: str, place: Place, policy: str, source_ip: str) -> str:
+        assert self._gateway is not None
+        arn = place.arn if place.repository else "*"
+        try:
+            self._gateway.authorize(principal, place.region, action, [arn], {"aws:SourceIp": source_ip})
+        except ApiError as refusal:
+            return refusal.message
+        return ""
+
+    def _record(self, access: Access) -> None:
+        if access.action in DATA["ecr"]:
+            return
+        place = access.place
+        event = Event(
+            self._world.uuid(),
+            self._world.now(),
+            "ecr",
+            access.action,
+            place.account,
+            place.region,
+            self._audit.identity(access.principal, ""),
+            access.action not in ("PutImage", "BatchDeleteImage"),
+            access.source_ip,
+            access.user_agent,
+            (place.arn,) if place.repository else (),
+            access.error,
+            access.message,
+        )
+        self._trail.record(Draft(event, access.parameters, None))
+
+    async def listen(self, listeners: Listeners) -> None:
+        """For ever: answer on the address of each account and region, as they are given out."""
+        changes = self._store.subscribe([ADDRESS.name])
+        try:
+            await self._open(listeners)
+            async for _ in changes:
+                await self._open(listeners)
+        finally:
+            changes.close()
+
+    async def _open(self, listeners: Listeners) -> None:
+        for address in addresses(self._store):
+            await listeners.open(address, self._site.port)
