@@ -30,6 +30,13 @@ _PAIRS = [
 ]
 
 
+_SPLINTERS = (b"[", b"{", b'"', b".", b"&", b"=", b"%", b"<", b"null", b"\xff", b"1e999", b"-")
+_PUT_ITEM = {"x-amz-target": "DynamoDB_20120810.PutItem"}
+_FORM = {"content-type": "application/x-www-form-urlencoded"}
+_ITEM = b'{"TableName":"tab","Item":{"a":'
+_CBOR_PATH = "/service/GraniteServiceVersion20100801/operation/PutMetricData"
+
+
 @pytest.fixture(scope="module")
 def models() -> ModelSource:
     return ModelSource(None)
@@ -51,9 +58,7 @@ def _mutated(chance: random.Random, data: bytes) -> bytes:
         at = chance.randrange(len(mutated) + 1)
         what = chance.randrange(4)
         if what == 0:
-            mutated[at:at] = chance.choice(
-                (b"[", b"{", b'"', b".", b"&", b"=", b"%", b"<", b"null", b"\xff", b"1e999", b"-")
-            )
+            mutated[at:at] = chance.choice(_SPLINTERS)
         elif what == 1:
             del mutated[at : at + chance.randint(1, 8)]
         elif what == 2 and mutated:
@@ -103,9 +108,7 @@ def test_noise_is_refused(models: ModelSource) -> None:
         body = chance.randbytes(chance.randrange(64))
         if kind == 1:
             body = b"Action=" + chance.choice((b"DescribeVpcs", b"CreateRole", b"", b"%ff")) + b"&" + body
-        path = chance.choice(
-            ("/", "//", "/a/b", "/%2F/..", "/service/GraniteServiceVersion20100801/operation/ListMetrics", "x")
-        )
+        path = chance.choice(("/", "//", "/a/b", "/%2F/..", _CBOR_PATH, "x"))
         query = chance.choice(("", "Action=ListRoles&a.1=2", "uploads", "%", "a&&=b"))
         request = HttpRequest(chance.choice(("GET", "POST", "PUT", "BREW")), path, query, headers, body)
         _refuses_or_parses(models, router, request, chance.choice((None, "ecs", "s3", "", "nosuch", "monitoring")))
@@ -114,11 +117,11 @@ def test_noise_is_refused(models: ModelSource) -> None:
 @pytest.mark.parametrize(
     ("scope", "headers", "body"),
     [
-        ("dynamodb", {"x-amz-target": "DynamoDB_20120810.PutItem"}, b'{"TableName":"t","Item":{"a":' + b'{"M":{"a":' * 20000),
-        ("dynamodb", {"x-amz-target": "DynamoDB_20120810.PutItem"}, b"[" * 100000),
-        ("dynamodb", {"x-amz-target": "DynamoDB_20120810.PutItem"}, b'{"TableName":"ttt","Item":{"a":' + b'{"L":[' * 900 + b"]}" * 900 + b"}}"),
-        ("ec2", {"content-type": "application/x-www-form-urlencoded"}, b"Action=RunInstances&" + b"A." * 50000 + b"=1"),
-        ("ec2", {"content-type": "application/x-www-form-urlencoded"}, b"Action=RunInstances&MaxCount=" + b"9" * 100000),
+        ("dynamodb", _PUT_ITEM, _ITEM + b'{"M":{"a":' * 20000),
+        ("dynamodb", _PUT_ITEM, b"[" * 100000),
+        ("dynamodb", _PUT_ITEM, _ITEM + b'{"L":[' * 900 + b"]}" * 900 + b"}}"),
+        ("ec2", _FORM, b"Action=RunInstances&" + b"A." * 50000 + b"=1"),
+        ("ec2", _FORM, b"Action=RunInstances&MaxCount=" + b"9" * 100000),
         ("monitoring", {"smithy-protocol": "rpc-v2-cbor"}, b"\x81" * 100000),
         ("monitoring", {"smithy-protocol": "rpc-v2-cbor"}, b"\x9b\xff\xff\xff\xff\xff\xff\xff\xff"),
         ("s3", {}, b"<a>" * 50000),
@@ -127,7 +130,7 @@ def test_noise_is_refused(models: ModelSource) -> None:
     ids=["deep-json", "open-brackets", "deep-typed", "dotted", "digits", "deep-cbor", "long-cbor", "deep-xml", "entities"],
 )  # fmt: skip
 def test_bombs_are_refused(models: ModelSource, scope: str, headers: dict[str, str], body: bytes) -> None:
-    path = "/service/GraniteServiceVersion20100801/operation/PutMetricData" if scope == "monitoring" else "/"
+    path = _CBOR_PATH if scope == "monitoring" else "/"
     method, path, query = ("PUT", "/buck", "lifecycle") if scope == "s3" else ("POST", path, "")
     router = Router(models, ["dynamodb", "ec2", "cloudwatch", "s3"])
     request = HttpRequest(method, path, query, headers, body)

@@ -112,26 +112,28 @@ def test_host_tells_the_service_where_nothing_else_does(models: ModelSource) -> 
     assert route.path_params == {"Bucket": "buck", "Key": "key/of"}
 
 
-@pytest.mark.parametrize(
-    ("scope", "request_", "code", "status", "read_as"),
-    [
-        ("ecs", HttpRequest("POST", "/", "", {"x-amz-target": "AmazonEC2ContainerServiceV20141113.Nope"}), "UnknownOperationException", 400, "json"),
-        ("ecs", HttpRequest("POST", "/", "", {"x-amz-target": "Nothing.Nope"}), "UnknownOperationException", 400, "json"),
-        ("ecs", HttpRequest("GET", "/", "", {}), "UnknownOperationException", 400, "json"),
-        ("iam", HttpRequest("POST", "/", "Action=Nope&Version=2010-05-08", {}), "InvalidAction", 400, "query"),
-        ("ec2", HttpRequest("GET", "/", "Action=Nope", {}), "InvalidAction", 400, "ec2"),
-        ("iam", HttpRequest("GET", "/", "", {}), "MissingAction", 400, "query"),
-        ("lambda", HttpRequest("GET", "/nowhere", "", {}), "UnknownOperationException", 404, "rest-json"),
-        ("monitoring", HttpRequest("POST", "/service/X/operation/Y", "", {"smithy-protocol": "rpc-v2-cbor"}), "UnknownOperationException", 404, "smithy-rpc-v2-cbor"),
-        ("nosuch", HttpRequest("POST", "/", "", {}), "UnknownOperationException", 404, "json"),
-    ],
-)  # fmt: skip
-def test_what_is_unknown(
-    models: ModelSource, scope: str, request_: HttpRequest, code: str, status: int, read_as: str
-) -> None:
+_ECS = "AmazonEC2ContainerServiceV20141113"
+_CBOR = {"smithy-protocol": "rpc-v2-cbor"}
+_UNKNOWN = [
+    # scope, method, path, query, headers, code, status, protocol of the answer
+    ("ecs", "POST", "/", "", {"x-amz-target": f"{_ECS}.Nope"}, "UnknownOperationException", 400, "json"),
+    ("ecs", "POST", "/", "", {"x-amz-target": "Nothing.Nope"}, "UnknownOperationException", 400, "json"),
+    ("ecs", "GET", "/", "", {}, "UnknownOperationException", 400, "json"),
+    ("iam", "POST", "/", "Action=Nope&Version=2010-05-08", {}, "InvalidAction", 400, "query"),
+    ("ec2", "GET", "/", "Action=Nope", {}, "InvalidAction", 400, "ec2"),
+    ("iam", "GET", "/", "", {}, "MissingAction", 400, "query"),
+    ("lambda", "GET", "/nowhere", "", {}, "UnknownOperationException", 404, "rest-json"),
+    ("monitoring", "POST", "/service/X/operation/Y", "", _CBOR, "UnknownOperationException", 404, "smithy-rpc-v2-cbor"),
+    ("nosuch", "POST", "/", "", {}, "UnknownOperationException", 404, "json"),
+]
+
+
+@pytest.mark.parametrize("case", _UNKNOWN)
+def test_what_is_unknown(models: ModelSource, case: tuple[Any, ...]) -> None:
+    scope, method, path, query, headers, code, status, read_as = case
     router = Router(models, ["ecs", "iam", "ec2", "lambda", "cloudwatch"])
     with pytest.raises(RouteError) as refused:
-        router.route(request_, scope)
+        router.route(HttpRequest(method, path, query, headers), scope)
     assert (refused.value.code, refused.value.status) == (code, status)
     route = refused.value.route
     model = models.service(route.service) if route else None

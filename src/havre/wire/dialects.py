@@ -115,7 +115,9 @@ def refuse(spoken: Dialect, operation: str, violations: Sequence[Violation]) -> 
     if spoken.words == "ec2":
         return _ec2(code, first)
     if spoken.words == "ecr":
-        must = "must not be null" if first is missing else first.constraint.replace("Member must ", "must ", 1)
+        must = first.constraint.replace("Member must ", "must ", 1)
+        start, pattern, text = must.partition("regular expression pattern: ")
+        must = f"{start}regular expression '{text}'" if pattern else must
         return ApiError(code, f"Invalid parameter at '{first.path}' failed to satisfy constraint: '{must}'")
     if spoken.words == "s3":
         told = "Missing required parameter" if first is missing else "Invalid value of parameter"
