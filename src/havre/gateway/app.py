@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from havre.control.operation import Aws, Call, Operation, Principal, Request
@@ -42,7 +43,7 @@ class Gateway:
         try:
             request.body = body
             self._route(context, request)
-            request.body = self._identify.prove(context, _canonical(request), body)
+            request.body = self._identify.prove(context, context.http, body)
             self._parse(context, request)
             self._check(context)
             self._quota(context)
@@ -119,17 +120,11 @@ class Gateway:
         operation = context.operation
         assert operation is not None
         action = operation.action if operation.action is not None else self._action(context.service, operation.name)
-        call: Call | None = None
+        call = context.call = self._call(context)
         if operation.resources is not None:
-            call = self._call(context)
             context.resources = operation.resources(call, context.request)
-        else:
-            context.resources = ("*",)
         conditions = operation.conditions
-        extra = None
-        if conditions is not None:
-            made = call or self._call(context)
-            extra = lambda: conditions(made, context.request)  # noqa: E731 (most decisions never ask)
+        extra = None if conditions is None else partial(conditions, call, context.request)
         self._authorize.check(context, action, context.resources, extra)
         if context.protocol == "ec2" and context.request.get("DryRun"):
             raise ApiError("DryRunOperation", "Request would have succeeded, but DryRun flag is set.", 412)
@@ -147,8 +142,8 @@ class Gateway:
     async def _dispatch(self, context: Context) -> None:
         """What the operation saw is durable before anybody hears of it."""
         operation = context.operation
-        assert operation is not None
-        context.answer = await operation.handler(self._call(context), context.request)
+        assert operation is not None and context.call is not None
+        context.answer = await operation.handler(context.call, context.request)
         await self._store.settled()
 
     def _fault(self, context: Context, fault: Exception) -> HttpResponse:
@@ -210,7 +205,3 @@ class Gateway:
     async def close(self) -> None:
         """Keep what is queued."""
         await self.parts.trail.flush()
-
-
-def _canonical(request: HttpRequest) -> Canonical:
-    return Canonical(request.method, request.path, request.query, request.headers)

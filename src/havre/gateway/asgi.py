@@ -58,11 +58,13 @@ class Front:
         context.secure = scope.get("scheme") == "https"
         raw = scope.get("raw_path")
         path = raw.decode("latin-1") if raw else scope["path"]
-        request = HttpRequest(scope["method"], path, scope["query_string"].decode("latin-1"), headers)
+        canonical = Canonical(scope["method"], path, scope["query_string"].decode("latin-1"), headers)
+        request = HttpRequest(canonical.method, path, canonical.query, headers)
+        context.http = canonical
         try:
-            _check_head(request)
-            claimed = self._gateway.claim(Canonical(request.method, request.path, request.query, headers))
-            context.claimed = claimed
+            if len(path) + len(canonical.query) > limits.URL:
+                raise limits.url_too_long()
+            claimed = context.claimed = self._gateway.claim(canonical)
             body = await _read(receive, headers, limits.body_limit(claimed.service if claimed is not None else ""))
         except ClientGone:
             return
@@ -96,18 +98,14 @@ def _signed(scope: Scope) -> bool:
 
 
 def _headers(raw: list[tuple[bytes, bytes]]) -> dict[str, str]:
-    headers: dict[str, str] = {}
-    for name, value in raw:
-        key, text = name.decode("latin-1"), value.decode("utf-8", "surrogateescape")
-        headers[key] = f"{headers[key]},{text}" if key in headers else text
+    """Names are in lower case already; repeated ones are joined. The server bounds their size."""
+    headers = {name.decode("latin-1"): value.decode("utf-8", "surrogateescape") for name, value in raw}
+    if len(headers) != len(raw):
+        headers = {}
+        for name, value in raw:
+            key, text = name.decode("latin-1"), value.decode("utf-8", "surrogateescape")
+            headers[key] = f"{headers[key]},{text}" if key in headers else text
     return headers
-
-
-def _check_head(request: HttpRequest) -> None:
-    if len(request.path) + len(request.query) > limits.URL:
-        raise limits.headers_too_large()
-    if sum(len(n) + len(v) for n, v in request.headers.items()) > limits.HEADERS:
-        raise limits.headers_too_large()
 
 
 async def _read(receive: Receive, headers: dict[str, str], limit: int) -> bytes:
@@ -132,10 +130,9 @@ async def _read(receive: Receive, headers: dict[str, str], limit: int) -> bytes:
 
 async def _answer(send: Send, response: HttpResponse, head: bool) -> None:
     body = response.body
-    headers = [(n.encode("latin-1"), v.encode("utf-8")) for n, v in response.headers]
+    headers = [(n.lower().encode("latin-1"), v.encode("utf-8")) for n, v in response.headers]
     if isinstance(body, bytes | bytearray):
-        if not any(n.lower() == b"content-length" for n, _ in headers):
-            headers.append((b"content-length", b"%d" % len(body)))
+        headers.append((b"content-length", b"%d" % len(body)))
         await send({"type": "http.response.start", "status": response.status, "headers": headers})
         await send({"type": "http.response.body", "body": b"" if head else body})
         return

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from havre.control.operation import Answer, Operation, Principal, Request
+from havre.control.operation import Answer, Call, Operation, Principal, Request
 from havre.gateway.sigv4 import Signature
 
+EVERYTHING = ("*",)
 ANONYMOUS = Principal("Anonymous", "", "", "")
 
 
@@ -18,9 +19,9 @@ class Context:
     """
 
     __slots__ = (
-        "account", "answer", "at", "claimed", "error", "http", "invoked_by", "model", "name", "operation", "principal",
-        "protocol", "region", "request", "request_id", "resources", "route", "secure", "service", "source", "source_ip",
-        "user_agent",
+        "account", "answer", "at", "call", "claimed", "error", "http", "invoked_by", "model", "name", "operation",
+        "principal", "protocol", "region", "request", "request_id", "resources", "route", "secure", "service", "source",
+        "source_ip", "user_agent",
     )  # fmt: skip
 
     def __init__(self, request_id: str, at: float, source_ip: str, user_agent: str) -> None:
@@ -30,6 +31,7 @@ class Context:
         self.user_agent = user_agent
         self.secure = False
         self.http: Any = None
+        """The request as it was signed (Canonical), None inside the process."""
         self.claimed: Signature | None = None
         self.route: Any = None
         self.model: Any = None
@@ -45,7 +47,8 @@ class Context:
         self.region = ""
         self.operation: Operation | None = None
         self.request: Request = {}
-        self.resources: Sequence[str] = ()
+        self.resources: Sequence[str] = EVERYTHING
+        self.call: Call | None = None
         self.answer: Answer = None
         self.error: Any = None
         self.invoked_by = ""

@@ -1,4 +1,4 @@
-"""How large a request may be."""
+"""How large a request may be. The size of its headers is bounded by the HTTP server."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ BY_SERVICE = {
     "logs": 2 * MIB,
     "s3": 5 * 1024 * MIB,
 }
-HEADERS = 64 * KIB
 URL = 64 * KIB
 
 
@@ -28,5 +27,5 @@ def too_large(limit: int) -> ApiError:
     return ApiError("RequestEntityTooLargeException", f"Request size exceeded the limit of {limit} bytes.", 413)
 
 
-def headers_too_large() -> ApiError:
-    return ApiError("RequestHeaderSectionTooLarge", f"Your request header section exceeds {HEADERS} bytes.", 400)
+def url_too_long() -> ApiError:
+    return ApiError("RequestUriTooLong", f"Your request's URI exceeds {URL} bytes.", 414)

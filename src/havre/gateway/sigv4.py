@@ -11,6 +11,7 @@ from calendar import timegm
 from collections.abc import Mapping
 from hashlib import sha256
 from time import strftime, strptime
+from typing import NamedTuple
 from urllib.parse import quote, unquote_to_bytes
 
 import msgspec
@@ -57,10 +58,7 @@ class Signature(msgspec.Struct, frozen=True):
     payload: str | None
     token: str
     expires: int | None = None
-
-    @property
-    def scope(self) -> str:
-        return f"{self.date}/{self.region}/{self.service}/{TERMINATOR}"
+    scope: str = ""
 
 
 class Canonical(msgspec.Struct, frozen=True):
@@ -86,33 +84,67 @@ def claim(request: Canonical) -> Signature | None:
     return None
 
 
+class Head(NamedTuple):
+    """An Authorization header without its signature: the same for every request of a key on a day."""
+
+    access_key: str
+    date: str
+    region: str
+    service: str
+    signed_headers: str
+    scope: str
+
+
+_heads: dict[str, Head] = {}
+
+
 def _from_header(authorization: str, headers: Mapping[str, str]) -> Signature:
+    before, found, signature = authorization.rpartition("Signature=")
+    head = _heads.get(before) if found else None
+    stamp = headers.get("x-amz-date") or _from_http_date(headers.get("date", ""))
+    if head is None or not stamp or not signature:
+        head, signature = _read_head(authorization, stamp)
+        if authorization.endswith(f"Signature={signature}"):
+            if len(_heads) >= 4096:
+                _heads.clear()
+            _heads[before] = head
+    return Signature(
+        head.access_key,
+        head.date,
+        head.region,
+        head.service,
+        head.signed_headers,
+        signature,
+        _checked_stamp(stamp, head.date),
+        headers.get("x-amz-content-sha256"),
+        headers.get("x-amz-security-token", ""),
+        None,
+        head.scope,
+    )
+
+
+def _read_head(authorization: str, stamp: str) -> tuple[Head, str]:
+    """Raises Denied with all that is missing."""
     fields = {}
     for part in authorization[len(ALGORITHM) :].split(","):
         name, _, value = part.strip().partition("=")
         fields[name] = value
-    missing = [f for f in ("Credential", "Signature", "SignedHeaders") if not fields.get(f)]
-    stamp = headers.get("x-amz-date") or _from_http_date(headers.get("date", ""))
-    words = [f"Authorization header requires '{f}' parameter." for f in missing]
+    words = [
+        f"Authorization header requires '{f}' parameter."
+        for f in ("Credential", "Signature", "SignedHeaders")
+        if not fields.get(f)
+    ]
     if not stamp:
         words.append("Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header.")
     if words:
-        digest = sha256(authorization.encode()).hexdigest()
+        digest = sha256(authorization.encode("utf-8", "replace")).hexdigest()
         raise Denied(
             "incomplete", " ".join(words) + f" (Hashed with SHA-256 and encoded with Hex) Authorization={digest}"
         )
     access_key, date, region, service = _credential(fields["Credential"])
-    return Signature(
-        access_key,
-        date,
-        region,
-        service,
-        fields["SignedHeaders"].lower(),
-        fields["Signature"],
-        _checked_stamp(stamp, date),
-        headers.get("x-amz-content-sha256"),
-        headers.get("x-amz-security-token", ""),
-    )
+    scope = f"{date}/{region}/{service}/{TERMINATOR}"
+    head = Head(access_key, date, region, service, fields["SignedHeaders"].lower(), scope)
+    return head, fields["Signature"]
 
 
 def _from_query(query: str) -> Signature:
@@ -142,6 +174,7 @@ def _from_query(query: str) -> Signature:
         UNSIGNED if service == "s3" else None,
         fields.get("X-Amz-Security-Token", ""),
         int(expires),
+        f"{date}/{region}/{service}/{TERMINATOR}",
     )
 
 
@@ -168,7 +201,7 @@ def _checked_stamp(stamp: str, date: str) -> str:
             "incomplete",
             f"Date must be in ISO-8601 'basic format'. Got '{stamp[:50]}'. See http://en.wikipedia.org/wiki/ISO_8601",
         )
-    if stamp[:8] != date:
+    if not stamp.startswith(date):
         raise Denied(
             "mismatch",
             "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: "
@@ -248,7 +281,10 @@ class Verifier:
         names = claimed.signed_headers.split(";")
         if "host" not in names and ":authority" not in names:
             raise Denied("mismatch", "'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization.")
-        headers = "".join([f"{n}:{_value(request.headers.get(n, ''))}\n" for n in names])
+        given = request.headers
+        headers = "".join([f"{n}:{given.get(n, '')}\n" for n in names])
+        if "  " in headers or ": " in headers or " \n" in headers or "\t" in headers:
+            headers = "".join([f"{n}:{_SPACES.sub(' ', given.get(n, '').strip())}\n" for n in names])
         query = canonical_query(request.query) if request.query else ""
         key = self.signing_key(secret, claimed)
         for path in _paths(request.path, claimed.service):
@@ -259,10 +295,6 @@ class Verifier:
             if hmac.compare_digest(expected.encode(), claimed.signature.encode("utf-8", "replace")):
                 return
         raise Denied("mismatch", MISMATCH)
-
-
-def _value(text: str) -> str:
-    return _SPACES.sub(" ", text.strip()) if "  " in text or text[:1].isspace() or text[-1:].isspace() else text
 
 
 def _paths(path: str, service: str) -> tuple[str, ...]:
