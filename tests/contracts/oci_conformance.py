@@ -10,6 +10,7 @@ import contextlib
 import secrets
 import sys
 from collections.abc import Callable, Iterator
+from http.client import HTTPException
 from itertools import cycle
 
 from tests.contracts.oci_client import ACCEPT, Client, Reply
@@ -32,7 +33,8 @@ class Suite:
     def check(self, name: str) -> Iterator[None]:
         try:
             yield
-        except (AssertionError, KeyError, ValueError, StopIteration) as error:
+        except (AssertionError, KeyError, ValueError, StopIteration, HTTPException) as error:
+            self.http.close()
             self.failed.append((name, str(error).partition("\n")[0][:200]))
         else:
             self.passed.append(name)
@@ -122,7 +124,11 @@ class Suite:
         assert (got.status, got.body) == (200, content), got.status
 
     def push_blob(self, content: bytes, name: str, repository: str = "") -> None:
-        next(self._ways)(content, name, repository)
+        """Each way in turn; the plainest where a registry lacks one (that it lacks it is counted elsewhere)."""
+        try:
+            next(self._ways)(content, name, repository)
+        except AssertionError:
+            self.post_put(content, name, repository)
 
     def head_blob(self, content: bytes, name: str) -> None:
         reply = self.http("HEAD", f"/v2/{self.first}/blobs/{name}")
