@@ -1,0 +1,38 @@
+"""Decisions about load balancers: what is said of a target, when one that leaves is gone, who runs a balancer. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from havre.kernel.workload import TargetHealth
+
+NOT_IN_USE = (
+    "Target.NotInUse",
+    "Target group is not configured to receive traffic from the load balancer",
+)
+NOT_REGISTERED = ("Target.NotRegistered", "Target is not registered to the target group")
+REGISTERING = ("Elb.RegistrationInProgress", "Target registration is in progress")
+DRAINING = ("Target.DeregistrationInProgress", "Target deregistration is in progress")
+
+
+def health(*, draining: bool, used: bool, seen: TargetHealth | None) -> TargetHealth:
+    """The state of a registered target: what its owner wants first, then whether anybody asks, then what was seen."""
+    if draining:
+        return TargetHealth("", "", "draining", *DRAINING)
+    if not used:
+        return TargetHealth("", "", "unused", *NOT_IN_USE)
+    if seen is None or seen.state == "draining":  # of an earlier registration
+        return TargetHealth("", "", "initial", *REGISTERING)
+    return seen
+
+
+def choose_node(current: str, known: Iterable[str], connected: Sequence[str]) -> str:
+    """Who runs a balancer: whoever does, as long as it is there; otherwise the first that is connected; "" nobody."""
+    if current and current in set(known):
+        return current
+    return min(connected, default="")
+
+
+def next_departure(leaves: Iterable[float | None], now: float) -> float | None:
+    """When the next target of those that leave is gone."""
+    return min((at for at in leaves if at is not None and at > now), default=None)

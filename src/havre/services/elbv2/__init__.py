@@ -1,0 +1,39 @@
+"""Elastic Load Balancing: application load balancers with listeners, rules, target groups and health checks.
+
+The promise: a listener that is shown as made answers, by the rules that are shown; a target gets requests when it is shown
+healthy, and none once it drains; targets come and go without a failed request. States, reasons and limits are AWS's.
+
+Left out, and refused by name: network and gateway load balancers, HTTPS listeners (there is no ACM yet), target groups of
+Lambda functions and load balancers, HTTP/2 and gRPC to targets, authentication, regular expressions in conditions,
+transforms, trust stores, access logs, IPv6.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from havre.control.deps import ReconcilerDeps
+from havre.control.operation import Service, merge
+from havre.control.reconciler import Reconciler
+from havre.services.elbv2.operations import account, listeners, load_balancers, rules, tags, target_groups, targets
+from havre.services.elbv2.resources import KINDS
+
+PARTIAL = {
+    "routing.http.desync_mitigation_mode": "the proxy always refuses requests that are not RFC 7230, as strictest does",
+    "AWSALBAPP-0": "is sent with the first answer, not only once the application has set its own cookie",
+    "DescribeSSLPolicies": "lists three of AWS's policies; no listener uses them yet",
+}
+
+
+def service() -> Service:
+    operations = merge(
+        load_balancers.ops, target_groups.ops, targets.ops, listeners.ops, rules.ops, tags.ops, account.ops
+    )
+    return Service("elbv2", operations, KINDS, "elasticloadbalancing", PARTIAL)
+
+
+def reconcilers(deps: ReconcilerDeps) -> list[Reconciler[Any]]:
+    from havre.services.elbv2.reconcilers.load_balancer import LoadBalancers
+    from havre.services.elbv2.reconcilers.target_group import Departures
+
+    return [LoadBalancers(deps), Departures(deps)]

@@ -1,0 +1,124 @@
+"""Records → what a node is told to run. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from havre.kernel.workload import (
+    Balancer,
+    BalancerAction,
+    BalancerCondition,
+    BalancerHealthCheck,
+    BalancerListener,
+    BalancerPool,
+    BalancerRule,
+    BalancerTarget,
+)
+from havre.services.elbv2 import attributes
+from havre.services.elbv2.resources import (
+    Action,
+    Condition,
+    HealthCheckSpec,
+    ListenerR,
+    LoadBalancerR,
+    RuleR,
+    Target,
+    TargetGroupR,
+)
+
+
+def balancer(
+    id: str,
+    lb: LoadBalancerR,
+    listeners: Sequence[tuple[ListenerR, Sequence[RuleR]]],
+    groups: Mapping[str, TargetGroupR],
+    instances: Mapping[str, str],
+) -> Balancer:
+    """``groups`` by ARN: those that a rule names. ``instances``: EC2 instance id → address of the node."""
+    spec, known = lb.spec, attributes.APPLICATION
+    return Balancer(
+        id=id,
+        dns_name=spec.dns_name,
+        vpc=spec.vpc,
+        addresses=tuple((i.subnet, i.address) for i in lb.status.interfaces),
+        host_address=spec.host_address,
+        security_groups=spec.security_groups,
+        listeners=tuple(_listener(each, rules, groups) for each, rules in listeners),
+        pools=tuple(_pool(groups[arn], instances) for arn in sorted(groups)),
+        idle_timeout=float(attributes.value(known, spec.attributes, "idle_timeout.timeout_seconds")),
+        kind=spec.type,
+        attributes=dict(spec.attributes),
+    )
+
+
+def _listener(listener: ListenerR, rules: Iterable[RuleR], groups: Mapping[str, TargetGroupR]) -> BalancerListener:
+    compiled = tuple(
+        BalancerRule(
+            rule.meta.name.rpartition("/")[2],
+            tuple(_condition(c) for c in rule.spec.conditions),
+            _action(rule.spec.action, groups),
+        )
+        for rule in rules
+    )
+    id = listener.meta.name.rpartition("/")[2]
+    return BalancerListener(id, listener.spec.port, listener.spec.protocol, compiled)
+
+
+def _condition(condition: Condition) -> BalancerCondition:
+    if condition.field == "query-string":
+        return BalancerCondition(condition.field, tuple(f"{key}={value}" for key, value in condition.values))
+    return BalancerCondition(condition.field, tuple(value for value, _ in condition.values), condition.header)
+
+
+def _action(action: Action, groups: Mapping[str, TargetGroupR]) -> BalancerAction:
+    if action.kind == "forward":
+        pools = tuple((groups[arn].spec.pool, weight) for arn, weight in action.groups if arn in groups)
+        return BalancerAction("forward", pools, action.sticky)
+    if action.kind == "redirect":
+        to = {key.lower(): value for key, value in action.redirect.items()}
+        return BalancerAction("redirect", redirect=to, status=int(action.status.removeprefix("HTTP_")))
+    return BalancerAction(
+        "fixed-response", status=int(action.status), content_type=action.content_type, body=action.body or ""
+    )
+
+
+def _pool(group: TargetGroupR, instances: Mapping[str, str]) -> BalancerPool:
+    spec, known = group.spec, attributes.GROUP
+
+    def value(key: str) -> str:
+        return attributes.value(known, spec.attributes, key)
+
+    kind = value("stickiness.type")
+    sticky = int(value(f"stickiness.{kind}.duration_seconds")) if value("stickiness.enabled") == "true" else 0
+    return BalancerPool(
+        id=spec.pool,
+        protocol=spec.protocol,
+        targets=tuple(t for target in spec.targets if (t := _target(target, spec.target_type, instances))),
+        health_check=_check(spec.check),
+        algorithm=value("load_balancing.algorithm.type"),
+        sticky=sticky,
+        sticky_cookie=value("stickiness.app_cookie.cookie_name") if kind == "app_cookie" else "",
+        deregistration_delay=float(value("deregistration_delay.timeout_seconds")),
+        slow_start=float(value("slow_start.duration_seconds")),
+    )
+
+
+def _target(target: Target, kind: str, instances: Mapping[str, str]) -> BalancerTarget | None:
+    address = instances.get(target.id) if kind == "instance" else target.id
+    if not address:
+        return None
+    vpc = target.vpc if kind == "ip" else ""
+    return BalancerTarget(target.key, address, target.port, vpc, draining=target.draining is not None)
+
+
+def _check(check: HealthCheckSpec) -> BalancerHealthCheck:
+    return BalancerHealthCheck(
+        protocol=check.protocol,
+        path=check.path,
+        port=0 if check.port == "traffic-port" else int(check.port),
+        interval=float(check.interval),
+        timeout=float(check.timeout),
+        healthy=check.healthy,
+        unhealthy=check.unhealthy,
+        matcher=check.matcher,
+    )

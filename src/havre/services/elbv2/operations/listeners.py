@@ -1,0 +1,156 @@
+"""Listeners. The default actions of a listener are its default rule's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from msgspec.structs import replace
+
+from havre.control.operation import Answer, Call, Request
+from havre.kernel.errors import ApiError, not_built
+from havre.kernel.resource import NoStatus
+from havre.services.elbv2 import actions, association, attributes, present, queries, tags
+from havre.services.elbv2 import resources as r
+from havre.services.elbv2.declare import ElbOperations, arns
+from havre.services.elbv2.errors import limit, validation
+from havre.services.elbv2.paging import page
+from havre.store.ports import Transaction
+
+ops = ElbOperations()
+MOST = 50
+
+
+@ops.on(
+    "CreateListener",
+    "LoadBalancerArn Protocol Port DefaultActions Tags SslPolicy Certificates",
+    resources=arns("LoadBalancerArn"),
+)
+async def create_listener(call: Call, request: Request) -> Answer:
+    lb = queries.load_balancer(call, call.store, request["LoadBalancerArn"])
+    _check_protocol(request, request.get("Protocol") or "")
+    if not request.get("Port"):
+        raise validation("A port must be specified")
+    action = actions.parse(request["DefaultActions"])
+    path = f"app/{lb.meta.name}"
+    given = await tags.of_creation(call, request, call.arn(f"listener/{path}/*", "elasticloadbalancing"))
+    id, rule_id = call.world.hex(16), call.world.hex(16)
+
+    def change(tx: Transaction) -> r.ListenerR:
+        lb = queries.load_balancer(call, tx, request["LoadBalancerArn"])
+        _check_port(tx, lb, request["Port"])
+        association.check(call, tx, lb, action)
+        where = {"account": call.account, "region": call.region}
+        listener = tx.create(
+            r.LISTENER,
+            **where,
+            name=f"{lb.meta.name}/{id}",
+            arn=call.arn(f"listener/{path}/{id}", "elasticloadbalancing"),
+            spec=r.ListenerSpec(lb.meta.name, request["Port"], request["Protocol"], given),
+            status=NoStatus(),
+        )
+        tx.create(
+            r.RULE,
+            **where,
+            name=f"{listener.meta.name}/{rule_id}",
+            arn=call.arn(f"listener-rule/{path}/{id}/{rule_id}", "elasticloadbalancing"),
+            spec=r.RuleSpec(lb.meta.name, listener.meta.name, 0, (), action),
+            status=NoStatus(),
+        )
+        return listener
+
+    made = await call.store.transact(change)
+    return {"Listeners": [present.listener(call.store, made)]}
+
+
+def _check_protocol(request: Request, protocol: str) -> None:
+    if protocol not in ("HTTP", "HTTPS"):
+        raise validation(f"Listener protocol '{protocol}' must be one of '[HTTP, HTTPS]'")
+    if protocol == "HTTPS":
+        raise not_built("elbv2", "HTTPS listeners: there is no ACM yet that a certificate could come from")
+    if request.get("SslPolicy") or request.get("Certificates"):
+        raise validation("A certificate or an SSL policy cannot be specified for HTTP listeners")
+
+
+def _check_port(tx: Transaction, lb: r.LoadBalancerR, port: int, but: str = "") -> None:
+    others = [each for each in queries.listeners_of(tx, lb) if each.meta.name != but]
+    if any(each.spec.port == port for each in others):
+        raise ApiError(
+            "DuplicateListener", f"A listener already exists on this port for this load balancer '{lb.meta.arn}'"
+        )
+    if len(others) >= MOST:
+        raise limit("TooManyListeners", "listeners per load balancer", lb.meta.arn)
+
+
+@ops.on("DescribeListeners", "LoadBalancerArn ListenerArns Marker PageSize")
+async def describe_listeners(call: Call, request: Request) -> Answer:
+    wanted = request.get("ListenerArns") or ()
+    if bool(wanted) == bool(request.get("LoadBalancerArn")):
+        raise validation("You must specify either listener ARNs or a load balancer ARN")
+    found: Sequence[r.ListenerR] = [queries.listener(call, call.store, arn) for arn in wanted]
+    if not wanted:
+        lb = queries.load_balancer(call, call.store, request["LoadBalancerArn"])
+        found = sorted(queries.listeners_of(call.store, lb), key=lambda each: each.meta.name)
+    shown, marker = page(call, request, found, lambda each: each.meta.name)
+    return {"Listeners": [present.listener(call.store, each) for each in shown], "NextMarker": marker}
+
+
+@ops.on("DeleteListener", "ListenerArn", resources=arns("ListenerArn"))
+async def delete_listener(call: Call, request: Request) -> Answer:
+    def change(tx: Transaction) -> None:
+        listener = queries.listener(call, tx, request["ListenerArn"])
+        for rule in queries.rules_of(tx, listener):
+            tx.remove(rule)
+        tx.remove(listener)
+
+    await call.store.transact(change)
+    return {}
+
+
+@ops.on(
+    "ModifyListener",
+    "ListenerArn Port Protocol DefaultActions SslPolicy Certificates",
+    resources=arns("ListenerArn"),
+)
+async def modify_listener(call: Call, request: Request) -> Answer:
+    action = actions.parse(request["DefaultActions"]) if request.get("DefaultActions") else None
+    _check_protocol(request, request.get("Protocol") or "HTTP")
+
+    def change(tx: Transaction) -> r.ListenerR:
+        listener = queries.listener(call, tx, request["ListenerArn"])
+        lb = queries.load_balancer_of(tx, listener)
+        assert lb is not None
+        port = request.get("Port") or listener.spec.port
+        _check_port(tx, lb, port, but=listener.meta.name)
+        if action is not None:
+            association.check(call, tx, lb, action)
+            rule = queries.default_rule(tx, listener)
+            tx.update(rule, spec=replace(rule.spec, action=action))
+        return tx.update(listener, spec=replace(listener.spec, port=port))
+
+    made = await call.store.transact(change)
+    return {"Listeners": [present.listener(call.store, made)]}
+
+
+@ops.on("DescribeListenerAttributes", "ListenerArn")
+async def describe_listener_attributes(call: Call, request: Request) -> Answer:
+    queries.listener(call, call.store, request["ListenerArn"])
+    return {"Attributes": attributes.shown(attributes.LISTENER, {})}
+
+
+@ops.on("ModifyListenerAttributes", "ListenerArn Attributes", resources=arns("ListenerArn"))
+async def modify_listener_attributes(call: Call, request: Request) -> Answer:
+    """Every value but the default one is refused by name: no header rewriting yet."""
+    queries.listener(call, call.store, request["ListenerArn"])
+    wanted: Sequence[Any] = request["Attributes"]
+    for each in wanted:
+        if each.get("Key", "").startswith("routing.http.re") and each["Key"] not in attributes.LISTENER:
+            raise not_built("elbv2", f"the listener attribute {each['Key']}")
+    attributes.changed(attributes.LISTENER, {}, wanted, "Listener")
+    return {"Attributes": attributes.shown(attributes.LISTENER, {})}
+
+
+@ops.on("DescribeListenerCertificates", "ListenerArn Marker PageSize")
+async def describe_listener_certificates(call: Call, request: Request) -> Answer:
+    queries.listener(call, call.store, request["ListenerArn"])
+    return {"Certificates": []}
