@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from havre.cli.options import UpOptions, running
-from havre.cli.up import STOP_TIMEOUT, is_havre
+from havre.cli.up import STOP_TIMEOUT, lives
 
 
 def down(state: Path, *, keep: bool) -> int:
@@ -22,9 +22,9 @@ def down(state: Path, *, keep: bool) -> int:
         print(f"no Havre runs with the state directory {state}")
         return 0
     supervisor = instance["supervisor"]
-    if _is_supervisor(supervisor):
-        os.kill(supervisor, signal.SIGUSR1 if keep else signal.SIGTERM)
-        if not _wait(lambda: _is_supervisor(supervisor), 2 * STOP_TIMEOUT + 5):
+    if lives(supervisor):
+        os.kill(supervisor[0], signal.SIGUSR1 if keep else signal.SIGTERM)
+        if not _wait(lambda: lives(supervisor), 2 * STOP_TIMEOUT + 5):
             print("havre down: it does not stop; its log says why", file=sys.stderr)
             return 1
     else:
@@ -33,22 +33,13 @@ def down(state: Path, *, keep: bool) -> int:
     return 0
 
 
-def _is_supervisor(pid: int) -> bool:
-    try:
-        command = Path(f"/proc/{pid}/cmdline").read_bytes()
-        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
-    except OSError:
-        return False
-    return state != "Z" and b"up" in command.split(b"\0")
-
-
 def _clear(state: Path, instance: dict[str, Any], *, keep: bool) -> None:
     """The supervisor was killed: end its children, then remove what the node made."""
-    for pid in instance.get("pids", {}).values():
-        if is_havre(pid, str(state)):
-            os.kill(pid, signal.SIGTERM)
-            if not _wait(lambda pid=pid: is_havre(pid, str(state)), 15):
-                os.kill(pid, signal.SIGKILL)
+    for process in instance.get("processes", {}).values():
+        if lives(process):
+            os.kill(process[0], signal.SIGTERM)
+            if not _wait(lambda process=process: lives(process), 15):
+                os.kill(process[0], signal.SIGKILL)
     if not keep:
         options = UpOptions.from_json(instance)
         subprocess.run(

@@ -18,11 +18,12 @@ from havre.cli.options import UpOptions, running
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 READY_TIMEOUT = 60.0
 STOP_TIMEOUT = 90.0
-_CODE = "from havre.apps.{role} import main; main()"
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGCHLD)
 
 
 def up(options: UpOptions) -> int:
@@ -42,7 +43,7 @@ def up(options: UpOptions) -> int:
     if options.detach:
         os.close(lock)
         return _detach(options)
-    return Supervisor(options).run()
+    return Supervisor(options, lock).run()
 
 
 def _say(text: str, code: int) -> int:
@@ -52,15 +53,19 @@ def _say(text: str, code: int) -> int:
 
 def _detach(options: UpOptions) -> int:
     """Start the supervisor in the background and return once it is ready."""
-    arguments = ["up"]
-    for name in ("state", "port", "host", "region", "account", "auth"):
-        arguments += [f"--{name}", str(getattr(options, name))]
     log = f"{options.state}/havre.log"
     out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     start = os.lseek(out, 0, os.SEEK_END)
     reader, writer = os.pipe()
-    code = "from havre.cli.entry import main; main()"
-    pid = _spawn(code, arguments, {"HAVRE_READY_FD": str(writer)}, (writer,), {0: os.devnull, 1: out, 2: out})
+
+    def supervise() -> int:
+        os.dup2(out, 1)
+        os.dup2(out, 2)
+        options.detach = False
+        os.environ["HAVRE_READY_FD"] = str(writer)
+        return up(options)
+
+    pid = _fork(supervise, close=(reader,))
     os.close(writer)
     if _read_line(reader) is None:
         with contextlib.suppress(ProcessLookupError):
@@ -86,18 +91,22 @@ def banner(options: UpOptions) -> str:
 
 
 class Supervisor:
-    def __init__(self, options: UpOptions) -> None:
+    """``lock`` is the descriptor that keeps others off the state directory: not for the children."""
+
+    def __init__(self, options: UpOptions, lock: int) -> None:
         self.options = options
+        self.lock = lock
+        self.wake = os.pipe()
         self.children: dict[str, int] = {}
         self.failures: dict[str, list[float]] = {"server": [], "node": []}
         self.asked = 0
 
     def run(self) -> int:
-        wake, wake_write = os.pipe()
+        wake, wake_write = self.wake
         os.set_blocking(wake, False)
         os.set_blocking(wake_write, False)
         signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGCHLD):
+        for number in SIGNALS:
             signal.signal(number, self._on_signal)
         self._clear_strays()
         ready = self._start("server")
@@ -124,17 +133,37 @@ class Supervisor:
             self.asked = number
 
     def _start(self, role: str) -> int:
-        """Start a child; the returned descriptor says ``ready`` or why not."""
+        """Start a child; the returned descriptor says ``ready`` or why not.
+
+        The child is a fork: it need not start an interpreter, and shares this one's memory. A session of its own keeps
+        a Ctrl-C from it: that reaches the supervisor alone, which stops the others in order.
+        """
         reader, writer = os.pipe()
-        env = {"HAVRE_CONFIG": json.dumps(self.options.to_json()), "HAVRE_READY": str(writer)}
-        # a session of its own: a Ctrl-C reaches the supervisor alone, which stops the others in order
-        self.children[role] = _spawn(_CODE.format(role=role), [], env, (writer,), {0: os.devnull})
+
+        def work() -> int:
+            for number in SIGNALS:
+                signal.signal(number, signal.SIG_DFL)
+            signal.set_wakeup_fd(-1)
+            with open("/proc/self/comm", "w") as comm:
+                comm.write(f"havre-{role}")
+            os.environ["HAVRE_CONFIG"] = json.dumps(self.options.to_json())
+            os.environ["HAVRE_READY"] = str(writer)
+            if role == "server":
+                from havre.apps.server import main
+            else:
+                from havre.apps.node import main
+            main()
+            return 0
+
+        self.children[role] = _fork(work, close=(reader, self.lock, *self.wake))
         os.close(writer)
         self._write_run_file()
         return reader
 
     def _write_run_file(self) -> None:
-        data = {**self.options.to_json(), "supervisor": os.getpid(), "pids": self.children}
+        births = {role: [pid, birth(pid)] for role, pid in self.children.items()}
+        data = {**self.options.to_json(), "supervisor": [os.getpid(), birth(os.getpid())], "pids": self.children}
+        data["processes"] = births
         path = f"{self.options.state}/run.json"
         with open(os.open(f"{path}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
             json.dump(data, file)
@@ -164,27 +193,29 @@ class Supervisor:
 
     def _clear_strays(self) -> None:
         """End the processes of a supervisor that was killed; their containers run on."""
-        before = running(self.options.state)
-        pids = [pid for pid in (before or {}).get("pids", {}).values() if is_havre(pid, self.options.state)]
-        for pid in pids:
+        strays = [p for p in (running(self.options.state) or {}).get("processes", {}).values() if lives(p)]
+        for pid, _ in strays:
             os.kill(pid, signal.SIGTERM)
         deadline = time.monotonic() + 10
-        while (alive := [pid for pid in pids if is_havre(pid, self.options.state)]) and time.monotonic() < deadline:
+        while (alive := [p for p in strays if lives(p)]) and time.monotonic() < deadline:
             time.sleep(0.02)
-        for pid in alive:
+        for pid, _ in alive:
             os.kill(pid, signal.SIGKILL)
 
 
-def is_havre(pid: Any, state: str) -> bool:
-    """Whether this process is a server or node of this state directory (pids are used again by others)."""
+def birth(pid: Any) -> int:
+    """When a process started, in the kernel's ticks: with the pid it names one process for ever. 0 for one that ended."""
     try:
         with open(f"/proc/{int(pid)}/stat") as file:
-            status = file.read().rsplit(")", 1)[1].split()[0]
-        with open(f"/proc/{int(pid)}/environ", "rb") as raw:
-            environment = raw.read()
+            fields = file.read().rsplit(")", 1)[1].split()
     except (OSError, ValueError, IndexError):
-        return False
-    return status != "Z" and b"HAVRE_CONFIG=" in environment and json.dumps(state).encode() in environment
+        return 0
+    return 0 if fields[0] == "Z" else int(fields[19])
+
+
+def lives(process: Any) -> bool:
+    """Whether a [pid, birth] of the run file still runs (pids are used again by others)."""
+    return bool(process) and process[1] != 0 and birth(process[0]) == process[1]
 
 
 def describe_exit(status: int) -> str:
@@ -192,24 +223,32 @@ def describe_exit(status: int) -> str:
     return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
 
 
-def _spawn(
-    code: str, arguments: list[str], env: dict[str, str], keep: tuple[int, ...], files: dict[int, str | int]
-) -> int:
-    """Start this Python with ``code`` in a session of its own; its pid."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("HAVRE_READY")}
-    actions: list[tuple[Any, ...]] = []
-    for fd, source in files.items():
-        if isinstance(source, str):
-            actions.append((os.POSIX_SPAWN_OPEN, fd, source, os.O_RDONLY, 0))
-        else:
-            actions.append((os.POSIX_SPAWN_DUP2, source, fd))
-    for fd in keep:
-        os.set_inheritable(fd, True)
-    command = [sys.executable, "-c", code, *arguments]
-    restored = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGCHLD]
-    return os.posix_spawn(
-        sys.executable, command, {**inherited, **env}, file_actions=actions, setsid=True, setsigdef=restored
-    )
+def _fork(work: Callable[[], int], close: tuple[int, ...]) -> int:
+    """Run ``work`` in a child with a session of its own and nothing on its standard input; its pid."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if pid := os.fork():
+        return pid
+    code = 1
+    try:
+        os.setsid()
+        for fd in close:
+            os.close(fd)
+        null = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(null, 0)
+        os.close(null)
+        code = work()
+    except SystemExit as leave:
+        code = leave.code if isinstance(leave.code, int) else 1
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+    finally:
+        with contextlib.suppress(OSError, ValueError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(code)
 
 
 def _ended(pid: int) -> int | None:
