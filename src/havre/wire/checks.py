@@ -25,6 +25,7 @@ class Rules(msgspec.Struct, frozen=True):
     ``named(member, shape)`` is a member's name in a path, ``item`` what stands behind the number of a list's item.
     """
 
+    required: bool = True
     lengths: bool = True
     ranges: bool = True
     patterns: bool = True
@@ -44,6 +45,9 @@ class Violation(msgspec.Struct, frozen=True):
     constraint: str
     hidden: bool = False
 
+
+UNIONS = Rules(required=False, lengths=False, ranges=False, patterns=False, enums=False)
+"""What is left to check of a value whose type has been checked against all else."""
 
 Report = list[Violation]
 Check = Callable[[Any, str, str, Report], None]
@@ -89,7 +93,7 @@ class Checker:
         return self._structures[shape.name]
 
     def _fields(self, shape: Shape, only: frozenset[str] | None) -> list[tuple[str, str, bool, bool, Check | None]]:
-        required = shape.required
+        required = shape.required if self._rules.required else ()
         fields = []
         for name, member in shape.members.items():
             if (only is not None and name not in only) or member.event_stream:

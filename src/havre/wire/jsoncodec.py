@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from havre.kernel.errors import ApiError
-from havre.wire.checks import Checker
+from havre.wire.checks import UNIONS, Check, Checker, Report
 from havre.wire.convert import Inward, Mismatch, Outward, wire_name
 from havre.wire.dialects import Dialect, refuse
 from havre.wire.jsontypes import TypeBuilder
@@ -29,18 +29,21 @@ class JsonCodec:
         self._inward = Inward(base64=True)
         self._outward = Outward()
         self._encode = msgspec.json.Encoder().encode
-        self._decoders: dict[str, _Decoder | None] = {}
+        self._unions = Checker(UNIONS)
+        self._decoders: dict[str, tuple[_Decoder | None, Check | None]] = {}
         self._plain: dict[str, bool] = {}
 
     def parse(self, operation: OperationModel, shape: Shape, body: bytes) -> dict[str, Any]:
         """The members of ``shape`` that lie in the body, checked. Raises ApiError."""
-        key = operation.name
-        decoder = self._decoders.get(key)
-        if decoder is None and key not in self._decoders:
-            decoder = self._decoders[key] = self._types.decoder(shape)
+        made = self._decoders.get(operation.name)
+        if made is None:
+            made = self._decoders[operation.name] = self._types.decoder(shape), self._unions.of(shape)
+        decoder, check = made
         if decoder is not None and b"null" not in body:
             try:
-                return decoder.decode(body or b"{}")
+                value = decoder.decode(body or b"{}")
+                if check is None or _holds(check, value):
+                    return value
             except _MISSES:
                 pass
         return self._parse_slowly(operation, shape, body)
@@ -91,6 +94,12 @@ def _is_plain(shape: Shape) -> bool:
         if any(m.answer_location or m.event_stream or wire_name(name, m) != name for name, m in each.members.items()):
             return False
     return True
+
+
+def _holds(check: Check, value: dict[str, Any]) -> bool:
+    report: Report = []
+    check(value, "", "", report)
+    return not report
 
 
 def _cut(error: Exception) -> str:

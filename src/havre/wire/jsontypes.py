@@ -25,9 +25,9 @@ class TypeBuilder:
 
     def decoder(self, shape: Shape) -> msgspec.json.Decoder[dict[str, Any]] | None:
         """A decoder for the body of a request; None when its values need more than their types (renamed members,
-        unions, lists and maps that contain themselves)."""
+        lists and maps that contain themselves). Unions are not checked."""
         for each in shape.walk():
-            if each.union or (each.type in ("list", "map") and _contains_itself(each)):
+            if each.type in ("list", "map") and _contains_itself(each):
                 return None
             body = [(name, m) for name, m in each.members.items() if not m.location]
             if any(wire_name(name, m) != name for name, m in body):

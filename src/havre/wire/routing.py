@@ -14,6 +14,8 @@ from havre.wire.uris import UriTable
 _CBOR = "smithy-rpc-v2-cbor"
 _REST = ("rest-json", "rest-xml")
 _QUERY = ("query", "ec2")
+_REMEMBERED = 4096
+"""Pairs of action and version: more than all services together have; a client cannot make it more."""
 
 
 class Route(msgspec.Struct, frozen=True):
@@ -43,6 +45,7 @@ class Router:
         self._services = tuple(services)
         self._targets: dict[str, ServiceModel] = {}
         self._tables: dict[str, UriTable] = {}
+        self._actions: dict[tuple[str | None, str, str], tuple[str, str]] = {}
         self._scopes: dict[str, tuple[str, ...]] = {}
 
     def route(self, request: HttpRequest, scope_service: str | None) -> Route:
@@ -136,28 +139,39 @@ class Router:
     def _by_action(self, request: HttpRequest, form: list[tuple[str, str]], scope_service: str | None) -> Route:
         given = dict(form)
         action, version = given["Action"], given.get("Version", "")
-        found: Route | None = None
+        known = self._actions.get((scope_service, action, version))
+        if known is None:
+            known = self._find_action(request, action, version, scope_service)
+            if scope_service and len(self._actions) < _REMEMBERED:
+                self._actions[scope_service, action, version] = known
+        return Route(known[0], action, known[1], {}, form)
+
+    def _find_action(
+        self, request: HttpRequest, action: str, version: str, scope_service: str | None
+    ) -> tuple[str, str]:
+        """Service and protocol: by the version, among the services of the scope first."""
+        found: tuple[str, str] | None = None
         for names in (self._candidates(scope_service, request), self._services if not scope_service else ()):
             for model, protocol in self._speaking(names, _QUERY):
                 if action in model.operations and (found is None or model.api_version == version):
-                    found = Route(model.name, action, protocol, {}, form)
+                    found = model.name, protocol
                     if model.api_version == version:
                         return found
             if found is not None:
                 return found
-        return self._unknown_action(request, action, version, scope_service)
+        raise self._unknown_action(request, action, version, scope_service)
 
-    def _unknown_action(self, request: HttpRequest, action: str, version: str, scope_service: str | None) -> Route:
+    def _unknown_action(self, request: HttpRequest, action: str, version: str, scope_service: str | None) -> RouteError:
         models = list(self._speaking(self._candidates(scope_service, request), _QUERY))
         models = [each for each in models if each[0].api_version == version] or models[:1]
         unknown = Route(models[0][0].name, None, models[0][1]) if models else None
         if not action:
-            raise RouteError("MissingAction", "The request must contain the parameter Action", 400, unknown)
+            return RouteError("MissingAction", "The request must contain the parameter Action", 400, unknown)
         if unknown is None or unknown.protocol == "ec2":
             told = f"The action {action[:128]} is not valid for this web service."
         else:
             told = f"Could not find operation {action[:128]} for version {version[:32] or 'NO_VERSION_SPECIFIED'}"
-        raise RouteError("InvalidAction", told, 400, unknown)
+        return RouteError("InvalidAction", told, 400, unknown)
 
     def _speaking(self, names: Iterable[str], protocols: Sequence[str]) -> Iterator[tuple[ServiceModel, str]]:
         for name in names:
