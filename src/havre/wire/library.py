@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import gzip
 import importlib.util
 import marshal
 import os
 import re
 import sys
-import tempfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -87,7 +85,7 @@ def _json(folder: Path, name: str) -> Any:
     if plain.exists():
         return msgspec.json.decode(plain.read_bytes())
     if packed.exists():
-        return msgspec.json.decode(gzip.decompress(packed.read_bytes()))
+        return msgspec.json.decode(zlib.decompress(packed.read_bytes(), wbits=31))
     return None
 
 
@@ -143,13 +141,13 @@ def _write(folder: Path, service: str, name: str, model: ModelFile) -> None:
     body = marshal.dumps(tuple(getattr(model, field) for field in ModelFile.__struct_fields__))
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        handle, temporary = tempfile.mkstemp(dir=folder, prefix=f".{service}-")
+        temporary = folder / f".{service}-{os.getpid()}-{os.urandom(4).hex()}"
         try:
-            with os.fdopen(handle, "wb") as file:
+            with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
                 file.write(_MAGIC + zlib.crc32(body).to_bytes(4, "big") + body)
-            Path(temporary).replace(folder / name)
+            temporary.replace(folder / name)
         except BaseException:
-            Path(temporary).unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
             raise
         for other in folder.glob(f"{service}-[0-9]*.model"):
             if other.name != name:
