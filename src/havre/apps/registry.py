@@ -32,13 +32,13 @@ class Ground:
 
 
 class Registry:
-    """Made after the store and before the gateway; ``join`` gives it the gateway."""
+    """``facilities`` is for ECR's API, which is another view of the same resources."""
 
-    def __init__(self, ground: Ground, facilities: Facilities) -> None:
+    def __init__(self, ground: Ground, gateway: Gateway) -> None:
         site, store, world = ground.site, ground.store, ground.world
         self._site, self._store, self._world, self._trail = site, store, world, ground.trail
         self._audit = Audit(ground.trail)
-        self._gateway: Gateway | None = None
+        self._gateway = gateway
         self.parts = assemble(
             ground.state / "registry",
             store,
@@ -49,15 +49,9 @@ class Registry:
             self._record,
         )
         self.app = self.parts.app
-        facilities.layers = self.parts.layers
-        facilities.passwords = self.parts.passwords
-        facilities.secret = ground.secret
-
-    def join(self, gateway: Gateway) -> None:
-        self._gateway = gateway
+        self.facilities = Facilities(self.parts.layers, self.parts.passwords, ground.secret)
 
     async def _authorize(self, principal: Principal, action: str, place: Place, policy: str, source_ip: str) -> str:
-        assert self._gateway is not None
         arn = place.arn if place.repository else "*"
         try:
             self._gateway.authorize(principal, place.region, action, [arn], {"aws:SourceIp": source_ip})

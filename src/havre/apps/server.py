@@ -8,62 +8,76 @@ import os
 import signal
 import sys
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from havre.apps.config import Config, system_world, token
 from havre.apps.http.listeners import Listeners
 from havre.apps.internal import Page
-from havre.apps.registry import Ground, Registry
+from havre.apps.services import Services
 from havre.apps.status import Status
 from havre.control.deps import ReconcilerDeps
-from havre.control.nodes import KINDS as NODE_KINDS
-from havre.control.operation import Aws
+from havre.control.operation import Aws, Service
 from havre.control.runner import Runner
 from havre.control.supervisor import Loop, Supervisor
 from havre.core.credentials import SessionTokens
 from havre.gateway.app import Gateway
-from havre.gateway.ports import Asgi, Parts
+from havre.gateway.ports import Asgi, Parts, Receive, Scope, Send
 from havre.gateway.throttle import Throttle
 from havre.kernel.errors import Permanent
-from havre.kernel.resource import Kind
-from havre.services import catalogue, ecr, sts
+from havre.services import catalogue
 from havre.services.cloudtrail.trail import Trail
-from havre.services.ecr import Facilities
 from havre.services.iam.directory import Directory
 from havre.services.iam.root import ensure_root, ensure_secret, load_roots
+from havre.store.ports import Store
 from havre.store.sqlite import SqliteJournal, SqliteStore
 from havre.wire.models import ModelSource
+
+if TYPE_CHECKING:
+    from havre.apps.registry import Registry
 
 log = logging.getLogger("havre")
 
 
 class Server:
-    """Everything of the process: made in ``__init__``, opened in ``run``."""
+    """Everything of the process. What must be there before the first request is made in ``__init__``; the registry, the
+    services and the reconcilers are made when they are needed, or right after the start."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
         state, site = config.state, config.site
         self.world = system_world()
-        secret = ensure_secret(state)
+        self.secret = ensure_secret(state)
         ensure_root(state, site.account)
         self.token = token(state / "admin.token")
-        facilities, sessions = Facilities(), SessionTokens(secret)
-        self.services = {name: catalogue.load(name) for name in catalogue.NAMES if name not in ("ecr", "sts")}
-        self.services["ecr"] = ecr.service(facilities)
-        kinds: list[Kind[Any, Any]] = [*NODE_KINDS, *(k for s in self.services.values() for k in s.kinds)]
-        self.store = SqliteStore.open(state / "store.db", kinds, self.world)
+        self.sessions = SessionTokens(self.secret)
+        self.services = Services({"ecr": self._make_ecr, "sts": self._make_sts})
+        self.store = SqliteStore.open(state / "store.db", catalogue.kinds(), self.world)
         self.journal = SqliteJournal.open(state / "journal.db")
-        self.directory = Directory(self.store, load_roots(state), sessions)
-        self.services["sts"] = sts.service(sessions, self.directory)
+        self.directory = Directory(self.store, load_roots(state), self.sessions)
         self.trail = Trail(self.journal, self.world.now)
-        ground = Ground(state, site, self.store, self.world, secret, self.trail)
-        self.registry = Registry(ground, facilities)
         self.gateway = Gateway(self._parts())
-        self.registry.join(self.gateway)
-        self.runner = Runner(self._reconcilers(), self.store, self.world)
         self.listeners = Listeners(self.gateway.asgi)
+        self.runner: Runner | None = None
         self.supervisor = Supervisor(self._loops(), self.world)
+
+    @cached_property
+    def registry(self) -> Registry:
+        from havre.apps import registry
+
+        ground = registry.Ground(self.config.state, self.config.site, self.store, self.world, self.secret, self.trail)
+        return registry.Registry(ground, self.gateway)
+
+    def _make_ecr(self) -> Service:
+        from havre.services import ecr
+
+        return ecr.service(self.registry.facilities)
+
+    def _make_sts(self) -> Service:
+        from havre.services import sts
+
+        return sts.service(self.sessions, self.directory)
 
     def _parts(self) -> Parts:
         return Parts(
@@ -77,10 +91,13 @@ class Server:
             policies=self.directory,
             trail=self.trail,
             throttle=Throttle(self.world.now),
-            resource_policies={"ecr": ecr.resource_policy},
+            resource_policies={"ecr": _ecr_policy},
             internal=self._internal(),
-            registry=cast(Asgi, self.registry.app),
+            registry=self._serve_registry,
         )
+
+    async def _serve_registry(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.registry.app(scope, cast(Any, receive), cast(Any, send))
 
     def _internal(self) -> dict[str, Asgi]:
         status = Status(self)
@@ -93,7 +110,8 @@ class Server:
             pages["/_havre/reset"] = Page(status.reset, method="POST")
         return pages
 
-    def _reconcilers(self) -> list[Any]:
+    async def _reconcile(self) -> None:
+        """The loop of the reconcilers. Modules are loaded one by one, so that requests get their turn in between."""
         deps = ReconcilerDeps(
             self.store, self.journal, self.world, self.config.site, self._aws_for, aws_with=self._aws_with
         )
@@ -101,7 +119,9 @@ class Server:
         for name in catalogue.NAMES:
             make = getattr(catalogue.package(name), "reconcilers", None)
             found += make(deps) if make is not None else []
-        return found
+            await asyncio.sleep(0)
+        self.runner = Runner(found, self.store, self.world)
+        await self.runner.run()
 
     def _aws_for(self, account: str, region: str, service: str) -> Aws:
         return self.gateway.as_service(service, account, region)
@@ -115,10 +135,10 @@ class Server:
 
     def _loops(self) -> list[Loop]:
         return [
-            Loop("reconcilers", self.runner.run),
+            Loop("reconcilers", self._reconcile),
             Loop("audit trail", self.trail.run),
             Loop("registry addresses", lambda: self.registry.listen(self.listeners), essential=False),
-            Loop("registry housekeeping", self.registry.parts.sweeper.run, essential=False),
+            Loop("registry housekeeping", lambda: self.registry.parts.sweeper.run(), essential=False),
         ]
 
     async def run(self) -> None:
@@ -137,6 +157,12 @@ class Server:
             self.registry.parts.blobs.close()
             await self.store.close()
             await self.journal.close()
+
+
+def _ecr_policy(store: Store, arn: str) -> str | None:
+    from havre.services import ecr
+
+    return ecr.resource_policy(store, arn)
 
 
 def cache_directory() -> Path:

@@ -9,6 +9,7 @@ import msgspec
 
 from havre import __version__
 from havre.control.nodes import BALANCER, NODE, WORKLOAD
+from havre.services import catalogue
 
 if TYPE_CHECKING:
     from havre.apps.server import Server
@@ -20,21 +21,24 @@ class Status:
 
     async def health(self, _: Mapping[str, str]) -> tuple[int, Any]:
         """200 when requests are answered. ``loops`` has the last progress of each."""
-        loops = {name: msgspec.to_builtins(p) for name, p in self._server.runner.progress().items()}
+        runner = self._server.runner
+        loops = {name: msgspec.to_builtins(state) for name, state in self._server.supervisor.health().items()}
+        if runner is not None:
+            loops |= {name: msgspec.to_builtins(progress) for name, progress in runner.progress().items()}
         services = dict.fromkeys(self._server.services, "running")
         return 200, {"status": "ok", "version": __version__, "services": services, "loops": loops}
 
     async def explain(self, query: Mapping[str, str]) -> tuple[int, Any]:
         arn = query.get("arn", "")
-        reasons = await self._server.runner.explain(arn)
+        runner = self._server.runner
+        reasons = await runner.explain(arn) if runner is not None else ["Havre is starting."]
         if not reasons and not self._known(arn):
             return 404, {"message": f"nothing here has the ARN {arn!r}"}
         return 200, {"arn": arn, "reasons": reasons}
 
     def _known(self, arn: str) -> bool:
         store = self._server.store
-        kinds = [kind for service in self._server.services.values() for kind in service.kinds]
-        return any(r.meta.arn == arn for kind in kinds for r in store.list(kind))
+        return any(r.meta.arn == arn for kind in catalogue.kinds() for r in store.list(kind))
 
     async def reset(self, _: Mapping[str, str]) -> tuple[int, Any]:
         """Every resource of every account goes, and with them what runs."""

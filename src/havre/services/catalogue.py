@@ -1,11 +1,13 @@
-"""The services that Havre serves: one line each. They are imported by name, so that each is loaded only where needed."""
+"""The services that Havre serves: one line each. They are imported by name, each when it is first needed."""
 
 from __future__ import annotations
 
 from importlib import import_module
 from types import ModuleType
+from typing import Any
 
 from havre.control.operation import Service
+from havre.kernel.resource import Kind
 
 NAMES: dict[str, str] = {
     # botocore's name: package below havre.services
@@ -15,7 +17,6 @@ NAMES: dict[str, str] = {
     "ecs": "ecs",
     "elbv2": "elbv2",
     "iam": "iam",
-    "logs": "logs",
     "sts": "sts",
 }
 
@@ -28,3 +29,18 @@ def package(name: str) -> ModuleType:
 def load(name: str) -> Service:
     service: Service = package(name).service()
     return service
+
+
+_KINDS = (
+    "havre.control.images",
+    "havre.control.nodes",
+    "havre.services.ec2.resources",
+    "havre.services.ecs.resources",
+    "havre.services.elbv2.resources",
+    "havre.services.iam.resources",
+)
+
+
+def kinds() -> list[Kind[Any, Any]]:
+    """Every kind of resource: what a store has to know before it is opened, and all that it has to know."""
+    return [kind for module in _KINDS for kind in import_module(module).KINDS]

@@ -9,11 +9,9 @@ that they are not implemented; DescribeTrails and ListTrails answer truthfully t
 """
 
 from havre.control.operation import Service
-from havre.services.cloudtrail.operations import ops
-from havre.services.cloudtrail.trail import Event, Trail
-
-__all__ = ["Event", "Trail", "service"]
 
 
 def service() -> Service:
+    from havre.services.cloudtrail.operations import ops
+
     return Service("cloudtrail", ops.all)

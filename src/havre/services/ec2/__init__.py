@@ -13,18 +13,6 @@ from typing import Any
 from havre.control.deps import ReconcilerDeps
 from havre.control.operation import Service, merge
 from havre.control.reconciler import Reconciler
-from havre.services.ec2.operations import (
-    absent,
-    group_rules,
-    groups,
-    interfaces,
-    places,
-    routes,
-    subnets,
-    tagging,
-    vpcs,
-)
-from havre.services.ec2.resources import KINDS
 
 PARTIAL = {
     "AuthorizeSecurityGroupIngress": "rules with IPv6 blocks are kept, and have nothing to let through: VPCs have no IPv6",
@@ -36,6 +24,19 @@ PARTIAL = {
 
 
 def service() -> Service:
+    from havre.services.ec2.operations import (
+        absent,
+        group_rules,
+        groups,
+        interfaces,
+        places,
+        routes,
+        subnets,
+        tagging,
+        vpcs,
+    )
+    from havre.services.ec2.resources import KINDS
+
     operations = merge(
         vpcs.ops,
         subnets.ops,
