@@ -27,11 +27,24 @@ _CLASSES = {
 }
 
 
+_EQUAL = {
+    # patterns whose nested repeats take exponential time on what they refuse, said without
+    r"^[a-z0-9*](?:[._\-/a-z0-9*]?[a-z0-9*]+)*$": r"[a-z0-9*]+(?:[._\-/][a-z0-9*]+)*",
+    r"^[ \t]*[^\x00-\x1F:\x7F]+([ \t]+[^\x00-\x1F:\x7F]+)*[ \t]*$": r"\t*[^\x00-\x1F:\x7F](?:[^\x00-\x1F:\x7F]|\t)*",
+    r"^[ \t]*[\x20-\x7E]+([ \t]+[\x20-\x7E]+)*[ \t]*$": r"\t*[\x20-\x7E][\x20-\x7E\t]*",
+}
+
+
 def whole(pattern: str) -> str | None:
     """A Python pattern that matches whole strings as the model's pattern does; None where ``re`` cannot say it."""
-    text = pattern.replace(r"\uD800\uDC00-\uDBFF\uDFFF", r"\U00010000-\U0010FFFF").replace(r"\z", r"\Z")
+    text = (
+        _EQUAL.get(pattern, pattern)
+        .replace(r"\uD800\uDC00-\uDBFF\uDFFF", r"\U00010000-\U0010FFFF")
+        .replace(r"\z", r"\Z")
+    )
     text = re.sub(r"\\p\{(?:Is)?(\w+)\}", lambda found: _class(text, found), text)
     text = re.sub(r"(?<=\\[wds])-(?=[^\]])", r"\\-", text)
+    text = re.sub(r"^\(\?([is]+)\)(.*)$", r"(?\1:\2)", text, flags=re.DOTALL)
     text = rf"\A(?:{text})\Z"
     try:
         re.compile(text)

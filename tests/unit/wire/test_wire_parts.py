@@ -61,6 +61,11 @@ def test_what_is_no_timestamp(text: str) -> None:
         (r"[\w-_]*", "a-_b", "a b"),
         (r"^a|b$", "b", "ab"),
         (r"[a-z]+", "abc", "abc\n"),
+        (r"(?i)all|[0-9]{2}", "ALL", "ALL1"),
+        # these took exponential time
+        (r"^[a-z0-9*](?:[._\-/a-z0-9*]?[a-z0-9*]+)*$", "a*.b/c", "a" * 255 + "!"),
+        (r"^[ \t]*[\x20-\x7E]+([ \t]+[\x20-\x7E]+)*[ \t]*$", "\t a \tb ", " " * 512 + "\x07"),
+        (r"^[ \t]*[^\x00-\x1F:\x7F]+([ \t]+[^\x00-\x1F:\x7F]+)*[ \t]*$", "a b", " " * 512 + "\x07"),
     ],
 )
 def test_patterns_match_whole_strings(pattern: str, holds: str, fails: str) -> None:
