@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Protocol
 
@@ -200,5 +201,6 @@ class BalancerEngine(Protocol):
         ...
 
 
-LogSink = Callable[[str, str, Sequence[tuple[int, bytes]]], None]
-"""(workload id, container name, lines as (milliseconds, text)): called for each batch, in order per container."""
+LogSink = Callable[[str, str, Sequence[tuple[int, bytes]]], "asyncio.Future[None] | None"]
+"""(workload id, container name, lines as (milliseconds, text)): called for each batch, in order per container. None says
+that the lines are kept for good; a future is done when they are (the writer waits so long)."""
