@@ -15,7 +15,7 @@ BY_SERVICE = {
     "logs": 2 * MIB,
     "s3": 5 * 1024 * MIB,
 }
-URL = 64 * KIB
+URL = 16 * KIB
 
 
 def body_limit(service: str) -> int:
