@@ -30,9 +30,9 @@ _LEFT_OUT = {
     "HttpPayloadWithUnsetUnion": "botocore does not read a union that is absent, ours or the case's",
     "HttpPrefixHeadersResponse": "the map takes every header of the answer, x-amzn-RequestId too",
     "SkipsNull": "botocore does not read the case's response: null is no list",
-    "SDKAppliedContentEncoding": "the case tells no body; test_http has compressed ones",
-    "SDKAppendsGzipAndIgnoresHttpProvidedEncoding": "the case tells no body; test_http has compressed ones",
-    "SDKAppendedGzipAfterProvidedEncoding": "the case tells no body; test_http has compressed ones",
+    "SDKAppliedContentEncoding": "the case tells no body; test_wire_parts has compressed ones",
+    "SDKAppendsGzipAndIgnoresHttpProvidedEncoding": "the case tells no body; test_wire_parts has compressed ones",
+    "SDKAppendedGzipAfterProvidedEncoding": "the case tells no body; test_wire_parts has compressed ones",
 }
 
 
