@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 READY_TIMEOUT = 60.0
+NODE_TIMEOUT = 10.0
 STOP_TIMEOUT = 90.0
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGCHLD)
 
@@ -110,11 +111,14 @@ class Supervisor:
             signal.signal(number, self._on_signal)
         self._clear_strays()
         ready = self._start("server")
-        os.close(self._start("node"))
+        node = self._start("node")
         line = _read_line(ready)
         if line != "ready":
             self._stop(keep=True)
             return 0 if self.asked else _say(f"havre up: {line or 'the server did not start'}", 1)
+        # the API answers; what runs containers may take a moment longer, and may lack something that it will tell
+        if (problem := _read_line(node, NODE_TIMEOUT)) != "ready":
+            _say(f"havre up: {problem or 'the node takes its time'}; havre doctor says more", 0)
         print(banner(self.options), flush=True)
         if fd := os.environ.get("HAVRE_READY_FD"):
             os.write(int(fd), b"ready\n")
@@ -273,9 +277,9 @@ def _end(pid: int, number: int) -> None:
         time.sleep(0.02)
 
 
-def _read_line(fd: int) -> str | None:
+def _read_line(fd: int, timeout: float = READY_TIMEOUT) -> str | None:
     """A line from the descriptor; None if the writer ends without one or takes too long."""
-    deadline = time.monotonic() + READY_TIMEOUT
+    deadline = time.monotonic() + timeout
     data = b""
     try:
         while b"\n" not in data and time.monotonic() < deadline:
