@@ -1,0 +1,151 @@
+"""kill -9 of any process at any moment: containers run on, nothing acknowledged is lost, nothing runs twice."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .conftest import Instance, Starter, eventually, start, stop
+
+pytestmark = [pytest.mark.docker, pytest.mark.root, pytest.mark.timeout(300)]
+IMAGE = "havre-test-sleeper"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """An image that sleeps, made of busybox; nothing is pulled."""
+    where = tmp_path_factory.mktemp("image")
+    (where / "busybox").write_bytes(Path("/bin/busybox").read_bytes())
+    (where / "busybox").chmod(0o755)
+    (where / "Dockerfile").write_text(
+        "FROM scratch\nCOPY busybox /bin/busybox\n"
+        'RUN ["/bin/busybox", "--install", "-s", "/bin"]\nENV PATH=/bin\n'
+        'CMD ["/bin/sh", "-c", "trap \'exit 0\' TERM; while :; do sleep 1 & wait $!; done"]\n'
+    )
+    environment = {**os.environ, "DOCKER_BUILDKIT": "0"}
+    subprocess.run(["docker", "build", "-q", "-t", IMAGE, str(where)], check=True, capture_output=True, env=environment)
+    yield
+    subprocess.run(["docker", "rmi", "-f", IMAGE], capture_output=True, check=False)
+
+
+def _push(instance: Instance) -> str:
+    ecr = instance.client("ecr")
+    uri: str = ecr.create_repository(repositoryName="sleeper")["repository"]["repositoryUri"]
+    subprocess.run(["docker", "tag", IMAGE, f"{uri}:1"], check=True)
+    import base64
+
+    token = ecr.get_authorization_token()["authorizationData"][0]["authorizationToken"]
+    password = base64.b64decode(token).decode().partition(":")[2]
+    login = ["docker", "login", "-u", "AWS", "--password-stdin", uri.split("/")[0]]
+    subprocess.run(login, input=password.encode(), check=True, capture_output=True)
+    subprocess.run(["docker", "push", "-q", f"{uri}:1"], check=True, capture_output=True)
+    subprocess.run(["docker", "rmi", f"{uri}:1"], check=True, capture_output=True)
+    return f"{uri}:1"
+
+
+def _service(instance: Instance, count: int) -> Any:
+    ecs = instance.client("ecs")
+    ecs.create_cluster(clusterName="c")
+    container = {"name": "main", "image": _push(instance), "memory": 32, "cpu": 16, "essential": True}
+    ecs.register_task_definition(family="sleeper", networkMode="bridge", containerDefinitions=[container])
+    ecs.create_service(cluster="c", serviceName="s", taskDefinition="sleeper", desiredCount=count, launchType="EC2")
+    eventually(lambda: _running(ecs) == count, 60)
+    return ecs
+
+
+def _running(ecs: Any) -> int:
+    return int(ecs.describe_services(cluster="c", services=["s"])["services"][0]["runningCount"])
+
+
+def _containers(instance: Instance) -> dict[str, str]:
+    """Container id → name, of the running containers of tasks (not of sandboxes)."""
+    listed = subprocess.run(
+        ["docker", "ps", "--no-trunc", "--filter", f"label=havre.instance={instance.name}"]
+        + ["--format", '{{.ID}} {{.Names}} {{.Label "havre.container"}}'],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    rows = [line.split() for line in listed.stdout.splitlines()]
+    return {row[0]: row[1] for row in rows if len(row) == 3}
+
+
+@pytest.mark.parametrize("role", ["server", "node", "all"])
+def test_killed_processes_leave_containers_alone(havre: Starter, role: str) -> None:
+    instance = havre()
+    _service(instance, 3)
+    before = _containers(instance)
+    assert len(before) == 3
+    name = instance.name
+    pids = dict(instance.run_file["pids"])
+    if role == "all":
+        for pid in (instance.process.pid, *pids.values()):
+            os.kill(pid, signal.SIGKILL)
+        instance.process.wait()
+        instance = start(instance.state, port=instance.port)
+    else:
+        os.kill(pids[role], signal.SIGKILL)
+    assert name == instance.name
+
+    def back() -> bool:
+        with contextlib.suppress(Exception):
+            return _running(instance.client("ecs")) == 3 and not _node_missing(instance)
+        return False
+
+    eventually(back, 30)
+    time.sleep(2)  # long enough for a double start to show
+    assert _containers(instance) == before
+    if role == "all":
+        assert stop(instance) == 0
+        assert instance.containers() == []
+
+
+def _node_missing(instance: Instance) -> bool:
+    ecs = instance.client("ecs")
+    arns = ecs.list_container_instances(cluster="c")["containerInstanceArns"]
+    found = ecs.describe_container_instances(cluster="c", containerInstances=arns)["containerInstances"]
+    return not all(each["agentConnected"] for each in found)
+
+
+def test_a_killed_container_is_replaced_and_stop_leaves_nothing(havre: Starter) -> None:
+    instance = havre()
+    ecs = _service(instance, 2)
+    before = _containers(instance)
+    victim = next(iter(before))
+    subprocess.run(["docker", "kill", victim], check=True, capture_output=True)
+
+    def replaced() -> bool:
+        now = _containers(instance)
+        return len(now) == 2 and victim not in now and _running(ecs) == 2
+
+    eventually(replaced, 30)
+    stopped = ecs.list_tasks(cluster="c", desiredStatus="STOPPED")["taskArns"]
+    task = ecs.describe_tasks(cluster="c", tasks=stopped)["tasks"][0]
+    assert task["stopCode"] == "EssentialContainerExited"
+    assert task["stoppedReason"] == "Essential container in task exited"
+    assert task["containers"][0]["exitCode"] == 137
+    name = instance.name
+    assert stop(instance) == 0
+    left = subprocess.run(
+        ["docker", "ps", "-aq", "--filter", f"label=havre.instance={name}"], capture_output=True, check=True
+    )
+    assert left.stdout == b""
+
+
+def test_tasks_kept_over_down_are_found_again(havre: Starter) -> None:
+    instance = havre()
+    _service(instance, 2)
+    before = _containers(instance)
+    assert stop(instance, signal.SIGUSR1) == 0
+    again = start(instance.state, port=instance.port)
+    eventually(lambda: _running(again.client("ecs")) == 2, 30)
+    assert _containers(again) == before
+    assert stop(again) == 0

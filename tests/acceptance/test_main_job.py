@@ -1,0 +1,60 @@
+"""The main job, as ``make demo`` runs it: every command of the AWS CLI and docker, every step checked."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from .conftest import HAVRE, clear, free_port
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.docker
+@pytest.mark.root
+@pytest.mark.timeout(600)
+def test_the_demo_passes_and_leaves_nothing(tmp_path: Path) -> None:
+    state = tmp_path / "demo"
+    try:
+        demo = subprocess.run(
+            [HAVRE, "demo", "--state", str(state), "--port", str(free_port()), "--down"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=500,
+        )
+    finally:
+        clear(state)
+    assert demo.returncode == 0, f"{demo.stdout[-6000:]}\n{demo.stderr[-4000:]}\n{_log(state)}"
+    assert "checks passed" in demo.stdout
+    assert not _left(state)
+
+
+def _log(state: Path) -> str:
+    try:
+        return (state / "havre.log").read_text()[-6000:]
+    except OSError:
+        return ""
+
+
+def _left(state: Path) -> list[str]:
+    """Containers, networks, rules and processes that carry this instance's name."""
+    from havre.cli.options import UpOptions
+
+    name = UpOptions(str(state)).instance
+    commands = (
+        ["docker", "ps", "-aq", "--filter", f"label=havre.instance={name}"],
+        ["docker", "volume", "ls", "-q", "--filter", f"label=havre.instance={name}"],
+        ["ip", "netns", "list"],
+        ["ip", "-o", "link"],
+        ["nft", "list", "tables"],
+        ["ps", "-eo", "pid,comm,args"],
+    )
+    found = []
+    for number, command in enumerate(commands):
+        lines = subprocess.run(command, capture_output=True, text=True, check=False).stdout.splitlines()
+        found += [line for line in lines if number < 2 or name in line]
+    return found
