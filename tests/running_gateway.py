@@ -35,6 +35,7 @@ ACCOUNT, OTHER = "111122223333", "444455556666"
 ROOT = RootKey(ACCOUNT, "AKIAROOTROOTROOTROOT", "root/secret")
 OTHER_ROOT = RootKey(OTHER, "AKIAOTHEROTHEROTHERO", "other/secret")
 SECRET = b"\x01" * 32
+SESSION = boto3.session.Session()
 MODELS = Path(tempfile.gettempdir()) / f"havre-test-models-{os.getuid()}"
 """Shared by runs: stripping botocore's models costs a second."""
 
@@ -150,5 +151,5 @@ class Running:
             given = {"aws_access_key_id": key["AccessKeyId"], "aws_secret_access_key": key["SecretAccessKey"]}
             if "SessionToken" in key:
                 given["aws_session_token"] = key["SessionToken"]
-        session = boto3.session.Session(region_name=region, **given)
-        return session.client(service, endpoint_url=self.url, config=Config(retries={"max_attempts": 0}, **config))
+        made = Config(retries={"max_attempts": 0}, **config)
+        return SESSION.client(service, region_name=region, endpoint_url=self.url, config=made, **given)

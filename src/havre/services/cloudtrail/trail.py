@@ -81,14 +81,21 @@ def stream(account: str, region: str) -> str:
 
 
 def pack(draft: Draft) -> bytes:
-    source, name = draft.event.source, draft.event.name
-    return _encode(
-        msgspec.structs.replace(
-            draft.event,
-            request=_limited(hidden(source, name, draft.request)),
-            response=NIL if draft.answer is None else _limited(hidden(source, name, draft.answer)),
-        )
-    )
+    """Never fails: what cannot be written down is left out and said to be, for one odd request must not block the rest."""
+    event = draft.event
+    try:
+        shown = hidden(event.source, event.name, draft.request)
+        answered = NIL if draft.answer is None else _limited(hidden(event.source, event.name, draft.answer))
+        return _encode(msgspec.structs.replace(event, request=_limited(shown), response=answered))
+    except Exception:
+        _log.exception("parameters of %s %s cannot be written down", event.source, event.name)
+        omitted = msgspec.Raw(_encode({"omitted": True, "reason": "not encodable"}))
+        clean = {f: _clean(getattr(event, f)) for f in ("user_agent", "error_message", "source_ip", "name")}
+        return _encode(msgspec.structs.replace(event, request=omitted, response=NIL, resources=(), **clean))
+
+
+def _clean(text: str) -> str:
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _limited(values: Any) -> msgspec.Raw:

@@ -1,0 +1,220 @@
+"""What was called is found again."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.running_gateway import ACCOUNT, OTHER_ROOT, ROOT, Running, code
+
+from havre.kernel.errors import Temporary
+from havre.services.cloudtrail.present import event_id
+from havre.services.cloudtrail.redact import HIDDEN, hidden
+from havre.services.cloudtrail.trail import RETENTION_MS, Draft, Event, Identity, Trail, decode, stream
+from havre.store.memory import MemoryJournal
+
+
+@pytest.fixture
+def running() -> Iterator[Running]:
+    found = Running()
+    yield found
+    found.close()
+
+
+def lookup(running: Running, **request: Any) -> list[Any]:
+    running.wait(running.gateway.close())
+    return list(running.client("cloudtrail").lookup_events(**request)["Events"])
+
+
+def test_records(running: Running) -> None:
+    ecs = running.client("ecs")
+    ecs.create_cluster(clusterName="one", tags=[{"key": "a", "value": "b"}])
+    ecs.describe_clusters(clusters=["one"])
+    code(running.client("iam").get_user, UserName="nobody")
+    code(running.client("ecs").describe_tasks, tasks=["x"])
+    entries = lookup(running)
+    assert [e["EventName"] for e in entries] == ["DescribeTasks", "GetUser", "DescribeClusters", "CreateCluster"]
+    made, seen, failed = (json.loads(entries[i]["CloudTrailEvent"]) for i in (3, 2, 1))
+    arn = f"arn:aws:ecs:us-east-1:{ACCOUNT}:cluster/one"
+    assert made["requestParameters"] == {"clusterName": "one", "tags": [{"key": "a", "value": "b"}]}
+    assert made["responseElements"]["cluster"]["clusterArn"] == arn and made["readOnly"] is False
+    assert made["resources"] == [{"accountId": ACCOUNT, "ARN": arn}]
+    assert made["userIdentity"]["type"] == "Root" and made["sourceIPAddress"] == "127.0.0.1"
+    assert made["eventSource"] == "ecs.amazonaws.com" and made["eventVersion"] == "1.11"
+    assert seen["responseElements"] is None and seen["readOnly"] is True
+    assert failed["errorCode"] == "NoSuchEntity" and failed["requestParameters"] == {"userName": "nobody"}
+    assert entries[3]["Resources"][0] == {"ResourceType": "AWS::ECS::Cluster", "ResourceName": arn}
+    assert entries[3]["Username"] == "root" and entries[3]["AccessKeyId"] == ROOT.access_key
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "names"),
+    [
+        ("EventName", "CreateCluster", ["CreateCluster", "CreateCluster"]),
+        ("ReadOnly", "true", ["DescribeClusters"]),
+        ("Username", "root", ["CreateUser", "DescribeClusters", "CreateCluster", "CreateCluster"]),
+        ("ResourceName", "one", ["CreateCluster"]),
+        ("ResourceType", "AWS::IAM::User", ["CreateUser"]),
+        ("EventSource", "iam.amazonaws.com", ["CreateUser"]),
+        ("AccessKeyId", ROOT.access_key, ["CreateUser", "DescribeClusters", "CreateCluster", "CreateCluster"]),
+        ("AccessKeyId", "AKIANOBODY", []),
+    ],
+)
+def test_attributes(shared: Running, key: str, value: str, names: list[str]) -> None:
+    found = lookup(shared, LookupAttributes=[{"AttributeKey": key, "AttributeValue": value}])
+    assert [e["EventName"] for e in found if e["EventName"] != "LookupEvents"] == names
+    for entry in found:
+        same = lookup(shared, LookupAttributes=[{"AttributeKey": "EventId", "AttributeValue": entry["EventId"]}])
+        assert [e["EventId"] for e in same] == [entry["EventId"]]
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Running]:
+    found = Running()
+    ecs = found.client("ecs")
+    ecs.create_cluster(clusterName="one")
+    ecs.create_cluster(clusterName="two")
+    ecs.describe_clusters()
+    found.client("iam").create_user(UserName="ann")
+    found.client("ecs", OTHER_ROOT).create_cluster(clusterName="theirs")
+    found.client("ecs", region="eu-west-1").create_cluster(clusterName="elsewhere")
+    original = found.gateway._audit.record
+
+    async def not_lookups(context: Any) -> None:  # looking must not change what is looked at
+        if context.name != "LookupEvents":
+            await original(context)
+
+    found.gateway._audit.record = not_lookups  # type: ignore[method-assign]
+    yield found
+    found.close()
+
+
+def test_times_and_pages(shared: Running) -> None:
+    now = datetime.now(UTC)
+    assert lookup(shared, StartTime=now + timedelta(hours=1)) == []
+    assert len(lookup(shared, StartTime=now - timedelta(hours=1), EndTime=now + timedelta(hours=1))) == 4
+    client = shared.client("cloudtrail")
+    assert code(client.lookup_events, StartTime=now, EndTime=now - timedelta(hours=1)) == "InvalidTimeRangeException"
+    pages = client.get_paginator("lookup_events").paginate(PaginationConfig={"PageSize": 3})
+    assert [len(p["Events"]) for p in pages] == [3, 1]
+    token = client.lookup_events(MaxResults=1)["NextToken"]
+    assert code(client.lookup_events, NextToken="x") == "InvalidNextTokenException"
+    other = [{"AttributeKey": "ReadOnly", "AttributeValue": "true"}]
+    assert code(client.lookup_events, NextToken=token, LookupAttributes=other) == "InvalidNextTokenException"
+    assert code(client.lookup_events, LookupAttributes=other * 2) == "InvalidLookupAttributesException"
+    assert client.describe_trails()["trailList"] == []
+    assert code(client.create_trail, Name="t", S3BucketName="b") == "NotImplementedException"
+    assert code(client.get_trail, Name="t") == "TrailNotFoundException"
+
+
+IDENTITY = Identity("Root", ACCOUNT, "arn", ACCOUNT)
+
+
+def draft(number: int = 0, at: float = 1000.0, region: str = "r") -> Draft:
+    event = Event(f"id-{number}", at, "ecs", "CreateCluster", ACCOUNT, region, IDENTITY, False)
+    return Draft(event, {"clusterName": str(number)}, None)
+
+
+class Failing(MemoryJournal):
+    broken = False
+
+    async def append(self, stream: str, entries: Any) -> int:
+        await asyncio.sleep(0)
+        if self.broken and stream.endswith("/bad"):
+            raise Temporary("the disk is full")
+        return await super().append(stream, entries)
+
+
+async def test_nothing_is_lost_when_the_journal_fails() -> None:
+    journal = Failing()
+    trail = Trail(journal, lambda: 1000.0)
+    journal.broken = True
+    for number in range(3):
+        trail.record(draft(number))
+        trail.record(draft(number, region="bad"))
+    with pytest.raises(Temporary):
+        await trail.flush()
+    journal.broken = False
+    trail.record(draft(3, region="bad"))
+    await asyncio.gather(trail.flush(), trail.flush(), trail.flush())
+    for region, numbers in (("r", [0, 1, 2]), ("bad", [0, 1, 2, 3])):
+        entries = await journal.scan(stream(ACCOUNT, region))
+        assert [decode(e.data).request_id for e in entries] == [f"id-{n}" for n in numbers]
+
+
+async def test_a_flush_keeps_all_that_was_queued_before() -> None:
+    journal = Failing()
+    trail = Trail(journal, lambda: 1000.0)
+
+    async def call(number: int) -> None:
+        trail.record(draft(number))
+        await trail.flush()
+        found = await journal.scan(stream(ACCOUNT, "r"))
+        assert f"id-{number}" in {decode(e.data).request_id for e in found}
+
+    await asyncio.gather(*(call(n) for n in range(50)))
+
+
+async def test_large_requests_are_cut() -> None:
+    journal = MemoryJournal()
+    trail = Trail(journal, lambda: 1000.0)
+    big = draft()
+    trail.record(Draft(big.event, {"x": "y" * 200_000}, None))
+    await trail.flush()
+    assert len((await journal.scan(stream(ACCOUNT, "r")))[0].data) < 1000
+
+
+async def test_an_odd_request_does_not_block_the_rest() -> None:
+    journal = MemoryJournal()
+    trail = Trail(journal, lambda: 1000.0)
+    odd = draft(1)
+    trail.record(Draft(msgspec.structs.replace(odd.event, user_agent="\udcff"), {"a": 1 << 80}, None))
+    trail.record(draft(2))
+    await trail.flush()
+    events = [decode(e.data) for e in await journal.scan(stream(ACCOUNT, "r"))]
+    assert [(e.request_id, e.user_agent) for e in events] == [("id-1", "?"), ("id-2", "")]
+
+
+def test_ninety_days() -> None:
+    assert RETENTION_MS == 90 * 86_400_000
+
+
+def test_event_ids_are_their_own() -> None:
+    ids = {event_id(draft(n).event) for n in range(100)}
+    assert len(ids) == 100 and all(len(i) == 36 for i in ids)
+
+
+def test_secrets_are_hidden() -> None:
+    answer = {
+        "AccessKey": {"AccessKeyId": "AKIA", "SecretAccessKey": "s"},
+        "Password": "p",
+        "Nested": [{"SessionToken": "t"}],
+    }
+    shown = hidden("iam", "x", answer)
+    assert shown == {"accessKey": {"accessKeyId": "AKIA"}, "password": HIDDEN, "nested": [{"sessionToken": HIDDEN}]}
+    task = {"containerDefinitions": [{"name": "a", "environment": [{"name": "A", "value": "secret"}]}]}
+    assert hidden("ecs", "x", task)["containerDefinitions"] == [{"name": "a", "environment": HIDDEN}]
+    assert hidden("ecr", "x", {"layerPartBlob": b"x", "vpcId": "v"}) == {"vpcId": "v"}
+
+
+values = st.recursive(
+    st.none()
+    | st.text(max_size=3)
+    | st.integers()
+    | st.binary(max_size=3)
+    | st.floats(allow_nan=False)
+    | st.booleans(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+)
+
+
+@given(st.dictionaries(st.text(max_size=3), values, max_size=3))
+def test_whatever_was_asked_can_be_written_down(request: dict[str, Any]) -> None:
+    json.dumps(hidden("ecs", "x", request))
