@@ -177,6 +177,10 @@ class NetworkEngine(Protocol):
         """Everything that this instance made."""
         ...
 
+    async def close(self) -> None:
+        """Lets go of everything, and leaves it as it is: tasks keep their networks while Havre is down."""
+        ...
+
 
 class BalancerEngine(Protocol):
     """Load balancers."""
