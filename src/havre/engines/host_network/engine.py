@@ -1,0 +1,288 @@
+"""The NetworkEngine port on this machine's own network."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from havre.core.network_names import Names
+from havre.core.network_rules import ENDPOINT, RESOLVER
+from havre.engines.host_network import dns, namespaces, nft
+from havre.engines.host_network.host import Host
+from havre.engines.host_network.netlink import Netlink
+from havre.engines.host_network.relay import Relay
+from havre.engines.host_network.space import Space, addresses_by_name, bound
+from havre.kernel.errors import Gone, Permanent, Temporary
+from havre.kernel.workload import Balancer, Interface, Vpc
+
+R = TypeVar("R")
+OUR_NAMES = ("elb.localhost", "localhost")
+"""Names that no one else may be asked for."""
+
+
+class HostNetwork:
+    """``instance`` names everything that this makes; ``host`` and ``port`` are where Havre's AWS API listens.
+
+    All that touches namespaces happens on one thread of its own, one thing after the other: a few milliseconds each.
+    """
+
+    def __init__(self, instance: str, host: str = "127.0.0.1", port: int = 4566) -> None:
+        self._prefix = f"havre-{instance}-"
+        self._target = (host, port)
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="network")
+        self._host = Host(instance)
+        self._spaces: dict[str, Space] = {}
+        self._servers: dict[str, Servers] = {}
+        self._balancers: dict[str, Balancer] = {}
+        self._forwarder = dns.Forwarder()
+        self._adopted = False
+        self._turn = asyncio.Lock()
+        self._why: str | None = None
+
+    # the port
+
+    def available(self) -> str:
+        if self._why is None:
+            self._why = why_not()
+        return self._why
+
+    async def ensure_vpc(self, vpc: Vpc) -> None:
+        async with self._turn:
+            space = self._spaces.get(vpc.id)
+            if space is not None and space.vpc == vpc:
+                return
+            await self._do(lambda: self._ensure(vpc))
+            await self._serve(vpc)
+
+    async def remove_vpc(self, id: str) -> None:
+        async with self._turn:
+            self._hush(id)
+            await self._do(lambda: self._remove(id))
+
+    async def attach(self, interface: Interface, pid: int) -> None:
+        await self._do(lambda: self._space(interface.vpc).attach(interface, pid))
+
+    async def detach(self, eni: str) -> None:
+        def work() -> None:
+            for space in self._spaces.values():
+                space.detach(eni)
+
+        await self._do(work)
+
+    async def add_balancer(self, balancer: Balancer) -> None:
+        def work() -> None:
+            self._space(balancer.vpc).place(balancer)
+            self._apply_host()
+
+        await self._do(work)
+        self._balancers[balancer.id] = balancer
+
+    async def remove_balancer(self, id: str) -> None:
+        self._balancers.pop(id, None)
+
+        def work() -> None:
+            if any([space.displace(id) for space in self._spaces.values()]):  # noqa: C419 (each of them)
+                self._apply_host()
+
+        await self._do(work)
+
+    async def listen(self, pid: int, address: str, port: int) -> int:
+        return await self._do(lambda: _listen(pid, address, port))
+
+    def namespaces(self) -> Mapping[str, str]:
+        if not self._adopted:
+            return {self._id(name): name for name in namespaces.names(self._prefix)}
+        return {id: space.name for id, space in self._spaces.items()}
+
+    def endpoint_for(self, vpc: str) -> str:
+        return f"http://{ENDPOINT}:{self._target[1]}"
+
+    def resolver_for(self, vpc: str) -> Sequence[str]:
+        return (RESOLVER,)
+
+    async def interfaces(self) -> Sequence[str]:
+        return await self._do(lambda: sorted(eni for space in self._spaces.values() for eni in space.members))
+
+    async def remove_all(self) -> None:
+        async with self._turn:
+            for id in list(self._servers):
+                self._hush(id)
+            self._balancers.clear()
+            await self._do(self._remove_all)
+
+    async def close(self) -> None:
+        """Lets go of everything, and leaves it as it is."""
+        async with self._turn:
+            for id in list(self._servers):
+                self._hush(id)
+            self._forwarder.close()
+            await self._do(self._let_go)
+        self._thread.shutdown(wait=True)
+
+    # on the thread
+
+    async def _do(self, work: Callable[[], R]) -> R:
+        """Raises Temporary for what the kernel refuses now, beside what ``work`` raises."""
+
+        def run() -> R:
+            self._adopt()
+            try:
+                return work()
+            except OSError as error:
+                raise Temporary(f"the network: {error}") from error
+
+        return await asyncio.get_running_loop().run_in_executor(self._thread, run)
+
+    def _adopt(self) -> None:
+        """What an earlier process of this instance left, or this one before a restart."""
+        if self._adopted:
+            return
+        for name in namespaces.names(self._prefix):
+            if namespaces.is_namespace(namespaces.RUN / name):
+                id = self._id(name)
+                self._spaces[id] = Space(id, name, self._target[1])
+        self._adopted = True
+
+    def _id(self, name: str) -> str:
+        return "vpc-" + name.removeprefix(self._prefix)
+
+    def _space(self, vpc: str) -> Space:
+        if vpc not in self._spaces:
+            raise Temporary(f"the VPC {vpc} is not built here yet", 0.1)
+        return self._spaces[vpc]
+
+    def _ensure(self, vpc: Vpc) -> None:
+        space = self._spaces.get(vpc.id)
+        if space is None:
+            name = self._prefix + vpc.id.removeprefix("vpc-")
+            space = self._spaces[vpc.id] = Space(vpc.id, name, self._target[1])
+        space.describe(vpc)
+        if vpc.internet:
+            self._host.connect(vpc.id, space.fd, space.netlink)
+        else:
+            self._host.disconnect(vpc.id)
+        self._apply_host()
+
+    def _apply_host(self) -> None:
+        self._host.apply([b for space in self._spaces.values() for b in space.host_balancers()])
+
+    def _remove(self, id: str) -> None:
+        space = self._spaces.pop(id, None)
+        if space is not None:
+            space.remove()
+            self._host.disconnect(id)
+            self._apply_host()
+
+    def _remove_all(self) -> None:
+        for space in self._spaces.values():
+            space.remove()
+        self._spaces.clear()
+        for name in namespaces.names(self._prefix):
+            namespaces.delete(name)
+        self._host.remove_all()
+
+    def _let_go(self) -> None:
+        for space in self._spaces.values():
+            space.close()
+        self._spaces.clear()
+        self._host.close()
+        self._adopted = False
+
+    # names, and the way to the API
+
+    async def _serve(self, vpc: Vpc) -> None:
+        space = self._spaces[vpc.id]
+        wanted = tuple(space.served)
+        running = self._servers.get(vpc.id)
+        if running is not None and running.addresses == wanted:
+            return
+        self._hush(vpc.id)
+
+        def work() -> tuple[list[socket.socket], list[socket.socket], list[socket.socket]]:
+            return (
+                space.sockets(space.resolvers, 53, socket.SOCK_DGRAM),
+                space.sockets(space.resolvers, 53, socket.SOCK_STREAM),
+                space.sockets([ENDPOINT], self._target[1], socket.SOCK_STREAM),
+            )
+
+        datagrams, streams, api = await self._do(work)
+        servers = Servers(wanted, dns.Server(lambda: self._names(vpc.id), self._forwarder), Relay(*self._target))
+        await servers.names.serve(datagrams, streams)
+        await servers.api.serve(api[0])
+        self._servers[vpc.id] = servers
+
+    def _names(self, id: str) -> tuple[Names, bool]:
+        space = self._spaces.get(id)
+        if space is None or space.vpc is None:
+            return Names({}), False
+        vpc = space.vpc
+        own = {key: b for key, b in self._balancers.items() if b.vpc == id}
+        table = addresses_by_name(own) | {name.lower(): (address,) for name, address in vpc.names.items()}
+        private = (*OUR_NAMES, vpc.domain) if vpc.domain else OUR_NAMES
+        return Names(table, vpc.domain, private), vpc.internet
+
+    def _hush(self, id: str) -> None:
+        servers = self._servers.pop(id, None)
+        if servers is not None:
+            servers.names.close()
+            servers.api.close()
+
+
+class Servers:
+    """Of one VPC."""
+
+    def __init__(self, addresses: tuple[str, ...], names: dns.Server, api: Relay) -> None:
+        self.addresses = addresses
+        self.names = names
+        self.api = api
+
+
+def _listen(pid: int, address: str, port: int) -> int:
+    try:
+        there = namespaces.of_process(pid)
+    except OSError:
+        raise Gone(f"process {pid} is gone") from None
+    try:
+        with namespaces.inside(there):
+            inner = Netlink()
+            try:
+                if not address.startswith("127.") and address not in {a for _, a in inner.addresses()}:
+                    inner.set_up(1)
+                    inner.add_address(1, address)
+            finally:
+                inner.close()
+            return bound(address, port, socket.SOCK_STREAM).detach()
+    finally:
+        os.close(there)
+
+
+def why_not() -> str:
+    """ "" when a namespace with a link and rules can be made here: it is tried, on a thread that ends with it."""
+    if os.geteuid() != 0:
+        return "VPC networks need root (or CAP_NET_ADMIN and CAP_SYS_ADMIN): Havre runs as an ordinary user"
+    missing = nft.why_not()
+    if missing:
+        return missing
+    found: list[str] = []
+
+    def probe() -> None:
+        try:
+            namespaces.leave()
+            netlink = Netlink()
+            netlink.add_holder("havre")
+            netlink.close()
+            rules = nft.Nft()
+            rules.run("table inet havre { chain c { ct state established accept; }; }")
+            rules.close()
+        except (OSError, Permanent) as error:
+            found.append(f"VPC networks cannot be made here: {error}")
+
+    thread = threading.Thread(target=probe, name="network-probe")
+    thread.start()
+    thread.join()
+    return found[0] if found else ""

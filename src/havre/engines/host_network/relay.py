@@ -1,0 +1,54 @@
+"""From an address inside a VPC to Havre's own API on the host, and to nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+
+CONNECTIONS = 1024
+CHUNK = 1 << 16
+
+
+class Relay:
+    """Bytes go through as they are, in both directions, until both sides have ended."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._target = (host, port)
+        self._server: asyncio.Server | None = None
+        self._connections = 0
+
+    async def serve(self, listener: socket.socket) -> None:
+        self._server = await asyncio.start_server(self._pass, sock=listener)
+
+    def close(self) -> None:
+        if self._server is not None:
+            self._server.close()
+
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._connections >= CONNECTIONS:
+            writer.close()
+            return
+        self._connections += 1
+        try:
+            there_reader, there_writer = await asyncio.open_connection(*self._target)
+        except OSError:
+            self._connections -= 1
+            writer.close()
+            return
+        try:
+            await asyncio.gather(_pump(reader, there_writer), _pump(there_reader, writer))
+        finally:
+            self._connections -= 1
+            writer.close()
+            there_writer.close()
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        while data := await reader.read(CHUNK):
+            writer.write(data)
+            await writer.drain()
+        if writer.can_write_eof():
+            writer.write_eof()
+    except OSError:
+        writer.close()
