@@ -67,13 +67,10 @@ def _running(ecs: Any) -> int:
 
 def _containers(instance: Instance) -> dict[str, str]:
     """Container id → name, of the running containers of tasks (not of sandboxes)."""
-    listed = subprocess.run(
-        ["docker", "ps", "--no-trunc", "--filter", f"label=havre.instance={instance.name}"]
-        + ["--format", '{{.ID}} {{.Names}} {{.Label "havre.container"}}'],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    mine = ["--filter", f"label=havre.instance={instance.name}"]
+    shown = ["--format", '{{.ID}} {{.Names}} {{.Label "havre.container"}}']
+    command = ["docker", "ps", "--no-trunc", *mine, *shown]
+    listed = subprocess.run(command, capture_output=True, text=True, check=True)
     rows = [line.split() for line in listed.stdout.splitlines()]
     return {row[0]: row[1] for row in rows if len(row) == 3}
 

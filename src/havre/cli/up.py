@@ -152,11 +152,8 @@ class Supervisor:
                 comm.write(f"havre-{role}")
             os.environ["HAVRE_CONFIG"] = json.dumps(self.options.to_json())
             os.environ["HAVRE_READY"] = str(writer)
-            if role == "server":
-                from havre.apps.server import main
-            else:
-                from havre.apps.node import main
-            main()
+            # another program from here on: named, not imported, for the command line knows no composition root
+            __import__(f"havre.apps.{role}", fromlist=["main"]).main()
             return 0
 
         self.children[role] = _fork(work, close=(reader, self.lock, *self.wake))
