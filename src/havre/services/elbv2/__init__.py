@@ -16,6 +16,8 @@ from havre.control.deps import ReconcilerDeps
 from havre.control.operation import Service, merge
 from havre.control.reconciler import Reconciler
 from havre.services.elbv2.operations import account, listeners, load_balancers, rules, tags, target_groups, targets
+from havre.services.elbv2.reconcilers.load_balancer import LoadBalancers
+from havre.services.elbv2.reconcilers.target_group import Departures
 from havre.services.elbv2.resources import KINDS
 
 PARTIAL = {
@@ -33,7 +35,4 @@ def service() -> Service:
 
 
 def reconcilers(deps: ReconcilerDeps) -> list[Reconciler[Any]]:
-    from havre.services.elbv2.reconcilers.load_balancer import LoadBalancers
-    from havre.services.elbv2.reconcilers.target_group import Departures
-
     return [LoadBalancers(deps), Departures(deps)]
