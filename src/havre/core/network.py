@@ -1,77 +1,13 @@
-"""Addresses of a VPC: CIDR blocks, what AWS reserves in a subnet, which address comes next, names of addresses."""
+"""Addresses of a VPC: what AWS reserves in a subnet, which address comes next."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+
+from havre.kernel.addresses import Cidr, address_of
 
 RESERVED = 5
 """Of every subnet: network, router, DNS, one for later, broadcast."""
-
-
-class Cidr(NamedTuple):
-    """An IPv4 block: its first address as a number, and the length of its prefix."""
-
-    base: int
-    bits: int
-
-    def __str__(self) -> str:
-        return f"{address_of(self.base)}/{self.bits}"
-
-    @property
-    def size(self) -> int:
-        return int(1 << (32 - self.bits))
-
-    @property
-    def last(self) -> int:
-        return self.base + self.size - 1
-
-    @property
-    def router(self) -> str:
-        return address_of(self.base + 1)
-
-    @property
-    def resolver(self) -> str:
-        """Where AWS's DNS server answers: the third address."""
-        return address_of(self.base + 2)
-
-    def has(self, address: str) -> bool:
-        return self.base <= number_of(address) <= self.last
-
-    def holds(self, other: Cidr) -> bool:
-        return self.base <= other.base and other.last <= self.last
-
-    def meets(self, other: Cidr) -> bool:
-        return self.base <= other.last and other.base <= self.last
-
-
-def number_of(address: str) -> int:
-    """Raises ValueError for what is not a dotted quad."""
-    parts = address.split(".")
-    if len(parts) != 4:
-        raise ValueError(f"not an IPv4 address: {address!r}")
-    number = 0
-    for part in parts:
-        if not (part.isascii() and part.isdigit() and len(part) <= 3) or int(part) > 255 or str(int(part)) != part:
-            raise ValueError(f"not an IPv4 address: {address!r}")
-        number = number << 8 | int(part)
-    return number
-
-
-def address_of(number: int) -> str:
-    return f"{number >> 24}.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
-
-
-def parse_cidr(text: str) -> Cidr:
-    """The block, with the bits behind its prefix cleared as AWS does (``10.0.0.9/24`` is ``10.0.0.0/24``).
-
-    Raises ValueError.
-    """
-    address, slash, length = text.partition("/")
-    if not slash or not (length.isascii() and length.isdigit() and len(length) <= 2) or int(length) > 32:
-        raise ValueError(f"not a CIDR block: {text!r}")
-    bits = int(length)
-    return Cidr(number_of(address) >> (32 - bits) << (32 - bits), bits)
 
 
 def usable(cidr: Cidr) -> range:
@@ -99,21 +35,3 @@ def mac_of(bits: int) -> str:
 
 def private_domain(region: str) -> str:
     return "ec2.internal" if region == "us-east-1" else f"{region}.compute.internal"
-
-
-def private_name(address: str, domain: str) -> str:
-    """``ip-172-31-0-5.ec2.internal``"""
-    return f"ip-{address.replace('.', '-')}.{domain}"
-
-
-def address_named(name: str, domain: str) -> str | None:
-    """The address behind a private name; None for any other name."""
-    host, _, rest = name.lower().rstrip(".").partition(".")
-    if not domain or rest != domain or not host.startswith("ip-"):
-        return None
-    try:
-        address = host[3:].replace("-", ".")
-        number_of(address)
-    except ValueError:
-        return None
-    return address

@@ -7,7 +7,7 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 
-from havre.core import network_names as dns
+from havre.engines.host_network import names as dns
 
 RESOLV = Path("/etc/resolv.conf")
 TIMEOUT = 5.0

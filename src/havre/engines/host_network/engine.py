@@ -10,12 +10,12 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from havre.core.network_names import Names
-from havre.core.network_rules import ENDPOINT, RESOLVER
 from havre.engines.host_network import dns, namespaces, nft
 from havre.engines.host_network.host import Host
+from havre.engines.host_network.names import Names
 from havre.engines.host_network.netlink import Netlink
 from havre.engines.host_network.relay import Relay
+from havre.engines.host_network.rules import ENDPOINT, RESOLVER
 from havre.engines.host_network.space import Space, addresses_by_name, bound
 from havre.kernel.errors import Gone, Permanent, Temporary
 from havre.kernel.workload import Balancer, Interface, Vpc

@@ -15,10 +15,10 @@ from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
-from havre.core.network import address_of, number_of
-from havre.core.network_rules import WAY_OUT, HostBalancer, host_table
 from havre.engines.host_network.netlink import Netlink
 from havre.engines.host_network.nft import Nft
+from havre.engines.host_network.rules import WAY_OUT, HostBalancer, host_table
+from havre.kernel.addresses import address_of, number_of
 
 LINKS = "169.254.192.0"
 COUNT = 1 << 13

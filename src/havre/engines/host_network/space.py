@@ -13,12 +13,11 @@ from contextlib import suppress
 from hashlib import sha256
 from typing import NamedTuple
 
-from havre.core import network_rules as rules
-from havre.core.network import parse_cidr
-from havre.core.network_rules import Member
-from havre.engines.host_network import namespaces
+from havre.engines.host_network import namespaces, rules
 from havre.engines.host_network.netlink import BLACKHOLE, Netlink
 from havre.engines.host_network.nft import Nft
+from havre.engines.host_network.rules import Member
+from havre.kernel.addresses import parse_cidr
 from havre.kernel.errors import Gone, Permanent, Temporary
 from havre.kernel.workload import Balancer, Interface, Subnet, Vpc
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from havre.control.operation import Call
-from havre.core.network import Cidr, parse_cidr
+from havre.kernel.addresses import Cidr, parse_cidr
 from havre.kernel.resource import NoStatus
 from havre.services.ec2 import find, make
 from havre.services.ec2 import resources as r

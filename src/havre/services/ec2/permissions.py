@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from havre.control.operation import Request
-from havre.core.network import parse_cidr
+from havre.kernel.addresses import parse_cidr
 from havre.kernel.errors import ApiError
 from havre.services.ec2.errors import combination, invalid, missing
 from havre.services.ec2.present import has_ports

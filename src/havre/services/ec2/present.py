@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from havre.core import network
+from havre.kernel import addresses
 from havre.services.ec2 import find
 from havre.services.ec2 import resources as r
 from havre.services.ec2.tags import shown
@@ -37,7 +38,7 @@ def vpc(v: r.VpcR) -> Shape:
 
 
 def available_addresses(reader: Reader, s: r.SubnetR) -> int:
-    return network.parse_cidr(s.spec.cidr).size - network.RESERVED - reader.count(r.INTERFACE, "subnet", s.meta.name)
+    return addresses.parse_cidr(s.spec.cidr).size - network.RESERVED - reader.count(r.INTERFACE, "subnet", s.meta.name)
 
 
 def subnet(reader: Reader, s: r.SubnetR) -> Shape:
@@ -248,7 +249,7 @@ def private_name(reader: Reader, i: r.InterfaceR) -> str | None:
     vpc = reader.get(r.VPC, i.meta.account, i.meta.region, i.spec.vpc)
     if vpc is None or not (vpc.spec.dns_support and vpc.spec.dns_hostnames):
         return None
-    return network.private_name(i.spec.address, network.private_domain(i.meta.region))
+    return addresses.private_name(i.spec.address, network.private_domain(i.meta.region))
 
 
 def interface(reader: Reader, i: r.InterfaceR) -> Shape:

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from havre.control.operation import Answer, Call, Request
 from havre.core import network
+from havre.kernel import addresses
 from havre.kernel.errors import ApiError, not_built
 from havre.kernel.resource import scoped
 from havre.services.ec2 import errors, find, make, present, tags
@@ -90,7 +91,7 @@ def _wanted_address(request: Request) -> str:
 
 
 def _address(call: Call, tx: Transaction, subnet: r.SubnetR, wanted: str) -> str:
-    cidr = network.parse_cidr(subnet.spec.cidr)
+    cidr = addresses.parse_cidr(subnet.spec.cidr)
 
     def taken(address: str) -> bool:
         return tx.count(r.INTERFACE, "address", f"{subnet.meta.name}/{address}") > 0
@@ -105,7 +106,7 @@ def _address(call: Call, tx: Transaction, subnet: r.SubnetR, wanted: str) -> str
             )
         return address
     try:
-        number = network.number_of(wanted)
+        number = addresses.number_of(wanted)
     except ValueError:
         raise errors.invalid(f"Value ({wanted}) for parameter privateIpAddress is invalid.") from None
     if not cidr.has(wanted):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from havre.control.operation import Answer, Call, Request
-from havre.core.network import parse_cidr
+from havre.kernel.addresses import parse_cidr
 from havre.kernel.errors import ApiError, not_built
 from havre.services.ec2 import errors, find, make, present, tags
 from havre.services.ec2 import resources as r

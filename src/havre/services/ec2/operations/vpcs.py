@@ -7,7 +7,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from havre.control.operation import Answer, Call, Request
-from havre.core.network import parse_cidr
+from havre.kernel.addresses import parse_cidr
 from havre.kernel.errors import ApiError, not_built
 from havre.kernel.resource import Kind
 from havre.services.ec2 import defaults, errors, find, make, present, tags

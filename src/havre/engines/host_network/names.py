@@ -6,7 +6,7 @@ import struct
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from havre.core.network import address_named, number_of, private_name
+from havre.kernel.addresses import address_named, number_of, private_name
 
 A, PTR, AAAA, ANY, INTERNET = 1, 12, 28, 255, 1
 NO_ERROR, FORMAT, SERVER_FAILURE, NO_NAME, NOT_IMPLEMENTED = 0, 1, 2, 3, 4

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from hashlib import sha256
 from typing import NamedTuple
 
-from havre.core.network import parse_cidr
+from havre.kernel.addresses import parse_cidr
 from havre.kernel.workload import NetworkRule, SecurityGroup, Vpc
 
 TABLE = "inet havre"
