@@ -35,6 +35,7 @@ from havre.store.sqlite import SqliteJournal, SqliteStore
 from havre.wire.models import ModelSource
 
 if TYPE_CHECKING:
+    from havre.apps.nodes import Nodes
     from havre.apps.registry import Registry
 
 log = logging.getLogger("havre")
@@ -61,6 +62,18 @@ class Server:
         self.listeners = Listeners(self.gateway.asgi)
         self.runner: Runner | None = None
         self.supervisor = Supervisor(self._loops(), self.world)
+
+    @cached_property
+    def deps(self) -> ReconcilerDeps:
+        return ReconcilerDeps(
+            self.store, self.journal, self.world, self.config.site, self._aws_for, aws_with=self._aws_with
+        )
+
+    @cached_property
+    def nodes(self) -> Nodes:
+        from havre.apps import nodes
+
+        return nodes.Nodes(self.config.state, self.secret, self.deps)
 
     @cached_property
     def registry(self) -> Registry:
@@ -112,13 +125,10 @@ class Server:
 
     async def _reconcile(self) -> None:
         """The loop of the reconcilers. Modules are loaded one by one, so that requests get their turn in between."""
-        deps = ReconcilerDeps(
-            self.store, self.journal, self.world, self.config.site, self._aws_for, aws_with=self._aws_with
-        )
         found: list[Any] = []
         for name in catalogue.NAMES:
             make = getattr(catalogue.package(name), "reconcilers", None)
-            found += make(deps) if make is not None else []
+            found += make(self.deps) if make is not None else []
             await asyncio.sleep(0)
         self.runner = Runner(found, self.store, self.world)
         await self.runner.run()
@@ -135,6 +145,7 @@ class Server:
 
     def _loops(self) -> list[Loop]:
         return [
+            Loop("node link", lambda: self.nodes.serve()),
             Loop("reconcilers", self._reconcile),
             Loop("audit trail", self.trail.run),
             Loop("registry addresses", lambda: self.registry.listen(self.listeners), essential=False),
