@@ -35,6 +35,7 @@ class HostNetwork:
         self._prefix = f"havre-{instance}-"
         self._target = (host, port)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="network")
+        self._reaper = ThreadPoolExecutor(max_workers=1, thread_name_prefix="network-reaper")
         self._host = Host(instance)
         self._spaces: dict[str, Space] = {}
         self._servers: dict[str, Servers] = {}
@@ -62,17 +63,25 @@ class HostNetwork:
     async def remove_vpc(self, id: str) -> None:
         async with self._turn:
             self._hush(id)
+            await self._reaped()
             await self._do(lambda: self._remove(id))
 
     async def attach(self, interface: Interface, pid: int) -> None:
         await self._do(lambda: self._space(interface.vpc).attach(interface, pid))
 
     async def detach(self, eni: str) -> None:
-        def work() -> None:
+        def work() -> list[Space]:
             for space in self._spaces.values():
-                space.detach(eni)
+                space.forget(eni)
+            return list(self._spaces.values())
 
-        await self._do(work)
+        spaces = await self._do(work)
+
+        def reap() -> None:
+            for space in spaces:
+                space.reap(eni)
+
+        await asyncio.get_running_loop().run_in_executor(self._reaper, reap)
 
     async def add_balancer(self, balancer: Balancer) -> None:
         def work() -> None:
@@ -113,6 +122,7 @@ class HostNetwork:
             for id in list(self._servers):
                 self._hush(id)
             self._balancers.clear()
+            await self._reaped()
             await self._do(self._remove_all)
 
     async def close(self) -> None:
@@ -121,8 +131,10 @@ class HostNetwork:
             for id in list(self._servers):
                 self._hush(id)
             self._forwarder.close()
+            await self._reaped()
             await self._do(self._let_go)
         self._thread.shutdown(wait=True)
+        self._reaper.shutdown(wait=True)
 
     # on the thread
 
@@ -137,6 +149,10 @@ class HostNetwork:
                 raise Temporary(f"the network: {error}") from error
 
         return await asyncio.get_running_loop().run_in_executor(self._thread, run)
+
+    async def _reaped(self) -> None:
+        """No link is being deleted any more."""
+        await asyncio.get_running_loop().run_in_executor(self._reaper, lambda: None)
 
     def _adopt(self) -> None:
         """What an earlier process of this instance left, or this one before a restart."""

@@ -63,6 +63,7 @@ class Space:
         self.fd = namespaces.descriptor(name)
         with namespaces.inside(self.fd):
             self.netlink = Netlink()
+            self._reaper = Netlink()
             self._nft = Nft()
             self._settle()
         self._adopt()
@@ -86,6 +87,7 @@ class Space:
 
     def close(self) -> None:
         self.netlink.close()
+        self._reaper.close()
         self._nft.close()
         os.close(self.fd)
 
@@ -218,11 +220,15 @@ class Space:
             self.netlink.set_alias(link.number, alias)
         self.members[eni] = member
 
-    def detach(self, eni: str) -> None:
-        self.netlink.delete(link_of(eni))
+    def forget(self, eni: str) -> None:
+        """The rules of an interface; its link goes by ``reap``."""
         member = self.members.pop(eni, None)
         if member is not None and self.vpc is not None:
             self._change(rules.remove_member(self.vpc, member))
+
+    def reap(self, eni: str) -> None:
+        """Takes the kernel a good while (15 ms), during which others can be attached: meant for another thread."""
+        self._reaper.delete(link_of(eni))
 
     # load balancers
 

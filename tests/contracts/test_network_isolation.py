@@ -1,0 +1,350 @@
+"""What a VPC promises to those in it, tried with real packets: who reaches whom, who does not, names, restarts."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import socket
+import struct
+from collections.abc import AsyncIterator, Iterator
+
+import msgspec
+import pytest
+
+from havre.engines.host_network import HostNetwork, namespaces
+from havre.kernel.workload import NetworkRule, Subnet
+from tests.contracts.network_bench import (
+    ALL,
+    Machine,
+    answers,
+    balancer,
+    elsewhere,
+    group,
+    interface,
+    machine,
+    state_of,
+    tcp,
+    vpc_of,
+)
+
+pytestmark = pytest.mark.root
+
+
+@pytest.fixture
+def instance() -> str:
+    return f"t{random.getrandbits(24):06x}"
+
+
+@pytest.fixture
+async def engine(instance: str) -> AsyncIterator[HostNetwork]:
+    made = HostNetwork(instance)
+    try:
+        yield made
+    finally:
+        await made.remove_all()
+        await made.close()
+    assert state_of(instance) == ""
+
+
+@pytest.fixture
+def machines() -> Iterator[list[Machine]]:
+    made = [machine() for _ in range(3)]
+    yield made
+    for each in made:
+        each.close()
+
+
+async def test_groups_decide_who_reaches_whom(engine: HostNetwork, machines: list[Machine]) -> None:
+    """In one subnet as well as across subnets; by a reference to a group, and by a block."""
+    web, client, other = machines
+    vpc = vpc_of(
+        group(
+            "web", tcp(80, group="sg-client"), tcp(82, "172.31.16.0/20"), NetworkRule("tcp", 9000, 9010, "0.0.0.0/0")
+        ),
+        group("client"),
+        group("other"),
+    )
+    await engine.ensure_vpc(vpc)
+    await engine.attach(interface(vpc, "172.31.0.5", "web"), web.pid)
+    await engine.attach(interface(vpc, "172.31.0.6", "client"), client.pid)
+    await engine.attach(interface(vpc, "172.31.16.7", "other"), other.pid)
+    for port in (80, 81, 82, 9005):
+        web.serve(port)
+    reached = await asyncio.gather(
+        *(who.reaches("172.31.0.5", port) for port in (80, 81, 82, 9005) for who in (client, other))
+    )
+    assert reached == [True, False, False, False, False, True, True, True]
+
+
+async def test_egress_rules_hold(engine: HostNetwork, machines: list[Machine]) -> None:
+    web, client, mute = machines
+    vpc = vpc_of(
+        group("web", ALL),
+        group("client", egress=(tcp(80, group="sg-web"),)),
+        group("mute", egress=()),
+    )
+    await engine.ensure_vpc(vpc)
+    await engine.attach(interface(vpc, "172.31.0.5", "web"), web.pid)
+    await engine.attach(interface(vpc, "172.31.0.6", "client"), client.pid)
+    await engine.attach(interface(vpc, "172.31.0.7", "mute"), mute.pid)
+    web.serve(80)
+    web.serve(81)
+    reached = await asyncio.gather(
+        client.reaches("172.31.0.5", 80), client.reaches("172.31.0.5", 81), mute.reaches("172.31.0.5", 80)
+    )
+    assert reached == [True, False, False]
+
+
+async def test_changed_rules_reach_those_that_run(engine: HostNetwork, machines: list[Machine]) -> None:
+    """At once; and a connection that was let in goes on when its rule is gone, as in AWS."""
+    web, client, _ = machines
+    vpc = vpc_of(group("web"), group("client"))
+    await engine.ensure_vpc(vpc)
+    await engine.attach(interface(vpc, "172.31.0.5", "web"), web.pid)
+    await engine.attach(interface(vpc, "172.31.0.6", "client"), client.pid)
+    listener = web.serve(80)
+    assert not await client.reaches("172.31.0.5", 80)
+    opened = msgspec.structs.replace(vpc, security_groups=(group("web", tcp(80, group="sg-client")), group("client")))
+    await engine.ensure_vpc(opened)
+    loop = asyncio.get_running_loop()
+    connection = await client.connect("172.31.0.5", 80)
+    accepted, _ = await loop.sock_accept(listener)
+    await engine.ensure_vpc(vpc)
+    assert not await client.reaches("172.31.0.5", 80)
+    await loop.sock_sendall(connection, b"still there?")
+    assert await asyncio.wait_for(loop.sock_recv(accepted, 100), 5) == b"still there?"
+    connection.close()
+    accepted.close()
+
+
+async def test_groups_of_an_interface_change(engine: HostNetwork, machines: list[Machine]) -> None:
+    web, client, _ = machines
+    vpc = vpc_of(group("web", tcp(80, group="sg-client")), group("client"), group("other"))
+    await engine.ensure_vpc(vpc)
+    await engine.attach(interface(vpc, "172.31.0.5", "web"), web.pid)
+    who = interface(vpc, "172.31.0.6", "other")
+    await engine.attach(who, client.pid)
+    web.serve(80)
+    assert not await client.reaches("172.31.0.5", 80)
+    await engine.ensure_vpc(msgspec.structs.replace(vpc, regrouped={who.eni: ("sg-client",)}))
+    assert await client.reaches("172.31.0.5", 80, 5)
+
+
+async def test_vpcs_are_apart_though_their_addresses_are_the_same(engine: HostNetwork, machines: list[Machine]) -> None:
+    web, friend, stranger = machines
+    ours, theirs = vpc_of(group("a", ALL), internet=True), vpc_of(group("a", ALL), internet=True)
+    await engine.ensure_vpc(ours)
+    await engine.ensure_vpc(theirs)
+    await engine.attach(interface(ours, "172.31.0.5", "a"), web.pid)
+    await engine.attach(interface(ours, "172.31.0.6", "a"), friend.pid)
+    await engine.attach(interface(theirs, "172.31.0.6", "a"), stranger.pid)
+    web.serve(80)
+    assert await asyncio.gather(friend.reaches("172.31.0.5", 80), stranger.reaches("172.31.0.5", 80)) == [True, False]
+
+
+async def test_a_task_cannot_take_an_address_that_is_not_its_own(engine: HostNetwork, machines: list[Machine]) -> None:
+    web, client, _ = machines
+    vpc = vpc_of(group("a", ALL))
+    await engine.ensure_vpc(vpc)
+    await engine.attach(interface(vpc, "172.31.0.5", "a"), web.pid)
+    await engine.attach(interface(vpc, "172.31.0.6", "a"), client.pid)
+    web.serve(80)
+    listener = await engine.listen(client.pid, "172.31.0.99", 80)  # an address more on its loopback interface
+    os.close(listener)
+    forged = client.socket()
+    forged.bind(("172.31.0.99", 0))
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(asyncio.get_running_loop().sock_connect(forged, ("172.31.0.5", 80)), 0.4)
+    forged.close()
+
+
+async def test_nothing_of_the_host_is_reached_but_the_api(instance: str, machines: list[Machine]) -> None:
+    client = machines[0]
+    with answers(0) as api, answers(0, "0.0.0.0") as private:
+        port, secret = api.getsockname()[1], private.getsockname()[1]
+        engine = HostNetwork(instance, port=port)
+        try:
+            vpc = vpc_of(group("a", ALL), internet=True)
+            await engine.ensure_vpc(vpc)
+            await engine.attach(interface(vpc, "172.31.0.5", "a"), client.pid)
+            assert engine.endpoint_for(vpc.id) == f"http://169.254.169.1:{port}"
+            loop = asyncio.get_running_loop()
+            called = await client.connect("169.254.169.1", port)
+            served, _ = await asyncio.wait_for(loop.sock_accept(api), 5)
+            await loop.sock_sendall(called, b"GET / HTTP/1.0\r\n\r\n")
+            assert (await loop.sock_recv(served, 100)).startswith(b"GET /")
+            served.close()
+            called.close()
+            link = engine._host.links()[vpc.id].host
+            tries = [("169.254.169.1", secret), (link, secret), (link, port), ("172.31.0.1", secret), ("127.0.0.1", 1)]
+            reached = await asyncio.gather(*(_reach(client, *each) for each in tries))
+            assert reached == [False] * len(tries)
+        finally:
+            await engine.remove_all()
+            await engine.close()
+    assert state_of(instance) == ""
+
+
+async def _reach(client: Machine, address: str, port: int) -> bool:
+    try:
+        return await client.reaches(address, port)
+    except OSError:
+        return False
+
+
+async def test_only_public_subnets_have_a_way_out(engine: HostNetwork, machines: list[Machine]) -> None:
+    """The way out leads over the host: to an address of a machine beyond it, which a namespace stands for here."""
+    public, private, beyond = machines
+    subnets = (Subnet("subnet-a", "172.31.0.0/20", "a"), Subnet("subnet-b", "172.31.16.0/20", "b", ()))
+    vpc = vpc_of(group("a", ALL), internet=True, subnets=subnets)
+    await engine.ensure_vpc(vpc)
+    await engine.attach(interface(vpc, "172.31.0.5", "a"), public.pid)
+    await engine.attach(interface(vpc, "172.31.16.5", "a"), private.pid)
+    with elsewhere(beyond) as address:
+        beyond.serve(80)
+        assert await asyncio.gather(public.reaches(address, 80, 2), private.reaches(address, 80)) == [True, False]
+        closed = msgspec.structs.replace(vpc, internet=False)
+        await engine.ensure_vpc(closed)
+        assert not await _reach(public, address, 80)
+
+
+async def test_balancers_have_addresses_in_the_vpc_and_on_the_host(
+    engine: HostNetwork, machines: list[Machine]
+) -> None:
+    """Groups filter on both; the balancer's own calls pass the targets' groups as calls of the balancer."""
+    client, target, _ = machines
+    vpc = vpc_of(
+        group("lb", tcp(80, "0.0.0.0/0"), tcp(8080, "10.0.0.0/8")),
+        group("task", tcp(90, group="sg-lb")),
+        group("client"),
+    )
+    host = f"127.{random.randrange(64, 128)}.{random.randrange(256)}.{random.randrange(1, 255)}"
+    await engine.ensure_vpc(vpc)
+    await engine.attach(interface(vpc, "172.31.0.5", "client"), client.pid)
+    await engine.attach(interface(vpc, "172.31.0.6", "task"), target.pid)
+    lb = balancer(vpc, "lb", host, "172.31.0.9", groups=("lb",))
+    await engine.add_balancer(lb)
+    target.serve(90)
+    space = engine._spaces[vpc.id]
+    inner = space.sockets(["172.31.0.9"], 80, socket.SOCK_STREAM) + space.sockets(
+        ["172.31.0.9"], 81, socket.SOCK_STREAM
+    )
+    with answers(80, host), answers(8080, host):
+        loop = asyncio.get_running_loop()
+        assert await asyncio.gather(
+            client.reaches("172.31.0.9", 80),
+            client.reaches("172.31.0.9", 81),
+            client.reaches("172.31.0.6", 90),
+            asyncio.to_thread(_host_reaches, host, 80),
+            asyncio.to_thread(_host_reaches, host, 8080),
+        ) == [True, False, False, True, False]
+        for each in inner:
+            each.close()
+        with namespaces.inside(space.fd):
+            own = socket.socket()
+        own.setblocking(False)
+        own.bind(("172.31.0.9", 0))
+        await asyncio.wait_for(loop.sock_connect(own, ("172.31.0.6", 90)), 5)
+        own.close()
+        await engine.remove_balancer("lb")
+        assert await asyncio.to_thread(_host_reaches, host, 8080)
+
+
+def _host_reaches(address: str, port: int) -> bool:
+    try:
+        socket.create_connection((address, port), 0.4).close()
+    except TimeoutError:
+        return False
+    return True
+
+
+def _query(name: str, type: int = 1) -> bytes:
+    labels = b"".join(bytes([len(x)]) + x.encode() for x in name.split("."))
+    return struct.pack(">HHHHHH", 7, 0x100, 1, 0, 0, 0) + labels + b"\0" + struct.pack(">HH", type, 1)
+
+
+def _answered(reply: bytes) -> tuple[int, list[str]]:
+    """Code and addresses, of replies with A records."""
+    count = int.from_bytes(reply[6:8], "big")
+    found = [socket.inet_ntoa(reply[len(reply) - 16 * n - 4 : len(reply) - 16 * n]) for n in range(count)]
+    return reply[3] & 15, sorted(found)
+
+
+async def test_names_resolve_in_the_vpc(engine: HostNetwork, machines: list[Machine]) -> None:
+    client = machines[0]
+    vpc = vpc_of(group("a"), names={"db.internal.example": "172.31.9.9"})
+    other = vpc_of(group("a"))
+    await engine.ensure_vpc(vpc)
+    await engine.ensure_vpc(other)
+    await engine.attach(interface(vpc, "172.31.0.5", "a"), client.pid)
+    await engine.add_balancer(balancer(vpc, "web", "127.77.3.4", "172.31.0.9", "172.31.0.10"))
+    await engine.add_balancer(balancer(other, "far", "127.77.3.5", "172.31.0.9"))
+
+    async def ask(name: str) -> tuple[int, list[str]]:
+        return _answered(await client.ask(engine.resolver_for(vpc.id)[0], _query(name)))
+
+    assert await ask("ip-172-31-0-5.ec2.internal") == (0, ["172.31.0.5"])
+    assert await ask("WEB-1.us-east-1.elb.localhost") == (0, ["172.31.0.10", "172.31.0.9"])
+    assert await ask("db.internal.example") == (0, ["172.31.9.9"])
+    assert await ask("nothing.ec2.internal") == (3, [])
+    assert await ask("far-1.us-east-1.elb.localhost") == (3, [])
+    assert await ask("example.com") == (3, []), "there is no way out of this VPC"
+    assert _answered(await client.ask("172.31.0.2", _query("db.internal.example"))) == (0, ["172.31.9.9"])
+    stream = await client.connect("172.31.0.2", 53)
+    loop, message = asyncio.get_running_loop(), _query("db.internal.example")
+    await loop.sock_sendall(stream, len(message).to_bytes(2, "big") + message)
+    assert _answered((await loop.sock_recv(stream, 600))[2:]) == (0, ["172.31.9.9"])
+    stream.close()
+
+
+async def test_a_process_that_died_leaves_networks_that_its_successor_finds(
+    instance: str, machines: list[Machine]
+) -> None:
+    """Rules hold in the meantime, and when the VPC is described again before its tasks are."""
+    web, client, other = machines
+    vpc = vpc_of(group("web", tcp(80, group="sg-client")), group("client"), group("other"))
+    first = HostNetwork(instance)
+    await first.ensure_vpc(vpc)
+    kept, gone = interface(vpc, "172.31.0.5", "web"), interface(vpc, "172.31.0.6", "client")
+    await first.attach(kept, web.pid)
+    await first.attach(gone, client.pid)
+    await first.attach(interface(vpc, "172.31.0.7", "other"), other.pid)
+    web.serve(80)
+    await first.close()
+    assert await asyncio.gather(client.reaches("172.31.0.5", 80), other.reaches("172.31.0.5", 80)) == [True, False]
+
+    second = HostNetwork(instance)
+    try:
+        assert set(await second.interfaces()) >= {kept.eni, gone.eni}
+        await second.ensure_vpc(vpc)
+        assert await asyncio.gather(client.reaches("172.31.0.5", 80), other.reaches("172.31.0.5", 80)) == [True, False]
+        await second.attach(kept, web.pid)
+        anew = machine()
+        machines.append(anew)
+        await second.attach(gone, anew.pid)  # as if its first process had ended
+        assert await anew.reaches("172.31.0.5", 80, 5)
+        await second.detach(kept.eni)
+        assert not await anew.reaches("172.31.0.5", 80)
+    finally:
+        await second.remove_all()
+        await second.close()
+    assert state_of(instance) == ""
+
+
+async def test_instances_leave_each_other_alone(engine: HostNetwork, machines: list[Machine]) -> None:
+    web, client, _ = machines
+    other = HostNetwork(f"t{random.getrandbits(24):06x}")
+    vpc = vpc_of(group("a", ALL), internet=True)
+    await engine.ensure_vpc(vpc)
+    await engine.attach(interface(vpc, "172.31.0.5", "a"), web.pid)
+    await engine.attach(interface(vpc, "172.31.0.6", "a"), client.pid)
+    web.serve(80)
+    try:
+        await other.ensure_vpc(vpc_of(group("a", ALL), internet=True))
+        assert await other.interfaces() == []
+    finally:
+        await other.remove_all()
+        await other.close()
+    assert await client.reaches("172.31.0.5", 80, 5)
+    assert vpc.id in engine.namespaces()
