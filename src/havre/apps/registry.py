@@ -14,7 +14,7 @@ from havre.gateway.app import Gateway
 from havre.gateway.audit import DATA, Audit
 from havre.kernel.errors import ApiError
 from havre.kernel.world import World
-from havre.services.cloudtrail.trail import Draft, Event, Trail
+from havre.services.cloudtrail.trail import Draft, Trail
 from havre.services.ecr import Facilities
 from havre.store.ports import Store
 
@@ -63,7 +63,7 @@ class Registry:
         if access.action in DATA["ecr"]:
             return
         place = access.place
-        event = Event(
+        event = Draft(
             self._world.uuid(),
             self._world.now(),
             "ecr",
@@ -77,8 +77,9 @@ class Registry:
             (place.arn,) if place.repository else (),
             access.error,
             access.message,
+            access.parameters,
         )
-        self._trail.record(Draft(event, access.parameters, None))
+        self._trail.record(event)
 
     async def listen(self, listeners: Listeners) -> None:
         """For ever: answer on the address of each account and region, as they are given out."""

@@ -111,6 +111,7 @@ def _headers(raw: list[tuple[bytes, bytes]]) -> dict[str, str]:
 async def _read(receive: Receive, headers: dict[str, str], limit: int) -> bytes:
     said = headers.get("content-length", "")
     if said.isdigit() and int(said) > limit:
+        await _drain(receive)
         raise limits.too_large(limit)
     message = await receive()
     pieces: list[bytes] = []
@@ -121,11 +122,25 @@ async def _read(receive: Receive, headers: dict[str, str], limit: int) -> bytes:
         body = message.get("body", b"")
         size += len(body)
         if size > limit:
+            if message.get("more_body"):
+                await _drain(receive)
             raise limits.too_large(limit)
         if not message.get("more_body"):
             return b"".join([*pieces, body]) if pieces else body
         pieces.append(body)
         message = await receive()
+
+
+async def _drain(receive: Receive) -> None:
+    """Read and throw away, so that the client gets to hear why; a client that does not stop is cut off."""
+    size = 0
+    while size < limits.DRAINED:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        size += len(message.get("body", b""))
+        if not message.get("more_body"):
+            return
 
 
 async def _answer(send: Send, response: HttpResponse, head: bool) -> None:

@@ -6,7 +6,7 @@ import logging
 
 from havre.control.operation import Principal
 from havre.gateway.context import ANONYMOUS, EVERYTHING, Context
-from havre.services.cloudtrail.trail import Draft, Event, Identity, Trail
+from havre.services.cloudtrail.trail import Draft, Identity, Trail
 
 log = logging.getLogger("havre.gateway")
 
@@ -35,23 +35,25 @@ class Audit:
             return
         operation, error = context.operation, context.error
         reads = operation is not None and operation.read_only
-        event = Event(
-            context.request_id,
-            context.at,
-            context.source,
-            context.name,
-            context.account,
-            "us-east-1" if context.source in GLOBAL else context.region,
-            self.identity(context.principal, context.invoked_by),
-            reads,
-            context.source_ip,
-            context.user_agent,
-            () if context.resources is EVERYTHING else tuple([r for r in context.resources if r != "*"]),
-            error.code if error is not None else "",
-            error.message if error is not None else "",
+        self._trail.record(
+            Draft(
+                context.request_id,
+                context.at,
+                context.source,
+                context.name,
+                context.account,
+                "us-east-1" if context.source in GLOBAL else context.region,
+                self.identity(context.principal, context.invoked_by),
+                reads,
+                context.source_ip,
+                context.user_agent,
+                () if context.resources is EVERYTHING else tuple([r for r in context.resources if r != "*"]),
+                error.code if error is not None else "",
+                error.message if error is not None else "",
+                context.request,
+                None if reads or error is not None else context.answer,
+            )
         )
-        shown = None if reads or error is not None else context.answer
-        self._trail.record(Draft(event, context.request, shown))
         if (not reads and error is None) or self._trail.crowded:
             try:
                 await self._trail.flush()

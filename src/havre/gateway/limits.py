@@ -16,6 +16,7 @@ BY_SERVICE = {
     "s3": 5 * 1024 * MIB,
 }
 URL = 16 * KIB
+DRAINED = 16 * MIB
 
 
 def body_limit(service: str) -> int:

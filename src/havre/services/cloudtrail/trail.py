@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -25,7 +25,7 @@ _log = logging.getLogger("havre.cloudtrail")
 NIL = msgspec.Raw(b"\xc0")
 
 
-class Identity(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
+class Identity(msgspec.Struct, frozen=True, array_like=True):
     """The caller, as far as userIdentity tells. ``issued`` in seconds since the epoch, 0 for no session."""
 
     kind: str
@@ -40,7 +40,7 @@ class Identity(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True)
     invoked_by: str = ""
 
 
-class Event(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
+class Event(msgspec.Struct, frozen=True, array_like=True):
     """``at`` in seconds since the epoch; ``source`` is the service's signing name; ``account`` the recipient's.
     ``request`` and ``response`` are MessagePack, secrets hidden."""
 
@@ -61,15 +61,27 @@ class Event(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
     response: msgspec.Raw = NIL
 
 
-class Draft:
-    """An event before it is packed: packing waits until the answer is out, or a batch is due."""
+class Draft(NamedTuple):
+    """An event before it is packed, with Event's fields in their order: packing waits until a batch is due.
 
-    __slots__ = ("answer", "event", "request")
+    ``request`` and ``response`` are as they came, secrets and all: they are never kept.
+    """
 
-    def __init__(self, event: Event, request: Mapping[str, Any], answer: Mapping[str, Any] | None) -> None:
-        self.event = event
-        self.request = request
-        self.answer = answer
+    request_id: str
+    at: float
+    source: str
+    name: str
+    account: str
+    region: str
+    identity: Identity
+    read_only: bool
+    source_ip: str = ""
+    user_agent: str = ""
+    resources: tuple[str, ...] = ()
+    error_code: str = ""
+    error_message: str = ""
+    request: Mapping[str, Any] = {}
+    response: Mapping[str, Any] | None = None
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -82,27 +94,32 @@ def stream(account: str, region: str) -> str:
 
 def pack(draft: Draft) -> bytes:
     """Never fails: what cannot be written down is left out and said to be, for one odd request must not block the rest."""
-    event = draft.event
+    source, name = draft.source, draft.name
     try:
-        shown = hidden(event.source, event.name, draft.request)
-        answered = NIL if draft.answer is None else _limited(hidden(event.source, event.name, draft.answer))
-        return _encode(msgspec.structs.replace(event, request=_limited(shown), response=answered))
+        asked = hidden(source, name, draft.request)
+        answered = None if draft.response is None else hidden(source, name, draft.response)
+        packed = _encode((*draft[:13], asked, answered))
+        if len(packed) <= MOST_TEXT:
+            return packed
+        return _encode((*draft[:13], _cut(asked), _cut(answered)))
     except Exception:
-        _log.exception("parameters of %s %s cannot be written down", event.source, event.name)
-        omitted = msgspec.Raw(_encode({"omitted": True, "reason": "not encodable"}))
-        clean = {f: _clean(getattr(event, f)) for f in ("user_agent", "error_message", "source_ip", "name")}
-        return _encode(msgspec.structs.replace(event, request=omitted, response=NIL, resources=(), **clean))
+        _log.exception("parameters of %s %s cannot be written down", source, name)
+        clean: dict[str, Any] = {
+            f: _clean(getattr(draft, f)) for f in ("user_agent", "error_message", "source_ip", "name")
+        }
+        omitted = {"omitted": True, "reason": "not encodable"}
+        return _encode(draft._replace(request=omitted, response=None, resources=(), **clean))
+
+
+def _cut(values: Any) -> Any:
+    size = len(_encode(values))
+    if size <= MOST_TEXT // 2:
+        return values
+    return {"omitted": True, "originalSize": size, "reason": "size exceeds 100KB"}
 
 
 def _clean(text: str) -> str:
     return text.encode("utf-8", "replace").decode("utf-8")
-
-
-def _limited(values: Any) -> msgspec.Raw:
-    packed = _encode(values)
-    if len(packed) > MOST_TEXT:
-        packed = _encode({"omitted": True, "originalSize": len(packed), "reason": "size exceeds 100KB"})
-    return msgspec.Raw(packed)
 
 
 class Trail:
@@ -138,11 +155,11 @@ class Trail:
         batch = [self._queue.popleft() for _ in range(min(len(self._queue), 2_000))]
         by_stream: dict[str, list[Draft]] = {}
         for draft in batch:
-            by_stream.setdefault(stream(draft.event.account, draft.event.region), []).append(draft)
+            by_stream.setdefault(stream(draft.account, draft.region), []).append(draft)
         left = dict(by_stream)
         try:
             for name, drafts in by_stream.items():
-                await self._journal.append(name, [(int(d.event.at * 1000), pack(d)) for d in drafts])
+                await self._journal.append(name, [(int(d.at * 1000), pack(d)) for d in drafts])
                 self._streams.add(name)
                 self._kept += len(drafts)
                 del left[name]
