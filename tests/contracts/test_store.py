@@ -216,7 +216,9 @@ async def test_changes_since(store: Store) -> None:
     for name in "abc":
         await store.transact(lambda t, name=name: put(t, name))
     await store.transact(lambda t: [put(t, "d"), put(t, "e")])
-    assert await store.changes_since(1) == [(r, Key("test.thing", "1", "r", n)) for r, n in zip((2, 3, 4, 4), "bcde", strict=True)]
+    assert await store.changes_since(1) == [
+        (r, Key("test.thing", "1", "r", n)) for r, n in zip((2, 3, 4, 4), "bcde", strict=True)
+    ]
     assert [r for r, _ in await store.changes_since(0, limit=2) or ()] == [1, 2]
     assert [r for r, _ in await store.changes_since(2, limit=2) or ()] == [3, 4, 4]
     assert await store.changes_since(4) == []

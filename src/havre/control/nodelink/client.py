@@ -154,6 +154,8 @@ class Link:
                         task.cancel()
         except* (OSError, asyncio.IncompleteReadError, TimeoutError):
             pass
+        except* Permanent as wrong:
+            log.warning("the link to the server: %s", wrong.exceptions[0])
         finally:
             self._asking = None
             await asking.close()

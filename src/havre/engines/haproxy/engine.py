@@ -13,13 +13,14 @@ from havre.engines.haproxy.adopt import bound_by, found_healthy
 from havre.engines.haproxy.checker import Checker, Key, Probe
 from havre.engines.haproxy.checks import probe
 from havre.engines.haproxy.config import render
+from havre.engines.haproxy.health import Health
 from havre.engines.haproxy.layout import Bind, all_binds, frontends
 from havre.engines.haproxy.namespaces import inode, why_not_bindable
 from havre.engines.haproxy.plan import Plan, Rendered
 from havre.engines.haproxy.process import CONFIG, Proxy
 from havre.engines.haproxy.report import report, why_unsafe
 from havre.engines.haproxy.slots import Slots
-from havre.engines.haproxy.targets import routes, watched
+from havre.engines.haproxy.targets import room, routes, watched
 from havre.kernel.errors import Permanent, Temporary
 from havre.kernel.workload import Balancer, BalancerStatus
 
@@ -47,6 +48,8 @@ class HaproxyEngine:
         self._refused: dict[str, str] = {}
         self._namespaces: dict[str, str] = {}
         self._slots: dict[str, Slots] = {}
+        self._told: dict[Key, Health] = {}
+        """Health as the proxy knows it: a target is not called healthy before it gets work."""
         self._bound: set[Bind] = set()
         self._unbound: dict[Bind, str] = {}
         self._structure = ""
@@ -127,7 +130,6 @@ class HaproxyEngine:
     def _health_changed(self, key: Key) -> None:
         del key
         self._work.set()
-        self._notify()
 
     def _notify(self) -> None:
         for event in self._listeners:
@@ -168,13 +170,15 @@ class HaproxyEngine:
         self._slots, self._structure, self._bound, self._unbound = {}, "", set(), {}
 
     async def _bring_up(self) -> None:
-        wanted = {p.id: routes(p, self._checker.health) for b in self._balancers for p in b.pools}
+        health = dict(self._checker.health)
+        spaces = self._spaces()
+        wanted = {p.id: routes(p, health) for b in self._balancers for p in b.pools}
+        places = {p.id: room(b, p, spaces) for b in self._balancers for p in b.pools}
         self._slots = {id: self._slots.get(id) or Slots(id) for id in wanted}
         commands: list[str] = []
         for id, slots in self._slots.items():
-            slots.grow(wanted[id])
+            slots.grow(places[id])
             commands += slots.assign(wanted[id])
-        spaces = self._spaces()
         if any(self._used.get(vpc, space) != space for vpc, space in spaces.items()):
             await self._proxy.stop(grace=1)  # a namespace was made anew: a reload would keep the sockets in the old one
         usable = self._usable(spaces)
@@ -191,6 +195,9 @@ class HaproxyEngine:
             await self._restructure(rendered, usable)
         elif commands:
             await self._tell(commands, rendered)
+        if health != self._told:
+            self._told = health
+            self._notify()
 
     def _usable(self, spaces: Mapping[str, tuple[str, int]]) -> set[Bind]:
         """Addresses that the proxy listens on or could; the reasons of the others are kept for ``status``."""

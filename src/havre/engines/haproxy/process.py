@@ -86,9 +86,15 @@ class Proxy:
         log = self.directory / LOG
         if log.exists() and log.stat().st_size > _LOG_LIMIT:
             os.truncate(log, 0)
+        start = log.stat().st_size if log.exists() else 0
         os.kill(self.master, signal.SIGUSR2)
-        await self._until(lambda pid, failures: pid not in (0, before) or failures > failed)
-        if (await self._worker())[1] > failed:
+
+        def refused() -> bool:
+            return b"[ALERT]" in log.read_bytes()[start:]
+
+        # the master counts a reload as failed from its begin until it has succeeded
+        await self._until(lambda pid, failures: pid not in (0, before) or (failures > failed and refused()))
+        if (await self._worker())[0] in (0, before):
             raise Permanent(f"the proxy refused its configuration: {self._complaint()}")
 
     async def command(self, commands: Sequence[str]) -> str:
@@ -98,7 +104,7 @@ class Proxy:
             if line and (not command or len(line) + len(command) > _BATCH):
                 said.append(await self._ask(ADMIN, line))
                 line = ""
-            line += command + ";" if command else ""
+            line += (";" if line else "") + command
         return "".join(said)
 
     async def ended(self) -> None:
@@ -117,7 +123,7 @@ class Proxy:
             loop.remove_reader(fd)
             os.close(fd)
 
-    async def stop(self, grace: float = 5.0) -> None:
+    async def stop(self, grace: float = 1.0) -> None:
         """Let requests finish for ``grace`` seconds at most, then end all of it."""
         if self.running:
             os.kill(self.master, signal.SIGUSR1)

@@ -38,19 +38,15 @@ class Slots:
     pool: str
     all: list[Slot] = field(default_factory=list)
 
-    def grow(self, routes: Mapping[str, Route]) -> bool:
-        """Make room for all of them, with some to spare; whether that took more slots (a reload, then)."""
-        grown = False
-        wanted: dict[str, int] = {}
-        for route in routes.values():
-            wanted[route.vpc] = wanted.get(route.vpc, 0) + 1
-        for vpc, count in wanted.items():
+    def grow(self, needed: Mapping[str, int]) -> bool:
+        """Make room for so many targets a VPC, with some to spare; whether that took more slots (a reload, then)."""
+        before = len(self.all)
+        for vpc, count in needed.items():
             have = sum(1 for slot in self.all if slot.vpc == vpc)
-            if count > have:
-                grown = True
+            if count > have or not have:
                 size = max(FIRST, count + count // 2, 2 * have)
                 self.all += [Slot(len(self.all) + i + 1, vpc) for i in range(size - have)]
-        return grown
+        return len(self.all) > before
 
     def assign(self, routes: Mapping[str, Route]) -> list[str]:
         """Give every route a slot and take the others' away; the commands that tell the proxy, newcomers first.

@@ -32,3 +32,11 @@ def routes(pool: BalancerPool, health: Mapping[Key, Health]) -> dict[str, Route]
     states = {t.id: health[pool.id, t.id].state for t in pool.targets if (pool.id, t.id) in health}
     working = routed(states)
     return {t.id: Route(t.address, t.port, t.vpc, t.weight) for t in pool.targets if t.id in working and not t.draining}
+
+
+def room(balancer: Balancer, pool: BalancerPool, spaces: Mapping[str, tuple[str, int]]) -> dict[str, int]:
+    """How many places a pool may need, by VPC, however its targets' health turns out; the balancer's VPC always has some."""
+    needed = {balancer.vpc if balancer.vpc in spaces else "": 0}
+    for target in pool.targets:
+        needed[target.vpc] = needed.get(target.vpc, 0) + 1
+    return needed

@@ -52,6 +52,6 @@ def service() -> Service:
 
 
 def reconcilers(deps: ReconcilerDeps) -> list[Reconciler[Any]]:
-    from havre.services.ec2.reconcilers.vpcs import VpcReconciler
+    from havre.services.ec2.reconcile import VpcReconciler
 
     return [VpcReconciler(deps)]

@@ -1,0 +1,222 @@
+"""The node's agent: a worker a workload, the machine's networks, and what nobody asked for any more."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+from havre.control.nodelink.messages import Assign, Assignment
+from havre.control.tasks import Tasks
+from havre.control.workloads.networks import Networks
+from havre.control.workloads.parts import AgentParts, View
+from havre.control.workloads.steps import connect
+from havre.control.workloads.worker import Worker
+from havre.engines.ports import RunState
+from havre.kernel.errors import Gone, Permanent, Temporary
+from havre.kernel.workload import Balancer, Vpc
+
+log = logging.getLogger("havre.node")
+
+_RESYNC = 300.0
+_RETRY = 1.0
+_PARALLEL_CREATES = 4
+_ORPHAN_PATIENCE = 10.0
+
+Questions = Mapping[str, Callable[[Any], Awaitable[Any]]]
+
+
+class NodeAgent:
+    """Handler of the link (control/nodelink/client.py). ``run`` is the loop that apps declares."""
+
+    def __init__(self, parts: AgentParts) -> None:
+        self.parts = parts
+        self.tasks = Tasks()
+        self.creates = asyncio.Semaphore(_PARALLEL_CREATES)
+        self.networks = Networks(parts, self._vpcs_in_use)
+        self._workers: dict[str, Worker] = {}
+        self._told = False
+        self._sweeping = False
+        self._stopping = False
+
+    # --- what the server says
+    def snapshot(self, workloads: Sequence[Assignment], vpcs: Sequence[Vpc], balancers: Sequence[Balancer]) -> None:
+        self.networks.forget_told()
+        self.networks.replace(vpcs, balancers)
+        wanted = {a.workload.id for a in workloads}
+        for id, worker in tuple(self._workers.items()):
+            if id not in wanted:
+                worker.abandon()
+        for assignment in workloads:
+            self._assign(assignment)
+        self._told = True
+        self._sweep()
+
+    def changed(self, change: Assign) -> None:
+        self.networks.update(change.vpcs, change.balancers)
+        if change.removed_vpcs or change.removed_balancers:
+            self.networks.remove(set(change.removed_vpcs), set(change.removed_balancers))
+        for assignment in change.workloads:
+            self._assign(assignment)
+        for id in change.removed_workloads:
+            if worker := self._workers.get(id):
+                worker.abandon()
+
+    def _assign(self, assignment: Assignment) -> None:
+        if self._stopping:
+            return
+        workload = assignment.workload
+        worker = self._workers.get(workload.id)
+        if worker is None:
+            worker = self._workers[workload.id] = Worker(self, workload, assignment.report)
+            worker.refresh()
+            self.tasks.spawn(self._reconnect(worker), f"connect {workload.id} again")
+        else:
+            worker.assign(workload)
+
+    async def _reconnect(self, worker: Worker) -> None:
+        """A restarted node opens again what lives in this process: interface rules, metadata endpoint."""
+        if not worker.memory.sandboxed or worker.memory.stopping is not None:
+            return
+        while worker.memory.stopping is None and not worker.idle.is_set():
+            try:
+                if worker.sandbox:
+                    await connect(worker, worker.workload, worker.sandbox)
+                    return
+            except (Temporary, Permanent, Gone) as e:
+                log.info("workload %s: %s", worker.workload.id, e)
+            await asyncio.sleep(_RETRY if worker.sandbox else 0.02)
+
+    def acknowledged(self, workload: str) -> None:
+        if worker := self._workers.get(workload):
+            worker.acknowledged()
+
+    async def answer(self, what: str, question: Any) -> Any:
+        """The server's questions: stats, logs, exec of a workload's container."""
+        state = self._container(question)
+        match what:
+            case "stats":
+                return dict(await self.parts.containers.stats(state.id))
+            case "logs":
+                return await self.parts.containers.logs(state.id, int(question.get("tail", 100)))
+            case "exec":
+                code, output = await self.parts.containers.exec(state.id, list(question["command"]))
+                return {"exit_code": code, "output": output}
+            case _:
+                raise Gone(f"a node does not answer {what}")
+
+    def _container(self, question: Any) -> RunState:
+        worker = self._workers.get(question["workload"])
+        state = worker.containers.get(question["container"]) if worker else None
+        if state is None:
+            raise Gone(f"no container {question['container']} of {question['workload']} is on this node")
+        return state
+
+    # --- for the metadata endpoint
+    def view(self, workload: str) -> View | None:
+        worker = self._workers.get(workload)
+        return worker.view if worker else None
+
+    def workloads(self) -> Sequence[str]:
+        return tuple(self._workers)
+
+    def ports(self) -> frozenset[int]:
+        """Host ports that containers of this node have."""
+        return frozenset(
+            p.host_port
+            for w in self._workers.values()
+            for c in (w.status.containers if w.status else ())
+            for p in c.ports
+        )
+
+    def _vpcs_in_use(self) -> set[str]:
+        return {w.workload.interface.vpc for w in self._workers.values() if w.workload.interface}
+
+    # --- workers
+    def finished(self, worker: Worker) -> None:
+        """Nothing is left of it here."""
+        worker.close()
+        if self._workers.get(worker.workload.id) is worker:
+            del self._workers[worker.workload.id]
+
+    # --- the loop
+    async def run(self) -> None:
+        """For ever."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._watch())
+                group.create_task(self._resync())
+                group.create_task(self.networks.run())
+                group.create_task(self.networks.watch())
+        finally:
+            for worker in self._workers.values():
+                worker.close()
+            await self.tasks.close(2.0)
+
+    async def _watch(self) -> None:
+        async for workload in self.parts.containers.events():
+            if not workload:
+                for worker in tuple(self._workers.values()):
+                    worker.refresh()
+                self._sweep()
+            elif worker_ := self._workers.get(workload):
+                worker_.refresh()
+
+    async def _resync(self) -> None:
+        while True:
+            await asyncio.sleep(_RESYNC)
+            for worker in tuple(self._workers.values()):
+                worker.refresh()
+            self._sweep()
+
+    # --- orphans
+    def _sweep(self) -> None:
+        if self._told and not self._sweeping:
+            self._sweeping = True
+            self.tasks.spawn(self._remove_orphans(), "sweep")
+
+    async def _remove_orphans(self) -> None:
+        """Containers and interfaces of this instance that belong to nothing that the server has told of."""
+        try:
+            found = await self.parts.containers.containers()
+            orphans = [s for s in found if s.workload not in self._workers]
+            for state in sorted(orphans, key=lambda s: not s.container):
+                log.info("container %s belongs to nothing: it is removed", state.name)
+                await self.parts.containers.stop(state.id, _ORPHAN_PATIENCE)
+                await self.parts.containers.remove(state.id)
+            for workload in {s.workload for s in orphans}:
+                await self.parts.containers.remove_volumes(workload)
+            if not self.parts.network.available():
+                mine = {w.workload.interface.eni for w in self._workers.values() if w.workload.interface}
+                for eni in set(await self.parts.network.interfaces()) - mine:
+                    await self.parts.network.detach(eni)
+        except (Temporary, Permanent, Gone) as e:
+            log.info("sweep: %s", e)
+            await asyncio.sleep(_RETRY)
+            self.tasks.spawn(self._sweep_again(), "sweep")
+        finally:
+            self._sweeping = False
+
+    async def _sweep_again(self) -> None:
+        self._sweep()
+
+    # --- the end
+    async def stop(self, remove_everything: bool) -> None:
+        """``remove_everything``: stop and remove each container, network and balancer of this instance; otherwise leave
+        them running, to be found again by the next start."""
+        self._stopping = True
+        if not remove_everything:
+            return
+        self._told = False
+        workers = tuple(self._workers.values())
+        for worker in workers:
+            worker.abandon()
+        for worker in workers:
+            await worker.idle.wait()
+        for state in await self.parts.containers.containers():
+            await self.parts.containers.stop(state.id, _ORPHAN_PATIENCE)
+            await self.parts.containers.remove(state.id)
+        await self.parts.balancer.stop()
+        if not self.parts.network.available():
+            await self.parts.network.remove_all()

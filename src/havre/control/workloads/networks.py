@@ -1,0 +1,149 @@
+"""The VPCs and load balancers of this machine: as described, in order, again until they are."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+
+from havre.control.workloads.parts import AgentParts
+from havre.kernel.errors import Gone, Permanent, Temporary
+from havre.kernel.workload import Balancer, BalancerStatus, Vpc
+
+log = logging.getLogger("havre.node")
+
+_RETRY = 1.0
+_POLL = 0.25
+
+
+class Networks:
+    """A VPC is built when something here needs it, and kept as it is described from then on."""
+
+    def __init__(self, parts: AgentParts, used: Callable[[], set[str]]) -> None:
+        self._parts = parts
+        self._used = used
+        self._vpcs: dict[str, Vpc] = {}
+        self._built: dict[str, Vpc] = {}
+        self._gone: set[str] = set()
+        self._balancers: dict[str, Balancer] = {}
+        self._running: dict[str, Balancer] = {}
+        self._ended: set[str] = set()
+        self._failures: dict[str, str] = {}
+        self._applied: list[Balancer] | None = None
+        self._told: dict[str, BalancerStatus] = {}
+        self._changed = asyncio.Event()
+        self._lock = asyncio.Lock()
+
+    # --- what is wanted
+    def replace(self, vpcs: Sequence[Vpc], balancers: Sequence[Balancer]) -> None:
+        """A snapshot: what is missing goes."""
+        self.remove(set(self._vpcs) - {v.id for v in vpcs}, set(self._balancers) - {b.id for b in balancers})
+        self.update(vpcs, balancers)
+
+    def update(self, vpcs: Sequence[Vpc], balancers: Sequence[Balancer]) -> None:
+        self._vpcs |= {v.id: v for v in vpcs}
+        self._balancers |= {b.id: b for b in balancers}
+        self._gone -= {v.id for v in vpcs}
+        self._ended -= {b.id for b in balancers}
+        self._changed.set()
+
+    def remove(self, vpcs: set[str], balancers: set[str]) -> None:
+        for id in vpcs:
+            self._vpcs.pop(id, None)
+        for id in balancers:
+            self._balancers.pop(id, None)
+            self._told.pop(id, None)
+        self._gone |= vpcs
+        self._ended |= balancers
+        self._changed.set()
+
+    async def ready(self, vpc: str) -> None:
+        """Returns when the VPC is as it is described now. Raises Permanent where there are no networks."""
+        why = self._parts.network.available()
+        if why:
+            raise Permanent(f"awsvpc networking is not available on this machine: {why}")
+        async with self._lock:
+            await self._build(vpc)
+
+    async def _build(self, id: str) -> None:
+        wanted = self._vpcs.get(id)
+        if wanted is None:
+            raise Temporary(f"nothing is known of {id} yet", 0.1)
+        if self._built.get(id) != wanted:
+            await self._parts.network.ensure_vpc(wanted)
+            self._built[id] = wanted
+
+    # --- the loops
+    async def run(self) -> None:
+        """For ever: what changes is built, taken down, applied."""
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            try:
+                await self._converge()
+            except (Temporary, Permanent, Gone) as e:
+                log.info("networks: %s", e)
+                await asyncio.sleep(_RETRY)
+                self._changed.set()
+
+    async def _converge(self) -> None:
+        if self._parts.network.available():
+            self._fail_balancers(self._parts.network.available())
+            return
+        async with self._lock:
+            for id in self._used() | {b.vpc for b in self._balancers.values()} | set(self._built):
+                if id in self._vpcs:
+                    await self._build(id)
+            await self._converge_balancers()
+            for id in [i for i in self._gone if i not in self._used()]:
+                await self._parts.network.remove_vpc(id)
+                self._built.pop(id, None)
+                self._gone.discard(id)
+
+    async def _converge_balancers(self) -> None:
+        """Addresses before the proxy binds them; the proxy lets go before they are taken away."""
+        self._failures.clear()
+        for balancer in self._balancers.values():
+            if self._running.get(balancer.id) == balancer:
+                continue
+            try:
+                await self._parts.network.add_balancer(balancer)
+                self._running[balancer.id] = balancer
+            except Permanent as e:
+                self._failures[balancer.id] = e.reason
+        wanted = [b for b in self._balancers.values() if b.id not in self._failures]
+        if wanted != self._applied and (wanted or self._applied is not None):
+            namespaces = {v: self._parts.namespace_of(v) for v in self._built}
+            await self._parts.balancer.apply(wanted, namespaces)
+            self._applied = wanted
+        for id in tuple(self._ended):
+            await self._parts.network.remove_balancer(id)
+            self._running.pop(id, None)
+            self._ended.discard(id)
+
+    def _fail_balancers(self, why: str) -> None:
+        self._failures = dict.fromkeys(self._balancers, f"load balancers need this machine's networks: {why}")
+        self._tell([])
+
+    async def watch(self) -> None:
+        """For ever: what the balancers say of their targets goes to the server when it changes."""
+        while True:
+            await asyncio.sleep(_POLL)
+            if not self._applied and not self._failures:
+                continue
+            try:
+                self._tell(await self._parts.balancer.status())
+            except (Temporary, Permanent, Gone) as e:
+                log.info("balancers: %s", e)
+                await asyncio.sleep(_RETRY)
+
+    def _tell(self, statuses: Sequence[BalancerStatus]) -> None:
+        failed = [BalancerStatus(id, "failed", why) for id, why in self._failures.items()]
+        known = [s for s in (*statuses, *failed) if s.id in self._balancers and self._told.get(s.id) != s]
+        if known:
+            self._told |= {s.id: s for s in known}
+            self._parts.reports.report_balancers(known)
+
+    def forget_told(self) -> None:
+        """A new connection: tell everything again."""
+        self._told.clear()

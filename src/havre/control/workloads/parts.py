@@ -1,0 +1,62 @@
+"""What the agent is given."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from havre.engines.ports import BalancerEngine, ContainerEngine, NetworkEngine, RunState
+from havre.kernel.workload import BalancerStatus, Container, Workload, WorkloadStatus
+from havre.kernel.world import World
+
+
+class Metadata(Protocol):
+    """The endpoint that containers ask about themselves (dataplanes/metadata)."""
+
+    def environment(self, workload: Workload, container: Container) -> Mapping[str, str]:
+        """What tells the container where the endpoint is."""
+        ...
+
+    async def open(self, workload: Workload, pid: int) -> None:
+        """Answer inside the network namespace of this process. Idempotent. Raises Temporary, Permanent."""
+        ...
+
+    def close(self, workload: str) -> None: ...
+
+
+class Reports(Protocol):
+    """Where status goes (control/nodelink/client.py)."""
+
+    def report(self, status: WorkloadStatus) -> None: ...
+
+    def report_balancers(self, statuses: Sequence[BalancerStatus]) -> None: ...
+
+    async def ask(self, what: str, question: Any, timeout: float = 10.0) -> Any: ...
+
+
+@dataclass
+class AgentParts:
+    """``namespace_of`` gives the network namespace's name of a VPC, for the balancer."""
+
+    containers: ContainerEngine
+    network: NetworkEngine
+    balancer: BalancerEngine
+    metadata: Metadata
+    reports: Reports
+    world: World
+    namespace_of: Callable[[str], str]
+
+
+@dataclass(frozen=True)
+class View:
+    """A workload as the metadata endpoint sees it; ``containers`` by name."""
+
+    workload: Workload
+    status: WorkloadStatus | None
+    containers: Mapping[str, RunState]
+
+
+def later(delay: float, call: Callable[[], None]) -> asyncio.TimerHandle:
+    return asyncio.get_running_loop().call_later(max(delay, 0.0), call)

@@ -1,0 +1,119 @@
+"""Carrying out a step: each is idempotent, and tells the worker what it has made."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from havre.core.workload_steps import (
+    Clean,
+    CreateContainer,
+    Pull,
+    Release,
+    Sandbox,
+    StartContainer,
+    StopContainer,
+    Volumes,
+)
+from havre.engines.ports import Image, RunState
+from havre.kernel.effects import Effect
+from havre.kernel.errors import Gone
+from havre.kernel.workload import Container, Workload
+
+if TYPE_CHECKING:
+    from havre.control.workloads.worker import Worker
+
+
+async def carry_out(worker: Worker, step: Effect) -> None:
+    """Raises Temporary, Permanent or Gone."""
+    match step:
+        case Pull():
+            await _pull(worker, step.container)
+        case Sandbox():
+            await _sandbox(worker)
+        case Volumes():
+            for volume in worker.workload.volumes:
+                await worker.agent.parts.containers.ensure_volume(worker.workload, volume)
+            worker.memory = msgspec.structs.replace(worker.memory, volumes=True)
+        case CreateContainer():
+            await _create(worker, step.container)
+        case StartContainer():
+            worker.changed(step.container, await worker.agent.parts.containers.start(step.id))
+        case StopContainer():
+            await _stop(worker, step)
+        case Release():
+            await _release(worker)
+        case Clean():
+            await _clean(worker)
+        case _:
+            raise TypeError(f"no such step: {step!r}")
+
+
+def _container(worker: Worker, name: str) -> Container:
+    return next(c for c in worker.workload.containers if c.name == name)
+
+
+async def _pull(worker: Worker, name: str) -> None:
+    container = _container(worker, name)
+    image = await worker.agent.parts.containers.pull(container.image, container.registry)
+    images = dict(worker.memory.images) | {name: (image.id, image.digest)}
+    worker.memory = msgspec.structs.replace(worker.memory, images=images)
+
+
+async def _sandbox(worker: Worker) -> None:
+    workload, parts = worker.workload, worker.agent.parts
+    made = await parts.containers.sandbox(workload)
+    worker.changed("", made)
+    await connect(worker, workload, made)
+    worker.memory = msgspec.structs.replace(worker.memory, sandboxed=True)
+
+
+async def connect(worker: Worker, workload: Workload, sandbox: RunState) -> None:
+    """The interface into the sandbox, and the metadata endpoint; also again after a restart of the node."""
+    if workload.network == "awsvpc" and workload.interface:
+        await worker.agent.networks.ready(workload.interface.vpc)
+        await worker.agent.parts.network.attach(workload.interface, sandbox.pid)
+        await worker.agent.parts.metadata.open(workload, sandbox.pid)
+
+
+async def _create(worker: Worker, name: str) -> None:
+    workload, parts = worker.workload, worker.agent.parts
+    container = _container(worker, name)
+    environment = {**parts.metadata.environment(workload, container), **container.environment}
+    container = msgspec.structs.replace(container, environment=environment)
+    id, digest = worker.memory.images[name]
+    async with worker.agent.creates:
+        made = await parts.containers.create(workload, container, Image(id, digest), worker.sandbox)
+    worker.changed(name, made)
+
+
+async def _stop(worker: Worker, step: StopContainer) -> None:
+    containers = worker.agent.parts.containers
+    await containers.stop(step.id, step.timeout)
+    try:
+        worker.changed(step.container, await containers.inspect(step.id))
+    except Gone:
+        worker.changed(step.container, None)
+
+
+async def _release(worker: Worker) -> None:
+    workload, parts = worker.workload, worker.agent.parts
+    parts.metadata.close(workload.id)
+    if workload.interface:
+        await parts.network.detach(workload.interface.eni)
+    worker.memory = msgspec.structs.replace(worker.memory, released=True)
+
+
+async def _clean(worker: Worker) -> None:
+    """Containers first, the sandbox last: it is what the others have joined."""
+    containers = worker.agent.parts.containers
+    found = await containers.containers(worker.workload.id)
+    for state in sorted(found, key=lambda s: not s.container):
+        await containers.remove(state.id)
+        worker.changed(state.container, None)
+    worker.containers.clear()
+    worker.sandbox = None
+    if any(v.kind != "host" or not v.source for v in worker.workload.volumes):
+        await containers.remove_volumes(worker.workload.id)
+    worker.memory = msgspec.structs.replace(worker.memory, cleaned=True)
