@@ -9,6 +9,7 @@ import msgspec
 
 from havre import __version__
 from havre.control.nodes import BALANCER, NODE, WORKLOAD
+from havre.kernel.resource import scoped
 from havre.services import catalogue
 
 if TYPE_CHECKING:
@@ -52,7 +53,12 @@ class Status:
     async def status(self, _: Mapping[str, str]) -> tuple[int, Any]:
         site = self._server.config.site
         problems = self._problems()
-        tables = {"Nodes": self._nodes(), "Tasks": self._workloads(), "Load balancers": self._balancers()}
+        tables = {
+            "Nodes": self._nodes(),
+            "Services": self._services(),
+            "Tasks": self._workloads(),
+            "Load balancers": self._balancers(),
+        }
         return 200, {
             "status": "ok" if not problems else "degraded",
             "version": __version__,
@@ -85,6 +91,27 @@ class Status:
             }
             for node in self._server.store.list(NODE)
         ]
+
+    def _services(self) -> list[dict[str, Any]]:
+        from havre.services.ecs.resources import DEPLOYMENT, SERVICE, TASK
+
+        store, rows = self._server.store, []
+        for service in store.list(SERVICE):
+            meta, spec = service.meta, service.spec
+            if spec.state == "INACTIVE":
+                continue
+            tasks = store.find(TASK, "service", scoped(meta.account, meta.region, meta.name))
+            primary = store.get(DEPLOYMENT, meta.account, meta.region, spec.primary)
+            rows.append(
+                {
+                    "service": meta.name,
+                    "status": spec.state,
+                    "running": f"{sum(t.status.last == 'RUNNING' for t in tasks)} of {spec.desired}",
+                    "task definition": primary.spec.launch.definition if primary else "",
+                    "deployment": primary.status.state if primary else "",
+                }
+            )
+        return rows
 
     def _workloads(self) -> list[dict[str, Any]]:
         rows = []

@@ -132,6 +132,9 @@ CHECKS: tuple[Callable[[], Finding], ...] = (
     _root,
     _engine,
     _program("docker", "images cannot be built and pushed from here", ("docker.io",), required=False),
+    _program(
+        "aws", "install the AWS CLI, 1.29 or 2.13 at least: older ones ignore AWS_ENDPOINT_URL", (), required=False
+    ),
     _program("haproxy", "load balancers stay in the state provisioning", ("haproxy",)),
     _nftables,
     _namespaces,
@@ -141,7 +144,7 @@ CHECKS: tuple[Callable[[], Finding], ...] = (
 
 
 def _remedy(findings: list[Finding]) -> None:
-    packages = sorted({p for f in findings if not f.ok and f.required for p in f.packages})
+    packages = sorted({p for f in findings if not f.ok for p in f.packages})
     if packages:
         if os.geteuid() != 0 or not shutil.which("apt-get"):
             print(f"havre doctor: please install {' '.join(packages)} (as root)", file=sys.stderr)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from havre.cli.client import NotRunning, ask
+from havre.cli.options import running
 
 
 def show(state: Path, *, as_json: bool) -> int:
@@ -17,11 +18,27 @@ def show(state: Path, *, as_json: bool) -> int:
     except NotRunning as error:
         print(json.dumps({"status": "down", "reason": str(error)}) if as_json else error, file=sys.stderr)
         return 3
+    answer["tables"] = {"Processes": _processes(state), **answer["tables"]}
     if as_json:
         print(json.dumps(answer, indent=2))
     else:
         _print(answer)
     return 0 if answer.get("status") == "ok" else 1
+
+
+def _processes(state: Path) -> list[dict[str, Any]]:
+    instance = running(str(state)) or {}
+    pids = {"supervisor": instance.get("supervisor", [0])[0], **instance.get("pids", {})}
+    return [{"process": role, "pid": pid, "memory MiB": _resident(pid)} for role, pid in pids.items()]
+
+
+def _resident(pid: int) -> str:
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return "gone"
+    found = next((line for line in lines if line.startswith("VmRSS:")), "VmRSS: 0 kB")
+    return f"{int(found.split()[1]) / 1024:.0f}"
 
 
 def _print(answer: dict[str, Any]) -> None:
