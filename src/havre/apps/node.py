@@ -1,4 +1,8 @@
-"""The node process: containers, networks, load balancers, the metadata endpoint; told what to run by the server."""
+"""The node process: containers, networks, load balancers, the metadata endpoint; told what to run by the server.
+
+Signals are the supervisor's (cli/up.py): SIGTERM ends this process and leaves what runs alone, SIGUSR1 removes
+everything first.
+"""
 
 from __future__ import annotations
 
@@ -8,23 +12,32 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Sequence
 from typing import Any
 
 from havre.apps.config import Config, system_world
 from havre.control.nodelink.client import Link, LinkParts
-from havre.control.nodelink.messages import LogBatch, LogStream, NodeInfo
+from havre.control.nodelink.messages import NodeInfo
 from havre.control.nodelink.spool import Spool
+from havre.control.nodes import ec2_instance
 from havre.control.supervisor import Loop, Supervisor
-from havre.control.workloads.agent import NodeAgent
+from havre.control.tasks import Tasks
+from havre.control.workloads.agent import NodeAgent, remove_all
+from havre.control.workloads.lines import LineKeeper
 from havre.control.workloads.parts import AgentParts
 from havre.engines.docker.engine import DockerEngine
 from havre.engines.docker.intake import Intake
 from havre.engines.haproxy import HaproxyEngine
 from havre.engines.host_network import HostNetwork
-from havre.kernel.errors import Temporary
+from havre.kernel.errors import Gone, Permanent, Temporary
 
 log = logging.getLogger("havre.node")
+
+NAME = "local"
+POOL = 3
+"""Sandboxes that are kept ready."""
+_LOOK = 5.0
+"""Seconds between looks at whether the engine answers."""
+_ENGINE_PATIENCE = 5.0
 
 
 class _NoMetadata:
@@ -45,38 +58,63 @@ class Node:
         self.world = system_world()
         self.spool = Spool(state / "lines")
         self.network = HostNetwork(site.instance, site.host, site.port)
-        self.containers = DockerEngine(site.instance, log_socket=str(state / "lines.sock"))
+        log_socket, resolver = str(state / "lines.sock"), self.network.resolver_for("")[0]
+        self.containers = DockerEngine(site.instance, log_socket=log_socket, resolver=resolver, pool=POOL)
         self.balancer = HaproxyEngine(state / "haproxy")
-        self.link = Link(
-            LinkParts(
-                path=state / "node.sock",
-                node="local",
-                identity=hmac.digest((state / "instance-secret").read_bytes(), b"store-identity", "sha256").hex()[:32],
-                token=lambda: (state / "node.token").read_text(),
-                info=self._info,
-                spool=self.spool,
-            )
-        )
-        self.agent = NodeAgent(
-            AgentParts(
-                self.containers,
-                self.network,
-                self.balancer,
-                _NoMetadata(),
-                self.link,
-                self.world,
-                self.network.namespace_of,
-            )
-        )
-        self.intake = Intake(state / "lines.sock", self._keep)
+        self.link = Link(self._link_parts())
+        self.agent = NodeAgent(self._agent_parts())
+        self.lines = LineKeeper(self.agent, self.spool)
+        self.intake = Intake(state / "lines.sock", self.lines.take)
         self.supervisor = Supervisor(self._loops(), self.world)
+        self.tasks = Tasks()
         self.remove_everything = False
+        self._ending = False
+
+    def _link_parts(self) -> LinkParts:
+        state = self.config.state
+        secret = (state / "instance-secret").read_bytes()
+        return LinkParts(
+            path=state / "node.sock",
+            node=NAME,
+            identity=hmac.digest(secret, b"store-identity", "sha256").hex()[:32],
+            token=lambda: (state / "node.token").read_text(),
+            info=self._info,
+            spool=self.spool,
+        )
+
+    def _agent_parts(self) -> AgentParts:
+        return AgentParts(
+            self.containers,
+            self.network,
+            self.balancer,
+            _NoMetadata(),
+            self.link,
+            self.world,
+            ec2_instance(NAME),
+        )
+
+    def _loops(self) -> list[Loop]:
+        return [
+            Loop("log intake", self.intake.run),
+            Loop("agent", self.agent.run),
+            Loop("sandboxes", self.containers.keep_pool, essential=False),
+            Loop("balancer", self.balancer.run),
+            Loop("engine watch", self._watch_engine, essential=False),
+            Loop("server link", lambda: self.link.run(self.agent)),
+        ]
 
     async def _info(self) -> NodeInfo:
+        """What this machine has, and what of it does not work, in words."""
+        why = self.network.available()
         try:
-            capacity = await self.containers.capacity()
-        except Temporary as error:
-            return NodeInfo(engine_error=error.reason, network_error=self.network.available())
+            async with asyncio.timeout(_ENGINE_PATIENCE):
+                capacity = await self.containers.capacity()
+        except TimeoutError:
+            return NodeInfo(engine_error=f"the engine did not answer within {_ENGINE_PATIENCE:g} s", network_error=why)
+        except (Temporary, Permanent) as error:
+            return NodeInfo(engine_error=error.reason, network_error=why)
+        except Gone as error:
+            return NodeInfo(engine_error=str(error), network_error=why)
         return NodeInfo(
             cpu=capacity.cpu,
             memory=capacity.memory,
@@ -84,50 +122,84 @@ class Node:
             engine=capacity.engine,
             engine_version=capacity.engine_version,
             kernel=capacity.kernel,
-            network_error=self.network.available(),
+            network_error=why,
         )
 
-    def _keep(self, workload: str, container: str, lines: Sequence[tuple[int, bytes]]) -> Any:
-        view = self.agent.view(workload)
-        assert view is not None
-        work = view.workload
-        target = next(c.log for c in work.containers if c.name == container)
-        stream = LogStream(
-            workload, container, work.account, target.region or work.region, target.group, target.stream, target.options
-        )
-        return self.spool.append([LogBatch(stream, tuple(lines))])
-
-    def _loops(self) -> list[Loop]:
-        return [
-            Loop("log intake", self.intake.run),
-            Loop("agent", self.agent.run),
-            Loop("balancer", self.balancer.run),
-            Loop("server link", lambda: self.link.run(self.agent)),
-        ]
+    async def _watch_engine(self) -> None:
+        """For ever: the server hears when the engine goes and when it is back. Capacity stays as it was meanwhile."""
+        told = await self._info()
+        while True:
+            await asyncio.sleep(_LOOK)
+            info = await self._info()
+            if info != told:
+                log.info("engine: %s", info.engine_error or "it answers")
+                self.link.report_info(info)
+                told = info
 
     def _stop(self, remove_everything: bool) -> None:
-        self.remove_everything = remove_everything
-        self.supervisor.stop()
+        if self._ending:
+            return
+        self._ending, self.remove_everything = True, remove_everything
+        self.tasks.spawn(self._end(), "stop")
+
+    async def _end(self) -> None:
+        """What the agent does needs the other loops; they end after it."""
+        try:
+            await self.agent.stop(self.remove_everything)
+        finally:
+            self.supervisor.stop()
 
     async def run(self) -> None:
+        """Until a signal. Raises LoopFault when an essential loop has ended."""
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self._stop, False)
+        loop.add_signal_handler(signal.SIGINT, self._stop, False)
         loop.add_signal_handler(signal.SIGUSR1, self._stop, True)
         self.config.tell("ready")
-        await self.supervisor.run()
+        try:
+            await self.supervisor.run()
+            if self.remove_everything:
+                await self.containers.remove_pool()
+        finally:
+            await self.close()
+
+    async def close(self) -> None:
+        await self.lines.close()
+        await self.containers.close()
+        await self.network.close()
+        self.spool.close()
 
 
-def main() -> None:
+def _begin() -> Config:
     os.umask(0o077)
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s node %(levelname)s %(name)s: %(message)s"
     )
-    config = Config.from_environment()
+    return Config.from_environment()
+
+
+def main() -> None:
+    config = _begin()
     import uvloop
 
     async def serve() -> None:
-        while not (config.state / "node.token").exists():
+        while not (config.state / "node.token").exists():  # noqa: ASYNC110 (another process makes it)
             await asyncio.sleep(0.01)
         await Node(config).run()
 
     uvloop.run(serve())
+
+
+def clean() -> None:
+    """Remove everything that a node of this state directory has left: its processes were killed."""
+    config = _begin()
+
+    async def remove() -> None:
+        node = Node(config)
+        try:
+            await remove_all(node.agent.parts)
+            await node.containers.remove_pool()
+        finally:
+            await node.close()
+
+    asyncio.run(remove())

@@ -105,8 +105,8 @@ class ContainerEngine(Protocol):
         """Gives what to mount: a volume name or a path."""
         ...
 
-    async def remove_volumes(self, workload: str) -> None:
-        """The ``empty`` volumes of a workload."""
+    async def remove_volumes(self, workload: str | None) -> None:
+        """The ``empty`` volumes of a workload; None: of every workload of this instance."""
         ...
 
     def events(self) -> AsyncIterator[str]:

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
-from havre.control.nodelink.messages import Assign, Assignment
+from havre.control.nodelink.messages import Assign, Assignment, LogStream
 from havre.control.tasks import Tasks
 from havre.control.workloads.networks import Networks
 from havre.control.workloads.parts import AgentParts, View
@@ -23,6 +23,10 @@ _RESYNC = 300.0
 _RETRY = 1.0
 _PARALLEL_CREATES = 4
 _ORPHAN_PATIENCE = 10.0
+_LAST_PATIENCE = 10.0
+"""Seconds that containers have for their end when everything is removed, whatever their stop timeout."""
+_LAST_WORD = 8.0
+"""Seconds more for last lines and the server's word that it knows."""
 
 Questions = Mapping[str, Callable[[Any], Awaitable[Any]]]
 
@@ -36,7 +40,8 @@ class NodeAgent:
         self.creates = asyncio.Semaphore(_PARALLEL_CREATES)
         self.networks = Networks(parts, self._vpcs_in_use)
         self._workers: dict[str, Worker] = {}
-        self._told = False
+        self.told = asyncio.Event()
+        """Set once the server has said what is to run here."""
         self._sweeping = False
         self._stopping = False
 
@@ -50,7 +55,7 @@ class NodeAgent:
                 worker.abandon()
         for assignment in workloads:
             self._assign(assignment)
-        self._told = True
+        self.told.set()
         self._sweep()
 
     def changed(self, change: Assign) -> None:
@@ -118,6 +123,11 @@ class NodeAgent:
         worker = self._workers.get(workload)
         return worker.view if worker else None
 
+    def log_stream(self, workload: str, container: str) -> LogStream | None:
+        """Where lines go; None for what is not of this node."""
+        worker = self._workers.get(workload)
+        return worker.log_stream(container) if worker else None
+
     def workloads(self) -> Sequence[str]:
         return tuple(self._workers)
 
@@ -172,7 +182,7 @@ class NodeAgent:
 
     # --- orphans
     def _sweep(self) -> None:
-        if self._told and not self._sweeping:
+        if self.told.is_set() and not self._sweeping and not self._stopping:
             self._sweeping = True
             self.tasks.spawn(self._remove_orphans(), "sweep")
 
@@ -203,20 +213,55 @@ class NodeAgent:
 
     # --- the end
     async def stop(self, remove_everything: bool) -> None:
-        """``remove_everything``: stop and remove each container, network and balancer of this instance; otherwise leave
-        them running, to be found again by the next start."""
+        """``remove_everything``: stop and remove each container, network and balancer of this instance, and let the
+        server know how the workloads ended if it listens; otherwise leave them running, to be found again by the next
+        start."""
         self._stopping = True
         if not remove_everything:
             return
-        self._told = False
         workers = tuple(self._workers.values())
         for worker in workers:
-            worker.abandon()
+            reason = f"Host EC2 (instance {self.parts.instance_name}) terminated."
+            worker.end("TerminationNotice", reason, _LAST_PATIENCE)
+        await _all_idle(workers, _LAST_PATIENCE + _LAST_WORD)
         for worker in workers:
-            await worker.idle.wait()
-        for state in await self.parts.containers.containers():
-            await self.parts.containers.stop(state.id, _ORPHAN_PATIENCE)
-            await self.parts.containers.remove(state.id)
-        await self.parts.balancer.stop()
-        if not self.parts.network.available():
-            await self.parts.network.remove_all()
+            worker.abandon()
+        await _all_idle(workers, _LAST_WORD)
+        await remove_all(self.parts)
+
+
+async def _all_idle(workers: Sequence[Worker], patience: float) -> None:
+    waits = [asyncio.ensure_future(w.idle.wait()) for w in workers]
+    if waits:
+        _, late = await asyncio.wait(waits, timeout=patience)
+        for wait in late:
+            wait.cancel()
+
+
+async def remove_all(parts: AgentParts) -> None:
+    """Everything that this instance has on this machine, whoever made it and whenever. Raises what engines raise, at
+    the end."""
+    trouble: list[Exception] = []
+    for remove in (_remove_containers, _remove_networks):
+        try:
+            await remove(parts)
+        except (Temporary, Permanent, Gone) as e:
+            trouble.append(e)
+    if trouble:
+        raise trouble[0]
+
+
+async def _remove_containers(parts: AgentParts) -> None:
+    containers = parts.containers
+    found = await containers.containers()
+    await asyncio.gather(*(containers.stop(s.id, _LAST_PATIENCE) for s in found if s.container))
+    for state in sorted(found, key=lambda s: not s.container):
+        await containers.stop(state.id, 1.0)
+        await containers.remove(state.id)
+    await containers.remove_volumes(None)
+
+
+async def _remove_networks(parts: AgentParts) -> None:
+    await parts.balancer.stop()
+    if not parts.network.available():
+        await parts.network.remove_all()

@@ -13,7 +13,6 @@ from havre.kernel.workload import Balancer, BalancerStatus, Vpc
 log = logging.getLogger("havre.node")
 
 _RETRY = 1.0
-_POLL = 0.25
 
 
 class Networks:
@@ -36,8 +35,9 @@ class Networks:
 
     # --- what is wanted
     def replace(self, vpcs: Sequence[Vpc], balancers: Sequence[Balancer]) -> None:
-        """A snapshot: what is missing goes."""
-        self.remove(set(self._vpcs) - {v.id for v in vpcs}, set(self._balancers) - {b.id for b in balancers})
+        """A snapshot: what is missing goes, what a former life of this process left as well."""
+        known = set(self._vpcs) | set(self._parts.network.namespaces())
+        self.remove(known - {v.id for v in vpcs}, set(self._balancers) - {b.id for b in balancers})
         self.update(vpcs, balancers)
 
     def update(self, vpcs: Sequence[Vpc], balancers: Sequence[Balancer]) -> None:
@@ -87,18 +87,30 @@ class Networks:
                 self._changed.set()
 
     async def _converge(self) -> None:
-        if self._parts.network.available():
-            self._fail_balancers(self._parts.network.available())
+        if why := self._parts.network.available():
+            self._fail_balancers(why)
             return
         async with self._lock:
-            for id in self._used() | {b.vpc for b in self._balancers.values()} | set(self._built):
-                if id in self._vpcs:
-                    await self._build(id)
+            trouble = await self._build_all()
             await self._converge_balancers()
+            await self._report()
             for id in [i for i in self._gone if i not in self._used()]:
                 await self._parts.network.remove_vpc(id)
                 self._built.pop(id, None)
                 self._gone.discard(id)
+        if trouble:
+            raise Temporary(trouble)
+
+    async def _build_all(self) -> str:
+        """What is in use, and what was; one that cannot be built keeps none of the others. Says what went wrong."""
+        trouble = ""
+        for id in self._used() | {b.vpc for b in self._balancers.values()} | set(self._built):
+            try:
+                if id in self._vpcs:
+                    await self._build(id)
+            except (Temporary, Permanent, Gone) as e:
+                trouble = f"{id}: {e}"
+        return trouble
 
     async def _converge_balancers(self) -> None:
         """Addresses before the proxy binds them; the proxy lets go before they are taken away."""
@@ -112,9 +124,8 @@ class Networks:
             except Permanent as e:
                 self._failures[balancer.id] = e.reason
         wanted = [b for b in self._balancers.values() if b.id not in self._failures]
-        if wanted != self._applied and (wanted or self._applied is not None):
-            namespaces = {v: self._parts.namespace_of(v) for v in self._built}
-            await self._parts.balancer.apply(wanted, namespaces)
+        if wanted != self._applied:
+            await self._parts.balancer.apply(wanted, self._parts.network.namespaces())
             self._applied = wanted
         for id in tuple(self._ended):
             await self._parts.network.remove_balancer(id)
@@ -127,15 +138,14 @@ class Networks:
 
     async def watch(self) -> None:
         """For ever: what the balancers say of their targets goes to the server when it changes."""
-        while True:
-            await asyncio.sleep(_POLL)
-            if not self._applied and not self._failures:
-                continue
+        async for _ in self._parts.balancer.changes():
             try:
-                self._tell(await self._parts.balancer.status())
+                await self._report()
             except (Temporary, Permanent, Gone) as e:
                 log.info("balancers: %s", e)
-                await asyncio.sleep(_RETRY)
+
+    async def _report(self) -> None:
+        self._tell(await self._parts.balancer.status())
 
     def _tell(self, statuses: Sequence[BalancerStatus]) -> None:
         failed = [BalancerStatus(id, "failed", why) for id, why in self._failures.items()]

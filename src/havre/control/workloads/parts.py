@@ -38,7 +38,7 @@ class Reports(Protocol):
 
 @dataclass
 class AgentParts:
-    """``namespace_of`` gives the network namespace's name of a VPC, for the balancer."""
+    """``instance_name`` is what EC2 calls this machine; it stands in the reasons of tasks that end with it."""
 
     containers: ContainerEngine
     network: NetworkEngine
@@ -46,7 +46,7 @@ class AgentParts:
     metadata: Metadata
     reports: Reports
     world: World
-    namespace_of: Callable[[str], str]
+    instance_name: str = "this machine"
 
 
 @dataclass(frozen=True)

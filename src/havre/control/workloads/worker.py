@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from havre.control.nodelink.messages import LogStream
 from havre.control.workloads.parts import View, later
 from havre.control.workloads.steps import carry_out
 from havre.core.workload_status import Memory, Seen, restore
@@ -35,6 +36,7 @@ class Worker:
         self.status = report
         self.containers: dict[str, RunState] = {}
         self.sandbox: RunState | None = None
+        self._streams: dict[str, LogStream] = {}
         self._known = False
         self._generation = 0
         self._busy: set[str] = set()
@@ -49,11 +51,33 @@ class Worker:
     def view(self) -> View:
         return View(self.workload, self.status, self.containers)
 
+    def log_stream(self, container: str) -> LogStream | None:
+        """Where the lines of a container go; None for a container that the workload does not have."""
+        stream = self._streams.get(container)
+        if stream is None:
+            work = self.workload
+            for c in work.containers:
+                if c.name == container:
+                    region = c.log.region or work.region
+                    names = c.log.group, c.log.stream, c.log.options
+                    stream = self._streams[container] = LogStream(work.id, c.name, work.account, region, *names)
+        return stream
+
     # --- what comes from outside
     def assign(self, workload: Workload) -> None:
         if workload != self.workload:
             self.workload = workload
             self.poke()
+
+    def end(self, code: str, reason: str, patience: float) -> None:
+        """This machine ends: stop what runs, with ``patience`` seconds at most for each container, and say why."""
+        containers = tuple(
+            msgspec.structs.replace(c, stop_timeout=min(c.stop_timeout, patience)) for c in self.workload.containers
+        )
+        self.workload = msgspec.structs.replace(
+            self.workload, containers=containers, desired="STOPPED", stop_code=code, stop_reason=reason
+        )
+        self.poke()
 
     def abandon(self) -> None:
         """The server knows it no more: stop what runs, clean up, report nothing."""

@@ -199,8 +199,9 @@ class DockerEngine:
         await self._docker.call("POST", "/volumes/create", body=body)
         return source
 
-    async def remove_volumes(self, workload: str) -> None:
-        filters = msgspec.json.encode({"label": [f"{_VOLUME_OF}={workload}", f"{INSTANCE}={self._instance}"]}).decode()
+    async def remove_volumes(self, workload: str | None) -> None:
+        label = _VOLUME_OF if workload is None else f"{_VOLUME_OF}={workload}"
+        filters = msgspec.json.encode({"label": [label, f"{INSTANCE}={self._instance}"]}).decode()
         answer = await self._docker.call("GET", "/volumes", {"filters": filters})
         for volume in answer.get("Volumes") or ():
             try:

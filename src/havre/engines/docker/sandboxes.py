@@ -76,9 +76,9 @@ class Sandboxes:
         return state
 
     async def _rename(self, name: str) -> RunState:
+        self._taken.set()
         while self._ready:
             candidate = self._ready.popleft()
-            self._taken.set()
             try:
                 await self._docker.call("POST", f"/containers/{candidate.id}/rename", {"name": name})
             except Gone:
@@ -183,7 +183,10 @@ class Sandboxes:
             self._ready.append(state)
 
     async def keep(self, size: int, idle: Callable[[], bool]) -> None:
-        """Keep ``size`` ready, filling up while ``idle()``. Runs for ever; raises what Docker raises."""
+        """Keep ``size`` ready from the first that is taken on, filling up while ``idle()``. Runs for ever; raises what
+        Docker raises."""
+        if not self._ready:
+            await self._taken.wait()
         while True:
             while len(self._ready) < size:
                 if idle() or not self._ready:
