@@ -1,4 +1,8 @@
-"""The default VPC that an account has in each region, made when the region is first used, as AWS makes it."""
+"""The default VPC that an account has in each region, as AWS makes it.
+
+It is written down when the region is first used, whatever is asked then and however that ends: nobody can see that it
+was not there before.
+"""
 
 from __future__ import annotations
 

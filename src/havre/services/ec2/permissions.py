@@ -29,11 +29,14 @@ def asked(request: Request, egress: bool) -> list[Rule]:
         raise combination("The parameter 'ipPermissions' may not be used in combination with 'ipProtocol'")
     if flat:
         permissions = [flat]
-    rules = [rule for each in permissions for rule in of_permission(each, egress)]
     if not permissions:
         raise missing("ipPermissions or securityGroupRuleIds")
-    if not rules:
-        raise invalid("Either 'cidrIp', 'cidrIpv6', 'prefixListId' or 'groupId' must be specified.")
+    rules: list[Rule] = []
+    for each in permissions:
+        of_each = list(of_permission(each, egress))
+        if not of_each:
+            raise invalid("Either 'cidrIp', 'cidrIpv6', 'prefixListId' or 'groupId' must be specified.")
+        rules += of_each
     return rules
 
 

@@ -40,7 +40,8 @@ class Ec2:
         self.authorized: list[str] = []
         self.denied: set[str] = set()
         deps = ReconcilerDeps(self.store, MemoryJournal(), self.world, Site(), lambda a, r, p: self)  # type: ignore[arg-type]
-        self.runner = Runner(ec2.reconcilers(deps), self.store, self.world)
+        (self.reconciler,) = ec2.reconcilers(deps)
+        self.runner = Runner([self.reconciler], self.store, self.world)
 
     async def __call__(
         self, name: str, *, service: str = "", region: str = REGION, account: str = ACCOUNT, **request: Any
@@ -82,7 +83,10 @@ class Ec2:
             raise ApiError("UnauthorizedOperation", "You are not authorized to perform this operation.", 403)
 
     async def refused(self, code: str, name: str, **request: Any) -> str:
-        """The message of the error, which must have this code; nothing is changed by it."""
+        """The message of the error, which must have this code; nothing is changed by it. (The default VPC is there
+        whatever an account first asks for, and is no doing of the request.)"""
+        where = {key: request[key] for key in ("region", "account") if key in request}
+        await self("DescribeVpcs", **where)
         before = self.store.revision
         with pytest.raises(ApiError) as caught:
             await self(name, **request)

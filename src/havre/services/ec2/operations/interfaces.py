@@ -41,9 +41,9 @@ async def create_network_interface(call: Call, request: Request) -> Answer:
     wanted = _wanted_address(request)
 
     def change(tx: Transaction) -> r.InterfaceR:
-        known = tx.find(r.INTERFACE, "token", scoped(call.account, call.region, token)) if token else ()
-        if known:
-            return known[0]
+        known = _made_before(call, tx, request, wanted)
+        if known is not None:
+            return known
         subnet = find.one(call, tx, r.SUBNET, request["SubnetId"])
         groups = _groups(call, tx, subnet.spec.vpc, request.get("Groups", ()))
         if len(tx.list(r.INTERFACE, call.account, call.region)) >= MOST:
@@ -70,6 +70,21 @@ async def create_network_interface(call: Call, request: Request) -> Answer:
 
     made = await call.store.transact(change)
     return {"NetworkInterface": present.interface(call.store, made), "ClientToken": token or None}
+
+
+def _made_before(call: Call, reader: Reader, request: Request, wanted: str) -> r.InterfaceR | None:
+    """The interface that the same request made, by its ClientToken. Raises IdempotentParameterMismatch."""
+    token = request.get("ClientToken")
+    found = reader.find(r.INTERFACE, "token", scoped(call.account, call.region, token)) if token else ()
+    if not found:
+        return None
+    spec = found[0].spec
+    if spec.subnet != request["SubnetId"] or (wanted and spec.address != wanted):
+        raise ApiError(
+            "IdempotentParameterMismatch",
+            f"The client token '{token}' was used before, for a request with other parameters.",
+        )
+    return found[0]
 
 
 def _requester_id(call: Call) -> str:
