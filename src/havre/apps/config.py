@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
@@ -40,9 +41,11 @@ class Config:
         return self.state / "node.sock"
 
     def tell(self, line: str) -> None:
-        """Tell the supervisor that this process is ready, or why it cannot be."""
+        """Tell the supervisor that this process is ready, or why it cannot be; of one that it started again it does not
+        wait to hear."""
         if self.ready >= 0:
-            os.write(self.ready, line.replace("\n", " ").encode() + b"\n")
+            with contextlib.suppress(BrokenPipeError):
+                os.write(self.ready, line.replace("\n", " ").encode() + b"\n")
             os.close(self.ready)
 
 
