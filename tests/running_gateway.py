@@ -9,6 +9,7 @@ import socket
 import tempfile
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -23,6 +24,7 @@ from havre.core.credentials import SessionTokens
 from havre.gateway.app import Gateway
 from havre.gateway.ports import Parts
 from havre.gateway.throttle import Throttle
+from havre.kernel.resource import Kind
 from havre.kernel.world import World
 from havre.services import cloudtrail, iam, sts
 from havre.services.cloudtrail.trail import Trail
@@ -79,17 +81,23 @@ def code(call: Any, **arguments: Any) -> str:
 
 
 class Running:
-    def __init__(self, auth: str = "strict", throttle: dict[str, Any] | None = None, **more: Any) -> None:
+    def __init__(
+        self,
+        auth: str = "strict",
+        throttle: dict[str, Any] | None = None,
+        besides: Sequence[Service] = (),
+        kinds: Sequence[Kind[Any, Any]] = (),
+        **more: Any,
+    ) -> None:
+        """``besides`` are further services, ``kinds`` further kinds of resources that they write."""
         self.offset = 0.0
         self.world = World(lambda: time.time() + self.offset, Random(7))
-        kinds = [k for s in (iam.service(),) for k in s.kinds]
-        self.store = MemoryStore(kinds, self.world)
+        self.store = MemoryStore([*kinds, *(k for s in (iam.service(), *besides) for k in s.kinds)], self.world)
         self.journal = MemoryJournal()
         tokens = SessionTokens(SECRET)
         self.directory = Directory(self.store, [ROOT, OTHER_ROOT], tokens)
-        services = {
-            s.name: s for s in (iam.service(), sts.service(tokens, self.directory), cloudtrail.service(), ecs_stub())
-        }
+        own = (iam.service(), sts.service(tokens, self.directory), cloudtrail.service(), ecs_stub())
+        services = {s.name: s for s in (*own, *besides)}
         self.gateway = Gateway(
             Parts(
                 site=Site(auth=auth, account=ACCOUNT),

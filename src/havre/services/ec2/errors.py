@@ -56,5 +56,12 @@ def missing(parameter: str) -> ApiError:
     return ApiError("MissingParameter", f"The request must contain the parameter {parameter}")
 
 
+def other_request(token: str) -> ApiError:
+    return ApiError(
+        "IdempotentParameterMismatch",
+        f"The client token '{token}' was used before, for a request with other parameters.",
+    )
+
+
 def limit(code: str, what: str) -> ApiError:
     return ApiError(code, f"The maximum number of {what} has been reached.")

@@ -9,7 +9,7 @@ import msgspec
 
 from havre.control.operation import Call
 from havre.kernel.errors import ApiError
-from havre.kernel.resource import Kind, Resource
+from havre.kernel.resource import Kind, Resource, scoped
 from havre.services.ec2 import errors
 from havre.services.ec2 import resources as r
 from havre.services.ec2.errors import Noun
@@ -47,6 +47,12 @@ def some(call: Call, kind: Kind[S, T], ids: Sequence[str]) -> Sequence[Resource[
     if not ids:
         return call.store.list(kind, call.account, call.region)
     return [one(call, call.store, kind, id) for id in dict.fromkeys(ids)]
+
+
+def made_by(call: Call, reader: Reader, kind: Kind[S, T], token: str) -> Resource[S, T] | None:
+    """What a request with this ClientToken has made already."""
+    found = reader.find(kind, "token", scoped(call.account, call.region, token)) if token else ()
+    return found[0] if found else None
 
 
 def default_vpc(call: Call, reader: Reader) -> r.VpcR | None:

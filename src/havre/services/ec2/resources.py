@@ -90,12 +90,13 @@ class Association(msgspec.Struct, frozen=True):
 
 
 class RouteTableSpec(msgspec.Struct, frozen=True):
-    """``main`` is the id of the association that makes it the VPC's main table, "" for others."""
+    """``main`` is the id of the association that makes it the VPC's main table, "" for others. ``token``: ClientToken."""
 
     vpc: str
     main: str = ""
     routes: tuple[Route, ...] = ()
     associations: tuple[Association, ...] = ()
+    token: str = ""
     tags: Mapping[str, str] = {}
 
 
@@ -136,6 +137,10 @@ def _vpc(r: Resource[Any, Any]) -> str | None:
     return r.spec.vpc or None
 
 
+def _token(r: Resource[Any, Any]) -> str | None:
+    return scoped(r.meta.account, r.meta.region, r.spec.token) if r.spec.token else None
+
+
 def _group_names(r: Resource[GroupSpec, NoStatus]) -> str:
     return f"{r.spec.vpc}/{r.spec.group}"
 
@@ -172,6 +177,7 @@ TABLE: Kind[RouteTableSpec, NoStatus] = Kind(
         "vpc": _vpc,
         "subnet": lambda r: tuple(a.subnet for a in r.spec.associations),
         "association": lambda r: (r.spec.main, *(a.id for a in r.spec.associations)),
+        "token": _token,
     },
 )
 ACL: Kind[AclSpec, NoStatus] = Kind("ec2.network_acl", AclSpec, NoStatus, {"vpc": _vpc})
@@ -185,7 +191,7 @@ INTERFACE: Kind[InterfaceSpec, NoStatus] = Kind(
         "subnet": lambda r: r.spec.subnet,
         "address": lambda r: f"{r.spec.subnet}/{r.spec.address}",
         "group": lambda r: r.spec.groups,
-        "token": lambda r: scoped(r.meta.account, r.meta.region, r.spec.token) if r.spec.token else None,
+        "token": _token,
         "regrouped": lambda r: r.spec.vpc if r.spec.regrouped else None,
     },
 )

@@ -126,7 +126,7 @@ async def test_an_interface_made_while_the_vpc_goes_keeps_it(ec2: Ec2) -> None:
 
 async def test_only_what_matters_wakes_the_reconciler(ec2: Ec2) -> None:
     """A VPC of a thousand tasks is not compiled anew for each of them."""
-    vpc, subnets, _ = await ec2.default()
+    _, subnets, _ = await ec2.default()
     await interface(ec2, subnets[0])
     await ec2.runner.drain()
     changes = ec2.store.subscribe([nodes.VPC.name, "ec2.network_interface"])

@@ -145,7 +145,11 @@ async def test_subnets_are_refused_as_aws_refuses_them(ec2: Ec2) -> None:
 
 async def test_routes_lead_to_the_vpcs_own_gateway(ec2: Ec2) -> None:
     vpc = (await ec2("CreateVpc", CidrBlock="10.0.0.0/16"))["Vpc"]["VpcId"]
-    table = (await ec2("CreateRouteTable", VpcId=vpc))["RouteTable"]["RouteTableId"]
+    table = (await ec2("CreateRouteTable", VpcId=vpc, ClientToken="t"))["RouteTable"]["RouteTableId"]
+    again = await ec2("CreateRouteTable", VpcId=vpc, ClientToken="t")
+    assert again["RouteTable"]["RouteTableId"] == table
+    default = (await ec2.default())[0]
+    await ec2.refused("IdempotentParameterMismatch", "CreateRouteTable", VpcId=default, ClientToken="t")
     gateway = (await ec2("CreateInternetGateway"))["InternetGateway"]["InternetGatewayId"]
     route = {"RouteTableId": table, "DestinationCidrBlock": "0.0.0.0/0", "GatewayId": gateway}
     await ec2.refused("InvalidParameterValue", "CreateRoute", **route)

@@ -13,7 +13,6 @@ from havre.control.operation import Answer, Call, Request
 from havre.core import network
 from havre.kernel import addresses
 from havre.kernel.errors import ApiError, not_built
-from havre.kernel.resource import scoped
 from havre.services.ec2 import errors, find, make, present, tags
 from havre.services.ec2 import resources as r
 from havre.services.ec2.compile import tell_nodes
@@ -73,18 +72,14 @@ async def create_network_interface(call: Call, request: Request) -> Answer:
 
 
 def _made_before(call: Call, reader: Reader, request: Request, wanted: str) -> r.InterfaceR | None:
-    """The interface that the same request made, by its ClientToken. Raises IdempotentParameterMismatch."""
-    token = request.get("ClientToken")
-    found = reader.find(r.INTERFACE, "token", scoped(call.account, call.region, token)) if token else ()
-    if not found:
+    """The interface that the same request made. Raises IdempotentParameterMismatch."""
+    token = request.get("ClientToken", "")
+    found = find.made_by(call, reader, r.INTERFACE, token)
+    if found is None:
         return None
-    spec = found[0].spec
-    if spec.subnet != request["SubnetId"] or (wanted and spec.address != wanted):
-        raise ApiError(
-            "IdempotentParameterMismatch",
-            f"The client token '{token}' was used before, for a request with other parameters.",
-        )
-    return found[0]
+    if found.spec.subnet != request["SubnetId"] or (wanted and found.spec.address != wanted):
+        raise errors.other_request(token)
+    return found
 
 
 def _requester_id(call: Call) -> str:

@@ -88,18 +88,25 @@ async def describe_internet_gateways(call: Call, request: Request) -> Answer:
     return {"InternetGateways": [present.gateway(g) for g in found], "NextToken": token}
 
 
-@ops.on("CreateRouteTable", "VpcId TagSpecifications", resources=arns("VpcId", creates=("route-table",)))
+@ops.on("CreateRouteTable", "VpcId TagSpecifications ClientToken", resources=arns("VpcId", creates=("route-table",)))
 async def create_route_table(call: Call, request: Request) -> Answer:
     given = tags.given(request, "route-table")
     await tags.allow(call, given, "route-table/*")
+    token = request.get("ClientToken", "")
 
     def change(tx: Transaction) -> r.TableR:
+        known = find.made_by(call, tx, r.TABLE, token)
+        if known is not None:
+            if known.spec.vpc != request["VpcId"]:
+                raise errors.other_request(token)
+            return known
         vpc = find.one(call, tx, r.VPC, request["VpcId"])
         if tx.count(r.TABLE, "vpc", vpc.meta.name) >= TABLES:
             raise errors.limit("RouteTableLimitExceeded", "route tables")
-        return make.new(call, tx, r.TABLE, r.RouteTableSpec(vpc.meta.name, tags=given))
+        return make.new(call, tx, r.TABLE, r.RouteTableSpec(vpc.meta.name, token=token, tags=given))
 
-    return {"RouteTable": present.route_table(call.store, await call.store.transact(change))}
+    made = await call.store.transact(change)
+    return {"RouteTable": present.route_table(call.store, made), "ClientToken": token or None}
 
 
 @ops.on("DeleteRouteTable", "RouteTableId", resources=arns("RouteTableId"))
