@@ -108,6 +108,7 @@ def _server(
     port = port or free_port()
     command = [*command, *([port_flag, str(port)] if port_flag else []), *arguments]
     environment = {**os.environ, **(env or {}), **({port_env: str(port)} if port_env else {})}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # peers were compiled when they were installed
     began = time.perf_counter()
     log = tempfile.TemporaryFile()  # noqa: SIM115  closed with the server
     process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)

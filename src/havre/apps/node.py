@@ -183,8 +183,8 @@ def main() -> None:
     import uvloop
 
     async def serve() -> None:
-        while not (config.state / "node.token").exists():  # noqa: ASYNC110 (another process makes it)
-            await asyncio.sleep(0.01)
+        while not (config.state / "instance-secret").exists():  # noqa: ASYNC110 (another process makes it)
+            await asyncio.sleep(0.002)
         await Node(config).run()
 
     uvloop.run(serve())

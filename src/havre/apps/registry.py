@@ -7,7 +7,7 @@ from pathlib import Path
 
 from havre.apps.http.listeners import Listeners
 from havre.control.images import ADDRESS, Place
-from havre.control.images.addresses import addresses
+from havre.control.images.addresses import HOME, addresses
 from havre.control.operation import Principal, Site
 from havre.dataplanes.registry import Access, assemble
 from havre.gateway.app import Gateway
@@ -39,6 +39,8 @@ class Registry:
         self._site, self._store, self._world, self._trail = site, store, world, ground.trail
         self._audit = Audit(ground.trail)
         self._gateway = gateway
+        self.opened: float | None = None
+        """When the addresses were last looked through."""
         self.parts = assemble(
             ground.state / "registry",
             store,
@@ -92,5 +94,8 @@ class Registry:
             changes.close()
 
     async def _open(self, listeners: Listeners) -> None:
-        for address in addresses(self._store):
+        if self._site.host in ("0.0.0.0", "::"):
+            return  # every address is answered already
+        for address in (HOME, *addresses(self._store)):
             await listeners.open(address, self._site.port)
+        self.opened = self._world.now()

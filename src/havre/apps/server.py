@@ -18,9 +18,11 @@ from havre.apps.internal import Page
 from havre.apps.services import Services
 from havre.apps.status import Status
 from havre.control.deps import ReconcilerDeps
+from havre.control.nodes import NODE
 from havre.control.operation import Aws, Service
 from havre.control.runner import Runner
 from havre.control.supervisor import Loop, Supervisor
+from havre.control.tasks import Tasks
 from havre.core.credentials import SessionTokens
 from havre.gateway.app import Gateway
 from havre.gateway.ports import Asgi, Parts, Receive, Scope, Send
@@ -30,7 +32,7 @@ from havre.services import catalogue
 from havre.services.cloudtrail.trail import Trail
 from havre.services.iam.directory import Directory
 from havre.services.iam.root import ensure_root, ensure_secret, load_roots
-from havre.store.ports import Store
+from havre.store.ports import Store, Subscription
 from havre.store.sqlite import SqliteJournal, SqliteStore
 from havre.wire.models import ModelSource
 
@@ -39,6 +41,8 @@ if TYPE_CHECKING:
     from havre.apps.registry import Registry
 
 log = logging.getLogger("havre")
+NODE_PATIENCE = 10.0
+"""Seconds after which the server calls itself ready without a node: what needs none works."""
 
 
 class Server:
@@ -61,6 +65,8 @@ class Server:
         self.gateway = Gateway(self._parts())
         self.listeners = Listeners(self.gateway.asgi)
         self.runner: Runner | None = None
+        self.ready = False
+        self.tasks = Tasks()
         self.supervisor = Supervisor(self._loops(), self.world)
 
     @cached_property
@@ -145,12 +151,41 @@ class Server:
 
     def _loops(self) -> list[Loop]:
         return [
-            Loop("node link", lambda: self.nodes.serve()),
-            Loop("reconcilers", self._reconcile),
-            Loop("audit trail", self.trail.run),
-            Loop("registry addresses", lambda: self.registry.listen(self.listeners), essential=False),
-            Loop("registry housekeeping", lambda: self.registry.parts.sweeper.run(), essential=False),
+            Loop("node link", lambda: self.nodes.serve(), progress=lambda: self.nodes.hub.heard),
+            Loop("reconcilers", self._reconcile, progress=self._reconciled),
+            Loop("audit trail", self.trail.run, progress=lambda: self.trail.progress),
+            Loop(
+                "registry addresses",
+                lambda: self.registry.listen(self.listeners),
+                essential=False,
+                progress=lambda: self.registry.opened,
+            ),
+            Loop(
+                "registry housekeeping",
+                lambda: self.registry.parts.sweeper.run(),
+                essential=False,
+                progress=lambda: self.registry.parts.sweeper.progress,
+            ),
         ]
+
+    def _reconciled(self) -> float | None:
+        """When a reconciler last ended a run."""
+        if self.runner is None:
+            return None
+        return max((p.last for p in self.runner.progress().values() if p.last is not None), default=None)
+
+    async def _await_node(self, changes: Subscription) -> None:
+        """Ready once a node can be given work; its absence is told in words and holds nothing up for ever."""
+        try:
+            async with asyncio.timeout(NODE_PATIENCE):
+                while not self.nodes.hub.nodes:
+                    await anext(changes)
+        except TimeoutError:
+            log.warning("no node has connected within %g s", NODE_PATIENCE)
+        finally:
+            changes.close()
+        self.ready = True
+        self.config.tell("ready")
 
     async def run(self) -> None:
         """Until SIGTERM. Raises OSError when the port cannot be had, LoopFault when an essential loop has ended."""
@@ -159,10 +194,11 @@ class Server:
             loop.add_signal_handler(number, self.supervisor.stop)
         site = self.config.site
         await self.listeners.open(site.host, site.port)
-        self.config.tell("ready")
+        self.tasks.spawn(self._await_node(self.store.subscribe([NODE.name])), "readiness")
         try:
             await self.supervisor.run()
         finally:
+            await self.tasks.close()
             await self.listeners.close()
             await self.gateway.close()
             self.registry.parts.blobs.close()

@@ -21,13 +21,16 @@ class Status:
         self._server = server
 
     async def health(self, _: Mapping[str, str]) -> tuple[int, Any]:
-        """200 when requests are answered. ``loops`` has the last progress of each."""
-        runner = self._server.runner
+        """200 when all that can be asked for is there, 503 before. ``loops`` has the last progress of each."""
+        runner, problems = self._server.runner, self._problems()
         loops = {name: msgspec.to_builtins(state) for name, state in self._server.supervisor.health().items()}
         if runner is not None:
             loops |= {name: msgspec.to_builtins(progress) for name, progress in runner.progress().items()}
         services = dict.fromkeys(self._server.services, "running")
-        return 200, {"status": "ok", "version": __version__, "services": services, "loops": loops}
+        ready = self._server.ready
+        status = "starting" if not ready else "degraded" if problems else "ok"
+        answer = {"status": status, "version": __version__, "services": services, "problems": problems, "loops": loops}
+        return 200 if ready else 503, answer
 
     async def explain(self, query: Mapping[str, str]) -> tuple[int, Any]:
         arn = query.get("arn", "")
@@ -70,10 +73,11 @@ class Status:
         }
 
     def _problems(self) -> list[str]:
+        states = self._server.supervisor.health()
+        found = [f"{name}: {state.error}" for name, state in states.items() if state.state == "restarting"]
         nodes = self._server.store.list(NODE)
         if not any(node.status.connected for node in nodes):
-            return ["no node is connected"]
-        found = []
+            return [*found, "no node is connected"]
         for node in nodes:
             for what in (node.status.engine_error, node.status.network_error):
                 if what:

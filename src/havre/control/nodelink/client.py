@@ -22,6 +22,7 @@ _CHUNK = 256 << 10
 _IN_FLIGHT = 4
 _HEARTBEAT = 10.0
 _SILENCE = 35.0
+_FIRST_WAIT = 0.005
 _LONGEST_WAIT = 1.0
 _LAST_LINES = 3.0
 """Seconds for which a STOPPED waits for the lines that came before it."""
@@ -109,18 +110,18 @@ class Link:
     # --- the loop that apps runs
     async def run(self, handler: Handler) -> None:
         """For ever."""
-        wait = 0.02
+        wait = _FIRST_WAIT
         try:
             while True:
                 try:
                     if await self._connect(handler):
-                        wait = 0.02
+                        wait = _FIRST_WAIT
                 except (OSError, asyncio.IncompleteReadError, TimeoutError) as e:
                     log.debug("the link to the server: %s", e)
                 except Permanent as e:
                     log.warning("the link to the server: %s", e)
                 await asyncio.sleep(wait)
-                wait = min(wait * 2, _LONGEST_WAIT)
+                wait = min(wait * 1.5, _LONGEST_WAIT)
         finally:
             await self._tasks.close(1.0)
 

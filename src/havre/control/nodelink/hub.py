@@ -47,6 +47,8 @@ class Hub:
         self._sessions: dict[str, Session] = {}
         self._logged: dict[tuple[str, str], int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self.heard: float | None = None
+        """When a node last said something, in seconds since the epoch."""
 
     # --- the loop that apps runs
     async def serve(self, path: Path) -> None:

@@ -81,6 +81,7 @@ class Session:
         while True:
             async with asyncio.timeout(_SILENCE):
                 message = await m.receive(self._reader)
+            self._hub.heard = self._hub.parts.world.now()
             match message:
                 case m.Status():
                     self._reports.put_nowait(message)

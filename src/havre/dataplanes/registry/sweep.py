@@ -77,6 +77,8 @@ class Sweeper:
         self._blobs = blobs
         self._world = world
         self._touched = touched
+        self.progress: float | None = None
+        """When the loop last finished a turn."""
 
     async def run(self, flush_every: float = 5.0, sweep_every: float = 600.0) -> None:
         """Until it is cancelled."""
@@ -89,6 +91,7 @@ class Sweeper:
                 if waited >= sweep_every:
                     waited = 0.0
                     await self.sweep()
+                self.progress = self._world.now()
         finally:
             await self._touched.flush()
 

@@ -133,6 +133,8 @@ class Trail:
         self._kept = 0
         self._lock = asyncio.Lock()
         self._streams: set[str] = set()
+        self.progress: float | None = None
+        """When the loop last found everything durable."""
 
     def record(self, draft: Draft) -> None:
         self._queue.append(draft)
@@ -174,6 +176,7 @@ class Trail:
             await asyncio.sleep(FLUSH_EVERY)
             try:
                 await self.flush()
+                self.progress = self._clock()
                 if self._clock() - expired > EXPIRE_EVERY:
                     expired = self._clock()
                     await self._expire()
