@@ -110,7 +110,7 @@ class Server:
             policies=self.directory,
             trail=self.trail,
             throttle=Throttle(self.world.now),
-            resource_policies={"ecr": _ecr_policy},
+            resource_policies={"ecr": _ecr_policy, "logs": _logs_policy},
             internal=self._internal(),
             registry=self._serve_registry,
         )
@@ -210,6 +210,12 @@ def _ecr_policy(store: Store, arn: str) -> str | None:
     from havre.services import ecr
 
     return ecr.resource_policy(store, arn)
+
+
+def _logs_policy(store: Store, arn: str) -> str | None:
+    from havre.services import logs
+
+    return logs.resource_policy(store, arn)
 
 
 def cache_directory() -> Path:

@@ -12,7 +12,7 @@ BY_SERVICE = {
     "ecr": 32 * MIB,  # UploadLayerPart: 20 MiB as base64
     "iam": 1 * MIB,
     "lambda": 100 * MIB,  # a zip archive of 50 MiB as base64 in JSON
-    "logs": 2 * MIB,
+    "logs": 8 * MIB,  # 1 MiB of events, whose characters JSON may write as \\u followed by four digits
     "s3": 5 * 1024 * MIB,
 }
 URL = 16 * KIB

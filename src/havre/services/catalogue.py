@@ -17,6 +17,7 @@ NAMES: dict[str, str] = {
     "ecs": "ecs",
     "elbv2": "elbv2",
     "iam": "iam",
+    "logs": "logs",
     "sts": "sts",
 }
 
@@ -38,6 +39,7 @@ _KINDS = (
     "havre.services.ecs.resources",
     "havre.services.elbv2.resources",
     "havre.services.iam.resources",
+    "havre.services.logs.resources",
 )
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from havre.kernel.resource import Key, Kind
 from havre.kernel.world import World
 from havre.store.feed import Feed, Topics, whole
 from havre.store.image import Image, execute, undo, wipe
-from havre.store.ports import Change, Entry, OutboxMessage, Subscription, Transaction
+from havre.store.ports import Change, Entry, Extent, OutboxMessage, Subscription, Transaction, bounded
 
 R = TypeVar("R")
 FEED_LIMIT = 100_000
@@ -98,12 +98,18 @@ class MemoryStore:
 
 
 class _Stream:
-    __slots__ = ("bytes", "entries", "seq")
+    __slots__ = ("appended", "bytes", "entries", "seq")
 
     def __init__(self) -> None:
         self.seq = 0
         self.bytes = 0
+        self.appended = 0
         self.entries: list[tuple[int, int, bytes]] = []
+
+    @property
+    def extent(self) -> Extent:
+        first, last = (self.entries[0][0], self.entries[-1][0]) if self.entries else (None, None)
+        return Extent(self.bytes, first, last, self.appended)
 
 
 class MemoryJournal:
@@ -113,10 +119,11 @@ class MemoryJournal:
         self._streams: dict[str, _Stream] = {}
         self.fault: Callable[[], None] | None = None
 
-    async def append(self, stream: str, entries: Sequence[tuple[int, bytes]]) -> int:
+    async def append(self, stream: str, entries: Sequence[tuple[int, bytes]], *, now: int = 0) -> int:
         if self.fault is not None:
             self.fault()
         s = self._streams.setdefault(stream, _Stream())
+        s.appended = max(s.appended, now)
         for at, data in sorted(entries, key=lambda e: e[0]):
             s.seq += 1
             s.bytes += len(data)
@@ -134,6 +141,7 @@ class MemoryJournal:
         end: int | None = None,
         after: tuple[int, int] | None = None,
         limit: int = 10_000,
+        size: int | None = None,
         reverse: bool = False,
     ) -> Sequence[Entry]:
         if stream not in self._streams:
@@ -147,9 +155,8 @@ class MemoryJournal:
             first = max(first, bisect_right(entries, after, key=lambda e: (e[0], e[1])))
         if first >= last:
             return []
-        if reverse:
-            return [Entry(*e) for e in entries[max(first, last - limit) : last][::-1]]
-        return [Entry(*e) for e in entries[first : min(last, first + limit)]]
+        found = entries[max(first, last - limit) : last][::-1] if reverse else entries[first : min(last, first + limit)]
+        return [Entry(*e) for e in bounded(found, limit, size)]
 
     async def expire(self, stream: str, before: int) -> int:
         if stream not in self._streams:
@@ -163,8 +170,9 @@ class MemoryJournal:
     async def drop(self, stream: str) -> None:
         self._streams.pop(stream, None)
 
-    async def size(self, stream: str) -> int:
-        return self._streams[stream].bytes if stream in self._streams else 0
+    async def extents(self, prefix: str) -> Mapping[str, Extent]:
+        found = sorted((name, s) for name, s in self._streams.items() if name.startswith(prefix))
+        return {name: s.extent for name, s in found}
 
     async def reset(self) -> None:
         self._streams.clear()

@@ -6,7 +6,7 @@ the feed). A transaction is a plain function over that image. Reading does no I/
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 import msgspec
@@ -136,6 +136,10 @@ class Store(Reader, Protocol):
     async def close(self) -> None: ...
 
 
+Row = tuple[int, int, bytes]
+"""An Entry before it is one: (at, seq, data)."""
+
+
 class Entry(msgspec.Struct, frozen=True, array_like=True):
     """One entry of a journal: ``at`` in milliseconds since the epoch, ``seq`` unique and rising within the stream."""
 
@@ -144,11 +148,24 @@ class Entry(msgspec.Struct, frozen=True, array_like=True):
     data: bytes
 
 
+class Extent(msgspec.Struct, frozen=True):
+    """What is known of a stream without reading it: ``bytes`` of data, the times of its first and its last entry (None
+    when it is empty), and when something was last appended. Times in milliseconds since the epoch."""
+
+    bytes: int
+    first: int | None
+    last: int | None
+    appended: int
+
+
 class Journal(Protocol):
     """Append-only streams (log streams, audit trails), outside the store because they are long and rarely read."""
 
-    async def append(self, stream: str, entries: Sequence[tuple[int, bytes]]) -> int:
-        """Durable when it returns. Gives the last ``seq``. Concurrent appends share one commit."""
+    async def append(self, stream: str, entries: Sequence[tuple[int, bytes]], *, now: int = 0) -> int:
+        """Durable when it returns. Gives the last ``seq``. Concurrent appends share one commit.
+
+        ``now`` is the caller's time in milliseconds, for ``Extent.appended``.
+        """
         ...
 
     async def scan(
@@ -159,9 +176,14 @@ class Journal(Protocol):
         end: int | None = None,
         after: tuple[int, int] | None = None,
         limit: int = 10_000,
+        size: int | None = None,
         reverse: bool = False,
     ) -> Sequence[Entry]:
-        """Entries with start <= at < end in the order of (at, seq), behind ``after`` (at, seq); newest first if reverse."""
+        """Entries with start <= at < end in the order of (at, seq), behind ``after`` (at, seq); newest first if reverse.
+
+        At most ``limit``, and no more once they have ``size`` bytes of data together (the entry that reaches it is the
+        last one).
+        """
         ...
 
     async def expire(self, stream: str, before: int) -> int:
@@ -173,10 +195,21 @@ class Journal(Protocol):
 
     async def drop(self, stream: str) -> None: ...
 
-    async def size(self, stream: str) -> int:
-        """Bytes stored."""
+    async def extents(self, prefix: str) -> Mapping[str, Extent]:
+        """Every stream whose name begins with ``prefix``, in the order of names."""
         ...
 
     async def reset(self) -> None: ...
 
     async def close(self) -> None: ...
+
+
+def bounded(rows: Sequence[Row], limit: int, size: int | None) -> Sequence[Row]:
+    """The first of ``rows`` (at, seq, data) that ``Journal.scan`` gives."""
+    if size is None:
+        return rows[:limit]
+    for n, row in enumerate(rows[:limit], 1):
+        size -= len(row[2])
+        if size <= 0:
+            return rows[:n]
+    return rows[:limit]

@@ -6,14 +6,14 @@ import asyncio
 import os
 import zlib
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from havre.store.ports import Entry
+from havre.store.ports import Entry, Extent, Row, bounded
 from havre.store.sqlite.committer import Committer
 from havre.store.sqlite.database import Database
 
@@ -33,6 +33,13 @@ MIGRATIONS = (
     CREATE INDEX chunk_first ON chunk (stream, first_at, first_seq, last_at);
     CREATE INDEX chunk_last ON chunk (stream, last_at, first_at);
     """,
+    """
+    ALTER TABLE stream ADD COLUMN first_at INTEGER;
+    ALTER TABLE stream ADD COLUMN last_at INTEGER;
+    ALTER TABLE stream ADD COLUMN appended INTEGER NOT NULL DEFAULT 0;
+    UPDATE stream SET first_at = (SELECT min(first_at) FROM chunk WHERE stream = stream.id),
+                      last_at = (SELECT max(last_at) FROM chunk WHERE stream = stream.id);
+    """,
 )
 FORWARD = """SELECT first_at, first_seq, compressed, body FROM chunk WHERE stream = (SELECT id FROM stream WHERE name = ?)
     AND first_at >= ? AND first_at < ? AND last_at >= ? ORDER BY first_at, first_seq"""
@@ -40,8 +47,8 @@ BACKWARD = """SELECT last_at, first_at, first_seq, compressed, body FROM chunk
     WHERE stream = (SELECT id FROM stream WHERE name = ?) AND last_at >= ? AND last_at < ? AND first_at < ?
     ORDER BY last_at DESC"""
 
-Row = tuple[int, int, bytes]
-"""(at, seq, data)"""
+EXTENTS = "SELECT name, bytes, first_at, last_at, appended FROM stream WHERE name >= ? AND name < ? ORDER BY name"
+TOUCH = "UPDATE stream SET seq = ?, bytes = ?, first_at = ?, last_at = ?, appended = ? WHERE id = ?"
 
 
 class Item(msgspec.Struct):
@@ -52,14 +59,27 @@ class Item(msgspec.Struct):
     stream: str = ""
     entries: Sequence[tuple[int, bytes]] = ()
     before: int = 0
+    now: int = 0
     bytes: int = 0
     result: int = 0
 
 
 class Stream(msgspec.Struct):
     id: int
-    seq: int
-    bytes: int
+    seq: int = 0
+    bytes: int = 0
+    first: int | None = None
+    last: int | None = None
+    appended: int = 0
+
+    def grow(self, first: int, last: int) -> None:
+        """Entries from ``first`` to ``last`` (milliseconds) have come."""
+        self.first = first if self.first is None else min(self.first, first)
+        self.last = last if self.last is None else max(self.last, last)
+
+    @property
+    def row(self) -> tuple[int | None, ...]:
+        return (self.seq, self.bytes, self.first, self.last, self.appended, self.id)
 
 
 class SqliteJournal:
@@ -77,8 +97,9 @@ class SqliteJournal:
 
     # ------------------------------------------------------------------ writing
 
-    async def append(self, stream: str, entries: Sequence[tuple[int, bytes]]) -> int:
-        return await self._add("append", stream, entries=entries, bytes=sum(len(data) for _, data in entries))
+    async def append(self, stream: str, entries: Sequence[tuple[int, bytes]], *, now: int = 0) -> int:
+        size = sum(len(data) for _, data in entries)
+        return await self._add("append", stream, entries=entries, now=now, bytes=size)
 
     async def expire(self, stream: str, before: int) -> int:
         return await self._add("expire", stream, before=before)
@@ -118,7 +139,7 @@ class SqliteJournal:
         if not gathered:
             return
         rows: list[tuple[Any, ...]] = []
-        touched: list[tuple[int, int, int]] = []
+        touched: list[tuple[int | None, ...]] = []
         for name, items in gathered.items():
             stream = self._stream(name)
             entries = [entry for item in items for entry in item.entries]
@@ -127,14 +148,16 @@ class SqliteJournal:
                 rows.append(_pack(stream, chunk))
             for item in items:
                 item.result = stream.seq
-            touched.append((stream.seq, stream.bytes, stream.id))
+                stream.appended = max(stream.appended, item.now)
+            touched.append(stream.row)
         self._database.writer.executemany("INSERT INTO chunk VALUES (?,?,?,?,?,?,?,?)", rows)
-        self._database.writer.executemany("UPDATE stream SET seq = ?, bytes = ? WHERE id = ?", touched)
+        self._database.writer.executemany(TOUCH, touched)
 
     def _known(self, name: str) -> Stream | None:
         if name not in self._streams:
             run: Any = self._database.writer.execute
-            for row in run("SELECT id, seq, bytes FROM stream WHERE name = ?", (name,)).fetchall():
+            query = "SELECT id, seq, bytes, first_at, last_at, appended FROM stream WHERE name = ?"
+            for row in run(query, (name,)).fetchall():
                 self._streams[name] = Stream(*row)
         return self._streams.get(name)
 
@@ -142,7 +165,7 @@ class SqliteJournal:
         known = self._known(name)
         if known is None:
             self._database.writer.execute("INSERT INTO stream (name, seq, bytes) VALUES (?, 0, 0)", (name,))
-            known = self._streams[name] = Stream(self._database.writer.last_insert_rowid(), 0, 0)
+            known = self._streams[name] = Stream(self._database.writer.last_insert_rowid())
         return known
 
     def _expire(self, name: str, before: int) -> int:
@@ -155,7 +178,9 @@ class SqliteJournal:
         if count:
             run(f"DELETE {where}", (stream.id, before))
             stream.bytes -= size
-            run("UPDATE stream SET bytes = ? WHERE id = ?", (stream.bytes, stream.id))
+            ((stream.first,),) = run("SELECT min(first_at) FROM chunk WHERE stream = ?", (stream.id,)).fetchall()
+            stream.last = None if stream.first is None else stream.last
+            run(TOUCH, stream.row)
         return count or 0
 
     def _drop(self, name: str) -> None:
@@ -186,60 +211,73 @@ class SqliteJournal:
         end: int | None = None,
         after: tuple[int, int] | None = None,
         limit: int = 10_000,
+        size: int | None = None,
         reverse: bool = False,
     ) -> Sequence[Entry]:
         low = LEAST if start is None else start
         high = MOST if end is None else end
+        found = _Found(limit, size)
         if reverse:
-            rows = self._backward(stream, low, high if after is None else min(high, after[0] + 1), after, limit)
+            self._backward(stream, low, high if after is None else min(high, after[0] + 1), after, found)
         else:
-            rows = self._forward(stream, low if after is None else max(low, after[0]), high, after, limit)
-        return [Entry(*row) for row in rows]
+            self._forward(stream, low if after is None else max(low, after[0]), high, after, found)
+        return [Entry(*row) for row in bounded(found.rows, limit, size)]
 
-    def _forward(self, stream: str, low: int, high: int, after: tuple[int, int] | None, limit: int) -> list[Row]:
+    def _forward(self, stream: str, low: int, high: int, after: tuple[int, int] | None, ready: _Found) -> None:
         """Chunks may overlap in time: what is older than the next chunk's first entry is complete."""
         read: Any = self._database.reader.execute
-        ready: list[Row] = []
         held: list[Row] = []
         for first_at, first_seq, compressed, body in read(FORWARD, (stream, low - CHUNK_SPAN, high, low)):
             if held and held[0][0] < first_at:
                 held.sort()
                 complete = bisect_left(held, (first_at,))
-                ready += held[:complete]
-                if len(ready) >= limit:
-                    return ready[:limit]
+                if ready.enough(held[:complete]):
+                    return
                 del held[:complete]
             found = [r for r in _unpack(first_at, first_seq, compressed, body) if low <= r[0] < high]
             held += found if after is None else [r for r in found if (r[0], r[1]) > after]
         held.sort()
-        return (ready + held)[:limit]
+        ready.enough(held)
 
-    def _backward(self, stream: str, low: int, high: int, before: tuple[int, int] | None, limit: int) -> list[Row]:
+    def _backward(self, stream: str, low: int, high: int, before: tuple[int, int] | None, ready: _Found) -> None:
         """The mirror image: what is younger than the next chunk's last entry is complete. ``held`` is kept ascending."""
         read: Any = self._database.reader.execute
-        ready: list[Row] = []
         held: list[Row] = []
         bounds = (stream, low, high + CHUNK_SPAN, high)
         for last_at, first_at, first_seq, compressed, body in read(BACKWARD, bounds):
             if held and held[-1][0] > last_at:
                 held.sort()
                 complete = bisect_left(held, (last_at + 1,))
-                ready += held[complete:][::-1]
-                if len(ready) >= limit:
-                    return ready[:limit]
+                if ready.enough(held[complete:][::-1]):
+                    return
                 del held[complete:]
             found = [r for r in _unpack(first_at, first_seq, compressed, body) if low <= r[0] < high]
             held = (found if before is None else [r for r in found if (r[0], r[1]) < before]) + held
         held.sort(reverse=True)
-        return (ready + held)[:limit]
+        ready.enough(held)
 
-    async def size(self, stream: str) -> int:
+    async def extents(self, prefix: str) -> Mapping[str, Extent]:
         read: Any = self._database.reader.execute
-        return next((size for (size,) in read("SELECT bytes FROM stream WHERE name = ?", (stream,)).fetchall()), 0)
+        return {name: Extent(*rest) for name, *rest in read(EXTENTS, (prefix, prefix + "\U0010ffff"))}
 
     async def close(self) -> None:
         await self._committer.close()
         self._database.close()
+
+
+class _Found:
+    """Rows in their final order, gathered until there are enough."""
+
+    def __init__(self, limit: int, size: int | None) -> None:
+        self.rows: list[Row] = []
+        self._limit = limit
+        self._size = size
+
+    def enough(self, rows: list[Row]) -> bool:
+        self.rows += rows
+        if self._size is not None:
+            self._size -= sum(len(row[2]) for row in rows)
+        return len(self.rows) >= self._limit or (self._size is not None and self._size <= 0)
 
 
 def _heavy(items: Sequence[Item]) -> bool:
@@ -265,6 +303,7 @@ def _pack(stream: Stream, chunk: list[tuple[int, bytes]]) -> tuple[Any, ...]:
     size = sum(len(data) for _, data in chunk)
     stream.seq += len(chunk)
     stream.bytes += size
+    stream.grow(first_at, chunk[-1][0])
     body = msgspec.msgpack.encode([(at - first_at, data) for at, data in chunk])
     compressed = len(body) >= COMPRESSED_FROM
     if compressed:

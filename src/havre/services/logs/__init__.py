@@ -1,0 +1,53 @@
+"""CloudWatch Logs: groups, streams, events, retention, filter patterns, live tail.
+
+The promise: an event that was acknowledged is on disk and comes back in the order of its timestamp; what its group's
+retention says is over is not shown, and is gone from the disk within the hour. Limits, tokens and errors are AWS's.
+
+Left out, and refused by name: metric filters (TestMetricFilter works), subscription filters, Insights queries, exports,
+data protection, transformers, anomaly detectors, deliveries, KMS keys, log groups of the classes DELIVERY and ESSENTIALS.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from havre.control.deps import ReconcilerDeps
+from havre.control.operation import Service, merge
+from havre.control.reconciler import Reconciler
+from havre.services.logs.policies import resource_policy
+
+__all__ = ["reconcilers", "resource_policy", "service"]
+
+PARTIAL = {
+    "PutLogEvents.entity": "is not kept; the answer says so in rejectedEntityInfo",
+    "GetLogEvents.unmask": "nothing is masked, for data protection policies are not implemented",
+    "DescribeLogGroups.includeLinkedAccounts": "there are no linked accounts: only the account's own groups are listed",
+    "PutResourcePolicy": "AWS services of this installation may write without one, and are not held back by one",
+    "StartLiveTail": "the server's address has the prefix stream-, which botocore's inject_host_prefix=False leaves out",
+}
+
+
+def service() -> Service:
+    from havre.services.logs.operations import (
+        absent,
+        filter_events,
+        groups,
+        patterns,
+        policies,
+        put_events,
+        read_events,
+        retention,
+        streams,
+        tags,
+    )
+    from havre.services.logs.resources import KINDS
+
+    modules = (groups, streams, put_events, read_events, filter_events, retention, tags, policies, patterns, absent)
+    return Service("logs", merge(*(m.ops for m in modules)), KINDS, partial=PARTIAL)
+
+
+def reconcilers(deps: ReconcilerDeps) -> list[Reconciler[Any]]:
+    from havre.services.logs.reconcilers.leftovers import Leftovers
+    from havre.services.logs.reconcilers.retention import Retention
+
+    return [Retention(deps), Leftovers(deps)]

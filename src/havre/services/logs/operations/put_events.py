@@ -1,0 +1,33 @@
+"""PutLogEvents: the way in. Sequence tokens are ignored, as on AWS."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from havre.control.operation import Answer, Call, Operations, Request
+from havre.services.logs import names, queries, rules
+from havre.services.logs.events import head
+from havre.services.logs.present import sequence_token
+
+ops = Operations()
+
+
+@ops("PutLogEvents", resources=names.of_stream, conditions=names.conditions)
+async def put_log_events(call: Call, request: Request) -> Answer:
+    group = queries.group(call, request["logGroupName"])
+    stream = queries.stream(call, request["logGroupName"], request["logStreamName"])
+    events, seconds = request["logEvents"], call.now
+    now = int(seconds * 1000)
+    messages = [event["message"].encode("utf-8", "replace") for event in events]
+    rules.sizes([*map(len, messages)])
+    times = [event["timestamp"] for event in events]
+    taken = rules.window(times, now, queries.oldest(group, seconds))
+    if taken.first < taken.last:
+        mark = head(now)
+        kept = slice(taken.first, taken.last)
+        entries = list(zip(times[kept], [mark + message for message in messages[kept]], strict=True))
+        await call.journal.append(stream.spec.journal, entries, now=now)
+    answer: dict[str, Any] = {"nextSequenceToken": sequence_token(stream), "rejectedLogEventsInfo": taken.rejected}
+    if request.get("entity"):
+        answer["rejectedEntityInfo"] = {"errorType": "UnsupportedLogGroupType"}
+    return answer
