@@ -173,7 +173,10 @@ def _notice(
 
 
 def sandbox_lost(workload: Workload, sandbox: Seen | None, memory: Memory, busy: Set[str]) -> bool:
-    return memory.sandboxed and "sandbox" not in busy and (sandbox is None or sandbox.state != "running")
+    """Only of those that have one: after a restart of the node every workload that had begun counts as set up."""
+    if not memory.sandboxed or not needs_sandbox(workload) or "sandbox" in busy:
+        return False
+    return sandbox is None or sandbox.state != "running"
 
 
 def _essential_failure(workload: Workload, memory: Memory) -> str:
