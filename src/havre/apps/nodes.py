@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import logging
 from collections.abc import Sequence
@@ -12,11 +13,13 @@ from havre.apps.config import token
 from havre.control.deps import ReconcilerDeps
 from havre.control.nodelink.hub import Hub, HubParts
 from havre.control.nodelink.messages import LogStream
-from havre.control.nodes import WORKLOAD
+from havre.control.nodes import NODE, WORKLOAD
 from havre.control.operation import Aws
 from havre.kernel.errors import ApiError, Gone, Permanent, Temporary
 
 log = logging.getLogger("havre.nodes")
+RELINK_PATIENCE = 5.0
+"""Seconds that a reset waits for the nodes to come back."""
 TASKS = "ecs-tasks.amazonaws.com"
 BATCH_EVENTS, BATCH_BYTES, EVENT_OVERHEAD = 10_000, 1_048_576, 26
 """Bounds of one PutLogEvents call; each event counts 26 bytes more than its text."""
@@ -32,6 +35,19 @@ class Nodes:
 
     async def serve(self) -> None:
         await self.hub.serve(self._state / "node.sock")
+
+    async def start_afresh(self) -> None:
+        """After a reset: the nodes dial in again and are told that nothing is assigned. Returns when they have."""
+        known, changes = set(self.hub.nodes), self._deps.store.subscribe([NODE.name])
+        self.hub.end_links()
+        try:
+            async with asyncio.timeout(RELINK_PATIENCE):
+                while not known <= set(self.hub.nodes):
+                    await anext(changes)
+        except TimeoutError:
+            log.warning("a node did not come back after the reset")
+        finally:
+            changes.close()
 
     async def _answer(self, node: str, what: str, question: Any) -> Any:
         """Raises Permanent, Temporary, Gone."""

@@ -51,6 +51,7 @@ class Status:
         await server.registry.parts.blobs.clear()
         await server.journal.reset()
         server.trail.reset()
+        await server.nodes.start_afresh()
         return 200, {"status": "ok"}
 
     async def status(self, _: Mapping[str, str]) -> tuple[int, Any]:

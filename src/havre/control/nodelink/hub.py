@@ -22,6 +22,8 @@ from havre.store.ports import Store, Transaction
 
 log = logging.getLogger("havre.nodelink")
 
+_RETRY = 1.0
+
 OnLogs = Callable[[LogStream, Sequence[tuple[int, bytes]]], Awaitable[None]]
 """Keep these lines (milliseconds, text); durable when it returns. Raises Temporary to be asked again."""
 
@@ -76,6 +78,8 @@ class Hub:
             await Session(self, reader, writer).run()
         except (asyncio.CancelledError, ConnectionError, asyncio.IncompleteReadError):
             pass
+        except Temporary as e:
+            log.info("a node's link ends: %s", e.reason)
         except Exception:
             log.exception("a node's link has failed")
         finally:
@@ -87,6 +91,12 @@ class Hub:
     def nodes(self) -> Sequence[str]:
         """The nodes that are connected now."""
         return tuple(self._sessions)
+
+    def end_links(self) -> None:
+        """Every node has to dial in anew, and is then told afresh what is assigned to it."""
+        sessions, self._sessions = self._sessions, {}
+        for session in sessions.values():
+            session.close()
 
     async def ask(self, node: str, what: str, question: Any, timeout: float = 30.0) -> Any:
         """Ask a node. Raises Temporary when it is not connected or does not answer, Permanent with its words."""
@@ -105,12 +115,19 @@ class Hub:
         self._sessions[node] = session
         if older is not None:
             older.close()
-        await self.write_node(node, lambda old: status)
+        await self.write_node(node, lambda old: status if self._sessions.get(node) is session else old)
 
     async def leave(self, node: str, session: Session) -> None:
+        """Written down even if it takes a while: no task must be sent to a node that is not there."""
         if self._sessions.get(node) is session:
             del self._sessions[node]
-            await self.write_node(node, lambda old: msgspec.structs.replace(old, connected=False))
+        while node not in self._sessions:
+            try:
+                await self.write_node(node, lambda old: old if node in self._sessions else _away(old))
+                return
+            except Temporary as e:
+                log.info("node %s has gone, which cannot be written down: %s", node, e.reason)
+                await asyncio.sleep(max(e.after, _RETRY))
 
     async def write_node(self, node: str, change: Callable[[NodeStatus], NodeStatus]) -> None:
         def write(tx: Transaction) -> None:
@@ -136,7 +153,7 @@ class Hub:
     async def _forget_connections(self) -> None:
         for node in self.parts.store.list(NODE):
             if node.status.connected:
-                await self.write_node(node.meta.name, lambda old: msgspec.structs.replace(old, connected=False))
+                await self.write_node(node.meta.name, _away)
 
     def logged(self, node: str, spool: str) -> int:
         """Up to where the lines of this spool have been kept already (in this life of the server)."""
@@ -144,6 +161,10 @@ class Hub:
 
     def note_logged(self, node: str, spool: str, position: int) -> None:
         self._logged[node, spool] = position
+
+
+def _away(node: NodeStatus) -> NodeStatus:
+    return msgspec.structs.replace(node, connected=False)
 
 
 async def no_answers(node: str, what: str, question: Mapping[str, Any]) -> Any:
