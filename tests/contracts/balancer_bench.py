@@ -40,8 +40,10 @@ class Target:
         self.checked = 200
         self.delay = 0.0
         self.headers: list[str] = []
+        self.begun = 0
         self.served = 0
-        self.status = 200
+        self.hang_up = False
+        self._open: set[asyncio.StreamWriter] = set()
 
     async def start(self, port: int = 0) -> Target:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", port)
@@ -51,6 +53,12 @@ class Target:
     async def stop(self) -> None:
         self._server.close()
 
+    async def kill(self) -> None:
+        """As when its process dies: nothing listens, and connections are reset."""
+        self._server.close()
+        for writer in self._open:
+            writer.transport.abort()
+
     @property
     def id(self) -> str:
         return f"127.0.0.1:{self.port}"
@@ -59,6 +67,7 @@ class Target:
         return BalancerTarget(self.id, "127.0.0.1", self.port, **more)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._open.add(writer)
         with contextlib.suppress(OSError, asyncio.IncompleteReadError):
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
@@ -69,18 +78,23 @@ class Target:
                 names = {name.lower(): value for name, value in lines.items()}
                 check = names.get("user-agent") == "ELB-HealthChecker/2.0"
                 if not check:
+                    self.begun += 1
                     await asyncio.sleep(self.delay)
+                    if self.hang_up:
+                        break
                     self.served += 1
-                status = self.checked if check else self.status
+                status = self.checked if check else 200
                 body = json.dumps({"target": self.id, "request": head[0], "headers": names}).encode()
                 extra = "".join(f"{line}\r\n" for line in self.headers)
                 answer = f"HTTP/1.1 {status} X\r\nContent-Length: {len(body)}\r\n{extra}\r\n"
                 writer.write(answer.encode() + body)
                 await writer.drain()
+        self._open.discard(writer)
         writer.close()
 
     async def _upgrade(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"HTTP/1.1 101 Switching\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")
+        accept = b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"
+        writer.write(b"HTTP/1.1 101 Switching\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" + accept + b"\r\n")
         while data := await reader.read(1000):
             writer.write(data)
 
@@ -134,9 +148,11 @@ def forward(*pools: str) -> BalancerAction:
     return BalancerAction("forward", tuple((pool, 1) for pool in pools))
 
 
-def listener(port: int, *rules: BalancerRule, action: BalancerAction | None = None) -> BalancerListener:
+def listener(
+    port: int, *rules: BalancerRule, action: BalancerAction | None = None, id: str = "listener"
+) -> BalancerListener:
     default = BalancerRule("default", (), action or forward("pool"))
-    return BalancerListener(f"listener-{port}", port, "HTTP", (*rules, default))
+    return BalancerListener(f"{id}-{port}", port, "HTTP", (*rules, default))
 
 
 def balancer(port: int, *targets: BalancerTarget, id: str = "web", **more: Any) -> Balancer:

@@ -75,8 +75,7 @@ class HaproxyEngine:
         refused = [BalancerStatus(id, "failed", reason) for id, reason in self._refused.items()]
         spaces = self._spaces()
         return refused + [
-            report(b, spaces, (self._bound, self._unbound), self._failure, self._checker.health)
-            for b in self._balancers
+            report(b, spaces, (self._bound, self._unbound), self._failure, self._told) for b in self._balancers
         ]
 
     async def changes(self) -> AsyncIterator[None]:
@@ -167,7 +166,7 @@ class HaproxyEngine:
     async def _end(self) -> None:
         if self._proxy.running:
             await self._proxy.stop()
-        self._slots, self._structure, self._bound, self._unbound = {}, "", set(), {}
+        self._slots, self._structure, self._bound, self._unbound, self._told = {}, "", set(), {}, {}
 
     async def _bring_up(self) -> None:
         health = dict(self._checker.health)

@@ -50,7 +50,7 @@ def _place(balancer: Balancer, vpc: str, spaces: Mapping[str, tuple[str, int]]) 
 
 def _http(balancer: Balancer, pool: BalancerPool, keep: Keep) -> list[str]:
     lines = [
-        f"{own_answer(503, keep)} if {{ nbsrv eq 0 }}",
+        f"{own_answer(503, keep)} if {{ nbsrv eq 0 }} !{{ stopping }}",  # a worker that stops counts no servers
         "retry-on conn-failure empty-response",
         "http-request disable-l7-retry unless METH_GET or METH_HEAD or METH_OPTIONS",
         *_forwarded(balancer.attributes),
@@ -107,6 +107,9 @@ def _sticky(pool: BalancerPool) -> list[str]:
         f"http-after-response add-header Set-Cookie '{cors}=%[var(txn.stick)]; {until}; SameSite=None'"
         " if { var(txn.stick) -m found }",
     ]
-    if pool.sticky_cookie:
-        lines.append(f"ignore-persist unless {{ req.cook({header_name(pool.sticky_cookie)}) -m found }}")
+    if pool.sticky_cookie:  # without the application's cookie ours counts for nothing
+        unknown = f"unless {{ req.cook({header_name(pool.sticky_cookie)}) -m found }}"
+        lines.append(
+            f"http-request replace-header Cookie '^(.*){cookie}=[^;]*(.*)$' '\\1{cookie}=_remove_\\2' {unknown}"
+        )
     return lines
