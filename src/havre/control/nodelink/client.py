@@ -20,6 +20,8 @@ log = logging.getLogger("havre.nodelink")
 
 _CHUNK = 256 << 10
 _IN_FLIGHT = 4
+_UNACKED = 8
+"""So many status messages at most wait for their acknowledgement: until then the latest of each workload gathers here."""
 _HEARTBEAT = 10.0
 _SILENCE = 35.0
 _FIRST_WAIT = 0.005
@@ -219,7 +221,7 @@ class Link:
         while True:
             await self._pending.wait()
             self._pending.clear()
-            if not (self._workloads or self._balancers or self._info):
+            if not (self._workloads or self._balancers or self._info) or len(self._unacked) >= _UNACKED:
                 continue
             self._seq += 1
             workloads, balancers = tuple(self._workloads.values()), tuple(self._balancers.values())
@@ -235,6 +237,7 @@ class Link:
             for status in self._unacked.pop(number).workloads:
                 if status.phase == "STOPPED":
                     handler.acknowledged(status.id)
+        self._pending.set()
 
     # --- lines
     async def _send_lines(self) -> None:

@@ -121,7 +121,7 @@ class Hub:
         """Written down even if it takes a while: no task must be sent to a node that is not there."""
         if self._sessions.get(node) is session:
             del self._sessions[node]
-        while node not in self._sessions:
+        while node not in self._sessions and self.parts.store.get(NODE, "", "", node) is not None:
             try:
                 await self.write_node(node, lambda old: old if node in self._sessions else _away(old))
                 return

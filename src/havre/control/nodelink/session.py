@@ -40,6 +40,8 @@ class Session:
         self._lines: asyncio.Queue[m.Logs] = asyncio.Queue(maxsize=16)
         self._workloads: dict[str, Key] = {}
         self._balancers: dict[str, Key] = {}
+        self._told = asyncio.Event()
+        """Set once the snapshot is on its way: only from then on is it known whose reports are whose."""
         self.asking = Asking(self._send, lambda what, body: hub.parts.answer(self._node, what, body))
 
     def close(self) -> None:
@@ -61,8 +63,8 @@ class Session:
             return
         self._node = hello.node
         self._send(m.Welcome(self._hub.parts.identity))
-        await self._hub.join(hello.node, self, _node_status(hello.info))
         try:
+            await self._hub.join(hello.node, self, _node_status(hello.info))
             async with asyncio.TaskGroup() as group:
                 loops = [self._stream(), self._write_reports(), self._write_lines(), self._beat()]
                 tasks = [group.create_task(loop) for loop in loops]
@@ -132,6 +134,7 @@ class Session:
         for few in _chunks(balancers):
             self._send(m.Assign(balancers=tuple(r.spec.balancer for r in few)))
         self._send(m.SnapshotEnd())
+        self._told.set()
         await self._writer.drain()
 
     def _assign(self, changes: Sequence[Change]) -> m.Assign | None:
@@ -160,6 +163,7 @@ class Session:
     # --- reports
     async def _write_reports(self) -> None:
         """Whatever has come in meanwhile, in one transaction; acknowledged when it is durable."""
+        await self._told.wait()
         while True:
             batch = [await self._reports.get()]
             while not self._reports.empty():

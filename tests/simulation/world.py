@@ -1,0 +1,361 @@
+"""Everything at once, in one process and in virtual time: the server, nodes with the real agent, the link between them.
+
+What outlives a crash is kept here: the store, the engines, the other services of AWS, the nodes' spools. A process is
+started again a moment after it has died. ``simulate`` runs a scenario in it and says what was broken.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import tempfile
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from random import Random
+from typing import Any
+from unittest.mock import patch
+
+import looptime
+
+from havre.control import nodes
+from havre.control.deps import ReconcilerDeps
+from havre.control.nodelink.client import Link, LinkParts
+from havre.control.nodelink.hub import Hub, HubParts, no_answers
+from havre.control.nodelink.messages import NodeInfo
+from havre.control.nodelink.spool import Spool
+from havre.control.nodes import VPC, WORKLOAD, VpcSpec
+from havre.control.operation import Call, Principal, Site
+from havre.control.runner import Runner
+from havre.control.supervisor import Loop, LoopFault, Supervisor
+from havre.control.workloads.agent import NodeAgent
+from havre.control.workloads.parts import AgentParts
+from havre.engines.fake import FakeContainers, Program
+from havre.engines.fake_balancer import FakeBalancerEngine
+from havre.engines.fake_network import FakeNetwork
+from havre.kernel.errors import ApiError, Temporary
+from havre.kernel.resource import NoStatus
+from havre.kernel.workload import Subnet, Vpc
+from havre.kernel.world import World
+from havre.services import ecs
+from havre.services.ecs.ledger import Ledger, ledger_of
+from havre.services.ecs.resources import TASK
+from havre.store.memory import MemoryJournal
+from tests.simulation.fakes import FakeAws
+from tests.simulation.fate import STORE, Fate, Life, Port, belonging
+from tests.simulation.monitor import Broken, Monitor, WatchedStore
+from tests.simulation.net import Net
+
+ACCOUNT, REGION = "000000000000", "us-east-1"
+START = 1_800_000_000.0
+AFTERWARDS = 700.0
+"""Seconds that everything has to come to rest: a resync is among them."""
+_CONTAINERS = ("pull", "sandbox", "create", "start", "stop", "remove", "inspect", "containers", "ensure_volume")
+_NETWORK = ("ensure_vpc", "remove_vpc", "attach", "detach", "interfaces")
+
+
+class Unreachable(Exception):
+    """The server was not there, or died before it answered."""
+
+
+class _Metadata:
+    def environment(self, workload: Any, container: Any) -> dict[str, str]:
+        return {}
+
+    async def open(self, workload: Any, pid: int) -> None:
+        return
+
+    def close(self, workload: str) -> None:
+        return
+
+
+class Process:
+    """What is started, killed and started again."""
+
+    def __init__(self, sim: Simulation, name: str) -> None:
+        self.sim = sim
+        self.name = name
+        self.life = Life(name, sim.fate)
+        self.life.dead = True
+        self.down = False
+        self.lives = 0
+
+    def loops(self, life: Life) -> list[Loop]:
+        raise NotImplementedError
+
+    async def run(self) -> None:
+        """One life after the other, as the program that a user starts sees to it."""
+        while True:
+            if not self.down:
+                self.lives += 1
+                self.life = life = Life(self.name, self.sim.fate)
+                loops = self.loops(life)
+                task = life.begin(Supervisor(loops, self.sim.world).run())
+                await asyncio.wait([task])
+                if not task.cancelled() and isinstance(fault := task.exception(), LoopFault):
+                    self.sim.faults.append(f"{self.name}: {fault}")
+                life.kill()
+            await asyncio.sleep(self.sim.chance.choice((0.05, 0.5, 3.0)))
+
+
+class Server(Process):
+    def loops(self, life: Life) -> list[Loop]:
+        sim = self.sim
+        self.store: Any = Port(life, STORE, sim.store, {"transact"})
+        deps = ReconcilerDeps(self.store, sim.journal, sim.world, sim.site, lambda *who: self.aws(life, *who))
+        hub = Hub(HubParts(self.store, sim.world, "sim", lambda: "token", sim.keep_lines, no_answers))
+        self.runner = Runner(ecs.reconcilers(deps), self.store, sim.world)
+        life.at_end.append(sim.net.shut)
+        return [
+            Loop("node link", lambda: hub.serve(sim.directory / "node.sock")),
+            Loop("reconcilers", self.runner.run),
+        ]
+
+    def aws(self, life: Life, account: str, region: str, principal: str) -> Any:
+        call = self.sim.aws.for_(account, region, principal)
+
+        async def effect(service: str, operation: str, request: Mapping[str, Any]) -> Any:
+            return await life.effect(f"{service}.{operation}", call, service, operation, request)
+
+        return effect
+
+    async def invoke(self, name: str, request: Mapping[str, Any]) -> dict[str, Any]:
+        sim, store, aws = self.sim, self.store, self.aws(self.life, ACCOUNT, REGION, "user")
+
+        async def allow(action: str, resources: Any, context: Any) -> None:
+            return
+
+        root = Principal("Root", ACCOUNT, f"arn:aws:iam::{ACCOUNT}:root", ACCOUNT)
+        call = Call(
+            service="ecs",
+            operation=name,
+            account=ACCOUNT,
+            region=REGION,
+            principal=root,
+            request_id="r",
+            site=sim.site,
+            world=sim.world,
+            store=store,
+            journal=sim.journal,
+            aws=aws,
+            authorize=allow,
+            as_service=lambda service: aws,
+        )
+        operation = sim.service.operations[name]
+        if operation.resources is not None:
+            operation.resources(call, request)
+        return dict(await operation.handler(call, request) or {})
+
+
+class Node(Process):
+    def __init__(self, sim: Simulation, name: str) -> None:
+        super().__init__(sim, name)
+        self.engine = FakeContainers(sim.world, sim.programs)
+        self.network = FakeNetwork()
+        self.balancer = FakeBalancerEngine()
+        self.directory = sim.directory / name
+
+    def loops(self, life: Life) -> list[Loop]:
+        sim = self.sim
+        spool = Spool(self.directory)
+        life.at_end.append(spool.close)
+        engine: Any = Port(life, "containers.", self.engine, _CONTAINERS)
+        network: Any = Port(life, "network.", self.network, _NETWORK)
+        link = Link(LinkParts(sim.directory / "node.sock", self.name, "sim", lambda: "token", self._info, spool))
+        self.agent = NodeAgent(AgentParts(engine, network, self.balancer, _Metadata(), link, sim.world))
+        return [
+            Loop("agent", self.agent.run),
+            Loop("balancer", self.balancer.run),
+            Loop("engine watch", lambda: self._watch(link), essential=False),
+            Loop("server link", lambda: link.run(self.agent)),
+        ]
+
+    async def _info(self) -> NodeInfo:
+        return NodeInfo(cpu=4096, memory=16384, engine="fake", engine_error=self.engine.away)
+
+    async def _watch(self, link: Link) -> None:
+        told = await self._info()
+        while True:
+            await asyncio.sleep(5.0)
+            if (info := await self._info()) != told:
+                link.report_info(info)
+                told = info
+
+
+class _Errors(logging.Handler):
+    """What is logged as an error is a bug of ours: everything foreseen is less."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(self.format(record))
+
+
+class Simulation:
+    def __init__(self, seed: int, directory: Path, fate: Fate, machines: int = 2) -> None:
+        self.chance = Random(f"{seed} world")
+        self.fate = fate
+        self.directory = directory
+        self.world = World(lambda: START + asyncio.get_running_loop().time(), Random(f"{seed} ids"))
+        self.site = Site()
+        self.service = ecs.service()
+        self.store = WatchedStore((*self.service.kinds, *nodes.KINDS), self.world)
+        self.monitor = self.store.monitor = Monitor()
+        self.journal = MemoryJournal()
+        self.aws = FakeAws(self.world)
+        self.net = Net(Random(f"{seed} net"))
+        self.programs: dict[str, Program] = {}
+        self.faults: list[str] = []
+        self.lines: list[tuple[str, str, int]] = []
+        self.server = Server(self, "server")
+        self.nodes = [Node(self, f"node-{n + 1}") for n in range(machines)]
+
+    async def keep_lines(self, stream: Any, lines: Any) -> None:
+        self.lines += [(stream.workload, stream.container, at) for at, _ in lines]
+
+    # --- what a user does
+    async def once(self, operation: str, **request: Any) -> dict[str, Any]:
+        """One try. Raises Unreachable, Temporary, ApiError."""
+        life = self.server.life
+        if life.dead:
+            raise Unreachable
+        call = life.begin(self.server.invoke(operation, request))
+        await asyncio.wait([call])
+        if call.cancelled():
+            raise Unreachable
+        return call.result()
+
+    async def ask(self, operation: str, **request: Any) -> dict[str, Any]:
+        """As an SDK does: again until there is an answer. Raises ApiError."""
+        while True:
+            try:
+                return await self.once(operation, **request)
+            except (Unreachable, Temporary):
+                await asyncio.sleep(0.5)
+
+    async def tasks(self, **filters: Any) -> list[dict[str, Any]]:
+        arns: list[str] = []
+        for state in ("RUNNING", "STOPPED"):
+            arns += (await self.ask("ListTasks", desiredStatus=state, **filters))["taskArns"]
+        found = [await self.ask("DescribeTasks", tasks=arns[n : n + 100]) for n in range(0, len(arns), 100)]
+        return [task for answer in found for task in answer["tasks"]]
+
+    async def until(self, holds: Callable[[], Any], what: str, patience: float = 900.0) -> None:
+        """Wait (in virtual time) for what has to come."""
+        end = self.world.now() + patience
+        while not holds():
+            if self.world.now() > end:
+                raise Broken(f"never happened: {what}")
+            await asyncio.sleep(0.25)
+
+    # --- its life
+    async def run(self, scenario: Callable[[Simulation], Awaitable[None]]) -> None:
+        processes: list[Process] = [self.server, *self.nodes]
+        await self._networks()
+        running = [asyncio.get_running_loop().create_task(p.run()) for p in processes]
+        try:
+            await scenario(self)
+            self.fate.over = True
+            await asyncio.sleep(AFTERWARDS)
+            self.at_rest()
+        finally:
+            for process, task in zip(processes, running, strict=True):
+                task.cancel()
+                process.life.kill()
+            rest = asyncio.all_tasks() - {asyncio.current_task()}
+            for task in rest:
+                task.cancel()
+            await asyncio.wait(rest, timeout=60)
+
+    async def _networks(self) -> None:
+        subnets = tuple(Subnet(f"subnet-{zone}", f"172.31.{n}.0/24", zone) for n, zone in enumerate("abc"))
+        vpc = Vpc("vpc-1", ("172.31.0.0/16",), subnets)
+        key = {"account": ACCOUNT, "region": REGION, "name": vpc.id, "arn": vpc.id}
+        await self.store.transact(lambda tx: tx.create(VPC, **key, spec=VpcSpec(vpc), status=NoStatus()))
+
+    # --- what holds when nothing is under way
+    def at_rest(self) -> None:
+        demand, tasks = self.monitor.demand, {t.meta.name: t for t in self.store.list(TASK)}
+        for id, task in tasks.items():
+            resting = "STOPPED" if task.spec.desired == "STOPPED" else task.status.last
+            demand(resting in ("RUNNING", "STOPPED"), f"task {id[:8]} is {resting} for ever")
+            demand(task.status.last == resting, f"task {id[:8]} is wanted {resting}, and is {task.status.last}")
+        alive = {id for id, t in tasks.items() if t.status.last == "RUNNING"}
+        told = {w.meta.name: w.spec.node for w in self.store.list(WORKLOAD)}
+        demand(set(told) == alive, f"workloads {_short(set(told) ^ alive)} are told or missing")
+        for node in self.nodes:
+            self._machine(node, {id for id in alive if tasks[id].spec.node == node.name})
+        enis = {t.status.interface.eni for id, t in tasks.items() if id in alive and t.status.interface}
+        demand(set(self.aws.interfaces) == enis, f"interfaces {set(self.aws.interfaces) ^ enis} are orphans or missing")
+        self._reservations()
+
+    def _machine(self, node: Node, mine: set[str]) -> None:
+        demand = self.monitor.demand
+        there = {s.workload for s in node.engine.existing}
+        demand(there <= mine, f"containers of {_short(there - mine)} are orphans on {node.name}")
+        up = {s.workload for s in node.engine.running}
+        demand(mine <= up, f"tasks {_short(mine - up)} are RUNNING, and their containers are not on {node.name}")
+        orphans = {i.eni for i, _ in node.network.attached.values()} - set(self.aws.interfaces)
+        demand(not orphans, f"{orphans} are attached on {node.name} and exist no more")
+        demand(set(node.engine.volumes.values()) <= mine, f"volumes are left on {node.name}")
+
+    def _reservations(self) -> None:
+        """The ledger in memory is what a fresh one makes of the store."""
+        kept, fresh = ledger_of(self.server.store), Ledger()
+        fresh.load(self.store)
+        for node in self.nodes:
+            one, other = kept.machine(node.name), fresh.machine(node.name)
+            same = (one.free_cpu, one.free_memory, one.tcp, one.error) == (
+                other.free_cpu,
+                other.free_memory,
+                other.tcp,
+                other.error,
+            )
+            self.monitor.demand(same, f"the ledger of {node.name} is wrong")
+
+    def check(self, errors: list[str]) -> None:
+        """Raises Broken with all that was."""
+        for node in self.nodes:
+            for (workload, container), count in node.engine.starts.items():
+                words = f"container {container!r} of {workload[:8]} was started {count} times"
+                self.monitor.demand(count == 1, words)
+        on = [{w for w, _ in node.engine.creations} for node in self.nodes]
+        twice = [w for n, some in enumerate(on) for more in on[n + 1 :] for w in some & more]
+        self.monitor.demand(not twice, f"tasks {_short(twice)} were on two nodes")
+        broken = [*dict.fromkeys(self.monitor.broken), *errors, *self.faults]
+        if broken:
+            raise Broken("\n".join(broken[:20]))
+
+
+def _short(ids: Any) -> list[str]:
+    return sorted(id[:8] for id in ids)
+
+
+def simulate(
+    scenario: Callable[[Simulation], Awaitable[None]], seed: int = 1, fate: Fate | None = None, machines: int = 2
+) -> Simulation:
+    """Run it to its end. Raises Broken (or what the scenario asserts) with what is needed to see it again."""
+    fate = fate or Fate(Random(f"{seed} fate"))
+    errors, loop = _Errors(), looptime.new_event_loop(start=0, noop_cycles=0)
+    loop.set_task_factory(belonging)
+    logger = logging.getLogger("havre")
+    logger.addHandler(errors)
+    try:
+        with tempfile.TemporaryDirectory() as directory:
+            sim = Simulation(seed, Path(directory), fate, machines)
+            with (
+                patch.object(asyncio, "open_unix_connection", sim.net.open_unix_connection),
+                patch.object(asyncio, "start_unix_server", sim.net.start_unix_server),
+            ):
+                loop.run_until_complete(sim.run(scenario))
+            sim.check(errors.lines)
+            return sim
+    except (AssertionError, ApiError) as broken:
+        story = "\n".join(f"  {n}: {effect}: {what}" for n, effect, what in fate.happened[-30:])
+        raise Broken(
+            f"{broken}\nseed {seed}, {len(fate.effects)} effects, of which\n{story or '  all went well'}"
+        ) from broken
+    finally:
+        logger.removeHandler(errors)
+        loop.close()

@@ -1,0 +1,165 @@
+"""The node link when the store is slow or refuses: nothing is lost, nothing piles up, nobody is thought to be there."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from random import Random
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+from tests.simulation.net import Net
+
+from havre.control import nodes
+from havre.control.nodelink import messages as m
+from havre.control.nodelink.client import Link, LinkParts
+from havre.control.nodelink.hub import Hub, HubParts, no_answers
+from havre.control.nodelink.spool import Spool
+from havre.control.nodes import NODE, WORKLOAD, WorkloadReport, WorkloadSpec
+from havre.kernel.errors import Temporary
+from havre.kernel.workload import Container, Workload, WorkloadStatus
+from havre.kernel.world import World
+from havre.store.memory import MemoryStore
+
+pytestmark = pytest.mark.looptime
+KEY = {"account": "a", "region": "r", "name": "w1", "arn": "arn"}
+
+
+class SlowStore(MemoryStore):
+    """``settling`` seconds until what was read is durable."""
+
+    settling = 0.0
+
+    async def settled(self) -> None:
+        await asyncio.sleep(self.settling)
+
+
+class Told:
+    """A node's handler that only listens."""
+
+    def __init__(self) -> None:
+        self.acked: list[str] = []
+        self.snapshots = 0
+
+    def snapshot(self, workloads: Sequence[Any], vpcs: Any, balancers: Any) -> None:
+        self.snapshots += 1
+
+    def changed(self, change: m.Assign) -> None:
+        return
+
+    def acknowledged(self, workload: str) -> None:
+        self.acked.append(workload)
+
+    async def answer(self, what: str, question: Any) -> Any:
+        return None
+
+
+class Ground:
+    def __init__(self, directory: Path) -> None:
+        self.world = World(lambda: asyncio.get_running_loop().time(), Random(1))
+        self.store = SlowStore(nodes.KINDS, self.world)
+        self.net = Net(Random(1))
+        self.hub = Hub(HubParts(self.store, self.world, "me", lambda: "token", self._keep, no_answers))
+        self.socket = directory / "node.sock"
+        spool = Spool(directory / "lines")
+        self.link = Link(LinkParts(self.socket, "n1", "me", lambda: "token", self._info, spool))
+        self.told = Told()
+        self.tasks: list[asyncio.Task[None]] = []
+
+    async def _keep(self, stream: m.LogStream, lines: Sequence[tuple[int, bytes]]) -> None:
+        return
+
+    async def _info(self) -> m.NodeInfo:
+        return m.NodeInfo(cpu=1024, memory=1024)
+
+    def connected(self) -> bool:
+        node = self.store.get(NODE, "", "", "n1")
+        return node is not None and node.status.connected
+
+    def report(self) -> WorkloadStatus | None:
+        found = self.store.get(WORKLOAD, "a", "r", "w1")
+        assert found is not None
+        return found.status.report
+
+
+@asynccontextmanager
+async def ground(directory: Path) -> AsyncIterator[Ground]:
+    g = Ground(directory)
+    work = Workload("w1", "arn", "a", "r", (Container("app", "image"),))
+    await g.store.transact(
+        lambda tx: tx.create(WORKLOAD, **KEY, spec=WorkloadSpec("n1", work), status=WorkloadReport())
+    )
+    with (
+        patch.object(asyncio, "open_unix_connection", g.net.open_unix_connection),
+        patch.object(asyncio, "start_unix_server", g.net.start_unix_server),
+    ):
+        loop = asyncio.get_running_loop()
+        g.tasks = [loop.create_task(g.hub.serve(g.socket)), loop.create_task(g.link.run(g.told))]
+        try:
+            yield g
+        finally:
+            for task in g.tasks:
+                task.cancel()
+            await asyncio.wait(g.tasks)
+
+
+async def test_a_report_that_comes_before_the_snapshot_is_not_lost(tmp_path: Path) -> None:
+    async with ground(tmp_path) as g:
+        g.store.settling = 2.0
+        g.link.report(WorkloadStatus("w1", "RUNNING"))
+        await asyncio.sleep(10)
+        assert g.told.snapshots == 1
+        assert g.report() == WorkloadStatus("w1", "RUNNING")
+
+
+async def test_reports_do_not_pile_up_while_the_store_refuses(tmp_path: Path) -> None:
+    async with ground(tmp_path) as g:
+        await asyncio.sleep(1)
+
+        def refuse() -> None:
+            raise Temporary("the disk is full")
+
+        g.store.fault = refuse
+        for n in range(1000):
+            g.link.report(WorkloadStatus("w1", "RUNNING", started=float(n)))
+            await asyncio.sleep(0.1)
+        assert len(g.link._unacked) <= 8
+        g.store.fault = None
+        await asyncio.sleep(5)
+        assert g.report() == WorkloadStatus("w1", "RUNNING", started=999.0)
+
+
+async def test_a_node_that_goes_while_the_store_refuses_is_not_thought_to_be_there(tmp_path: Path) -> None:
+    async with ground(tmp_path) as g:
+        await asyncio.sleep(1)
+        assert g.connected()
+
+        def refuse() -> None:
+            raise Temporary("the disk is full")
+
+        g.store.fault = refuse
+        g.tasks[1].cancel()
+        g.net.cut()
+        await asyncio.sleep(5)
+        g.store.fault = None
+        await asyncio.sleep(5)
+        assert not g.connected()
+
+
+async def test_a_node_that_cannot_be_written_down_dials_again(tmp_path: Path) -> None:
+    refusals = 3
+
+    async with ground(tmp_path) as g:
+
+        def refuse() -> None:
+            nonlocal refusals
+            if refusals:
+                refusals -= 1
+                raise Temporary("the disk is full")
+
+        g.store.fault = refuse
+        await asyncio.sleep(10)
+        assert g.connected() and g.hub.nodes == ("n1",)
