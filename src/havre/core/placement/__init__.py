@@ -5,7 +5,7 @@ The rule: data in, data out. Filters refuse, each with its reason; strategies ra
 O(log machines) for each further one of the same kind.
 """
 
-from havre.core.placement.choose import Refusal, place
+from havre.core.placement.choose import Refusal, place, suits
 from havre.core.placement.model import Constraint, Demand, Machine, Place, Strategy
 from havre.core.placement.query import Expression, QueryError, parse
 
@@ -20,4 +20,5 @@ __all__ = [
     "Strategy",
     "parse",
     "place",
+    "suits",
 ]

@@ -64,18 +64,31 @@ def refusal(demand: Demand, at: Place) -> str:
     m = at.machine
     if m.error or not at.accepting:
         return "AGENT"
-    if (demand.architecture and demand.architecture != m.architecture) or (demand.awsvpc and m.network_error):
-        return "ATTRIBUTE"
-    for constraint in demand.constraints:
-        if constraint.type == "memberOf" and not parse(constraint.expression)(at.fact):
-            return "MemberOf placement constraint unsatisfied."
-        if constraint.type == "distinctInstance" and demand.group in at.counts:
-            return "distinctInstance placement constraint unsatisfied."
+    unsuited = _unsuited(demand, at)
+    if unsuited:
+        return unsuited
+    if demand.group in at.counts and any(c.type == "distinctInstance" for c in demand.constraints):
+        return "distinctInstance placement constraint unsatisfied."
     if not m.ports_free(demand):
         return "RESOURCE:PORTS"
     if m.free_cpu < demand.cpu:
         return "RESOURCE:CPU"
     return "RESOURCE:MEMORY" if m.free_memory < demand.memory else ""
+
+
+def suits(demand: Demand, at: Place) -> bool:
+    """Whether the place has what the task asks for by its nature, whatever room there is and whoever is there."""
+    return not _unsuited(demand, at)
+
+
+def _unsuited(demand: Demand, at: Place) -> str:
+    m = at.machine
+    if (demand.architecture and demand.architecture != m.architecture) or (demand.awsvpc and m.network_error):
+        return "ATTRIBUTE"
+    for constraint in demand.constraints:
+        if constraint.type == "memberOf" and not parse(constraint.expression)(at.fact):
+            return "MemberOf placement constraint unsatisfied."
+    return ""
 
 
 def _fitting(demand: Demand, places: list[Place]) -> list[Place]:

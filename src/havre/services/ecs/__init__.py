@@ -16,6 +16,7 @@ from havre.control.operation import Service, merge
 from havre.control.reconciler import Reconciler
 
 PARTIAL = {
+    "availabilityZoneRebalancing": "recorded; new tasks are spread over zones, running ones are not moved",
     "awsvpcConfiguration.assignPublicIp": "tasks get no public address; they reach out through their VPC's routes",
     "enableExecuteCommand": "recorded; the agent is shown as STOPPED, and ExecuteCommand is not implemented",
     "ephemeralStorage": "recorded; a task's disk is not limited",
@@ -29,15 +30,32 @@ PARTIAL = {
 
 
 def service() -> Service:
-    from havre.services.ecs.operations import clusters, run_task, task_definitions, tasks
+    from havre.services.ecs.operations import (
+        clusters,
+        container_instances,
+        run_task,
+        services,
+        task_definitions,
+        tasks,
+        update_service,
+    )
     from havre.services.ecs.resources import KINDS
 
-    operations = merge(clusters.ops, task_definitions.ops, run_task.ops, tasks.ops)
+    operations = merge(
+        clusters.ops,
+        task_definitions.ops,
+        run_task.ops,
+        tasks.ops,
+        services.ops,
+        update_service.ops,
+        container_instances.ops,
+    )
     return Service("ecs", operations, KINDS, partial=PARTIAL)
 
 
 def reconcilers(deps: ReconcilerDeps) -> list[Reconciler[Any]]:
     from havre.services.ecs.reconcile.instances import Instances
+    from havre.services.ecs.reconcile.services import Services
     from havre.services.ecs.reconcile.tasks import Tasks
 
-    return [Tasks(deps), Instances(deps)]
+    return [Tasks(deps), Instances(deps), Services(deps)]

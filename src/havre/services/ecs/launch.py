@@ -73,20 +73,27 @@ def order(owner: tuple[str, str], launch: Launch, definition: DefinitionRecord, 
     template = msgspec.structs.replace(
         template, cpu=needs.cpu, memory=needs.memory, tcp=needs.tcp, udp=needs.udp, definition=definition.meta.name
     )
-    constraints = [Constraint(c["type"], c.get("expression", "")) for c in body["placementConstraints"]]
-    constraints += [Constraint(t, e) for t, e in launch.constraints]
-    demand = Demand(
+    demand = msgspec.structs.replace(
+        demand_for(launch, body),
         cpu=needs.cpu // FARGATE_CPU_OVERCOMMIT if launch.type == "FARGATE" else needs.cpu,
         memory=needs.memory,
         tcp=needs.tcp,
         udp=needs.udp,
         group=scope(*owner, template.cluster, template.group),
+    )
+    return Order(*owner, launch, definition, template, demand, **more)
+
+
+def demand_for(launch: Launch, body: Json) -> Demand:
+    """What a task asks of a machine by its nature: all but how much room it takes."""
+    constraints = [Constraint(c["type"], c.get("expression", "")) for c in body["placementConstraints"]]
+    constraints += [Constraint(t, e) for t, e in launch.constraints]
+    return Demand(
         awsvpc=body.get("networkMode") == "awsvpc",
         architecture=ARCHITECTURES.get((body.get("runtimePlatform") or {}).get("cpuArchitecture", ""), ""),
         constraints=tuple(constraints),
         strategies=tuple(Strategy(t, f) for t, f in launch.strategies),
     )
-    return Order(*owner, launch, definition, template, demand, **more)
 
 
 def place_tasks(ledger: Ledger, world: World, wish: Order, count: int) -> tuple[list[Placed], list[Refusal]]:

@@ -34,6 +34,7 @@ TaskRecord = Resource[Task, TaskStatus]
 DefinitionRecord = Resource[TaskDefinition, NoStatus]
 DeploymentRecord = Resource[Deployment, DeploymentStatus]
 InstanceRecord = Resource[Instance, NoStatus]
+Record = Resource[Any, Any]
 
 
 def no_cluster() -> ApiError:

@@ -80,9 +80,7 @@ class Launch(msgspec.Struct, frozen=True):
     constraints: tuple[tuple[str, str], ...] = ()
     strategies: tuple[tuple[str, str], ...] = ()
     targets: tuple[Target, ...] = ()
-    tags: Tags = {}
     exec: bool = False
-    managed_tags: bool = False
 
 
 class Task(msgspec.Struct, frozen=True):
@@ -108,7 +106,6 @@ class Task(msgspec.Struct, frozen=True):
     overrides: Json = {}
     subnets: Subnets | None = None
     targets: tuple[Target, ...] = ()
-    grace: int = 0
     attachment: str = ""
     tags: Tags = {}
     exec: bool = False
@@ -171,12 +168,13 @@ class Service(msgspec.Struct, frozen=True):
 
 
 class ServiceStatus(msgspec.Struct, frozen=True):
-    """``steady`` since it last reached a steady state; ``unplaced`` says why a task could not be placed; ``throttled``
-    until when no task is started, because they keep failing."""
+    """``steady`` since it last reached a steady state; ``unplaced`` says why a task could not be placed, and ``crowded``
+    that it is for want of room, which old tasks may make; ``throttled`` until when no task is started, because they keep
+    failing; ``stuck``: minimum and maximum leave no way."""
 
     steady: bool = False
     unplaced: str = ""
-    unplaced_since: float = 0.0
+    crowded: bool = False
     throttled: float = 0.0
     stuck: bool = False
     instances: int = 0
@@ -194,7 +192,8 @@ class Deployment(msgspec.Struct, frozen=True):
 
 class DeploymentStatus(msgspec.Struct, frozen=True):
     """``state``: IN_PROGRESS, COMPLETED, FAILED, STOPPED (superseded). ``failures`` in a row, ``failed`` in all;
-    ``counted`` are the failed tasks that were counted already and may still be seen."""
+    ``counted`` are the failed tasks that were counted already and may still be seen; ``proven`` are its tasks that were
+    healthy once."""
 
     state: str = "IN_PROGRESS"
     reason: str = ""
@@ -205,7 +204,7 @@ class DeploymentStatus(msgspec.Struct, frozen=True):
     finished: float | None = None
     rollback_to: str = ""
     rolled_back: float | None = None
-    announced: bool = False
+    proven: tuple[str, ...] = ()
 
 
 class Event(msgspec.Struct, frozen=True):
