@@ -63,8 +63,10 @@ class HostNetwork:
     async def remove_vpc(self, id: str) -> None:
         async with self._turn:
             self._hush(id)
-            await self._reaped()
-            await self._do(lambda: self._remove(id))
+            space = await self._do(lambda: self._taken(id))
+            if space is not None:
+                await self._reap(space.remove)
+                await self._do(lambda: self._disconnect(id))
 
     async def attach(self, interface: Interface, pid: int) -> None:
         await self._do(lambda: self._space(interface.vpc).attach(interface, pid))
@@ -81,7 +83,7 @@ class HostNetwork:
             for space in spaces:
                 space.reap(eni)
 
-        await asyncio.get_running_loop().run_in_executor(self._reaper, reap)
+        await self._reap(reap)
 
     async def add_balancer(self, balancer: Balancer) -> None:
         def work() -> None:
@@ -105,7 +107,7 @@ class HostNetwork:
 
     def namespaces(self) -> Mapping[str, str]:
         if not self._adopted:
-            return {self._id(name): name for name in namespaces.names(self._prefix)}
+            return {self._id(name): name for name in self._found()}
         return {id: space.name for id, space in self._spaces.items()}
 
     def endpoint_for(self, vpc: str) -> str:
@@ -122,7 +124,7 @@ class HostNetwork:
             for id in list(self._servers):
                 self._hush(id)
             self._balancers.clear()
-            await self._reaped()
+            await self._reap(lambda: None)
             await self._do(self._remove_all)
 
     async def close(self) -> None:
@@ -131,7 +133,7 @@ class HostNetwork:
             for id in list(self._servers):
                 self._hush(id)
             self._forwarder.close()
-            await self._reaped()
+            await self._reap(lambda: None)
             await self._do(self._let_go)
         self._thread.shutdown(wait=True)
         self._reaper.shutdown(wait=True)
@@ -150,22 +152,31 @@ class HostNetwork:
 
         return await asyncio.get_running_loop().run_in_executor(self._thread, run)
 
-    async def _reaped(self) -> None:
-        """No link is being deleted any more."""
-        await asyncio.get_running_loop().run_in_executor(self._reaper, lambda: None)
+    async def _reap(self, work: Callable[[], None]) -> None:
+        """Deleting links takes the kernel 15 ms each: on a thread of its own, behind what is being deleted there."""
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._reaper, work)
+        except OSError as error:
+            raise Temporary(f"the network: {error}") from error
 
     def _adopt(self) -> None:
         """What an earlier process of this instance left, or this one before a restart."""
         if self._adopted:
             return
-        for name in namespaces.names(self._prefix):
-            if namespaces.is_namespace(namespaces.RUN / name):
-                id = self._id(name)
-                self._spaces[id] = Space(id, name, self._target[1])
+        for name in self._found():
+            id = self._id(name)
+            self._spaces[id] = Space(id, name, self._target[1])
         self._adopted = True
+
+    def _found(self) -> list[str]:
+        """The names of this instance's namespaces that there are."""
+        return [n for n in namespaces.names(self._prefix) if namespaces.is_namespace(namespaces.RUN / n)]
 
     def _id(self, name: str) -> str:
         return "vpc-" + name.removeprefix(self._prefix)
+
+    def _name(self, id: str) -> str:
+        return self._prefix + id.removeprefix("vpc-")
 
     def _space(self, vpc: str) -> Space:
         if vpc not in self._spaces:
@@ -175,8 +186,7 @@ class HostNetwork:
     def _ensure(self, vpc: Vpc) -> None:
         space = self._spaces.get(vpc.id)
         if space is None:
-            name = self._prefix + vpc.id.removeprefix("vpc-")
-            space = self._spaces[vpc.id] = Space(vpc.id, name, self._target[1])
+            space = self._spaces[vpc.id] = Space(vpc.id, self._name(vpc.id), self._target[1])
         space.describe(vpc)
         if vpc.internet:
             self._host.connect(vpc.id, space.fd, space.netlink)
@@ -187,12 +197,17 @@ class HostNetwork:
     def _apply_host(self) -> None:
         self._host.apply([b for space in self._spaces.values() for b in space.host_balancers()])
 
-    def _remove(self, id: str) -> None:
+    def _taken(self, id: str) -> Space | None:
+        """A VPC that is to be removed, out of the list; also one of which a removal that failed has left something."""
+        name = self._name(id)
         space = self._spaces.pop(id, None)
-        if space is not None:
-            space.remove()
-            self._host.disconnect(id)
-            self._apply_host()
+        if space is None and name in self._found():
+            space = Space(id, name, self._target[1])
+        return space
+
+    def _disconnect(self, id: str) -> None:
+        self._host.disconnect(id)
+        self._apply_host()
 
     def _remove_all(self) -> None:
         for space in self._spaces.values():

@@ -9,6 +9,7 @@ import fcntl
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
@@ -25,6 +26,8 @@ COUNT = 1 << 13
 """Pairs of addresses in 169.254.192.0/18, for all instances on this machine."""
 LOCK = Path("/run/havre-links.lock")
 FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
+CONSENT = 60.0
+"""Seconds after which Docker's rules are looked at again: it may have been started anew, or a firewall loaded."""
 
 
 class Ends(NamedTuple):
@@ -41,6 +44,7 @@ class Host:
         self._netlink: Netlink | None = None
         self._nft: Nft | None = None
         self._applied = ""
+        self._consented = float("-inf")
 
     def close(self) -> None:
         if self._netlink is not None:
@@ -109,8 +113,9 @@ class Host:
         """The instance's table, for the links that there are now; none when there is nothing for it to do."""
         links = [ends.vpc for ends in self.links().values()]
         wanted = host_table(self.table, self.prefix, sorted(links), balancers) if links or balancers else ""
-        if links:
+        if links and (wanted != self._applied or time.monotonic() > self._consented + CONSENT):
             self._consent()
+            self._consented = time.monotonic()
         if wanted == self._applied:
             return
         if self._nft is None:

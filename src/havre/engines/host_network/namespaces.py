@@ -98,6 +98,11 @@ def of_process(pid: int) -> int:
     return os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
 
 
+def is_home(fd: int) -> bool:
+    """Whether this is the namespace that this process began in."""
+    return os.fstat(fd).st_ino == os.stat("/proc/self/ns/net").st_ino  # noqa: PTH116 (two plain numbers)
+
+
 def setting(name: str, value: str) -> None:
     """A sysctl below net/ of the namespace that this thread is in (``ipv4/ip_forward``). Raises OSError."""
     Path("/proc/sys/net", name).write_text(value)

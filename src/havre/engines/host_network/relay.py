@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Awaitable, Callable
 
 CONNECTIONS = 1024
 CHUNK = 1 << 16
 
 
 class Relay:
-    """Bytes go through as they are, in both directions, until both sides have ended."""
+    """Bytes go through as they are, in both directions, until both sides have ended. ``admits`` says whether an address
+    may pass; without it everyone who gets here may."""
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, admits: Callable[[str], Awaitable[bool]] | None = None) -> None:
         self._target = (host, port)
+        self._admits = admits
         self._server: asyncio.Server | None = None
         self._connections = 0
 
@@ -25,7 +28,7 @@ class Relay:
             self._server.close()
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self._connections >= CONNECTIONS:
+        if self._connections >= CONNECTIONS or not await self._admitted(writer):
             writer.close()
             return
         self._connections += 1
@@ -41,6 +44,12 @@ class Relay:
             self._connections -= 1
             writer.close()
             there_writer.close()
+
+    async def _admitted(self, writer: asyncio.StreamWriter) -> bool:
+        if self._admits is None:
+            return True
+        peer = writer.get_extra_info("peername")
+        return bool(peer) and await self._admits(peer[0])
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

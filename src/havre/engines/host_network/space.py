@@ -106,7 +106,7 @@ class Space:
         self.vpc = vpc
         for eni, groups in vpc.regrouped.items():
             if eni in self.members and self.members[eni].groups != groups:
-                self._note(eni, Member(self.members[eni].address, groups))
+                self._regroup(eni, groups)
         self.apply()
         routers = self.netlink.link(ROUTERS)
         assert routers is not None, "made with the namespace"
@@ -119,6 +119,11 @@ class Space:
             self.netlink.remove_address(routers.number, address)
         for cidr in map(parse_cidr, vpc.cidrs):
             self.netlink.set_route(str(cidr).partition("/")[0], cidr.bits, kind=BLACKHOLE)
+
+    def _regroup(self, eni: str, groups: tuple[str, ...]) -> None:
+        self.members[eni] = Member(self.members[eni].address, groups)
+        with suppress(Gone):
+            self._note(eni, self.members[eni])
 
     @property
     def served(self) -> list[str]:
@@ -139,8 +144,9 @@ class Space:
         self._combinations = {rules.combination(m.groups) for m in members}
 
     def all_members(self) -> list[Member]:
+        """One for each address: the last that got it, where the one before has not been taken away yet."""
         placed = [Member(a, p.groups) for p in self.balancers.values() for a in p.addresses]
-        return [*self.members.values(), *placed]
+        return list({m.address: m for m in (*self.members.values(), *placed)}.values())
 
     def _run(self, commands: str) -> None:
         with namespaces.inside(self.fd):
@@ -165,10 +171,7 @@ class Space:
         if subnet is None:
             raise Temporary(f"the subnet {interface.subnet} is not known here yet", 0.1)
         member = Member(interface.address, vpc.regrouped.get(interface.eni, interface.security_groups))
-        try:
-            there = namespaces.of_process(pid)
-        except OSError:
-            raise Gone(f"process {pid} is gone") from None
+        there = _of_task(pid)
         try:
             with namespaces.inside(there):
                 inner = Netlink()
@@ -179,16 +182,25 @@ class Space:
                 inner.close()
         finally:
             os.close(there)
-        known = self.members.get(interface.eni)
-        self._note(interface.eni, member)
+        self._admit(interface.eni, member)
+
+    def _admit(self, eni: str, member: Member) -> None:
+        """Rules first: what the alias says holds already when it can be read, whatever happens in between."""
+        known = self.members.get(eni)
         if known == member:
             return
-        if known is not None:
-            self.apply()
-            return
-        combination = rules.combination(member.groups)
-        self._change(rules.add_member(vpc, member, combination in self._combinations))
-        self._combinations.add(combination)
+        self.members[eni] = member
+        try:
+            if known is None:
+                combination = rules.combination(member.groups)
+                self._change(rules.add_member(self._described(), member, combination in self._combinations))
+                self._combinations.add(combination)
+            else:
+                self.apply()
+            self._note(eni, member)
+        except BaseException:
+            del self.members[eni]
+            raise
 
     def _described(self) -> Vpc:
         if self.vpc is None:
@@ -212,18 +224,22 @@ class Space:
         self.netlink.set_route(interface.address, 32, link.number)
 
     def _note(self, eni: str, member: Member) -> None:
+        """Where a process that starts anew finds it. Raises Gone when the link went with its process."""
         link = self.netlink.link(link_of(eni))
         if link is None:
-            return
+            raise Gone(f"the interface {eni} went with its process")
         alias = f"{eni} {member.address} {','.join(member.groups)}"
         if link.alias != alias:
             self.netlink.set_alias(link.number, alias)
-        self.members[eni] = member
 
     def forget(self, eni: str) -> None:
         """The rules of an interface; its link goes by ``reap``."""
         member = self.members.pop(eni, None)
-        if member is not None and self.vpc is not None:
+        if member is None or self.vpc is None:
+            return
+        if any(other.address == member.address for other in self.members.values()):
+            self.apply()  # the address was given to another one meanwhile, whose rules these are
+        else:
             self._change(rules.remove_member(self.vpc, member))
 
     def reap(self, eni: str) -> None:
@@ -269,6 +285,18 @@ class Space:
                 let = tuple(rule for id in placed.groups if id in groups for rule in groups[id].ingress)
                 found.append(rules.HostBalancer(placed.host_address, let if placed.groups else None))
         return found
+
+
+def _of_task(pid: int) -> int:
+    """The process's namespace. Raises Gone, also when the process has another life by now, in the host's own."""
+    try:
+        there = namespaces.of_process(pid)
+    except OSError:
+        raise Gone(f"process {pid} is gone") from None
+    if namespaces.is_home(there):
+        os.close(there)
+        raise Gone(f"process {pid} is no task's any more")
+    return there
 
 
 def _list(words: str) -> tuple[str, ...]:

@@ -1,0 +1,327 @@
+"""The host's network when the kernel refuses, processes die in the middle, and things come in another order."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import threading
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from typing import Any
+
+import msgspec
+import pytest
+
+from havre.engines.host_network import HostNetwork, namespaces
+from havre.engines.host_network.netlink import Netlink
+from havre.engines.host_network.nft import Nft
+from havre.kernel.errors import Gone, Permanent, Temporary
+from havre.kernel.workload import Vpc
+from tests.contracts.network_bench import ALL, Machine, balancer, group, interface, machine, state_of, tcp, vpc_of
+
+pytestmark = pytest.mark.root
+
+
+class Crash(BaseException):
+    """The process ends here: nothing behind it is run."""
+
+
+class Faults:
+    """Counts what is asked of the kernel, and lets the ``at``-th question fail, before it is carried out."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.at = 0
+        self.count = 0
+        self.error: BaseException = OSError(12, "Cannot allocate memory")
+        ask, run = Netlink._ask, Nft.run
+
+        def asked(netlink: Netlink, *arguments: Any) -> Any:
+            self._turn()
+            return ask(netlink, *arguments)
+
+        def ran(nft: Nft, commands: str) -> None:
+            self._turn()
+            run(nft, commands)
+
+        monkeypatch.setattr(Netlink, "_ask", asked)
+        monkeypatch.setattr(Nft, "run", ran)
+
+    def _turn(self) -> None:
+        self.count += 1
+        if self.count == self.at:
+            raise self.error
+
+    def arm(self, at: int, error: BaseException | None = None) -> None:
+        self.count, self.at = 0, at
+        if error is not None:
+            self.error = error
+
+    def disarm(self) -> int:
+        """Gives how many questions there were."""
+        self.at = 0
+        return self.count
+
+
+@pytest.fixture
+def faults(monkeypatch: pytest.MonkeyPatch) -> Faults:
+    return Faults(monkeypatch)
+
+
+@pytest.fixture
+def instance() -> Iterator[str]:
+    name = f"t{random.getrandbits(24):06x}"
+    yield name
+    assert state_of(name) == ""
+
+
+@pytest.fixture
+async def engine(instance: str) -> AsyncIterator[HostNetwork]:
+    made = HostNetwork(instance)
+    try:
+        yield made
+    finally:
+        await made.remove_all()
+        await made.close()
+
+
+@pytest.fixture
+def machines() -> Iterator[list[Machine]]:
+    made = [machine() for _ in range(2)]
+    yield made
+    for each in made:
+        each.close()
+
+
+def small() -> Vpc:
+    return vpc_of(group("web", tcp(80, group="sg-client")), group("client"), internet=True)
+
+
+async def served(engine: HostNetwork, vpc: Vpc, web: Machine) -> None:
+    await engine.ensure_vpc(vpc)
+    await engine.attach(interface(vpc, "172.31.0.5", "web"), web.pid)
+    web.serve(80)
+
+
+async def test_attaching_can_fail_at_any_question_and_be_tried_again(
+    engine: HostNetwork, machines: list[Machine], faults: Faults
+) -> None:
+    web, _ = machines
+    vpc = small()
+    await served(engine, vpc, web)
+    at, number = 0, 6
+    while True:
+        at += 1
+        client = machine()
+        machines.append(client)
+        who = interface(vpc, f"172.31.0.{number + at}", "client")
+        faults.arm(at, OSError(12, "Cannot allocate memory"))
+        try:
+            await engine.attach(who, client.pid)
+        except Temporary as refused:
+            assert "Cannot allocate memory" in refused.reason
+        except Permanent:
+            pytest.fail(f"what the kernel refuses now it may grant later: question {at}")
+        else:
+            assert faults.disarm() == at - 1, "each question has failed once"
+            break
+        faults.disarm()
+        await engine.attach(who, client.pid)
+        assert await client.reaches("172.31.0.5", 80, 5), f"question {at}"
+        assert who.eni in await engine.interfaces()
+        await engine.detach(who.eni)
+    assert at > 8
+
+
+async def test_a_process_can_die_at_any_question_of_attaching(
+    instance: str, machines: list[Machine], faults: Faults
+) -> None:
+    """What it had made is found by the next one, which makes the rest; or takes all of it away."""
+    web, _ = machines
+    vpc = small()
+    first = HostNetwork(instance)
+    await served(first, vpc, web)
+    at = 0
+    while True:
+        at += 1
+        client = machine()
+        machines.append(client)
+        who = interface(vpc, f"172.31.0.{6 + at}", "client")
+        faults.arm(at, Crash())
+        died = False
+        try:
+            await first.attach(who, client.pid)
+        except Crash:
+            died = True
+        faults.disarm()
+        await first.close()
+        first = HostNetwork(instance)
+        await first.ensure_vpc(vpc)
+        if not died:
+            break
+        if at % 3:
+            await first.attach(who, client.pid)
+            assert await client.reaches("172.31.0.5", 80, 5), f"question {at}"
+            await first.detach(who.eni)
+        else:
+            await first.detach(who.eni)
+            client.close()
+            again = machine()
+            machines.append(again)
+            await first.attach(msgspec.structs.replace(who, eni=f"{who.eni[:-1]}x"), again.pid)
+            assert await again.reaches("172.31.0.5", 80, 5), f"question {at}"
+    await first.remove_all()
+    await first.close()
+    assert at > 8
+
+
+async def test_describing_can_fail_at_any_question_and_be_tried_again(instance: str, faults: Faults) -> None:
+    engine = HostNetwork(instance)
+    assert engine.available() == ""
+    at = 0
+    try:
+        while True:
+            at += 1
+            vpc = small()
+            faults.arm(at, OSError(105, "No buffer space available"))
+            try:
+                await engine.ensure_vpc(vpc)
+            except Temporary:
+                faults.disarm()
+                await engine.ensure_vpc(vpc)
+                assert (await engine._do(lambda id=vpc.id: engine._spaces[id].vpc)) == vpc
+                await engine.remove_vpc(vpc.id)
+            else:
+                break
+    finally:
+        faults.disarm()
+        await engine.remove_all()
+        await engine.close()
+    assert at > 10
+
+
+async def test_removing_can_fail_at_any_question_and_be_tried_again(instance: str, faults: Faults) -> None:
+    engine = HostNetwork(instance)
+    at = 0
+    try:
+        while True:
+            at += 1
+            vpc = small()
+            await engine.ensure_vpc(vpc)
+            faults.arm(at, OSError(105, "No buffer space available"))
+            try:
+                await engine.remove_vpc(vpc.id)
+            except Temporary:
+                faults.disarm()
+                await engine.remove_vpc(vpc.id)
+                assert engine.namespaces() == engine._host.links() == {}
+            else:
+                assert faults.disarm() < at
+                break
+    finally:
+        faults.disarm()
+        await engine.remove_all()
+        await engine.close()
+    assert at > 2
+
+
+async def test_a_namespace_file_that_was_never_mounted_is_no_vpc(instance: str) -> None:
+    """What a crash in the middle of making a namespace leaves."""
+    vpc = small()
+    empty = namespaces.RUN / f"havre-{instance}-{vpc.id.removeprefix('vpc-')}"
+    namespaces.RUN.mkdir(exist_ok=True)
+    empty.touch()
+    engine = HostNetwork(instance)
+    try:
+        assert engine.namespaces() == {}
+        await engine.ensure_vpc(vpc)
+        assert engine.namespaces() == {vpc.id: empty.name}
+    finally:
+        await engine.remove_all()
+        await engine.close()
+    assert not empty.exists()
+
+
+async def test_the_hosts_own_namespace_gets_no_interface(engine: HostNetwork) -> None:
+    """A task's process has ended and its number was given to another one."""
+    vpc = small()
+    await engine.ensure_vpc(vpc)
+    with pytest.raises(Gone):
+        await engine.attach(interface(vpc, "172.31.0.5", "web"), os.getpid())
+    with pytest.raises(Gone):
+        await engine.attach(interface(vpc, "172.31.0.5", "web"), 2**22 + 1)
+
+
+async def test_an_address_that_moved_keeps_its_rules_when_the_old_interface_goes_late(
+    engine: HostNetwork, machines: list[Machine]
+) -> None:
+    web, client = machines
+    vpc = small()
+    await served(engine, vpc, web)
+    old, new = interface(vpc, "172.31.0.6", "web"), interface(vpc, "172.31.0.6", "client")
+    ended = machine()
+    await engine.attach(old, ended.pid)
+    ended.close()
+    await engine.attach(new, client.pid)
+    assert await client.reaches("172.31.0.5", 80, 5)
+    await engine.detach(old.eni)
+    assert await client.reaches("172.31.0.5", 80, 5)
+
+
+async def test_many_come_and_go_side_by_side(engine: HostNetwork) -> None:
+    """Also while the VPC's rules change."""
+    vpc = vpc_of(group("web", ALL))
+    await engine.ensure_vpc(vpc)
+    made = [machine() for _ in range(24)]
+    all = [interface(vpc, f"172.31.0.{n + 10}", "web") for n in range(len(made))]
+    try:
+
+        async def change() -> None:
+            for n in range(8):
+                groups = (group("web", ALL), group(f"g{n}", tcp(n + 1, "10.0.0.0/8")))
+                await engine.ensure_vpc(msgspec.structs.replace(vpc, security_groups=groups))
+
+        attach = (engine.attach(i, m.pid) for i, m in zip(all, made, strict=True))
+        await asyncio.gather(change(), *attach)
+        assert set(await engine.interfaces()) == {i.eni for i in all}
+        made[0].serve(80)
+        reached = await asyncio.gather(*(m.reaches("172.31.0.10", 80, 5) for m in made[1:]))
+        assert all and reached == [True] * (len(made) - 1)
+        await asyncio.gather(change(), *(engine.detach(i.eni) for i in all[12:]))
+        assert set(await engine.interfaces()) == {i.eni for i in all[:12]}
+        assert await made[5].reaches("172.31.0.10", 80, 5)
+    finally:
+        for each in made:
+            each.close()
+
+
+async def test_the_event_loop_goes_on_while_the_kernel_takes_its_time(
+    engine: HostNetwork, machines: list[Machine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel answers only once the loop says so: whoever waited for it on the loop would wait for ever."""
+    vpc, ask = small(), Netlink._ask
+    web, client = machines
+    waiting, answer = threading.Event(), threading.Event()
+
+    def slow(netlink: Netlink, *arguments: Any) -> Any:
+        waiting.set()
+        assert answer.wait(30)
+        return ask(netlink, *arguments)
+
+    async def held_up(work: Coroutine[Any, Any, None]) -> None:
+        waiting.clear()
+        answer.clear()
+        under_way = asyncio.create_task(work)
+        while not waiting.is_set():
+            await asyncio.sleep(0)
+        answer.set()
+        await under_way
+
+    monkeypatch.setattr(Netlink, "_ask", slow)
+    who = interface(vpc, "172.31.0.6", "client")
+    await held_up(engine.ensure_vpc(vpc))
+    await held_up(engine.attach(who, client.pid))
+    await held_up(engine.add_balancer(balancer(vpc, "lb", "127.77.0.9", "172.31.0.9")))
+    await held_up(engine.remove_balancer("lb"))
+    await held_up(engine.detach(who.eni))
+    await held_up(engine.remove_vpc(vpc.id))
+    monkeypatch.setattr(Netlink, "_ask", ask)
