@@ -43,6 +43,8 @@ class Target:
         self.begun = 0
         self.served = 0
         self.hang_up = False
+        self.silent = False
+        self.paths: list[str] = []
         self._open: set[asyncio.StreamWriter] = set()
 
     async def start(self, port: int = 0) -> Target:
@@ -77,6 +79,9 @@ class Target:
                 lines = dict(line.split(": ", 1) for line in head[1:] if line)
                 names = {name.lower(): value for name, value in lines.items()}
                 check = names.get("user-agent") == "ELB-HealthChecker/2.0"
+                self.paths.append(head[0])
+                while self.silent:
+                    await asyncio.sleep(0.05)
                 if not check:
                     self.begun += 1
                     await asyncio.sleep(self.delay)

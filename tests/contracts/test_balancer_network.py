@@ -1,0 +1,165 @@
+"""A balancer inside a VPC: it listens there, asks targets there from its own address, and groups decide who reaches it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import random
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from havre.engines.haproxy import HaproxyEngine
+from havre.engines.host_network import HostNetwork
+from havre.kernel.workload import Balancer, BalancerPool, BalancerTarget, NetworkRule, Vpc
+from tests.contracts.balancer_bench import QUICK, fetch, free_ports, listener, need_haproxy, real, states, until
+from tests.contracts.network_bench import Machine, group, interface, machine, state_of, tcp, vpc_of
+
+pytestmark = pytest.mark.root
+
+HERE = "127.88.3.1"
+INSIDE = "172.31.0.9"
+
+
+@pytest.fixture
+async def network() -> AsyncIterator[HostNetwork]:
+    need_haproxy()
+    instance = f"t{random.getrandbits(24):06x}"
+    made = HostNetwork(instance)
+    try:
+        yield made
+    finally:
+        await made.remove_all()
+        await made.close()
+    assert state_of(instance) == ""
+
+
+@pytest.fixture
+async def engine(network: HostNetwork, tmp_path: Path) -> AsyncIterator[HaproxyEngine]:
+    async with real(tmp_path / "haproxy") as made:
+        yield made
+
+
+@pytest.fixture
+def machines() -> Iterator[list[Machine]]:
+    made = [machine() for _ in range(3)]
+    yield made
+    for each in made:
+        each.close()
+
+
+@pytest.fixture
+def port() -> int:
+    return free_ports(1)[0]
+
+
+async def serve(target: Machine, port: int) -> asyncio.Server:
+    """Tells the address of whom it talks to."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(EOFError, OSError):
+            while True:
+                await reader.readuntil(b"\r\n\r\n")
+                body = json.dumps({"peer": writer.get_extra_info("peername")[0], "target": "task"}).encode()
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+        writer.close()
+
+    return await asyncio.start_server(answer, sock=target.serve(port))
+
+
+def network_balancer(vpc: Vpc, port: int) -> Balancer:
+    target = BalancerTarget("172.31.16.5:8080", "172.31.16.5", 8080, vpc.id)
+    return Balancer(
+        "web",
+        "web-1.us-east-1.elb.localhost",
+        vpc.id,
+        (("subnet-a", INSIDE), ("subnet-b", "172.31.16.9")),
+        HERE,
+        ("sg-lb",),
+        (listener(port),),
+        (BalancerPool("pool", "HTTP", (target,), QUICK),),
+    )
+
+
+async def ask_from(who: Machine, address: str, port: int) -> bytes:
+    sock = await who.connect(address, port)
+    loop = asyncio.get_running_loop()
+    try:
+        await loop.sock_sendall(sock, b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        return await asyncio.wait_for(loop.sock_recv(sock, 4096), 5)
+    finally:
+        sock.close()
+
+
+async def healthy(engine: HaproxyEngine) -> bool:
+    seen = await states(engine)
+    return bool(seen) and all(t.state == "healthy" for t in seen.values())
+
+
+async def test_a_balancer_serves_its_vpc_and_this_machine(
+    network: HostNetwork, engine: HaproxyEngine, machines: list[Machine], port: int
+) -> None:
+    task, client, stranger = machines
+    lb_group = group("lb", tcp(port, "127.0.0.0/8"), tcp(port, group="sg-client"))
+    vpc = vpc_of(lb_group, group("task", tcp(8080, group="sg-lb")), group("client"), group("stranger"))
+    await network.ensure_vpc(vpc)
+    await network.attach(interface(vpc, "172.31.16.5", "task"), task.pid)
+    await network.attach(interface(vpc, "172.31.0.6", "client"), client.pid)
+    await network.attach(interface(vpc, "172.31.0.7", "stranger"), stranger.pid)
+    server = await serve(task, 8080)
+    wanted = network_balancer(vpc, port)
+    await network.add_balancer(wanted)
+    await engine.apply([wanted], network.namespaces())
+    await until(lambda: healthy(engine))
+    assert (await fetch(HERE, port)).json == {"peer": INSIDE, "target": "task"}
+    for address in (INSIDE, "172.31.16.9"):
+        assert b" 200 " in await ask_from(client, address, port)
+        assert not await stranger.reaches(address, port)
+    assert not await client.reaches("172.31.16.5", 8080)
+    server.close()
+
+
+async def test_targets_must_let_the_balancer_in(
+    network: HostNetwork, engine: HaproxyEngine, machines: list[Machine], port: int
+) -> None:
+    vpc = vpc_of(group("lb", NetworkRule("tcp", 0, 65535, "0.0.0.0/0")), group("task"))
+    await network.ensure_vpc(vpc)
+    await network.attach(interface(vpc, "172.31.16.5", "task"), machines[0].pid)
+    server = await serve(machines[0], 8080)
+    quick = msgspec.structs.replace(QUICK, timeout=0.2)
+    wanted = network_balancer(vpc, port)
+    wanted = msgspec.structs.replace(wanted, pools=(msgspec.structs.replace(wanted.pools[0], health_check=quick),))
+    await network.add_balancer(wanted)
+    await engine.apply([wanted], network.namespaces())
+
+    async def timed_out() -> bool:
+        return {t.reason for t in (await states(engine)).values()} == {"Target.Timeout"}
+
+    await until(timed_out)
+    await network.ensure_vpc(
+        msgspec.structs.replace(vpc, security_groups=(vpc.security_groups[0], group("task", tcp(8080, group="sg-lb"))))
+    )
+    await until(lambda: healthy(engine))
+    server.close()
+
+
+async def test_a_vpc_that_is_made_anew_is_served_again(
+    network: HostNetwork, engine: HaproxyEngine, machines: list[Machine], port: int
+) -> None:
+    vpc = vpc_of(group("lb", NetworkRule("tcp", 0, 65535, "0.0.0.0/0")), group("client"))
+    wanted = msgspec.structs.replace(network_balancer(vpc, port), pools=(BalancerPool("pool", "HTTP"),))
+    for client in machines[:2]:
+        await network.ensure_vpc(vpc)
+        await network.attach(interface(vpc, "172.31.0.6", "client"), client.pid)
+        await network.add_balancer(wanted)
+        await engine.apply([wanted], network.namespaces())
+        assert b" 503 " in await ask_from(client, INSIDE, port)
+        await network.remove_balancer(wanted.id)
+        await network.remove_vpc(vpc.id)
+    await engine.apply([wanted], {})
+    (status,) = await engine.status()
+    assert f"the network of {vpc.id} is not there" in status.reason
+    assert (await fetch(HERE, port)).status == 503
