@@ -6,8 +6,9 @@ import msgspec
 
 from havre.kernel.workload import BalancerHealthCheck
 
-IMPATIENCE = 1.0
-"""Seconds between checks of a target that has not answered yet: it gets work as soon as it is there."""
+HURRY, IMPATIENCE = 0.05, 1.0
+"""Seconds between the first two checks of a target that has not answered yet, and at most between later ones: it gets work
+as soon as it is there."""
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -29,13 +30,14 @@ def mismatch(status: int) -> Outcome:
 
 class Health(msgspec.Struct, frozen=True):
     """``streak``: checks in a row that speak against the state. ``counted``: when the last failure of a target that never
-    passed was counted (it is checked more often than failures count)."""
+    passed was counted (it is checked more often than failures count). ``asked``: its checks so far."""
 
     state: str = "initial"
     reason: str = "Elb.InitialHealthChecking"
     description: str = "Initial health checks in progress"
     streak: int = 0
     counted: float = float("-inf")
+    asked: int = 0
 
 
 HEALTHY = Health("healthy", "", "")
@@ -67,16 +69,19 @@ def _passed(health: Health, check: BalancerHealthCheck) -> Health:
 
 
 def _failed_at_first(health: Health, check: BalancerHealthCheck, outcome: Outcome, now: float) -> Health:
+    asked = health.asked + 1
     if now - health.counted < check.interval:
-        return health
+        return msgspec.structs.replace(health, asked=asked)
     if health.streak + 1 >= check.unhealthy:
         return Health("unhealthy", outcome.reason, outcome.description)
-    return msgspec.structs.replace(health, streak=health.streak + 1, counted=now)
+    return msgspec.structs.replace(health, streak=health.streak + 1, counted=now, asked=asked)
 
 
 def pause(health: Health, check: BalancerHealthCheck) -> float:
     """Seconds until the next check."""
-    return min(IMPATIENCE, check.interval) if health.state == "initial" else check.interval
+    if health.state != "initial":
+        return check.interval
+    return min(HURRY * (1 << min(health.asked, 10)), IMPATIENCE, check.interval)
 
 
 def matches(matcher: str, status: int) -> bool:
