@@ -26,6 +26,7 @@ def variables(state: Path) -> dict[str, str] | None:
         "AWS_DEFAULT_REGION": instance["region"],
         "AWS_ACCESS_KEY_ID": root["access_key"],
         "AWS_SECRET_ACCESS_KEY": root["secret"],
+        "AWS_DISABLE_HOST_PREFIX_INJECTION": "true",  # StartLiveTail would look for stream-127.0.0.1
     }
 
 

@@ -156,9 +156,15 @@ async def _answer(send: Send, response: HttpResponse, head: bool) -> None:
 
 
 async def _stream(send: Send, body: AsyncIterator[bytes]) -> None:
-    async for piece in body:
-        if piece:
-            await send({"type": "http.response.body", "body": piece, "more_body": True})
+    """What makes the body hears at once when the client has gone: ``send`` raises, and the body is closed."""
+    try:
+        async for piece in body:
+            if piece:
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+    finally:
+        close = getattr(body, "aclose", None)
+        if close is not None:
+            await close()
     await send({"type": "http.response.body", "body": b""})
 
 

@@ -183,6 +183,10 @@ class Connection(asyncio.Protocol):
             self.queue[0].start()
 
 
+class Hangup(ConnectionResetError):
+    """The client has gone: a body that goes on would be sent to nobody."""
+
+
 class Exchange:
     """One request and its response; ``receive`` and ``send`` of ASGI."""
 
@@ -213,6 +217,8 @@ class Exchange:
         transport = self.connection.transport
         try:
             await self.connection.shared.app(self.scope, self.receive, self.send)
+        except Hangup:
+            return
         except Exception:
             _log.exception("the application failed on %s %s", self.scope["method"], self.scope["path"])
         if self.gone:
@@ -262,7 +268,10 @@ class Exchange:
     # response
 
     async def send(self, message: dict[str, Any]) -> None:
+        """Raises Hangup for a further piece of a body that nobody is there to read."""
         if self.gone:
+            if message.get("more_body"):
+                raise Hangup
             return
         if message["type"] == "http.response.start":
             self._begin(message)

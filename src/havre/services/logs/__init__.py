@@ -23,7 +23,7 @@ PARTIAL = {
     "GetLogEvents.unmask": "nothing is masked, for data protection policies are not implemented",
     "DescribeLogGroups.includeLinkedAccounts": "there are no linked accounts: only the account's own groups are listed",
     "PutResourcePolicy": "AWS services of this installation may write without one, and are not held back by one",
-    "StartLiveTail": "the server's address has the prefix stream-, which botocore's inject_host_prefix=False leaves out",
+    "StartLiveTail": "clients put stream- in front of the endpoint's name unless AWS_DISABLE_HOST_PREFIX_INJECTION is true",
 }
 
 
@@ -32,6 +32,7 @@ def service() -> Service:
         absent,
         filter_events,
         groups,
+        live_tail,
         patterns,
         policies,
         put_events,
@@ -41,9 +42,12 @@ def service() -> Service:
         tags,
     )
     from havre.services.logs.resources import KINDS
+    from havre.services.logs.tails import Tails
 
-    modules = (groups, streams, put_events, read_events, filter_events, retention, tags, policies, patterns, absent)
-    return Service("logs", merge(*(m.ops for m in modules)), KINDS, partial=PARTIAL)
+    tails = Tails()
+    modules = (groups, streams, read_events, filter_events, retention, tags, policies, patterns, absent)
+    ops = (*(m.ops for m in modules), put_events.operations(tails), live_tail.operations(tails))
+    return Service("logs", merge(*ops), KINDS, partial=PARTIAL)
 
 
 def reconcilers(deps: ReconcilerDeps) -> list[Reconciler[Any]]:

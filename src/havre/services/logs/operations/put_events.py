@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from havre.control.operation import Answer, Call, Operations, Request
 from havre.services.logs import names, queries, rules
 from havre.services.logs.events import head
 from havre.services.logs.present import sequence_token
+from havre.services.logs.tails import Tails
 
-ops = Operations()
 
-
-@ops("PutLogEvents", resources=names.of_stream, conditions=names.conditions)
-async def put_log_events(call: Call, request: Request) -> Answer:
+async def put_log_events(tails: Tails, call: Call, request: Request) -> Answer:
     group = queries.group(call, request["logGroupName"])
     stream = queries.stream(call, request["logGroupName"], request["logStreamName"])
     events, seconds = request["logEvents"], call.now
@@ -27,7 +26,15 @@ async def put_log_events(call: Call, request: Request) -> Answer:
         kept = slice(taken.first, taken.last)
         entries = list(zip(times[kept], [mark + message for message in messages[kept]], strict=True))
         await call.journal.append(stream.spec.journal, entries, now=now)
+        for session in tails.of(group.meta.arn):
+            session.offer(group.meta.arn, stream.spec.stream, entries, now)
     answer: dict[str, Any] = {"nextSequenceToken": sequence_token(stream), "rejectedLogEventsInfo": taken.rejected}
     if request.get("entity"):
         answer["rejectedEntityInfo"] = {"errorType": "UnsupportedLogGroupType"}
     return answer
+
+
+def operations(tails: Tails) -> Operations:
+    ops = Operations()
+    ops("PutLogEvents", resources=names.of_stream, conditions=names.conditions)(partial(put_log_events, tails))
+    return ops
