@@ -28,7 +28,7 @@ class Networks:
         self._running: dict[str, Balancer] = {}
         self._ended: set[str] = set()
         self._failures: dict[str, str] = {}
-        self._applied: list[Balancer] | None = None
+        self._applied: tuple[list[Balancer], dict[str, str]] | None = None
         self._told: dict[str, BalancerStatus] = {}
         self._changed = asyncio.Event()
         self._lock = asyncio.Lock()
@@ -56,6 +56,11 @@ class Networks:
         self._gone |= vpcs
         self._ended |= balancers
         self._changed.set()
+
+    def subnet(self, vpc: str, subnet: str) -> str:
+        """Its CIDR; "" for one that is not known."""
+        known = self._vpcs.get(vpc)
+        return next((s.cidr for s in known.subnets if s.id == subnet), "") if known else ""
 
     async def ready(self, vpc: str) -> None:
         """Returns when the VPC is as it is described now. Raises Permanent where there are no networks."""
@@ -92,7 +97,7 @@ class Networks:
             return
         async with self._lock:
             trouble = await self._build_all()
-            await self._converge_balancers()
+            trouble = await self._converge_balancers() or trouble
             await self._report()
             for id in [i for i in self._gone if i not in self._used()]:
                 await self._parts.network.remove_vpc(id)
@@ -112,8 +117,10 @@ class Networks:
                 trouble = f"{id}: {e}"
         return trouble
 
-    async def _converge_balancers(self) -> None:
-        """Addresses before the proxy binds them; the proxy lets go before they are taken away."""
+    async def _converge_balancers(self) -> str:
+        """Addresses before the proxy binds them; the proxy lets go before they are taken away. Says what has to be tried
+        again; that balancer goes on as it was."""
+        trouble = ""
         self._failures.clear()
         for balancer in self._balancers.values():
             if self._running.get(balancer.id) == balancer:
@@ -123,14 +130,19 @@ class Networks:
                 self._running[balancer.id] = balancer
             except Permanent as e:
                 self._failures[balancer.id] = e.reason
-        wanted = [b for b in self._balancers.values() if b.id not in self._failures]
-        if wanted != self._applied:
-            await self._parts.balancer.apply(wanted, self._parts.network.namespaces())
-            self._applied = wanted
+                self._running.pop(balancer.id, None)
+            except Temporary as e:
+                trouble = f"{balancer.id}: {e}"
+        wanted = [self._running[id] for id in self._balancers if id in self._running]
+        namespaces = dict(self._parts.network.namespaces())
+        if (wanted, namespaces) != self._applied:
+            await self._parts.balancer.apply(wanted, namespaces)
+            self._applied = (wanted, namespaces)
         for id in tuple(self._ended):
             await self._parts.network.remove_balancer(id)
             self._running.pop(id, None)
             self._ended.discard(id)
+        return trouble
 
     def _fail_balancers(self, why: str) -> None:
         self._failures = dict.fromkeys(self._balancers, f"load balancers need this machine's networks: {why}")
