@@ -1,0 +1,109 @@
+"""Containers' lines on their way from a node into CloudWatch Logs, by PutLogEvents."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from operator import itemgetter
+from typing import Any
+
+from havre.control.nodelink.messages import LogStream
+from havre.control.operation import Aws
+from havre.kernel.errors import ApiError
+
+log = logging.getLogger("havre.nodes")
+BATCH_EVENTS, BATCH_BYTES, EVENT_OVERHEAD = 10_000, 1_048_576, 26
+"""Bounds of one PutLogEvents call; each event counts 26 bytes more than its text."""
+BATCH_SPAN = 24 * 3_600_000
+"""Milliseconds between its first and its last event."""
+RETRY = 0.5
+_AGAIN = ("ServiceUnavailableException", "ThrottlingException")
+Event = dict[str, Any]
+
+
+class LineSink:
+    """``aws(account, region)`` calls AWS as the service that writes containers' lines."""
+
+    def __init__(self, aws: Callable[[str, str], Aws]) -> None:
+        self._aws = aws
+
+    async def keep(self, stream: LogStream, lines: Sequence[tuple[int, bytes]]) -> None:
+        """Durable when it returns, however long that takes: a disk that is full makes the writers wait.
+
+        Lines of a log group that was deleted have nowhere to go: they are dropped, loudly.
+        """
+        logs = self._aws(stream.account, stream.region)
+        for events in batches(lines):
+            request = {"logGroupName": stream.group, "logStreamName": stream.stream, "logEvents": events}
+            try:
+                await self._put(logs, stream, request)
+            except ApiError as refusal:
+                log.error("%d lines of %s are lost: %s", len(events), stream.workload, refusal)
+
+    async def _put(self, logs: Aws, stream: LogStream, request: dict[str, Any]) -> None:
+        """Each batch is tried again by itself: those before it are kept already."""
+        made = False
+        while True:
+            try:
+                await logs("logs", "PutLogEvents", request)
+                return
+            except ApiError as refusal:
+                if refusal.code in _AGAIN:
+                    await asyncio.sleep(RETRY)
+                    continue
+                if made or refusal.code != "ResourceNotFoundException":
+                    raise
+            made = await _make(logs, stream)
+
+
+async def _make(logs: Aws, stream: LogStream) -> bool:
+    """The log stream, and its group where the container asks for that. False when it is to be tried again."""
+    names = {"logGroupName": stream.group}
+    try:
+        if stream.options.get("awslogs-create-group") == "true":
+            await _unless_there(logs, "CreateLogGroup", names)
+        await _unless_there(logs, "CreateLogStream", {**names, "logStreamName": stream.stream})
+    except ApiError as refusal:
+        if refusal.code not in _AGAIN:
+            raise
+        await asyncio.sleep(RETRY)
+        return False
+    return True
+
+
+async def _unless_there(logs: Aws, operation: str, request: dict[str, Any]) -> None:
+    try:
+        await logs("logs", operation, request)
+    except ApiError as refusal:
+        if refusal.code != "ResourceAlreadyExistsException":
+            raise
+
+
+def batches(lines: Sequence[tuple[int, bytes]]) -> Iterator[list[Event]]:
+    """``lines`` (milliseconds, text) as events, in batches as PutLogEvents takes them: in order of time, and none too large.
+    Empty lines, which it refuses, are left out."""
+    batch: list[Event] = []
+    size = began = 0
+    for at, raw in sorted(lines, key=itemgetter(0)):
+        if not raw:
+            continue
+        text, length = _read(raw)
+        size += length + EVENT_OVERHEAD
+        if batch and (size > BATCH_BYTES or len(batch) >= BATCH_EVENTS or at - began > BATCH_SPAN):
+            yield batch
+            batch, size = [], length + EVENT_OVERHEAD
+        if not batch:
+            began = at
+        batch.append({"timestamp": at, "message": text})
+    if batch:
+        yield batch
+
+
+def _read(raw: bytes) -> tuple[str, int]:
+    """The text, and its size in UTF-8: what is none is replaced, which takes more room than it had."""
+    try:
+        return raw.decode(), len(raw)
+    except UnicodeDecodeError:
+        text = raw.decode(errors="replace")
+        return text, len(text.encode())

@@ -1,0 +1,100 @@
+"""Containers' lines become batches that PutLogEvents takes, and none is lost that has somewhere to go."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from havre.apps import container_lines
+from havre.apps.container_lines import BATCH_BYTES, BATCH_EVENTS, BATCH_SPAN, EVENT_OVERHEAD, LineSink, batches
+from havre.control.nodelink.messages import LogStream
+from havre.kernel.errors import ApiError
+
+STREAM = LogStream("w", "c", "1", "r", "/g", "s")
+SIZES = st.sampled_from([0, 1, 10, 1000, 200_000])
+
+
+@given(
+    lines=st.lists(
+        st.tuples(st.integers(0, 3 * BATCH_SPAN), st.sampled_from([b"x", b"\xff", "é".encode()]), SIZES), max_size=40
+    )
+)
+def test_every_line_is_in_one_batch(lines: list[tuple[int, bytes, int]]) -> None:
+    given_lines = [(at, piece * size) for at, piece, size in lines]
+    made = list(batches(given_lines))
+    for batch in made:
+        times = [e["timestamp"] for e in batch]
+        assert times == sorted(times) and times[-1] - times[0] <= BATCH_SPAN and len(batch) <= BATCH_EVENTS
+        assert sum(len(e["message"].encode()) + EVENT_OVERHEAD for e in batch) <= BATCH_BYTES
+    expected = sorted((at, text.decode(errors="replace")) for at, text in given_lines if text)
+    assert sorted((e["timestamp"], e["message"]) for batch in made for e in batch) == expected
+
+
+def test_many_lines_are_many_batches() -> None:
+    assert [len(batch) for batch in batches([(1, b"x")] * 25_000)] == [10_000, 10_000, 5_000]
+    assert [e["message"] for batch in batches([(2, b"b"), (1, b"a"), (2, b"c")]) for e in batch] == ["a", "b", "c"]
+
+
+class Aws:
+    """Answers as it is told, then as a group without streams would."""
+
+    def __init__(self, *refusals: str) -> None:
+        self.refusals = list(refusals)
+        self.calls: list[str] = []
+        self.group = True
+        self.stream = False
+        self.kept: list[str] = []
+
+    async def __call__(self, service: str, operation: str, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        self.calls.append(operation)
+        if self.refusals:
+            raise ApiError(self.refusals.pop(0))
+        if operation == "CreateLogGroup":
+            self.group = True
+        elif not self.group:
+            raise ApiError("ResourceNotFoundException")
+        elif operation == "CreateLogStream":
+            if self.stream:
+                raise ApiError("ResourceAlreadyExistsException")
+            self.stream = True
+        elif not self.stream:
+            raise ApiError("ResourceNotFoundException")
+        else:
+            self.kept += [e["message"] for e in request["logEvents"]]
+        return {}
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(container_lines, "RETRY", 0.0)
+
+
+async def test_a_stream_is_made_when_it_is_first_written_to() -> None:
+    aws = Aws()
+    sink = LineSink(lambda account, region: aws)
+    await sink.keep(STREAM, [(1, b"a")])
+    await sink.keep(STREAM, [(2, b"b")])
+    assert aws.kept == ["a", "b"]
+    assert aws.calls == ["PutLogEvents", "CreateLogStream", "PutLogEvents", "PutLogEvents"]
+
+
+async def test_a_group_is_made_only_where_the_container_asks_for_it(caplog: pytest.LogCaptureFixture) -> None:
+    aws = Aws()
+    aws.group = False
+    sink = LineSink(lambda account, region: aws)
+    await sink.keep(STREAM, [(1, b"a")])
+    assert aws.kept == [] and "1 lines of w are lost" in caplog.text
+    await sink.keep(LogStream("w", "c", "1", "r", "/g", "s", {"awslogs-create-group": "true"}), [(1, b"a")])
+    assert aws.kept == ["a"]
+
+
+async def test_what_is_kept_is_not_sent_again() -> None:
+    aws = Aws(*["ServiceUnavailableException"] * 3)
+    await LineSink(lambda account, region: aws).keep(STREAM, [(n // 10_000, b"%d" % n) for n in range(15_000)])
+    aws.refusals = ["ThrottlingException", "ServiceUnavailableException"]
+    await LineSink(lambda account, region: aws).keep(STREAM, [(2, b"more")])
+    assert aws.kept == [*(str(n) for n in range(15_000)), "more"]
