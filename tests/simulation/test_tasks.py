@@ -12,7 +12,7 @@ from random import Random
 import pytest
 
 from tests.simulation.fate import TROUBLES, Fate
-from tests.simulation.scenes import begin, ended, expect, run, up
+from tests.simulation.scenes import DEFINITIONS, begin, ended, expect, is_, run, up
 from tests.simulation.world import Simulation, simulate
 
 SEEDS = int(os.environ.get("HAVRE_SEEDS", "60"))
@@ -66,3 +66,52 @@ def test_every_task_ends_where_it_should() -> None:
 def test_trouble_at_every_effect(trouble: str) -> None:
     for index in range(effects()):
         simulate(life_of_tasks, fate=Fate(Random(1), {index: trouble}))
+
+
+RATES = {"temporary": 0.04, "lost": 0.04, "slow": 0.02, "crash before": 0.006, "crash after": 0.006}
+
+
+async def storm(sim: Simulation) -> None:
+    """Users and accidents by chance; every task that was acknowledged is seen through to its end."""
+    chance, made = sim.chance, list[str]()
+    await begin(sim)
+    for n in range(25):
+        match chance.choice(("run", "run", "run", "stop", "kill", "accident", "wait")):
+            case "run":
+                made += await run(sim, chance.choice(tuple(DEFINITIONS)), f"token-{n}", chance.randint(1, 3))
+            case "stop" if made:
+                await sim.ask("StopTask", task=chance.choice(made))
+            case "kill" if made:
+                _kill(sim, chance.choice(made))
+            case "accident":
+                await accident(sim)
+        await asyncio.sleep(chance.choice((0.0, 0.01, 0.3, 2.0, 10.0)))
+    for id in made:
+        is_(sim, id)()
+    for id in chance.sample(made, len(made) // 2):
+        await sim.ask("StopTask", task=id)
+
+
+async def accident(sim: Simulation) -> None:
+    chance, node = sim.chance, sim.chance.choice(sim.nodes)
+    match chance.choice(("cut", "server", "node", "both", "engine", "vanish")):
+        case "cut":
+            sim.net.cut()
+        case "server":
+            sim.server.life.kill()
+        case "node":
+            node.life.kill()
+        case "both":
+            sim.server.life.kill()
+            node.life.kill()
+        case "engine":
+            node.engine.leave()
+            await asyncio.sleep(chance.uniform(0.1, 40))
+            node.engine.come_back()
+        case "vanish" if node.engine.existing:
+            node.engine.vanish(chance.choice(node.engine.existing).id)
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_storms(seed: int) -> None:
+    simulate(storm, seed, Fate(Random(f"{seed} fate"), rates=RATES))

@@ -18,6 +18,7 @@ from havre.kernel.world import World
 
 log = logging.getLogger("havre.control")
 
+_ASK_AGAIN = 2.0
 STEADY = 60.0
 """Seconds after which a loop that runs is taken to be well: its next fault is the first one again."""
 
@@ -105,6 +106,9 @@ class Supervisor:
                 raise
             except Exception as failure:
                 error = failure
+            if self._ending.is_set():  # it was told to stop, and answered with an error of its own
+                self._enter(loop, "stopped")
+                return
             log.error("loop %s: %s", loop.name, error, exc_info=error)
             if loop.essential:
                 self._enter(loop, "failed", str(error) or type(error).__name__)
@@ -121,8 +125,19 @@ class Supervisor:
         clock = asyncio.get_running_loop()
         deadline = clock.time() + self._patience
         for loop, task in reversed(tasks):
-            task.cancel()
-            _, pending = await asyncio.wait([task], timeout=max(0.05, deadline - clock.time()))
-            if pending:
+            if not await _stopped(task, deadline):
                 log.error("loop %s did not stop within %s s", loop.name, self._patience)
                 self._enter(loop, "failed", "did not stop")
+
+
+async def _stopped(task: asyncio.Task[Any], deadline: float) -> bool:
+    """Asks again while there is time: a cancellation can be swallowed on its way (by a TaskGroup that is ending)."""
+    clock = asyncio.get_running_loop()
+    while True:
+        task.cancel()
+        left = max(0.05, deadline - clock.time())
+        _, pending = await asyncio.wait([task], timeout=min(_ASK_AGAIN, left))
+        if not pending:
+            return True
+        if left <= _ASK_AGAIN:
+            return False

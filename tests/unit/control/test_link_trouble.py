@@ -163,3 +163,15 @@ async def test_a_node_that_cannot_be_written_down_dials_again(tmp_path: Path) ->
         g.store.fault = refuse
         await asyncio.sleep(10)
         assert g.connected() and g.hub.nodes == ("n1",)
+
+
+@pytest.mark.parametrize("later", range(12))
+async def test_a_link_that_is_lost_while_it_is_stopped_stops(tmp_path: Path, later: int) -> None:
+    async with ground(tmp_path) as g:
+        await asyncio.sleep(1)
+        g.net.cut()
+        for _ in range(later):
+            await asyncio.sleep(0)
+        g.tasks[1].cancel()
+        await asyncio.sleep(5)
+        assert g.tasks[1].done()

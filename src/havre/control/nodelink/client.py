@@ -122,6 +122,7 @@ class Link:
                     log.debug("the link to the server: %s", e)
                 except Permanent as e:
                     log.warning("the link to the server: %s", e)
+                _end_if_cancelled()
                 await asyncio.sleep(wait)
                 wait = min(wait * 1.5, _LONGEST_WAIT)
         finally:
@@ -261,3 +262,10 @@ class Link:
         self._spool.acknowledge(position)
         self._sent = [p for p in self._sent if p > position]
         self._acked.set()
+
+
+def _end_if_cancelled() -> None:
+    """A TaskGroup that is ending because of an error swallows a cancellation (until Python 3.13)."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError

@@ -118,9 +118,12 @@ class Hub:
         await self.write_node(node, lambda old: status if self._sessions.get(node) is session else old)
 
     async def leave(self, node: str, session: Session) -> None:
-        """Written down even if it takes a while: no task must be sent to a node that is not there."""
         if self._sessions.get(node) is session:
             del self._sessions[node]
+            await self._gone(node)
+
+    async def _gone(self, node: str) -> None:
+        """Written down even if it takes a while: no task must be sent to a node that is not there."""
         while node not in self._sessions and self.parts.store.get(NODE, "", "", node) is not None:
             try:
                 await self.write_node(node, lambda old: old if node in self._sessions else _away(old))
@@ -153,7 +156,7 @@ class Hub:
     async def _forget_connections(self) -> None:
         for node in self.parts.store.list(NODE):
             if node.status.connected:
-                await self.write_node(node.meta.name, _away)
+                await self._gone(node.meta.name)
 
     def logged(self, node: str, spool: str) -> int:
         """Up to where the lines of this spool have been kept already (in this life of the server)."""
