@@ -105,6 +105,10 @@ class ContainerEngine(Protocol):
         """Gives what to mount: a volume name or a path."""
         ...
 
+    async def volume_owners(self) -> Sequence[str]:
+        """The workloads that have ``empty`` volumes here."""
+        ...
+
     async def remove_volumes(self, workload: str | None) -> None:
         """The ``empty`` volumes of a workload; None: of every workload of this instance."""
         ...

@@ -195,8 +195,9 @@ class NodeAgent:
                 log.info("container %s belongs to nothing: it is removed", state.name)
                 await self.parts.containers.stop(state.id, _ORPHAN_PATIENCE)
                 await self.parts.containers.remove(state.id)
-            for workload in {s.workload for s in orphans}:
-                await self.parts.containers.remove_volumes(workload)
+            for workload in await self.parts.containers.volume_owners():
+                if workload not in self._workers:
+                    await self.parts.containers.remove_volumes(workload)
             if not self.parts.network.available():
                 mine = {w.workload.interface.eni for w in self._workers.values() if w.workload.interface}
                 for eni in set(await self.parts.network.interfaces()) - mine:

@@ -199,6 +199,11 @@ class DockerEngine:
         await self._docker.call("POST", "/volumes/create", body=body)
         return source
 
+    async def volume_owners(self) -> Sequence[str]:
+        filters = msgspec.json.encode({"label": [_VOLUME_OF, f"{INSTANCE}={self._instance}"]}).decode()
+        answer = await self._docker.call("GET", "/volumes", {"filters": filters})
+        return sorted({v["Labels"][_VOLUME_OF] for v in answer.get("Volumes") or ()})
+
     async def remove_volumes(self, workload: str | None) -> None:
         label = _VOLUME_OF if workload is None else f"{_VOLUME_OF}={workload}"
         filters = msgspec.json.encode({"label": [label, f"{INSTANCE}={self._instance}"]}).decode()
