@@ -177,8 +177,6 @@ class Worker:
             error = e.reason
         except Gone as e:
             error, temporary = str(e), True
-            self._again = True
-            self.refresh()
         except asyncio.CancelledError:
             raise
         except Exception as e:
@@ -188,8 +186,16 @@ class Worker:
             self._busy.discard(step.key)
         if error:
             log.info("workload %s, %s: %s", self.workload.id, step.key, error)
+            self._doubt()
         self.memory = remember(self.memory, step.key, error, temporary, self.agent.parts.world.now())
         self.poke()
+
+    def _doubt(self) -> None:
+        """What failed may have happened all the same (its answer was lost): nothing more before the engine has said how
+        things are. A container that is started twice because of it may have run to its end in between."""
+        self._generation += 1
+        self._known = False
+        self.refresh()
 
     def close(self) -> None:
         for handle in (self._looking, self._wake):
