@@ -49,7 +49,18 @@ ACCOUNT, REGION = "000000000000", "us-east-1"
 START = 1_800_000_000.0
 AFTERWARDS = 700.0
 """Seconds that everything has to come to rest: a resync is among them."""
-_CONTAINERS = ("pull", "sandbox", "create", "start", "stop", "remove", "inspect", "containers", "ensure_volume")
+_CONTAINERS = (
+    "pull",
+    "sandbox",
+    "create",
+    "start",
+    "stop",
+    "remove",
+    "inspect",
+    "containers",
+    "ensure_volume",
+    "remove_volumes",
+)
 _NETWORK = ("ensure_vpc", "remove_vpc", "attach", "detach", "interfaces")
 
 
@@ -319,7 +330,8 @@ class Simulation:
         for node in self.nodes:
             for (workload, container), count in node.engine.starts.items():
                 words = f"container {container!r} of {workload[:8]} was started {count} times"
-                self.monitor.demand(count == 1, words)
+                again = node.engine.vanished[workload, container]  # before anybody had heard that it was there
+                self.monitor.demand(not container or count <= 1 + again, words)
         on = [{w for w, _ in node.engine.creations} for node in self.nodes]
         twice = [w for n, some in enumerate(on) for more in on[n + 1 :] for w in some & more]
         self.monitor.demand(not twice, f"tasks {_short(twice)} were on two nodes")

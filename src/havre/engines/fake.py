@@ -52,7 +52,8 @@ class _Running(msgspec.Struct):
 
 
 class FakeContainers:
-    """``starts`` and ``creations`` count by (workload, container); "" is the sandbox."""
+    """``starts``, ``creations`` and what was removed from outside (``vanished``) are counted by (workload, container);
+    "" is the sandbox."""
 
     def __init__(self, world: World, programs: Mapping[str, Program] | None = None) -> None:
         self._world = world
@@ -63,6 +64,7 @@ class FakeContainers:
         self.away = ""
         self.starts: Counter[tuple[str, str]] = Counter()
         self.creations: Counter[tuple[str, str]] = Counter()
+        self.vanished: Counter[tuple[str, str]] = Counter()
         self.pulled: list[str] = []
         self.volumes: dict[str, str] = {}
         self._containers: dict[str, _Running] = {}
@@ -103,7 +105,8 @@ class FakeContainers:
 
     def vanish(self, id: str) -> None:
         """``docker rm -f`` by whomever."""
-        self.kill(id)
+        found = self._containers[id]
+        self.vanished[found.state.workload, found.state.container] += 1
         self._drop(id)
 
     @property
@@ -178,7 +181,7 @@ class FakeContainers:
     async def remove(self, id: str) -> None:
         await self._begin("remove")
         if id in self._containers:
-            self.vanish(id)
+            self._drop(id)
         self._end("remove")
 
     async def inspect(self, id: str) -> RunState:
@@ -197,9 +200,13 @@ class FakeContainers:
         self._end("ensure_volume")
         return name
 
-    async def remove_volumes(self, workload: str) -> None:
+    async def volume_owners(self) -> Sequence[str]:
+        await self._begin("volume_owners")
+        return sorted(set(self.volumes.values()))
+
+    async def remove_volumes(self, workload: str | None) -> None:
         await self._begin("remove_volumes")
-        self.volumes = {name: owner for name, owner in self.volumes.items() if owner != workload}
+        self.volumes = {name: owner for name, owner in self.volumes.items() if workload not in (None, owner)}
         self._end("remove_volumes")
 
     async def events(self) -> AsyncIterator[str]:
@@ -296,9 +303,9 @@ class FakeContainers:
         found.leaving.set()
 
     def _drop(self, id: str) -> None:
-        gone = self._containers.pop(id, None)
-        if gone is not None:
-            self._tell(gone.state.workload)
+        self.kill(id)
+        gone = self._containers.pop(id)
+        self._tell(gone.state.workload)
 
     def _tell(self, workload: str) -> None:
         if not self.away:
