@@ -18,6 +18,8 @@ from havre.control.reconciler import Reconciler
 PARTIAL = {
     "availabilityZoneRebalancing": "recorded; new tasks are spread over zones, running ones are not moved",
     "awsvpcConfiguration.assignPublicIp": "tasks get no public address; they reach out through their VPC's routes",
+    "DeregisterContainerInstance": "the node stays out of the cluster until the cluster is made anew",
+    "account settings": "containerInsights is the default of new clusters; of the others only the defaults have an effect",
     "enableExecuteCommand": "recorded; the agent is shown as STOPPED, and ExecuteCommand is not implemented",
     "ephemeralStorage": "recorded; a task's disk is not limited",
     "capacityProviders": "FARGATE and FARGATE_SPOT; Spot tasks are never interrupted",
@@ -31,10 +33,15 @@ PARTIAL = {
 
 def service() -> Service:
     from havre.services.ecs.operations import (
+        attributes,
         clusters,
         container_instances,
+        protection,
         run_task,
+        service_deployments,
         services,
+        settings,
+        tagging,
         task_definitions,
         tasks,
         update_service,
@@ -49,6 +56,11 @@ def service() -> Service:
         services.ops,
         update_service.ops,
         container_instances.ops,
+        attributes.ops,
+        service_deployments.ops,
+        protection.ops,
+        settings.ops,
+        tagging.ops,
     )
     return Service("ecs", operations, KINDS, partial=PARTIAL)
 

@@ -111,7 +111,7 @@ def description(task: TaskRecord) -> str:
 
 def _before(seen: TaskSeen) -> Plan:
     spec, m = seen.task.spec, seen.task.meta
-    if spec.desired == "STOPPED":
+    if spec.desired == "STOPPED" or seen.task.status.stop_code:
         return _stopped(seen, spec.stop_code, spec.stop_reason)
     if seen.definition is None:
         return _stopped(seen, "TaskFailedToStart", "TaskDefinition not found.")
@@ -148,6 +148,8 @@ def _secret(definition: DefinitionRecord) -> str:
 
 
 def _no_interface(seen: TaskSeen) -> Any:
+    """Writes down why, and ends the task in the next run: an earlier attempt may have made one after all."""
+
     def answer(effect: Effect, failure: Exception) -> Plan:
         if isinstance(failure, Temporary | Conflict | Gone):
             raise failure
@@ -160,7 +162,8 @@ def _no_interface(seen: TaskSeen) -> Any:
             f"Unexpected EC2 error while attempting to Create Network Interface with public IP assignment {public} "
             f"in subnet '{effect.subnet}': {words}"
         )
-        return Plan(writes=(_final(seen, "TaskFailedToStart", reason),))
+        status = replace(seen.task.status, stop_code="TaskFailedToStart", stop_reason=reason)
+        return Plan(writes=(Update(seen.task, status=status),), wake_at=seen.now)
 
     return answer
 

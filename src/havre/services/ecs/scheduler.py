@@ -21,6 +21,7 @@ STUCK = (
     "was unable to stop or start tasks during a deployment because of the service deployment configuration. "
     "Update the minimumHealthyPercent or maximumPercent value and try again."
 )
+BREAKER = "ECS deployment circuit breaker: tasks failed to start."
 FAILED = "deployment failed: tasks failed to start."
 
 
@@ -223,27 +224,17 @@ def _progress(seen: ServiceSeen, found: Decision) -> DeploymentStatus:
     if rollout.state == "COMPLETED":
         reason = f"ECS deployment {primary.meta.name} completed."
         return replace(status, state="COMPLETED", reason=reason, was_completed=True, finished=seen.now)
-    reason = "ECS deployment circuit breaker: tasks failed to start."
-    return replace(status, state="FAILED", reason=reason, finished=seen.now)
+    return replace(status, state="FAILED", reason=BREAKER, finished=seen.now)
 
 
 def _roll_back(seen: ServiceSeen, found: Decision) -> Plan:
     """The circuit breaker has tripped: the last good deployment becomes the primary one again."""
     primary, rollout = found.primary, found.rollout
     good = next(d for d in seen.deployments if d.meta.name == rollout.back_to)
-    failed = replace(
-        primary.status,
-        state="FAILED",
-        reason="ECS deployment circuit breaker: tasks failed to start.",
-        failures=rollout.failures,
-        failed=rollout.failed,
-        counted=rollout.counted,
-        rollback_to=rollout.back_to,
-        rolled_back=seen.now,
-        finished=seen.now,
-    )
+    counted = replace(primary.status, failures=rollout.failures, failed=rollout.failed, counted=rollout.counted)
+    failed = given_up(counted, rollout.back_to, seen.now, BREAKER)
     reason = f"ECS deployment circuit breaker: rolling back to deploymentId {rollout.back_to}."
-    again = replace(good.status, state="IN_PROGRESS", reason=reason, failures=0, finished=None)
+    again = taken_up(good.status, reason)
     messages = (f"(deployment {primary.meta.name}) {FAILED}", f"rolling back to deployment {rollout.back_to}.")
     effect = Advance(
         _key(seen),
@@ -254,6 +245,15 @@ def _roll_back(seen: ServiceSeen, found: Decision) -> Plan:
         messages=messages,
     )
     return Plan((effect,), reasons=(reason,))
+
+
+def given_up(status: DeploymentStatus, back_to: str, now: float, reason: str) -> DeploymentStatus:
+    return replace(status, state="FAILED", reason=reason, rollback_to=back_to, rolled_back=now, finished=now)
+
+
+def taken_up(status: DeploymentStatus, reason: str) -> DeploymentStatus:
+    """A deployment that was completed before and is rolled out again; it is never given up."""
+    return replace(status, state="IN_PROGRESS", reason=reason, failures=0, finished=None)
 
 
 # What is told

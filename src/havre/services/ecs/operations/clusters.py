@@ -14,6 +14,7 @@ from havre.kernel.resource import NoStatus, scoped
 from havre.services.ecs import queries
 from havre.services.ecs.instances import follow, register
 from havre.services.ecs.operations.paging import paged
+from havre.services.ecs.operations.settings import caller, effective
 from havre.services.ecs.present import cluster as shapes
 from havre.services.ecs.resources import CLUSTER, INSTANCE, SERVICE, TASK, Cluster
 from havre.services.ecs.rules.capacity import PROVIDERS, strategy
@@ -49,7 +50,7 @@ async def create_cluster(call: Call, request: Request) -> Answer:
         raise not_built("ecs", "CreateCluster serviceConnectDefaults")
     providers = _providers(request.get("capacityProviders") or ())
     spec = Cluster(
-        settings=_settings(request.get("settings") or ()),
+        settings=_settings(call, request.get("settings") or ()),
         configuration=_configuration(request.get("configuration")),
         providers=providers,
         strategy=strategy(request.get("defaultCapacityProviderStrategy") or (), providers),
@@ -74,8 +75,9 @@ async def create_cluster(call: Call, request: Request) -> Answer:
     return {"cluster": shapes.cluster(call.store, made, ("SETTINGS", "TAGS", "CONFIGURATIONS"))}
 
 
-def _settings(given: Sequence[Mapping[str, str]]) -> dict[str, str]:
-    made = {"containerInsights": "disabled"}
+def _settings(call: Call, given: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """What is not given is as the account setting of the same name says."""
+    made = {"containerInsights": effective(call, call.store, "containerInsights", caller(call))}
     for each in given:
         name, value = each.get("name", ""), each.get("value", "")
         if value not in _SETTINGS.get(name, ()):
@@ -139,8 +141,9 @@ async def delete_cluster(call: Call, request: Request) -> Answer:
             )
         if any(t.status.last != "STOPPED" for t in tx.find(TASK, "cluster", here)):
             raise ApiError("ClusterContainsTasksException", "The Cluster cannot be deleted while Tasks are active.")
-        for instance in tx.find(INSTANCE, "cluster", here):
-            tx.remove(instance)  # nobody registered it: each node is an instance of each cluster by itself
+        for instance in tx.list(INSTANCE, call.account, call.region):
+            if instance.spec.cluster == found.meta.name:
+                tx.remove(instance)  # nobody registered it: each node is an instance of each cluster by itself
         return tx.update(found, spec=replace(found.spec, active=False, deleted=call.now))
 
     return {"cluster": shapes.cluster(call.store, await call.store.transact(delete))}
@@ -160,7 +163,7 @@ async def update_cluster(call: Call, request: Request) -> Answer:
         raise not_built("ecs", "UpdateCluster serviceConnectDefaults")
     changes: dict[str, Any] = {}
     if "settings" in request:
-        changes["settings"] = _settings(request["settings"])
+        changes["settings"] = _settings(call, request["settings"])
     if "configuration" in request:
         changes["configuration"] = _configuration(request["configuration"])
     made = await _change(call, request["cluster"], **changes)
@@ -169,7 +172,7 @@ async def update_cluster(call: Call, request: Request) -> Answer:
 
 @ops("UpdateClusterSettings", resources=queries.cluster_arns)
 async def update_cluster_settings(call: Call, request: Request) -> Answer:
-    made = await _change(call, request["cluster"], settings=_settings(request["settings"]))
+    made = await _change(call, request["cluster"], settings=_settings(call, request["settings"]))
     return {"cluster": shapes.cluster(call.store, made, ("SETTINGS",))}
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from msgspec.structs import replace
+
 from havre.control.operation import Answer, Call, Operations, Request
 from havre.core.placement import QueryError, parse
 from havre.kernel.resource import scoped
@@ -12,12 +14,14 @@ from havre.services.ecs import queries
 from havre.services.ecs.ledger import ledger_of
 from havre.services.ecs.operations.paging import paged
 from havre.services.ecs.present.instance import present
-from havre.services.ecs.resources import INSTANCE
+from havre.services.ecs.resources import INSTANCE, TASK
 from havre.services.ecs.rules.common import cluster_name, invalid, last_part, one_of
+from havre.store.ports import Transaction
 
 ops = Operations()
 STATES = ("ACTIVE", "DRAINING", "REGISTERING", "DEREGISTERING", "REGISTRATION_FAILED")
 MAX_DESCRIBED = 100
+MAX_CHANGED = 10
 
 
 def instance_arns(call: Call, request: Request) -> list[str]:
@@ -76,3 +80,52 @@ async def describe_container_instances(call: Call, request: Request) -> Answer:
         else:
             found.append(shape(call, record, with_tags))
     return {"containerInstances": found, "failures": failures}
+
+
+@ops("UpdateContainerInstancesState", resources=instance_arns)
+async def update_container_instances_state(call: Call, request: Request) -> Answer:
+    """DRAINING: nothing new is placed there, and services move their tasks elsewhere."""
+    owner, state, wanted = (
+        queries.cluster(call, request.get("cluster")),
+        request["status"],
+        request["containerInstances"],
+    )
+    if state not in ("ACTIVE", "DRAINING"):
+        raise invalid("Container instance status should be one of [ACTIVE,DRAINING].")
+    if not 1 <= len(wanted) <= MAX_CHANGED:
+        raise invalid(f"containerInstances must have between 1 and {MAX_CHANGED} items.")
+
+    def update(tx: Transaction) -> tuple[list[queries.InstanceRecord], list[dict[str, str]]]:
+        changed, failures = [], []
+        for reference in dict.fromkeys(wanted):
+            found = queries.instance(call, owner, reference, tx)
+            if found is None:
+                missing = call.arn(f"container-instance/{owner.meta.name}/{last_part(reference)}")
+                failures.append({"arn": missing, "reason": "MISSING"})
+            else:
+                changed.append(tx.update(found, spec=replace(found.spec, state=state)))
+        return changed, failures
+
+    changed, failures = await call.store.transact(update)
+    for record in changed:
+        ledger_of(call.store).note(record)
+    return {"containerInstances": [shape(call, r) for r in changed], "failures": failures}
+
+
+@ops("DeregisterContainerInstance", resources=instance_arns)
+async def deregister_container_instance(call: Call, request: Request) -> Answer:
+    """Its tasks run on; services replace theirs elsewhere."""
+    owner = queries.cluster(call, request.get("cluster"))
+
+    def deregister(tx: Transaction) -> queries.InstanceRecord:
+        found = queries.instance(call, owner, request["containerInstance"], tx)
+        if found is None:
+            raise invalid("The referenced container instance was not found.")
+        here = scoped(call.account, call.region, found.meta.name)
+        if not request.get("force") and tx.count(TASK, "instance", here):
+            raise invalid("Found running tasks on the instance.")
+        return tx.update(found, spec=replace(found.spec, state="INACTIVE"))
+
+    gone = await call.store.transact(deregister)
+    ledger_of(call.store).note(gone)
+    return {"containerInstance": shape(call, gone)}

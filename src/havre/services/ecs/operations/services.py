@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from havre.control.operation import Answer, Call, Operations, Request
-from havre.kernel.errors import ApiError, not_built
+from havre.kernel.errors import ApiError
 from havre.kernel.resource import scoped
 from havre.services.ecs import queries, revisions
 from havre.services.ecs.operations.paging import paged
@@ -157,12 +157,6 @@ async def list_services(call: Call, request: Request) -> Answer:
     limited = {**request, "maxResults": request.get("maxResults") or 10}
     shown, token = paged(call, limited, [s for s in here if keep(s)], lambda s: s.meta.name)
     return {"serviceArns": [s.meta.arn for s in shown], "nextToken": token}
-
-
-@ops("ListServicesByNamespace")
-async def list_services_by_namespace(call: Call, request: Request) -> Answer:
-    """No service is in a namespace, for Service Connect is refused."""
-    raise not_built("ecs", "ListServicesByNamespace (Cloud Map namespaces)")
 
 
 @ops("DeleteService", resources=service_arns, conditions=conditions)

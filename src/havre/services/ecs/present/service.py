@@ -20,7 +20,7 @@ Counts = tuple[int, int, int]
 def service(reader: Reader, record: ServiceRecord, with_tags: bool = False) -> dict[str, Any]:
     m, spec = record.meta, record.spec
     known = deployments(reader, record)
-    counts = {d.meta.name: _counts(reader, d) for d in known}
+    counts = {d.meta.name: counts_of(reader, d) for d in known}
     primary = next(d for d in known if d.meta.name == spec.primary)
     shown = [d for d in known if d is primary or any(counts[d.meta.name])]
     shown.sort(key=lambda d: (d is not primary, -d.spec.number))
@@ -57,7 +57,7 @@ def desired(record: ServiceRecord) -> int:
     return record.status.instances if record.spec.scheduling == "DAEMON" else record.spec.desired
 
 
-def _counts(reader: Reader, record: DeploymentRecord) -> Counts:
+def counts_of(reader: Reader, record: DeploymentRecord) -> Counts:
     m = record.meta
     running, pending, stopping = (
         reader.count(TASK, "deployment", scoped(m.account, m.region, f"{m.name}/{state}"))

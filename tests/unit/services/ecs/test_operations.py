@@ -1,0 +1,399 @@
+"""Container instances, attributes, settings, tags, protection, service deployments: on fakes."""
+
+from __future__ import annotations
+
+import pytest
+from tests.simulation.harness import ACCOUNT, DEFINITION, REGION, Harness
+
+from havre.kernel.errors import ApiError
+
+ROOT = f"arn:aws:iam::{ACCOUNT}:root"
+USER = f"arn:aws:iam::{ACCOUNT}:user/ann"
+
+
+async def ready(**more):
+    h = Harness()
+    await h.ready(DEFINITION, DEFINITION, **more)
+    return h
+
+
+async def service(h, **members):
+    request = {"serviceName": "web", "taskDefinition": "web:1", "desiredCount": 2, **members}
+    made = (await h.call("CreateService", request))["service"]
+    await h.pass_time(10)
+    return made["serviceArn"]
+
+
+async def described(h):
+    return (await h.call("DescribeServices", services=["web"], include=["TAGS"]))["services"][0]
+
+
+async def instances(h):
+    return (await h.call("ListContainerInstances"))["containerInstanceArns"]
+
+
+async def refused(h, code, operation, **request):
+    with pytest.raises(ApiError) as error:
+        await h.call(operation, request)
+    assert error.value.code == code
+    return error.value.message
+
+
+# Container instances
+
+
+async def test_an_instance_shows_its_capacity_and_what_is_left():
+    h = await ready(engine_version="20.10")
+    await h.call("RunTask", taskDefinition="web")
+    await h.settle()
+    (arn,) = await instances(h)
+    (shown,) = (await h.call("DescribeContainerInstances", containerInstances=[arn]))["containerInstances"]
+    left = {r["name"]: r for r in shown["remainingResources"]}
+    all_ = {r["name"]: r for r in shown["registeredResources"]}
+    assert all_["MEMORY"]["integerValue"] - left["MEMORY"]["integerValue"] == 64
+    assert all_["CPU"]["integerValue"] - left["CPU"]["integerValue"] == 10
+    assert (shown["runningTasksCount"], shown["pendingTasksCount"]) == (1, 0)
+    assert shown["agentConnected"] and shown["status"] == "ACTIVE"
+    assert {"name": "ecs.os-type", "value": "linux"} in shown["attributes"]
+    answer = await h.call("DescribeContainerInstances", containerInstances=["no"])
+    assert answer["failures"][0]["reason"] == "MISSING"
+
+
+async def test_instances_are_listed_by_state_and_by_query():
+    h = await ready(nodes=2)
+    first, second = await instances(h)
+    await h.call("UpdateContainerInstancesState", containerInstances=[first], status="DRAINING")
+    await h.settle()
+    assert (await h.call("ListContainerInstances", status="DRAINING"))["containerInstanceArns"] == [first]
+    await h.call("PutAttributes", attributes=[{"name": "stack", "value": "prod", "targetId": second}])
+    found = await h.call("ListContainerInstances", filter="attribute:stack == prod")
+    assert found["containerInstanceArns"] == [second]
+    await refused(h, "InvalidParameterException", "ListContainerInstances", filter="attribute:stack ==")
+
+
+async def test_a_draining_instance_loses_the_tasks_of_services_and_gets_no_more():
+    h = await ready(nodes=2)
+    await service(h, desiredCount=4)
+    first, _ = await instances(h)
+    at_first = [t for t in await h.tasks() if t["containerInstanceArn"] == first]
+    assert len(at_first) == 2
+    answer = await h.call("UpdateContainerInstancesState", containerInstances=[first, "no"], status="DRAINING")
+    assert answer["containerInstances"][0]["status"] == "DRAINING" and answer["failures"][0]["reason"] == "MISSING"
+    await h.pass_time(30)
+    tasks = await h.tasks()
+    assert len(tasks) == 4 and first not in {t["containerInstanceArn"] for t in tasks}
+    await h.call("UpdateContainerInstancesState", containerInstances=[first], status="ACTIVE")
+    made = await h.call("RunTask", taskDefinition="web")
+    assert made["tasks"][0]["containerInstanceArn"] == first
+
+
+async def test_a_deregistered_instance_is_gone_and_comes_back_with_a_new_cluster():
+    h = await ready()
+    (arn,) = await instances(h)
+    task = (await h.call("RunTask", taskDefinition="web"))["tasks"][0]["taskArn"]
+    await h.settle()
+    await refused(h, "InvalidParameterException", "DeregisterContainerInstance", containerInstance=arn)
+    gone = await h.call("DeregisterContainerInstance", containerInstance=arn, force=True)
+    assert gone["containerInstance"]["status"] == "INACTIVE"
+    await h.settle()
+    assert await instances(h) == []
+    assert (await h.tasks())[0]["lastStatus"] == "RUNNING"
+    await h.call("StopTask", task=task)
+    await h.settle()
+    await h.call("DeleteCluster", cluster="default")
+    await h.settle()
+    await h.call("CreateCluster")
+    assert len(await instances(h)) == 1
+
+
+# Attributes
+
+
+async def test_attributes_are_put_listed_and_deleted():
+    h = await ready()
+    (arn,) = await instances(h)
+    put = await h.call("PutAttributes", attributes=[{"name": "stack", "value": "prod", "targetId": arn}])
+    assert put["attributes"] == [{"name": "stack", "value": "prod", "targetId": arn}]
+    listed = await h.call("ListAttributes", targetType="container-instance", attributeName="stack")
+    assert listed["attributes"] == put["attributes"]
+    everything = await h.call("ListAttributes", targetType="container-instance")
+    assert "ecs.os-type" in {a["name"] for a in everything["attributes"]}
+    constraint = [{"type": "memberOf", "expression": "attribute:stack == test"}]
+    refusal = await h.call("RunTask", taskDefinition="web", placementConstraints=constraint)
+    assert refusal["failures"][0]["reason"] == "MemberOf placement constraint unsatisfied."
+    await h.call("DeleteAttributes", attributes=[{"name": "stack", "targetId": arn}])
+    listed = await h.call("ListAttributes", targetType="container-instance", attributeName="stack")
+    assert listed["attributes"] == []
+
+
+@pytest.mark.parametrize(
+    ("attribute", "code"),
+    [
+        ({"name": "a", "targetId": "no"}, "TargetNotFoundException"),
+        ({"name": "ecs.os-type", "value": "x"}, "InvalidParameterException"),
+        ({"name": "has space", "value": "x"}, "InvalidParameterException"),
+        ({"name": "a", "value": " x"}, "InvalidParameterException"),
+    ],
+)
+async def test_bad_attributes_are_refused(attribute, code):
+    h = await ready()
+    (arn,) = await instances(h)
+    await refused(h, code, "PutAttributes", attributes=[{"targetId": arn, **attribute}])
+
+
+async def test_an_instance_has_at_most_ten_custom_attributes():
+    h = await ready()
+    (arn,) = await instances(h)
+    ten = [{"name": f"a{n}", "targetId": arn} for n in range(10)]
+    await h.call("PutAttributes", attributes=ten)
+    await refused(h, "AttributeLimitExceededException", "PutAttributes", attributes=[{"name": "b", "targetId": arn}])
+
+
+# Account settings
+
+
+async def test_settings_of_a_user_hold_before_the_accounts_and_both_before_the_default():
+    h = await ready()
+
+    async def holds(principal):
+        wanted = {"name": "containerInsights", "effectiveSettings": True, "principalArn": principal}
+        answer = await h.call("ListAccountSettings", wanted)
+        return answer["settings"][0]["value"]
+
+    assert await holds(USER) == "disabled"
+    await h.call("PutAccountSettingDefault", {"name": "containerInsights", "value": "enabled"})
+    assert (await holds(USER), await holds(ROOT)) == ("enabled", "enabled")
+    made = await h.call("PutAccountSetting", {"name": "containerInsights", "value": "enhanced", "principalArn": USER})
+    assert made["setting"] == {
+        "name": "containerInsights",
+        "value": "enhanced",
+        "principalArn": USER,
+        "type": "user",
+    }
+    assert (await holds(USER), await holds(ROOT)) == ("enhanced", "enabled")
+    await h.call("DeleteAccountSetting", {"name": "containerInsights", "principalArn": USER})
+    assert await holds(USER) == "enabled"
+    own = await h.call("ListAccountSettings", principalArn=USER)
+    assert own["settings"] == []
+
+
+async def test_container_insights_of_new_clusters_are_as_the_setting_says():
+    h = await ready()
+    await h.call("PutAccountSetting", {"name": "containerInsights", "value": "enabled"})
+    made = await h.call("CreateCluster", clusterName="two")
+    assert made["cluster"]["settings"] == [{"name": "containerInsights", "value": "enabled"}]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("noSuchSetting", "enabled"),
+        ("awsvpcTrunking", "maybe"),
+        ("taskLongArnFormat", "disabled"),
+        ("guardDutyActivate", "on"),
+        ("tagResourceAuthorization", "off"),
+    ],
+)
+async def test_settings_that_cannot_be_so_are_refused(name, value):
+    h = await ready()
+    await refused(h, "InvalidParameterException", "PutAccountSetting", name=name, value=value)
+    assert (await h.call("ListAccountSettings"))["settings"] == []
+
+
+# Tags
+
+
+async def test_everything_with_an_arn_takes_tags():
+    h = await ready()
+    arn = await service(h)
+    (instance,) = await instances(h)
+    task = (await h.tasks())[0]["taskArn"]
+    for each in (
+        arn,
+        instance,
+        task,
+        f"arn:aws:ecs:{REGION}:{ACCOUNT}:cluster/default",
+        f"arn:aws:ecs:{REGION}:{ACCOUNT}:task-definition/web:1",
+    ):
+        await h.call("TagResource", resourceArn=each, tags=[{"key": "a", "value": "1"}, {"key": "b", "value": "2"}])
+        await h.call("UntagResource", resourceArn=each, tagKeys=["a"])
+        assert (await h.call("ListTagsForResource", resourceArn=each))["tags"] == [{"key": "b", "value": "2"}]
+    assert (await described(h))["tags"] == [{"key": "b", "value": "2"}]
+
+
+@pytest.mark.parametrize(
+    ("arn", "code"),
+    [
+        (f"arn:aws:ecs:{REGION}:{ACCOUNT}:cluster/no", "ClusterNotFoundException"),
+        (f"arn:aws:ecs:{REGION}:{ACCOUNT}:service/default/no", "ResourceNotFoundException"),
+        (f"arn:aws:ecs:eu-west-1:{ACCOUNT}:service/default/web", "ResourceNotFoundException"),
+        ("web", "InvalidParameterException"),
+        ("arn:aws:s3:::bucket", "InvalidParameterException"),
+    ],
+)
+async def test_tags_of_what_is_not_there_are_refused(arn, code):
+    h = await ready()
+    await refused(h, code, "TagResource", resourceArn=arn, tags=[{"key": "a", "value": "1"}])
+    await refused(h, code, "ListTagsForResource", resourceArn=arn)
+
+
+async def test_tags_are_propagated_to_tasks():
+    h = await ready()
+    await service(h, tags=[{"key": "a", "value": "1"}], propagateTags="SERVICE", enableECSManagedTags=True)
+    arns = (await h.call("ListTasks"))["taskArns"]
+    task = (await h.call("DescribeTasks", tasks=arns, include=["TAGS"]))["tasks"][0]
+    assert {t["key"]: t["value"] for t in task["tags"]} == {
+        "a": "1",
+        "aws:ecs:clusterName": "default",
+        "aws:ecs:serviceName": "web",
+    }
+
+
+async def test_tagging_at_creation_needs_permission():
+    h = await ready()
+    h.allowed = lambda action, resources: action != "ecs:TagResource"
+    with pytest.raises(ApiError) as error:
+        await service(h, tags=[{"key": "a", "value": "1"}])
+    assert error.value.code == "AccessDeniedException"
+    assert (await h.call("ListServices"))["serviceArns"] == []
+
+
+async def test_a_service_needs_permission_to_pass_the_roles_of_its_definition():
+    h = Harness()
+    await h.ready({**DEFINITION, "taskRoleArn": f"arn:aws:iam::{ACCOUNT}:role/r"})
+    h.allowed = lambda action, resources: action != "iam:PassRole"
+    with pytest.raises(ApiError) as error:
+        await service(h)
+    assert error.value.code == "AccessDeniedException"
+
+
+# Protection
+
+
+async def test_a_protected_task_survives_scaling_in_until_protection_ends():
+    h = await ready()
+    await service(h)
+    keep = (await h.tasks())[0]["taskArn"]
+    answer = await h.call(
+        "UpdateTaskProtection", cluster="default", tasks=[keep], protectionEnabled=True, expiresInMinutes=10
+    )
+    assert answer["protectedTasks"][0]["expirationDate"] == h.now + 600
+    await h.call("UpdateService", service="web", desiredCount=0)
+    await h.pass_time(60)
+    assert [t["taskArn"] for t in await h.tasks()] == [keep]
+    shown = await h.call("GetTaskProtection", cluster="default", tasks=[keep])
+    assert shown["protectedTasks"][0]["protectionEnabled"]
+    await h.pass_time(600)
+    assert await h.tasks() == []
+
+
+async def test_only_running_tasks_of_services_can_be_protected():
+    h = await ready()
+    alone = (await h.call("RunTask", taskDefinition="web"))["tasks"][0]["taskArn"]
+    answer = await h.call("UpdateTaskProtection", cluster="default", tasks=[alone, "no"], protectionEnabled=True)
+    assert [f["reason"] for f in answer["failures"]] == ["TASK_NOT_VALID", "MISSING"]
+    await refused(
+        h,
+        "InvalidParameterException",
+        "UpdateTaskProtection",
+        cluster="default",
+        tasks=[alone],
+        protectionEnabled=True,
+        expiresInMinutes=2881,
+    )
+
+
+# Service deployments
+
+
+async def test_deployments_are_listed_and_described():
+    h = await ready()
+    arn = await service(h)
+    await h.call("UpdateService", service="web", taskDefinition="web:2")
+    await h.settle()
+    going, done = (await h.call("ListServiceDeployments", service=arn))["serviceDeployments"]
+    assert (going["status"], done["status"]) == ("IN_PROGRESS", "SUCCESSFUL")
+    only = await h.call("ListServiceDeployments", service="web", status=["SUCCESSFUL"])
+    assert [d["serviceDeploymentArn"] for d in only["serviceDeployments"]] == [done["serviceDeploymentArn"]]
+    shown = await h.call("DescribeServiceDeployments", serviceDeploymentArns=[going["serviceDeploymentArn"], "no"])
+    (full,) = shown["serviceDeployments"]
+    assert full["sourceServiceRevisions"][0]["arn"] == done["targetServiceRevisionArn"]
+    assert shown["failures"] == [{"arn": "no", "reason": "MISSING"}]
+    target = going["targetServiceRevisionArn"]
+    (revision,) = (await h.call("DescribeServiceRevisions", serviceRevisionArns=[target]))["serviceRevisions"]
+    assert revision["taskDefinition"].endswith("web:2")
+    assert revision["containerImages"][0]["image"] == "example/app:1"
+    current = await described(h)
+    assert current["currentServiceDeployment"] == going["serviceDeploymentArn"]
+
+
+async def test_a_deployment_is_stopped_by_rolling_back():
+    h = await ready()
+    await service(h)
+    h.nodes.behave = lambda workload: "fail" if workload.metadata.get("Revision") == "2" else "ok"
+    await h.call("UpdateService", service="web", taskDefinition="web:2")
+    going = (await described(h))["currentServiceDeployment"]
+    await h.call("StopServiceDeployment", serviceDeploymentArn=going)
+    await h.pass_time(60)
+    now = await described(h)
+    assert now["taskDefinition"].endswith("web:1") and now["runningCount"] == 2
+    shown = await h.call("DescribeServiceDeployments", serviceDeploymentArns=[going])
+    assert shown["serviceDeployments"][0]["status"] == "ROLLBACK_SUCCESSFUL"
+    await refused(h, "ConflictException", "StopServiceDeployment", serviceDeploymentArn=going)
+    await refused(h, "ServiceDeploymentNotFoundException", "StopServiceDeployment", serviceDeploymentArn="no")
+
+
+# UpdateService
+
+
+@pytest.mark.parametrize(
+    ("members", "code", "words"),
+    [
+        ({"service": "no"}, "ServiceNotFoundException", "Service not found."),
+        ({"taskDefinition": "no:1"}, "ClientException", "TaskDefinition not found."),
+        ({"desiredCount": -1}, "InvalidParameterException", "desired count"),
+        (
+            {"capacityProviderStrategy": [{"capacityProvider": "FARGATE", "weight": 1}]},
+            "InvalidParameterException",
+            "you must force a new deployment",
+        ),
+        ({"deploymentConfiguration": {"strategy": "BLUE_GREEN"}}, "NotImplementedException", "BLUE_GREEN"),
+        ({"serviceConnectConfiguration": {"enabled": True}}, "NotImplementedException", "serviceConnect"),
+    ],
+)
+async def test_updates_that_aws_refuses_change_nothing(members, code, words):
+    h = await ready()
+    await service(h)
+    before = await described(h)
+    assert words in await refused(h, code, "UpdateService", **{"service": "web", **members})
+    assert await described(h) == before
+
+
+async def test_what_needs_no_new_deployment_makes_none():
+    h = await ready()
+    await service(h)
+    before = (await described(h))["deployments"][0]["id"]
+    configuration = {"minimumHealthyPercent": 50}
+    await h.call("UpdateService", service="web", desiredCount=3, deploymentConfiguration=configuration)
+    await h.call("UpdateService", service="web", taskDefinition="web:1", propagateTags="SERVICE")
+    strategy = [{"type": "spread", "field": "instanceId"}]
+    await h.call("UpdateService", service="web", placementStrategy=strategy)
+    await h.pass_time(10)
+    now = await described(h)
+    assert now["deployments"][0]["id"] == before and now["runningCount"] == 3
+    assert now["deploymentConfiguration"]["minimumHealthyPercent"] == 50
+    assert now["deploymentConfiguration"]["maximumPercent"] == 200
+    assert now["placementStrategy"] == strategy
+    await h.call("UpdateService", service="web", forceNewDeployment=True)
+    await h.pass_time(10)
+    assert (await described(h))["deployments"][0]["id"] != before
+
+
+async def test_an_inactive_service_cannot_be_updated():
+    h = await ready()
+    await service(h)
+    await h.call("DeleteService", service="web", force=True)
+    await refused(h, "ServiceNotActiveException", "UpdateService", service="web", desiredCount=1)
+    await h.pass_time(10)
+    await refused(h, "ServiceNotActiveException", "UpdateService", service="web", desiredCount=1)
+    await refused(h, "ServiceNotFoundException", "DeleteService", service="web")
