@@ -20,6 +20,7 @@ from havre.apps.status import Status
 from havre.control.deps import ReconcilerDeps
 from havre.control.nodes import NODE
 from havre.control.operation import Aws, Service
+from havre.control.patient import patient
 from havre.control.runner import Runner
 from havre.control.supervisor import Loop, Supervisor
 from havre.control.tasks import Tasks
@@ -140,14 +141,14 @@ class Server:
         await self.runner.run()
 
     def _aws_for(self, account: str, region: str, service: str) -> Aws:
-        return self.gateway.as_service(service, account, region)
+        return patient(self.gateway.as_service(service, account, region))
 
     def _aws_with(self, account: str, region: str, credentials: Mapping[str, Any]) -> Aws:
         """Raises Permanent for credentials that nobody holds."""
         known = self.directory.credential(credentials["AccessKeyId"], credentials["SessionToken"])
         if known is None:
             raise Permanent("The security token included in the request is invalid")
-        return self.gateway.local(known.principal, account, region)
+        return patient(self.gateway.local(known.principal, account, region))
 
     def _loops(self) -> list[Loop]:
         return [
