@@ -10,7 +10,7 @@ from typing import Any
 
 from havre.control.nodelink.messages import LogStream
 from havre.control.operation import Aws
-from havre.kernel.errors import ApiError
+from havre.kernel.errors import ApiError, Temporary
 
 log = logging.getLogger("havre.nodes")
 BATCH_EVENTS, BATCH_BYTES, EVENT_OVERHEAD = 10_000, 1_048_576, 26
@@ -18,12 +18,11 @@ BATCH_EVENTS, BATCH_BYTES, EVENT_OVERHEAD = 10_000, 1_048_576, 26
 BATCH_SPAN = 24 * 3_600_000
 """Milliseconds between its first and its last event."""
 RETRY = 0.5
-_AGAIN = ("ServiceUnavailableException", "ThrottlingException")
 Event = dict[str, Any]
 
 
 class LineSink:
-    """``aws(account, region)`` calls AWS as the service that writes containers' lines."""
+    """``aws(account, region)`` calls AWS as the service that writes containers' lines; it raises Temporary, too."""
 
     def __init__(self, aws: Callable[[str, str], Aws]) -> None:
         self._aws = aws
@@ -48,10 +47,10 @@ class LineSink:
             try:
                 await logs("logs", "PutLogEvents", request)
                 return
+            except Temporary as passing:
+                await asyncio.sleep(max(RETRY, passing.after))
+                continue
             except ApiError as refusal:
-                if refusal.code in _AGAIN:
-                    await asyncio.sleep(RETRY)
-                    continue
                 if made or refusal.code != "ResourceNotFoundException":
                     raise
             made = await _make(logs, stream)
@@ -64,10 +63,8 @@ async def _make(logs: Aws, stream: LogStream) -> bool:
         if stream.options.get("awslogs-create-group") == "true":
             await _unless_there(logs, "CreateLogGroup", names)
         await _unless_there(logs, "CreateLogStream", {**names, "logStreamName": stream.stream})
-    except ApiError as refusal:
-        if refusal.code not in _AGAIN:
-            raise
-        await asyncio.sleep(RETRY)
+    except Temporary as passing:
+        await asyncio.sleep(max(RETRY, passing.after))
         return False
     return True
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from havre.apps import container_lines
 from havre.apps.container_lines import BATCH_BYTES, BATCH_EVENTS, BATCH_SPAN, EVENT_OVERHEAD, LineSink, batches
 from havre.control.nodelink.messages import LogStream
-from havre.kernel.errors import ApiError
+from havre.kernel.errors import ApiError, Temporary
 
 STREAM = LogStream("w", "c", "1", "r", "/g", "s")
 SIZES = st.sampled_from([0, 1, 10, 1000, 200_000])
@@ -40,10 +40,10 @@ def test_many_lines_are_many_batches() -> None:
 
 
 class Aws:
-    """Answers as it is told, then as a group without streams would."""
+    """Does not answer for a while, then as a group without streams would."""
 
-    def __init__(self, *refusals: str) -> None:
-        self.refusals = list(refusals)
+    def __init__(self, away: int = 0) -> None:
+        self.away = away
         self.calls: list[str] = []
         self.group = True
         self.stream = False
@@ -51,8 +51,9 @@ class Aws:
 
     async def __call__(self, service: str, operation: str, request: Mapping[str, Any]) -> Mapping[str, Any]:
         self.calls.append(operation)
-        if self.refusals:
-            raise ApiError(self.refusals.pop(0))
+        if self.away:
+            self.away -= 1
+            raise Temporary("the disk is full", after=0.0)
         if operation == "CreateLogGroup":
             self.group = True
         elif not self.group:
@@ -93,8 +94,8 @@ async def test_a_group_is_made_only_where_the_container_asks_for_it(caplog: pyte
 
 
 async def test_what_is_kept_is_not_sent_again() -> None:
-    aws = Aws(*["ServiceUnavailableException"] * 3)
+    aws = Aws(away=3)
     await LineSink(lambda account, region: aws).keep(STREAM, [(n // 10_000, b"%d" % n) for n in range(15_000)])
-    aws.refusals = ["ThrottlingException", "ServiceUnavailableException"]
+    aws.away = 2
     await LineSink(lambda account, region: aws).keep(STREAM, [(2, b"more")])
     assert aws.kept == [*(str(n) for n in range(15_000)), "more"]

@@ -20,7 +20,7 @@ async def _ask(error: Exception) -> Mapping[str, Any]:
 
 
 @pytest.mark.parametrize("protocol", ["json", "query", "ec2", "rest-json", "rest-xml"])
-@pytest.mark.parametrize("fault", [Temporary("the disk is full"), Conflict("moved on"), ZeroDivisionError()])
+@pytest.mark.parametrize("fault", [Temporary("the disk is full"), Conflict("moved on")])
 async def test_what_the_gateway_makes_of_a_passing_fault_is_temporary(fault: Exception, protocol: str) -> None:
     with pytest.raises(Temporary, match="ec2 CreateNetworkInterface: "):
         await _ask(as_api_error(fault, protocol, "ec2", "r"))
@@ -32,7 +32,7 @@ async def test_throttling_is_temporary(code: str) -> None:
         await _ask(ApiError(code, "Rate exceeded", 400))
 
 
-@pytest.mark.parametrize("status", [None, 400, 403, 404, 501])
+@pytest.mark.parametrize("status", [None, 400, 403, 404, 500, 501])
 async def test_a_refusal_stays_one(status: int | None) -> None:
     with pytest.raises(ApiError, match="InvalidSubnetID"):
         await _ask(ApiError("InvalidSubnetID.NotFound", "no such subnet", status))
