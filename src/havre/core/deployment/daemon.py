@@ -23,6 +23,7 @@ def spread(wish: Wish, tasks: Sequence[TaskView]) -> Step:
         here.setdefault(t.place, []).append(t)
     gone = {id for id, _ in stop}
     healthy = sum(1 for t in tasks if t.alive and t.healthy and t.id not in gone)
+    held = 0
     for place in wish.places:
         alive = [t for t in here.get(place, ()) if t.alive and t.id not in gone]
         alive.sort(key=lambda t: (t.deployment != wish.primary, t.created))
@@ -31,8 +32,10 @@ def spread(wish: Wish, tasks: Sequence[TaskView]) -> Step:
             if current or t.protected or wish.stalled:
                 continue
             if t.healthy and healthy - 1 < minimum:
+                held += 1
                 continue
             healthy -= t.healthy
             stop.append((t.id, scaling(wish.primary)))
     start = () if wish.stalled else tuple(p for p in wish.places if p not in here)
-    return Step(len(start), tuple(stop), start)
+    waiting = start or stop or any(t.phase == "ending" or (t.alive and not t.healthy) for t in tasks)
+    return Step(len(start), tuple(stop), start, stuck=bool(held and not waiting))

@@ -21,7 +21,9 @@ def roll(wish: Wish, tasks: Sequence[TaskView]) -> Step:
     new = [t for t in alive if t.deployment == wish.primary and not t.failing and not t.misplaced]
     kept = {t.id for t in new}
     old = [t for t in alive if t.id not in kept]
-    stop = [(t.id, scaling(wish.primary)) for t in surplus(new, len(new) - wish.desired)]
+    spare = sum(1 for t in alive if t.healthy) - minimum
+    leaving = surplus(new, len(new) - wish.desired, spare)
+    stop = [(t.id, scaling(wish.primary)) for t in leaving]
     failing = [t for t in old if t.failing]
     stop += [(t.id, t.failing) for t in failing]
     if wish.stalled:
@@ -30,7 +32,7 @@ def roll(wish: Wish, tasks: Sequence[TaskView]) -> Step:
     needed = max(0, wish.desired - len(new))
     start = max(0, min(needed, maximum - counted))
     short = needed if wish.unplaced else needed - start
-    stop += _replaced(wish, new, old, minimum, short)
+    stop += _replaced(wish, [t for t in new if t not in leaving], old, minimum, short)
     stuck = bool(short and not stop and old and not wish.unplaced and all(t.healthy for t in old))
     return Step(start, tuple(stop), stuck=stuck)
 
@@ -52,12 +54,15 @@ def _replaced(
     return [(t.id, scaling(wish.primary)) for t in gone]
 
 
-def surplus(tasks: Sequence[TaskView], count: int) -> list[TaskView]:
+def surplus(tasks: Sequence[TaskView], count: int, spare: int) -> list[TaskView]:
     """Which tasks of one deployment go when it scales in: not those that are protected; first those that are not
-    healthy, then from the zone, then from the machine that has most; the youngest of them."""
+    healthy, then from the zone, then from the machine that has most; the youngest of them. At most ``spare`` healthy
+    ones: what is protected need not be what serves."""
     if count <= 0:
         return []
-    return _order([t for t in tasks if not t.protected])[:count]
+    order = _order([t for t in tasks if not t.protected])[:count]
+    sick = sum(1 for t in order if not t.healthy)
+    return order[: sick + max(0, spare)]
 
 
 def _order(tasks: Sequence[TaskView]) -> list[TaskView]:
