@@ -12,9 +12,12 @@ import logging
 import os
 import signal
 import sys
-from typing import Any
+from collections.abc import Mapping
+
+from msgspec.structs import replace
 
 from havre.apps.config import Config, system_world
+from havre.apps.host_doors import HostDoors, serve
 from havre.control.nodelink.client import Link, LinkParts
 from havre.control.nodelink.messages import NodeInfo
 from havre.control.nodelink.spool import Spool
@@ -24,31 +27,27 @@ from havre.control.tasks import Tasks
 from havre.control.workloads.agent import NodeAgent, remove_all
 from havre.control.workloads.lines import LineKeeper
 from havre.control.workloads.parts import AgentParts
+from havre.dataplanes.metadata.answers import Sources
+from havre.dataplanes.metadata.credentials import CredentialCache
+from havre.dataplanes.metadata.endpoint import MetadataEndpoint
+from havre.dataplanes.metadata.ids import Ids
+from havre.dataplanes.metadata.stats import Sampler
 from havre.engines.docker.engine import DockerEngine
 from havre.engines.docker.intake import Intake
 from havre.engines.haproxy import HaproxyEngine
 from havre.engines.host_network import HostNetwork
+from havre.engines.ports import Capacity
 from havre.kernel.errors import Gone, Permanent, Temporary
 
 log = logging.getLogger("havre.node")
 
 NAME = "local"
+DOCKER_SOCKET = "/var/run/docker.sock"
 POOL = 3
 """Sandboxes that are kept ready."""
 _LOOK = 5.0
 """Seconds between looks at whether the engine answers."""
-_ENGINE_PATIENCE = 5.0
-
-
-class _NoMetadata:
-    def environment(self, workload: Any, container: Any) -> dict[str, str]:
-        return {}
-
-    async def open(self, workload: Any, pid: int) -> None:
-        return
-
-    def close(self, workload: str) -> None:
-        return
+_ENGINE_PATIENCE = 20.0
 
 
 class Node:
@@ -59,14 +58,18 @@ class Node:
         self.spool = Spool(state / "lines")
         self.network = HostNetwork(site.instance, site.host, site.port)
         log_socket, resolver = str(state / "lines.sock"), self.network.resolver_for("")[0]
-        self.containers = DockerEngine(site.instance, log_socket=log_socket, resolver=resolver, pool=POOL)
+        self.containers = DockerEngine(
+            site.instance, engine_socket(os.environ), log_socket=log_socket, resolver=resolver, pool=POOL
+        )
         self.balancer = HaproxyEngine(state / "haproxy")
+        self.doors = HostDoors(self.network, site)
         self.link = Link(self._link_parts())
         self.agent = NodeAgent(self._agent_parts())
         self.lines = LineKeeper(self.agent, self.spool)
         self.intake = Intake(state / "lines.sock", self.lines.take)
         self.supervisor = Supervisor(self._loops(), self.world)
         self.tasks = Tasks()
+        self.known = NodeInfo()
         self.remove_everything = False
         self._ending = False
 
@@ -82,12 +85,24 @@ class Node:
             spool=self.spool,
         )
 
+    def _metadata(self) -> MetadataEndpoint:
+        site = self.config.site
+        sources = Sources(
+            views=lambda: self.agent.views(),
+            ids=Ids((self.config.state / "instance-secret").read_bytes()),
+            credentials=CredentialCache(lambda workload: self.link.ask("credentials", workload), self.world.now),
+            stats=Sampler(self.containers),
+            tags=lambda workload: self.link.ask("tags", workload),
+            resolvers=self.network.resolver_for,
+        )
+        return MetadataEndpoint(sources, (self.containers, self.network), serve, self.doors, site.endpoint)
+
     def _agent_parts(self) -> AgentParts:
         return AgentParts(
             self.containers,
             self.network,
             self.balancer,
-            _NoMetadata(),
+            self._metadata(),
             self.link,
             self.world,
             ec2_instance(NAME),
@@ -104,29 +119,23 @@ class Node:
         ]
 
     async def _info(self) -> NodeInfo:
-        """What this machine has, and what of it does not work, in words."""
+        """What this machine has, and what of it does not work, in words. Capacity stays what it was while the engine is
+        away."""
         why = self.network.available()
         try:
             async with asyncio.timeout(_ENGINE_PATIENCE):
-                capacity = await self.containers.capacity()
+                await self.containers.ping()
+                if not self.known.cpu or self.known.engine_error:
+                    self.known = _describe(await self.containers.capacity(), why)
         except TimeoutError:
-            return NodeInfo(engine_error=f"the engine did not answer within {_ENGINE_PATIENCE:g} s", network_error=why)
-        except (Temporary, Permanent) as error:
-            return NodeInfo(engine_error=error.reason, network_error=why)
-        except Gone as error:
-            return NodeInfo(engine_error=str(error), network_error=why)
-        return NodeInfo(
-            cpu=capacity.cpu,
-            memory=capacity.memory,
-            architecture=capacity.architecture,
-            engine=capacity.engine,
-            engine_version=capacity.engine_version,
-            kernel=capacity.kernel,
-            network_error=why,
-        )
+            reason = f"the engine did not answer within {_ENGINE_PATIENCE:g} s"
+            self.known = replace(self.known, engine_error=reason, network_error=why)
+        except (Temporary, Permanent, Gone) as error:
+            self.known = replace(self.known, engine_error=str(error), network_error=why)
+        return self.known
 
     async def _watch_engine(self) -> None:
-        """For ever: the server hears when the engine goes and when it is back. Capacity stays as it was meanwhile."""
+        """For ever: the server hears when the engine goes and when it is back."""
         told = await self._info()
         while True:
             await asyncio.sleep(_LOOK)
@@ -146,6 +155,8 @@ class Node:
         """What the agent does needs the other loops; they end after it."""
         try:
             await self.agent.stop(self.remove_everything)
+            if self.remove_everything:
+                await self.doors.remove()
         finally:
             self.supervisor.stop()
 
@@ -164,10 +175,33 @@ class Node:
             await self.close()
 
     async def close(self) -> None:
+        self.doors.close()
         await self.lines.close()
         await self.containers.close()
         await self.network.close()
         self.spool.close()
+
+
+def engine_socket(environment: Mapping[str, str]) -> str:
+    """``DOCKER_HOST`` as the docker program reads it; only an engine on this machine will do: its containers are put into
+    networks that are made here."""
+    chosen = environment.get("DOCKER_HOST", "")
+    if chosen and not chosen.startswith("unix://"):
+        log.warning("DOCKER_HOST is %s, which is not a Unix socket: %s is used", chosen, DOCKER_SOCKET)
+        return DOCKER_SOCKET
+    return chosen.removeprefix("unix://") or DOCKER_SOCKET
+
+
+def _describe(capacity: Capacity, why_no_networks: str) -> NodeInfo:
+    return NodeInfo(
+        cpu=capacity.cpu,
+        memory=capacity.memory,
+        architecture=capacity.architecture,
+        engine=capacity.engine,
+        engine_version=capacity.engine_version,
+        kernel=capacity.kernel,
+        network_error=why_no_networks,
+    )
 
 
 def _begin() -> Config:
@@ -198,6 +232,7 @@ def clean() -> None:
         node = Node(config)
         try:
             await remove_all(node.agent.parts)
+            await node.doors.remove()
             await node.containers.remove_pool()
         finally:
             await node.close()

@@ -14,6 +14,7 @@ from havre.control.deps import ReconcilerDeps
 from havre.control.nodelink.hub import Hub, HubParts
 from havre.control.nodes import NODE, WORKLOAD
 from havre.kernel.errors import ApiError, Gone, Permanent
+from havre.kernel.workload import Workload
 
 log = logging.getLogger("havre.nodes")
 RELINK_PATIENCE = 5.0
@@ -50,14 +51,15 @@ class Nodes:
         """Raises Permanent, Temporary, Gone."""
         if what == "credentials":
             return await self._credentials(node, str(question))
+        if what == "tags":
+            return await self._tags(node, str(question))
         raise Permanent(f"the server does not know {what}")
 
     async def _credentials(self, node: str, workload: str) -> dict[str, str]:
         """Of a workload's role, in the shape of the credentials endpoint; only for who runs it."""
-        found = next((r for r in self._deps.store.find(WORKLOAD, "node", node) if r.meta.name == workload), None)
-        if found is None or not found.spec.workload.role:
+        work = self._workload(node, workload)
+        if not work.role:
             raise Gone(f"{workload} has no task role")
-        work = found.spec.workload
         sts = self._deps.aws_for(work.account, work.region, TASKS)
         try:
             session = work.arn.rsplit("/", 1)[-1][:64]
@@ -72,6 +74,30 @@ class Nodes:
             "Token": keys["SessionToken"],
             "Expiration": _iso(float(keys["Expiration"])),
         }
+
+    def _workload(self, node: str, workload: str) -> Workload:
+        for found in self._deps.store.find(WORKLOAD, "node", node):
+            if found.meta.name == workload:
+                return found.spec.workload
+        raise Gone(f"{workload} does not run on {node}")
+
+    async def _tags(self, node: str, workload: str) -> dict[str, Any]:
+        """Of a task and of the container instance that it runs on, in the shape of the metadata endpoint."""
+        work = self._workload(node, workload)
+        ecs = self._deps.aws_for(work.account, work.region, TASKS)
+        cluster = work.metadata.get("Cluster", "")
+        try:
+            described = await ecs("ecs", "DescribeTasks", {"cluster": cluster, "tasks": [work.arn]})
+            instances = [t.get("containerInstanceArn") for t in described["tasks"]]
+            arns = {"TaskTags": work.arn, "ContainerInstanceTags": next(filter(None, instances), "")}
+            tags = {
+                member: (await ecs("ecs", "ListTagsForResource", {"resourceArn": arn}))["tags"]
+                for member, arn in arns.items()
+                if arn
+            }
+        except ApiError as refusal:
+            raise Permanent(refusal.message or refusal.code) from None
+        return {member: {t["key"]: t.get("value", "") for t in found} for member, found in tags.items() if found}
 
 
 def _iso(at: float) -> str:

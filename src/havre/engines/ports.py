@@ -58,6 +58,7 @@ class RunState(msgspec.Struct, frozen=True):
     ports: tuple[BoundPort, ...] = ()
     address: str = ""
     labels: Mapping[str, str] = {}
+    created: float | None = None
 
 
 class ContainerEngine(Protocol):

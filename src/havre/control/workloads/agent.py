@@ -13,6 +13,7 @@ from havre.control.workloads.networks import Networks
 from havre.control.workloads.parts import AgentParts, View
 from havre.control.workloads.steps import connect
 from havre.control.workloads.worker import Worker
+from havre.core.workload_steps import needs_sandbox
 from havre.engines.ports import RunState
 from havre.kernel.errors import Gone, Permanent, Temporary
 from havre.kernel.workload import Balancer, Vpc
@@ -82,16 +83,19 @@ class NodeAgent:
 
     async def _reconnect(self, worker: Worker) -> None:
         """A restarted node opens again what lives in this process: interface rules, metadata endpoint."""
-        if not worker.memory.sandboxed or worker.memory.stopping is not None:
+        if worker.status is None:
             return
         while worker.memory.stopping is None and not worker.idle.is_set():
-            try:
-                if worker.sandbox:
-                    await connect(worker, worker.workload, worker.sandbox)
+            await worker.known.wait()
+            if not needs_sandbox(worker.workload) or worker.sandbox:
+                try:
+                    await connect(worker)
                     return
-            except (Temporary, Permanent, Gone) as e:
-                log.info("workload %s: %s", worker.workload.id, e)
-            await asyncio.sleep(_RETRY if worker.sandbox else 0.02)
+                except (Temporary, Permanent, Gone) as e:
+                    log.info("workload %s: %s", worker.workload.id, e)
+            elif worker.memory.sandboxed:
+                return  # it is lost, which ends the workload
+            await asyncio.sleep(_RETRY)
 
     def acknowledged(self, workload: str) -> None:
         if worker := self._workers.get(workload):
@@ -119,17 +123,13 @@ class NodeAgent:
         return state
 
     # --- for the metadata endpoint
-    def view(self, workload: str) -> View | None:
-        worker = self._workers.get(workload)
-        return worker.view if worker else None
+    def views(self) -> Sequence[View]:
+        return [worker.view for worker in self._workers.values()]
 
     def log_stream(self, workload: str, container: str) -> LogStream | None:
         """Where lines go; None for what is not of this node."""
         worker = self._workers.get(workload)
         return worker.log_stream(container) if worker else None
-
-    def workloads(self) -> Sequence[str]:
-        return tuple(self._workers)
 
     def ports(self) -> frozenset[int]:
         """Host ports that containers of this node have."""

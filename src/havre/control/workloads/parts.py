@@ -20,7 +20,8 @@ class Metadata(Protocol):
         ...
 
     async def open(self, workload: Workload, pid: int) -> None:
-        """Answer inside the network namespace of this process. Idempotent. Raises Temporary, Permanent."""
+        """Answer where the containers of this workload will ask: an awsvpc one inside the network namespace of this
+        process (its sandbox), any other on the host (``pid`` 0). Idempotent. Raises Temporary, Permanent, Gone."""
         ...
 
     def close(self, workload: str) -> None: ...
@@ -51,11 +52,13 @@ class AgentParts:
 
 @dataclass(frozen=True)
 class View:
-    """A workload as the metadata endpoint sees it; ``containers`` by name."""
+    """A workload as the metadata endpoint sees it; ``containers`` by name. ``subnet`` is the CIDR of its interface's
+    subnet."""
 
     workload: Workload
     status: WorkloadStatus | None
     containers: Mapping[str, RunState]
+    subnet: str = ""
 
 
 def later(delay: float, call: Callable[[], None]) -> asyncio.TimerHandle:

@@ -16,10 +16,10 @@ from havre.core.workload_steps import (
     StopContainer,
     Volumes,
 )
-from havre.engines.ports import Image, RunState
+from havre.engines.ports import Image
 from havre.kernel.effects import Effect
 from havre.kernel.errors import Gone
-from havre.kernel.workload import Container, Workload
+from havre.kernel.workload import Container
 
 if TYPE_CHECKING:
     from havre.control.workloads.worker import Worker
@@ -62,23 +62,26 @@ async def _pull(worker: Worker, name: str) -> None:
 
 
 async def _sandbox(worker: Worker) -> None:
-    workload, parts = worker.workload, worker.agent.parts
-    made = await parts.containers.sandbox(workload)
-    worker.changed("", made)
-    await connect(worker, workload, made)
+    worker.changed("", await worker.agent.parts.containers.sandbox(worker.workload))
+    await connect(worker)
     worker.memory = msgspec.structs.replace(worker.memory, sandboxed=True)
 
 
-async def connect(worker: Worker, workload: Workload, sandbox: RunState) -> None:
+async def connect(worker: Worker) -> None:
     """The interface into the sandbox, and the metadata endpoint; also again after a restart of the node."""
-    if workload.network == "awsvpc" and workload.interface:
+    workload, parts, sandbox = worker.workload, worker.agent.parts, worker.sandbox
+    if workload.network != "awsvpc":
+        await parts.metadata.open(workload, 0)
+    elif workload.interface and sandbox:
         await worker.agent.networks.ready(workload.interface.vpc)
-        await worker.agent.parts.network.attach(workload.interface, sandbox.pid)
-        await worker.agent.parts.metadata.open(workload, sandbox.pid)
+        await parts.network.attach(workload.interface, sandbox.pid)
+        await parts.metadata.open(workload, sandbox.pid)
 
 
 async def _create(worker: Worker, name: str) -> None:
     workload, parts = worker.workload, worker.agent.parts
+    if workload.network != "awsvpc":
+        await parts.metadata.open(workload, 0)
     container = _container(worker, name)
     environment = {**parts.metadata.environment(workload, container), **container.environment}
     container = msgspec.structs.replace(container, environment=environment)

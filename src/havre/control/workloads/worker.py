@@ -37,7 +37,8 @@ class Worker:
         self.containers: dict[str, RunState] = {}
         self.sandbox: RunState | None = None
         self._streams: dict[str, LogStream] = {}
-        self._known = False
+        self.known = asyncio.Event()
+        """Set once the engine has said what it has of this workload."""
         self._generation = 0
         self._busy: set[str] = set()
         self._looking: asyncio.TimerHandle | None = None
@@ -49,7 +50,9 @@ class Worker:
 
     @property
     def view(self) -> View:
-        return View(self.workload, self.status, self.containers)
+        told = self.workload.interface
+        subnet = self.agent.networks.subnet(told.vpc, told.subnet) if told else ""
+        return View(self.workload, self.status, self.containers, subnet)
 
     def log_stream(self, container: str) -> LogStream | None:
         """Where the lines of a container go; None for a container that the workload does not have."""
@@ -94,11 +97,11 @@ class Worker:
         if self._looking is None and not self.idle.is_set():
             self._looking = later(0.0, self._look)
 
-    def known(self, states: list[RunState]) -> None:
+    def learn(self, states: list[RunState]) -> None:
         """What the engine has of this workload, all of it."""
         self.containers = {s.container: s for s in states if s.container}
         self.sandbox = next((s for s in states if not s.container), None)
-        self._known = True
+        self.known.set()
         self.poke()
 
     def refresh(self) -> None:
@@ -121,7 +124,7 @@ class Worker:
                     await asyncio.sleep(_ENGINE_AWAY)
                     continue
                 if generation == self._generation:
-                    self.known(states)
+                    self.learn(states)
                     if not self._again:
                         return
         finally:
@@ -140,7 +143,7 @@ class Worker:
     # --- one look
     def _look(self) -> None:
         self._looking = None
-        if not self._known:
+        if not self.known.is_set():
             self.refresh()
             return
         now = self.agent.parts.world.now()
@@ -194,7 +197,7 @@ class Worker:
         """What failed may have happened all the same (its answer was lost): nothing more before the engine has said how
         things are. A container that is started twice because of it may have run to its end in between."""
         self._generation += 1
-        self._known = False
+        self.known.clear()
         self.refresh()
 
     def close(self) -> None:

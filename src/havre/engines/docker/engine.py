@@ -11,6 +11,7 @@ import msgspec
 from havre.engines.docker import spec
 from havre.engines.docker.client import Docker, Refused
 from havre.engines.docker.images import Images
+from havre.engines.docker.netns import interface_counters
 from havre.engines.docker.sandboxes import Sandboxes
 from havre.engines.docker.states import INSTANCE, POOL, WORKLOAD, from_inspect, workload_of
 from havre.engines.ports import Capacity, Image, RunState
@@ -20,6 +21,11 @@ from havre.kernel.workload import Container, Registry, Volume, Workload
 
 _PARALLEL_STARTS = 4
 """More at once only make each slower (measured)."""
+_PARALLEL_ENDS = 3
+"""Docker 20.10 deadlocks for good when many containers of one network end at the same moment (seen with 40)."""
+_TURN = 0.5
+"""Seconds for which one that was told to end keeps its place among them."""
+_KILLED_WITHIN = 30.0
 _VOLUME_OF = "havre.volume-of"
 _EVENTS = ["die", "oom", "destroy", "health_status"]
 _RECONNECT = 1.0
@@ -43,6 +49,7 @@ class DockerEngine:
         self._images = Images(self._docker)
         self._surroundings = spec.Surroundings(instance, log_socket)
         self._starts = asyncio.Semaphore(_PARALLEL_STARTS)
+        self._ends = asyncio.Semaphore(_PARALLEL_ENDS)
         self._starting = 0
         self._cpus = 0
         self._pool = pool
@@ -61,6 +68,10 @@ class DockerEngine:
             engine="docker",
             engine_version=info["ServerVersion"],
         )
+
+    async def ping(self) -> None:
+        """Raises Temporary when the engine does not answer."""
+        await self._docker.raw("/_ping", timeout=15.0)
 
     async def pull(self, reference: str, registry: Registry | None, *, always: bool = True) -> Image:
         return await self._images.pull(reference, registry, always=always)
@@ -123,20 +134,29 @@ class DockerEngine:
         return state
 
     async def stop(self, id: str, timeout: float, signal: str = "") -> None:
+        """The signal is the container's own unless ``signal`` names one."""
         try:
-            if signal:
-                await self._docker.call("POST", f"/containers/{id}/kill", {"signal": signal})
-                if not await self._ended(id, timeout):
-                    await self._docker.call("POST", f"/containers/{id}/kill", {"signal": "SIGKILL"})
-                    await self._ended(id, 30.0)
-                return
-            seconds = max(0, round(timeout))
-            await self._docker.call("POST", f"/containers/{id}/stop", {"t": seconds}, timeout=seconds + 60.0)
+            found = await self._docker.call("GET", f"/containers/{id}/json")
+            first = signal or found["Config"].get("StopSignal") or "SIGTERM"
+            if not await self._signal(id, first, min(timeout, _TURN)):
+                if timeout > _TURN:
+                    await self._ended(id, timeout - _TURN)
+                await self._signal(id, "SIGKILL", _KILLED_WITHIN)
         except Gone:
             return
-        except Refused as e:
-            if e.status not in (304, 409):  # 409: it is not running
-                raise
+
+    async def _signal(self, id: str, signal: str, patience: float) -> bool:
+        """Whether it has ended within ``patience`` seconds; few may be about to end at a time."""
+        async with self._ends:
+            try:
+                await self._docker.call("POST", f"/containers/{id}/kill", {"signal": signal})
+            except Refused as e:
+                if e.status != 409:  # 409: it is not running
+                    raise
+            if not await self._ended(id, patience):
+                return False
+            await self.inspect(id)  # waits until Docker has given back the container's network
+            return True
 
     async def _ended(self, id: str, timeout: float) -> bool:
         try:
@@ -148,7 +168,8 @@ class DockerEngine:
 
     async def remove(self, id: str) -> None:
         try:
-            await self._docker.call("DELETE", f"/containers/{id}", {"force": "true", "v": "true"})
+            async with self._ends:
+                await self._docker.call("DELETE", f"/containers/{id}", {"force": "true", "v": "true"})
         except Gone:
             return
         except Refused as e:
@@ -246,7 +267,11 @@ class DockerEngine:
 
     async def stats(self, id: str) -> Mapping[str, object]:
         query = {"stream": "false", "one-shot": "true"}
-        answer: Mapping[str, object] = await self._docker.call("GET", f"/containers/{id}/stats", query, timeout=10.0)
+        answer: dict[str, object] = await self._docker.call("GET", f"/containers/{id}/stats", query, timeout=10.0)
+        if not answer.get("networks"):
+            state = await self.inspect(id)
+            if networks := await asyncio.to_thread(interface_counters, state.pid):
+                answer["networks"] = networks
         return answer
 
     async def logs(self, id: str, tail: int = 100) -> bytes:

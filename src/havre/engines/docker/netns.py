@@ -71,3 +71,23 @@ def set_hostname(name: str) -> None:
     import socket
 
     socket.sethostname(name[:64])
+
+
+_COUNTERS = ("rx_bytes", "rx_packets", "rx_errors", "rx_dropped", "tx_bytes", "tx_packets", "tx_errors", "tx_dropped")
+_COLUMNS = (0, 1, 2, 3, 8, 9, 10, 11)
+
+
+def interface_counters(pid: int) -> dict[str, dict[str, int]]:
+    """What went over each interface of a process's network namespace, as Docker's statistics say it; Docker itself has
+    none for a container that has joined another's. Nothing when the process is gone."""
+    try:
+        lines = Path(f"/proc/{pid}/net/dev").read_text().splitlines()[2:]
+    except OSError:
+        return {}
+    found = {}
+    for line in lines:
+        name, _, rest = line.partition(":")
+        values = rest.split()
+        if name.strip() != "lo":
+            found[name.strip()] = {c: int(values[at]) for c, at in zip(_COUNTERS, _COLUMNS, strict=True)}
+    return found

@@ -70,6 +70,7 @@ def from_inspect(answer: Mapping[str, Any]) -> RunState:
         ports=_ports((answer.get("NetworkSettings") or {}).get("Ports") or {}),
         address=next((n["IPAddress"] for n in networks.values() if n.get("IPAddress")), ""),
         labels=labels,
+        created=timestamp(answer.get("Created", "")),
     )
 
 
