@@ -299,7 +299,7 @@ async def test_the_event_loop_goes_on_while_the_kernel_takes_its_time(
 ) -> None:
     """The kernel answers only once the loop says so: whoever waited for it on the loop would wait for ever."""
     vpc, ask = small(), Netlink._ask
-    web, client = machines
+    client = machines[0]
     waiting, answer = threading.Event(), threading.Event()
 
     def slow(netlink: Netlink, *arguments: Any) -> Any:

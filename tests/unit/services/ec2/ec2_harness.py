@@ -34,7 +34,8 @@ def model() -> ServiceModel:
 
 class Ec2:
     def __init__(self) -> None:
-        self.world = World(lambda: 1_800_000_000.0, Random(7))
+        self.time = 1_800_000_000.0
+        self.world = World(lambda: self.time, Random(7))
         self.service = ec2.service()
         self.store = MemoryStore((*self.service.kinds, *nodes.KINDS), self.world)
         self.authorized: list[str] = []

@@ -10,7 +10,7 @@ from tests.unit.services.ec2.ec2_harness import ACCOUNT, ECS, REGION, Ec2
 from havre.control import nodes
 from havre.kernel.errors import Conflict
 from havre.kernel.workload import NetworkRule, Vpc
-from havre.services.ec2.reconcile import VpcReconciler
+from havre.services.ec2.reconcile import LINGER, VpcReconciler
 from havre.store.ports import Change
 
 
@@ -49,6 +49,40 @@ async def test_a_vpc_is_built_from_its_first_interface_to_its_last(ec2: Ec2) -> 
     await ec2.runner.drain()
     assert told(ec2, vpc) == built
     await ec2("DeleteNetworkInterface", NetworkInterfaceId=second, service=ECS)
+    await ec2.runner.drain()
+    assert told(ec2, vpc) == built, "the next task shall find it built"
+    ec2.time += LINGER - 1
+    await ec2.runner.drain()
+    assert told(ec2, vpc) == built
+    ec2.time += 2
+    await ec2.runner.drain()
+    assert ec2.told(vpc) is None
+
+
+async def test_a_vpc_that_is_used_again_in_time_stays(ec2: Ec2) -> None:
+    vpc, subnets, group = await ec2.default()
+    for _ in range(3):
+        id = await interface(ec2, subnets[0])
+        await ec2.runner.drain()
+        await ec2("DeleteNetworkInterface", NetworkInterfaceId=id, service=ECS)
+        await ec2.runner.drain()
+        ec2.time += LINGER / 2 + 1
+        await ec2.runner.drain()
+        assert ec2.told(vpc) is not None
+    web = {"IpProtocol": "tcp", "FromPort": 80, "ToPort": 80, "IpRanges": [{"CidrIp": "10.0.0.0/8"}]}
+    await ec2("AuthorizeSecurityGroupIngress", GroupId=group, IpPermissions=[web])
+    await ec2.runner.drain()
+    assert len(told(ec2, vpc).security_groups[0].ingress) == 2, "it is kept as it is described meanwhile"
+
+
+async def test_a_deleted_vpc_goes_at_once(ec2: Ec2) -> None:
+    vpc = (await ec2("CreateVpc", CidrBlock="10.0.0.0/16"))["Vpc"]["VpcId"]
+    subnet = (await ec2("CreateSubnet", VpcId=vpc, CidrBlock="10.0.0.0/24"))["Subnet"]["SubnetId"]
+    id = await interface(ec2, subnet)
+    await ec2.runner.drain()
+    await ec2("DeleteNetworkInterface", NetworkInterfaceId=id, service=ECS)
+    await ec2("DeleteSubnet", SubnetId=subnet)
+    await ec2("DeleteVpc", VpcId=vpc)
     await ec2.runner.drain()
     assert ec2.told(vpc) is None
 
@@ -112,6 +146,8 @@ async def test_an_interface_made_while_the_vpc_goes_keeps_it(ec2: Ec2) -> None:
     first = await interface(ec2, subnets[0])
     await ec2.runner.drain()
     await ec2("DeleteNetworkInterface", NetworkInterfaceId=first, service=ECS)
+    await ec2.runner.drain()
+    ec2.time += LINGER
     reconciler = ec2.reconciler
     assert isinstance(reconciler, VpcReconciler)
     seen = await reconciler.observe((ACCOUNT, REGION, vpc))
