@@ -63,8 +63,3 @@ def host_address(instance: str, id: str, taken: Callable[[str], bool]) -> str:
         if not taken(address):
             return address
     raise validation("No loopback address is left for another load balancer")
-
-
-def instance_id(node: str) -> str:
-    """The EC2 instance id that a node goes by."""
-    return "i-" + hashlib.sha256(f"havre-node:{node}".encode()).hexdigest()[:17]

@@ -114,14 +114,14 @@ async def test_a_draining_target_that_is_registered_again_stays(h: Harness) -> N
 
 
 async def test_instances_are_nodes(h: Harness) -> None:
-    from havre.services.elbv2.names import instance_id
+    from havre.control.nodes import ec2_instance
 
     arn, group = await h.balancer(), await h.group(TargetType="instance")
     await h.listener(arn, group)
     with pytest.raises(ApiError) as caught:
         await h.elb("RegisterTargets", TargetGroupArn=group, Targets=[{"Id": "i-0123456789abcdef0"}])
     assert caught.value.code == "InvalidTarget"
-    await h.elb("RegisterTargets", TargetGroupArn=group, Targets=[{"Id": instance_id("node-1"), "Port": 32768}])
+    await h.elb("RegisterTargets", TargetGroupArn=group, Targets=[{"Id": ec2_instance("node-1"), "Port": 32768}])
     await h.settle()
     (target,) = h.told()[0].pools[0].targets
     assert (target.address, target.port, target.vpc) == ("127.0.0.1", 32768, "")

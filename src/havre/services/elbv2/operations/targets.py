@@ -8,11 +8,11 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from havre.control.nodes import NODE
+from havre.control.nodes import NODE, ec2_instance
 from havre.control.operation import Answer, Call, Request
 from havre.core import balancing
 from havre.kernel.errors import ApiError
-from havre.services.elbv2 import attributes, names, network, queries
+from havre.services.elbv2 import attributes, network, queries
 from havre.services.elbv2 import resources as r
 from havre.services.elbv2.declare import ElbOperations, arns
 from havre.services.elbv2.errors import validation
@@ -55,7 +55,7 @@ async def _resolve(call: Call, group: r.TargetGroupR, given: Sequence[Any]) -> l
 
 
 def _instances(call: Call, group: r.TargetGroupR, given: Sequence[Any]) -> list[r.Target]:
-    known = {names.instance_id(node.meta.name) for node in call.store.list(NODE)}
+    known = {ec2_instance(node.meta.name) for node in call.store.list(NODE)}
     unknown = [each["Id"] for each in given if each["Id"] not in known]
     if unknown:
         listed = ", ".join(f"'{id}'" for id in unknown)

@@ -9,13 +9,13 @@ import msgspec
 from msgspec.structs import replace
 
 from havre.control.deps import ReconcilerDeps
-from havre.control.nodes import BALANCER, NODE, BalancerReport, BalancerSpec, NodeSpec, NodeStatus
+from havre.control.nodes import BALANCER, NODE, BalancerReport, BalancerSpec, NodeSpec, NodeStatus, ec2_instance
 from havre.control.reconciler import Executor
 from havre.core import balancing
 from havre.kernel.arn import Arn
 from havre.kernel.effects import Create, Effect, Plan, Remove, Update, Write
 from havre.kernel.resource import Key, Resource
-from havre.services.elbv2 import compile, names, queries
+from havre.services.elbv2 import compile, queries
 from havre.services.elbv2.reconcilers.interfaces import DropInterface, Interfaces, MakeInterface, Regroup
 from havre.services.elbv2.resources import (
     LISTENER,
@@ -166,7 +166,7 @@ def _node(seen: Seen) -> tuple[str, str]:
 def _order(seen: Seen, node: str, subnets: set[str]) -> tuple[Write, ...]:
     lb = seen.lb
     placed = replace(lb.status, interfaces=tuple(i for i in lb.status.interfaces if i.subnet in subnets))
-    instances = {names.instance_id(n.meta.name): n.status.address for n in seen.nodes}
+    instances = {ec2_instance(n.meta.name): n.status.address for n in seen.nodes}
     id = queries.node_name(lb)
     wanted = BalancerSpec(
         node, compile.balancer(id, replace(lb, status=placed), seen.listeners, seen.groups, instances)
