@@ -59,6 +59,7 @@ class _Connection(asyncio.Protocol):
         self._parser: Any = httptools.HttpResponseParser(self)
         self.status = 0
         self.complete = False
+        self._framed = False
         self._chunks.clear()
         self._buffered = 0
 
@@ -81,6 +82,9 @@ class _Connection(asyncio.Protocol):
         self._wake()
 
     # --- httptools
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._framed = self._framed or name.lower() in (b"content-length", b"transfer-encoding")
+
     def on_headers_complete(self) -> None:
         self.status = int(self._parser.get_status_code())
 
@@ -117,9 +121,9 @@ class _Connection(asyncio.Protocol):
         return self.status
 
     async def chunk(self) -> bytes:
-        """The next piece of the answer, b"" at its end."""
+        """The next piece of the answer, b"" at its end; where nothing tells its length, the connection's end is it."""
         while not self._chunks:
-            if self.complete:
+            if self.complete or (self.lost and not self._framed):
                 return b""
             if self.lost:
                 raise _Lost(False)

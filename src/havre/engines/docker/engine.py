@@ -26,6 +26,7 @@ _PARALLEL_ENDS = 3
 _TURN = 0.5
 """Seconds for which one that was told to end keeps its place among them."""
 _KILLED_WITHIN = 30.0
+_APPEARS = 40
 _VOLUME_OF = "havre.volume-of"
 _EVENTS = ["die", "oom", "destroy", "health_status"]
 _RECONNECT = 1.0
@@ -101,11 +102,22 @@ class DockerEngine:
         return RunState(made["Id"], name, workload.id, container.name, "created", labels=labels)
 
     async def _named(self, name: str, conflict: Refused) -> RunState:
-        """The container that has the name already, if it is one of ours."""
-        found = await self.inspect(name)
+        """The container that has the name already, if it is one of ours; Docker gives the name away before one can find
+        the container by it."""
+        found = await self._appeared(name)
+        if found is None:
+            raise Temporary(str(conflict))
         if found.labels.get(INSTANCE) != self._instance:
             raise Permanent(str(conflict))
         return found
+
+    async def _appeared(self, name: str) -> RunState | None:
+        for _ in range(_APPEARS):
+            try:
+                return await self.inspect(name)
+            except Gone:
+                await asyncio.sleep(0.05)
+        return None
 
     async def _clamp(self, body: dict[str, Any]) -> None:
         """A task may be sold more CPU than this machine has: then it gets all of it."""
@@ -263,7 +275,9 @@ class DockerEngine:
                 if size <= _MAX_EXEC_OUTPUT:
                     output.append(piece)
         ended = await self._docker.call("GET", f"/exec/{made['Id']}/json")
-        return int(ended["ExitCode"] or 0), _demultiplexed(b"".join(output))
+        if ended["ExitCode"] is None:
+            raise Temporary("the engine ended the command's output before the command ended")
+        return int(ended["ExitCode"]), _demultiplexed(b"".join(output))
 
     async def stats(self, id: str) -> Mapping[str, object]:
         query = {"stream": "false", "one-shot": "true"}

@@ -1,0 +1,255 @@
+"""Every container engine keeps these promises: the fake, and Docker."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import pytest
+
+from havre.engines.ports import ContainerEngine
+from havre.kernel.errors import Gone, Permanent, Temporary
+from havre.kernel.workload import HealthCheck, Mount, Volume
+from tests.contracts.container_bench import (
+    DockerSetting,
+    FakeSetting,
+    Setting,
+    awsvpc,
+    build_image,
+    until,
+    with_port,
+)
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory: pytest.TempPathFactory) -> None:
+    build_image(tmp_path_factory.mktemp("image"))
+
+
+@pytest.fixture(params=["fake", pytest.param("docker", marks=[pytest.mark.docker, pytest.mark.root])])
+async def setting(request: pytest.FixtureRequest) -> AsyncIterator[Setting]:
+    if request.param == "docker":
+        request.getfixturevalue("image")
+    made: Setting = DockerSetting() if request.param == "docker" else FakeSetting()
+    try:
+        yield made
+    finally:
+        await made.close()
+
+
+@pytest.fixture
+def engine(setting: Setting) -> ContainerEngine:
+    return setting.engine
+
+
+async def test_what_a_machine_has(engine: ContainerEngine) -> None:
+    found = await engine.capacity()
+    assert found.cpu >= 1024
+    assert found.memory > 100
+    assert found.engine
+    assert found.os == "linux"
+
+
+async def test_a_container_is_created_started_and_found(setting: Setting, engine: ContainerEngine) -> None:
+    container = setting.container("sleeper")
+    workload = setting.workload(container)
+    made = await engine.create(workload, container, await setting.image(container), None)
+    assert (made.state, made.workload, made.container) == ("created", workload.id, "main")
+    assert (await engine.inspect(made.id)).state == "created"
+    started = await engine.start(made.id)
+    assert (started.state, started.exit_code) == ("running", None)
+    assert started.pid > 0
+    assert started.started is not None
+    assert [s.id for s in await engine.containers(workload.id)] == [made.id]
+    assert made.id in {s.id for s in await engine.containers()}
+    assert await engine.containers("0" * 32) == []
+
+
+async def test_all_of_it_may_be_asked_twice(setting: Setting, engine: ContainerEngine) -> None:
+    container = setting.container("sleeper")
+    workload = setting.workload(container)
+    image = await setting.image(container)
+    made = await engine.create(workload, container, image, None)
+    assert (await engine.create(workload, container, image, None)).id == made.id
+    first = await engine.start(made.id)
+    assert (await engine.start(made.id)).started == first.started
+    await engine.stop(made.id, 5)
+    await engine.stop(made.id, 5)
+    await engine.remove(made.id)
+    await engine.remove(made.id)
+    await engine.stop(made.id, 5)
+    assert await engine.containers(workload.id) == []
+
+
+async def test_two_calls_at_once_make_one(setting: Setting, engine: ContainerEngine) -> None:
+    container = setting.container("sleeper")
+    workload = setting.workload(container)
+    image = await setting.image(container)
+    made = await asyncio.gather(*(engine.create(workload, container, image, None) for _ in range(3)))
+    assert len({m.id for m in made}) == 1
+    started = await asyncio.gather(*(engine.start(made[0].id) for _ in range(3)))
+    assert len({s.started for s in started}) == 1
+
+
+async def test_one_that_ends_on_sigterm(setting: Setting, engine: ContainerEngine) -> None:
+    made = await setting.made("sleeper")
+    await engine.start(made.id)
+    await asyncio.sleep(0.3)  # until its shell has set its trap
+    await engine.stop(made.id, 20)
+    ended = await engine.inspect(made.id)
+    assert (ended.state, ended.exit_code) == ("exited", 0)
+    assert ended.finished is not None
+    assert ended.pid == 0
+
+
+async def test_one_that_ignores_sigterm_is_killed_after_its_time(setting: Setting, engine: ContainerEngine) -> None:
+    made = await setting.made("stubborn")
+    await engine.start(made.id)
+    await asyncio.sleep(0.3)
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    await engine.stop(made.id, 1.5)
+    assert loop.time() - began >= 1.4
+    ended = await engine.inspect(made.id)
+    assert (ended.state, ended.exit_code, ended.oom_killed) == ("exited", 137, False)
+
+
+@pytest.mark.parametrize(("behaviour", "code"), [("short", 0), ("crash", 3)])
+async def test_exit_codes(setting: Setting, engine: ContainerEngine, behaviour: str, code: int) -> None:
+    made = await setting.made(behaviour)
+    await engine.start(made.id)
+    ended = await until(engine, made.id, "exited")
+    assert (ended.exit_code, ended.oom_killed) == (code, False)
+
+
+async def test_out_of_memory_is_said(setting: Setting, engine: ContainerEngine) -> None:
+    made = await setting.made("hungry")
+    await setting.exhaust(await engine.start(made.id))
+    ended = await until(engine, made.id, "exited")
+    assert (ended.exit_code, ended.oom_killed) == (137, True)
+
+
+async def test_a_missing_command_in_the_engines_words(setting: Setting, engine: ContainerEngine) -> None:
+    made = await setting.made("missing")
+    with pytest.raises(Permanent, match="executable file not found"):
+        await engine.start(made.id)
+    assert (await engine.inspect(made.id)).started is None
+
+
+async def test_a_port_that_is_taken(setting: Setting, engine: ContainerEngine) -> None:
+    first = with_port(setting.container("sleeper"), 80)
+    image = await setting.image(first)
+    made = await engine.create(setting.workload(first), first, image, None)
+    bound = (await engine.start(made.id)).ports[0]
+    assert bound.container_port == 80
+    assert bound.host_port > 0
+    second = with_port(setting.container("sleeper"), 80, bound.host_port)
+    other = await engine.create(setting.workload(second), second, image, None)
+    with pytest.raises(Permanent, match="already"):
+        await engine.start(other.id)
+    await engine.stop(made.id, 0)
+    assert (await engine.start(other.id)).ports[0].host_port == bound.host_port
+
+
+async def test_an_image_that_is_nowhere(engine: ContainerEngine) -> None:
+    with pytest.raises((Permanent, Temporary)):
+        await engine.pull("nowhere:1", None)
+
+
+async def test_what_is_gone(engine: ContainerEngine) -> None:
+    with pytest.raises(Gone):
+        await engine.inspect("0" * 64)
+    with pytest.raises(Gone):
+        await engine.start("0" * 64)
+
+
+async def test_events_name_the_workload(setting: Setting, engine: ContainerEngine) -> None:
+    container = setting.container("sleeper")
+    workload = setting.workload(container)
+    made = await engine.create(workload, container, await setting.image(container), None)
+    events = engine.events()
+    try:
+        async with asyncio.timeout(30):
+            assert await anext(events) == ""
+            await engine.start(made.id)
+            await setting.kill(made.id)
+            while await anext(events) != workload.id:
+                pass
+        assert (await engine.inspect(made.id)).state == "exited"
+    finally:
+        with contextlib.suppress(RuntimeError):
+            await events.aclose()  # type: ignore[attr-defined]
+
+
+async def test_health(setting: Setting, engine: ContainerEngine) -> None:
+    check = HealthCheck(("CMD-SHELL", "exit 0"), interval=1, timeout=2, retries=1)
+    made = await setting.made("sleeper", health_check=check)
+    assert (await engine.start(made.id)).health == "UNKNOWN"
+    async with asyncio.timeout(30):
+        while (await engine.inspect(made.id)).health != "HEALTHY":
+            await asyncio.sleep(0.1)
+
+
+async def test_exec_stats_logs(setting: Setting, engine: ContainerEngine) -> None:
+    made = await setting.made("sleeper")
+    with pytest.raises((Permanent, Gone)):
+        await engine.exec(made.id, ["echo", "hello"])
+    await engine.start(made.id)
+    code, output = await engine.exec(made.id, ["echo", "hello"])
+    assert code == 0
+    assert b"hello" in output
+    assert (await engine.stats(made.id))["id"] == made.id
+    assert isinstance(await engine.logs(made.id), bytes)
+
+
+async def test_a_restarted_process_finds_what_runs(setting: Setting, engine: ContainerEngine) -> None:
+    container = setting.container("sleeper")
+    workload = awsvpc(setting, container)
+    sandbox = await engine.sandbox(workload)
+    made = await engine.create(workload, container, await setting.image(container), sandbox)
+    await engine.start(made.id)
+    again = await setting.again()
+    found = {s.container: s for s in await again.containers(workload.id)}
+    assert (found[""].id, found["main"].id) == (sandbox.id, made.id)
+    assert all(s.state == "running" and s.workload == workload.id for s in found.values())
+    assert (await again.sandbox(workload)).id == sandbox.id
+    assert (await again.create(workload, container, await setting.image(container), sandbox)).id == made.id
+
+
+async def test_a_sandbox_belongs_to_one_workload(setting: Setting, engine: ContainerEngine) -> None:
+    one, other = awsvpc(setting), awsvpc(setting)
+    first, second = await engine.sandbox(one), await engine.sandbox(other)
+    assert first.id != second.id
+    assert first.pid != 0
+    assert (await engine.sandbox(one)).id == first.id
+    assert [s.id for s in await engine.containers(one.id)] == [first.id]
+    await engine.remove(first.id)
+    assert await engine.containers(one.id) == []
+
+
+async def test_volumes_go_with_their_workload(setting: Setting, engine: ContainerEngine) -> None:
+    mounts = (Mount("data", "/data"), Mount("there", "/there", read_only=True))
+    container = setting.container("sleeper", mounts=mounts)
+    volumes = (Volume("data"), Volume("there", "host", "/tmp"))
+    workload = setting.workload(container, volumes=volumes)
+    assert await engine.ensure_volume(workload, volumes[0]) == await engine.ensure_volume(workload, volumes[0])
+    assert await engine.ensure_volume(workload, volumes[1]) == "/tmp"
+    assert list(await engine.volume_owners()) == [workload.id]
+    made = await engine.create(workload, container, await setting.image(container), None)
+    await engine.start(made.id)
+    await engine.remove(made.id)
+    await engine.remove_volumes("0" * 32)
+    assert list(await engine.volume_owners()) == [workload.id]
+    await engine.remove_volumes(workload.id)
+    assert list(await engine.volume_owners()) == []
+    await engine.ensure_volume(workload, volumes[0])
+    await engine.remove_volumes(None)
+    assert list(await engine.volume_owners()) == []
+
+
+async def test_many_end_at_once(setting: Setting, engine: ContainerEngine) -> None:
+    made = await asyncio.gather(*(setting.made("sleeper") for _ in range(8)))
+    await asyncio.gather(*(engine.start(m.id) for m in made))
+    await asyncio.gather(*(engine.stop(m.id, 10) for m in made))
+    assert {(await engine.inspect(m.id)).state for m in made} == {"exited"}
