@@ -127,7 +127,7 @@ class _Demo:
         created = j.aws("elbv2", "create-load-balancer", *made)["LoadBalancers"][0]
         self.balancer_arn, self.dns = created["LoadBalancerArn"], created["DNSName"]
         target = ("--name", "hello", "--protocol", "HTTP", "--port", "80", "--vpc-id", vpc, "--target-type", "ip")
-        health = ("--health-check-interval-seconds", "5", "--healthy-threshold-count", "2")
+        health = ("--health-check-interval-seconds", "5", "--health-check-timeout-seconds", "2")
         self.group_arn = j.aws("elbv2", "create-target-group", *target, *health)["TargetGroups"][0]["TargetGroupArn"]
         delay = ("--attributes", "Key=deregistration_delay.timeout_seconds,Value=3")
         j.aws("elbv2", "modify-target-group-attributes", "--target-group-arn", self.group_arn, *delay)
@@ -256,7 +256,8 @@ class _Demo:
     def look_back(self) -> None:
         j = self.j
         j.title("Logs and the audit trail")
-        lines = j.run("aws", "logs", "tail", "/ecs/hello", "--since", "1h", "--format", "short").splitlines()
+        group = ("--log-group-name", "/ecs/hello", "--query", "events[].message")
+        lines = j.aws("logs", "filter-log-events", *group)
         j.check(any("hello v2 starts" in line for line in lines), f"{len(lines)} log lines, v2's start among them")
         lookup = ("--lookup-attributes", "AttributeKey=EventName,AttributeValue=UpdateService")
         events = j.aws("cloudtrail", "lookup-events", *lookup)["Events"]

@@ -17,6 +17,10 @@ from types import TracebackType
 from typing import Any
 
 
+PATIENCE = 300
+"""Seconds that one command may take."""
+
+
 class Failed(Exception):
     """A step of the journey did not do what it promises."""
 
@@ -37,9 +41,12 @@ class Journey:
     def run(self, *command: str, stdin: str | None = None, shown: str | None = None) -> str:
         """Standard output of a command. Raises Failed when it fails."""
         self._say(f"$ {shown or shlex.join(command)}")
-        done = subprocess.run(
-            command, input=stdin, env=self.env, capture_output=True, text=True, timeout=300, check=False
-        )
+        try:
+            done = subprocess.run(
+                command, input=stdin, env=self.env, capture_output=True, text=True, timeout=PATIENCE, check=False
+            )
+        except subprocess.TimeoutExpired:
+            raise Failed(f"{command[0]} has not ended after {PATIENCE} s") from None
         if done.returncode != 0:
             raise Failed(f"{command[0]} ended with {done.returncode}: {(done.stderr or done.stdout).strip()[-2000:]}")
         return done.stdout
