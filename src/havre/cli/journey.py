@@ -16,7 +16,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-
 PATIENCE = 300
 """Seconds that one command may take."""
 
