@@ -127,7 +127,8 @@ class Sandboxes:
         image = await self._images.ensure_pause(self.architecture)
         self._counter += 1
         entry = pause.ISOLATE if self._isolate else pause.PAUSE
-        body = spec.sandbox_body(self._here(), image, isolate=self._isolate, entry_point=entry)
+        hostname = os.urandom(6).hex()  # of the length and kind of Docker's own
+        body = spec.sandbox_body(self._here(), image, hostname, isolate=self._isolate, entry_point=entry)
         try:
             made = await self._docker.call("POST", "/containers/create", body=body)
         except Gone:

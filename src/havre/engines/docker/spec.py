@@ -163,7 +163,7 @@ def _log(here: Surroundings, workload: Workload, container: Container) -> dict[s
             "Config": {
                 "fluentd-address": f"unix://{here.log_socket}",
                 "fluentd-async": "false",
-                "fluentd-request-ack": "true",
+                "fluentd-request-ack": "false",
                 "fluentd-sub-second-precision": "true",
                 "fluentd-retry-wait": "200ms",
                 "fluentd-max-retries": "1000000",
@@ -204,10 +204,12 @@ def _link(here: Surroundings, workload: Workload, link: str) -> str:
     return f"{container_name(here.instance, workload.id, name)}:{alias or name}"
 
 
-def sandbox_body(here: Surroundings, image: str, *, isolate: bool, entry_point: str) -> dict[str, Any]:
-    """A pause container. With ``isolate`` it starts in the host's network and leaves it by itself (see pause.py)."""
+def sandbox_body(here: Surroundings, image: str, hostname: str, *, isolate: bool, entry_point: str) -> dict[str, Any]:
+    """A pause container. With ``isolate`` it starts in the host's network and leaves it by itself (see pause.py); without
+    a ``hostname`` of its own those who join it would begin with this machine's."""
     return {
         "Image": image,
+        "Hostname": hostname,
         "Entrypoint": [entry_point],
         "Labels": {INSTANCE: here.instance, POOL: "sandbox"},
         "HostConfig": {
