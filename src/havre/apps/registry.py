@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from havre.apps.http.listeners import Listeners
-from havre.control.images import ADDRESS, Place
+from havre.control.images import ADDRESS, REPOSITORY, Place
 from havre.control.images.addresses import HOME, addresses
 from havre.control.operation import Principal, Site
 from havre.dataplanes.registry import Access, assemble
@@ -55,8 +55,12 @@ class Registry:
 
     async def _authorize(self, principal: Principal, action: str, place: Place, policy: str, source_ip: str) -> str:
         arn = place.arn if place.repository else "*"
+        keys: dict[str, str] = {"aws:SourceIp": source_ip}
+        found = self._store.get(REPOSITORY, *place) if place.repository else None
+        for key, value in (found.spec.tags if found is not None else {}).items():
+            keys[f"aws:ResourceTag/{key}"] = keys[f"ecr:ResourceTag/{key}"] = value
         try:
-            self._gateway.authorize(principal, place.region, action, [arn], {"aws:SourceIp": source_ip})
+            self._gateway.authorize(principal, place.region, action, [arn], keys)
         except ApiError as refusal:
             return refusal.message
         return ""

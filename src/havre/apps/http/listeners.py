@@ -64,6 +64,7 @@ class Listeners:
             connection.transport.abort()
         for task in list(self._shared.tasks):
             task.cancel()
+        self._shared.files.close()
 
     def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
         """Once a second: the Date header, and the end of connections that have idled too long."""

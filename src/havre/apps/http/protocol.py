@@ -10,14 +10,19 @@ from typing import Any
 
 import httptools
 
+from havre.apps.http.files import FileSender
+
 HEAD_LIMIT = 64 * 1024
 """Bytes of request line and headers together."""
 HIGH_WATER = 256 * 1024
 """Bytes of request body that may wait for the application before reading pauses."""
+JOINED = 32 * 1024
+"""Bytes up to which pieces of a request body are joined; copying more costs more than handing over twice."""
 PIPELINE_LIMIT = 32
 LINGER = 0.5
 """Seconds in which what a refused client still sends is read and thrown away."""
 _log = logging.getLogger("havre.http")
+_EXTENSIONS: dict[str, dict[str, Any]] = {"http.response.zerocopysend": {}}
 _LINES = {s.value: f"HTTP/1.1 {s.value} {s.phrase}\r\n".encode() for s in HTTPStatus}
 _TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 _BAD = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
@@ -31,6 +36,7 @@ class Shared:
         self.app = app
         self.connections: set[Connection] = set()
         self.tasks: set[asyncio.Task[None]] = set()
+        self.files = FileSender()
         self.date = b""
         self.closing = False
 
@@ -39,8 +45,8 @@ class Connection(asyncio.Protocol):
     def __init__(self, shared: Shared) -> None:
         self.shared = shared
         self.transport: Any = None
-        self.parser: Any = httptools.HttpRequestParser(self)
-        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        self.parser: Any = self._fresh_parser()
+        self.unparsed = 0
         self.queue: deque[Exchange] = deque()
         self.reading: Exchange | None = None
         self.url = b""
@@ -79,9 +85,18 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         self.writable.set()
 
+    def _fresh_parser(self) -> Any:
+        parser = httptools.HttpRequestParser(self)
+        parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        return parser
+
     def data_received(self, data: bytes) -> None:
         if self.refused:
             return
+        if self.unparsed:
+            data = self._take_body(data)
+            if not data:
+                return
         if self.reading is None:
             self.head_size += len(data)
         try:
@@ -93,6 +108,22 @@ class Connection(asyncio.Protocol):
         else:
             if self.reading is None and self.head_size > HEAD_LIMIT:
                 self._refuse(_TOO_LARGE)
+
+    def _take_body(self, data: bytes) -> bytes:
+        """A long body of known length needs no parser, which would copy it; gives what comes behind it."""
+        assert self.reading is not None
+        length = len(data)
+        if length < self.unparsed:
+            self.unparsed -= length
+            self.reading.feed(data)
+            return b""
+        exact = length == self.unparsed
+        body, rest = (data, b"") if exact else (data[: self.unparsed], data[self.unparsed :])
+        self.unparsed = 0
+        self.reading.feed(body)
+        self.parser = self._fresh_parser()  # the old one still waits for the body
+        self.on_message_complete()
+        return rest
 
     def _refuse(self, response: bytes) -> None:
         """Answer and linger: closing at once, with bytes unread, would reset the connection and take the answer along."""
@@ -118,6 +149,8 @@ class Connection(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         self.head_size = 0
+        length = next((value for name, value in self.headers if name == b"content-length"), b"")
+        self.unparsed = int(length) if len(length) > 5 and length.isdigit() else 0
         exchange = Exchange(self, self._scope(), self.parser.should_keep_alive())
         self.reading = exchange
         self.queue.append(exchange)
@@ -148,9 +181,12 @@ class Connection(asyncio.Protocol):
             "headers": self.headers,
             "client": self.client,
             "server": self.server,
+            "extensions": _EXTENSIONS,
         }
 
     def on_body(self, body: bytes) -> None:
+        if self.unparsed:
+            self.unparsed -= len(body)
         if self.reading is not None:
             self.reading.feed(body)
 
@@ -170,6 +206,16 @@ class Connection(asyncio.Protocol):
         if self.paused and not self.transport.is_closing():
             self.paused = False
             self.transport.resume_reading()
+
+    async def drained(self) -> None:
+        """Returns when all that was written has left, or the client has."""
+        await asyncio.sleep(0)  # the loop writes at the end of its turn
+        if not self.transport.get_write_buffer_size():
+            return
+        self.transport.set_write_buffer_limits(0)
+        await self.writable.wait()
+        if not self.transport.is_closing():
+            self.transport.set_write_buffer_limits()
 
     def finished(self, exchange: Exchange, keep: bool) -> None:
         self.queue.popleft()
@@ -259,11 +305,15 @@ class Exchange:
             await self.waiter
         if self.gone or (self.ended and not self.chunks and self.responded):
             return {"type": "http.disconnect"}
-        body = self.chunks[0] if len(self.chunks) == 1 else b"".join(self.chunks)
-        self.chunks = []
-        self.size = 0
-        self.connection.resume()
-        return {"type": "http.request", "body": body, "more_body": not self.ended}
+        chunks = self.chunks
+        if len(chunks) == 1 or self.size < JOINED:
+            body, self.chunks = chunks[0] if len(chunks) == 1 else b"".join(chunks), []
+        else:
+            body = chunks.pop(0)
+        self.size -= len(body)
+        if self.size < HIGH_WATER:
+            self.connection.resume()
+        return {"type": "http.request", "body": body, "more_body": bool(self.chunks) or not self.ended}
 
     # response
 
@@ -277,6 +327,9 @@ class Exchange:
             self._begin(message)
             return
         more = message.get("more_body", False)
+        if message["type"] == "http.response.zerocopysend":
+            if not await self._send_file(message["file"], message["offset"], message["count"]):
+                return
         self._write(message.get("body", b""), more)
         if not more:
             self._done()
@@ -330,6 +383,25 @@ class Exchange:
             self.connection.transport.write(pieces[0])
         elif pieces:
             self.connection.transport.writelines(pieces)
+
+    async def _send_file(self, file: int, offset: int, count: int) -> bool:
+        """``file`` is a descriptor. False when the client went away. Raises RuntimeError unless content-length was told and
+        has room for it."""
+        if self.left is None or self.left < count:
+            raise RuntimeError("the file is longer than content-length says")
+        self._write(b"", True)
+        await self.connection.drained()
+        if self.gone:
+            return False
+        transport = self.connection.transport
+        try:
+            await self.connection.shared.files.send(transport, file, offset, count)
+            self.left -= count
+        except OSError as error:
+            _log.info("an answer was cut off: %s", error)
+            self.gone = True
+            transport.abort()
+        return not self.gone
 
     def _done(self) -> None:
         self.responded = True

@@ -1,8 +1,8 @@
 """Blobs and uploads on disk.
 
 ``blobs/<algorithm>/<hex>`` are whole and never change; a file counts only while a layer record names it.
-``uploads/<id>.<scope>`` are what has arrived of uploads: an upload lives as long as its file, so it survives a restart
-with nothing but it.
+``uploads/<id>.<scope>`` are what has arrived of uploads: an upload of which a client was told that bytes are kept has its
+file, and survives a restart with nothing but it.
 """
 
 from __future__ import annotations
@@ -12,31 +12,26 @@ import hashlib
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from havre.control.images import Place, Refusal, Why
 from havre.core.images.names import HASHES, algorithm, is_digest
+from havre.dataplanes.registry.syncer import Syncer
+from havre.dataplanes.registry.upload import Upload, create, write_all
 from havre.kernel.errors import Gone, Temporary
 from havre.kernel.world import World
 
 R = TypeVar("R")
 WORKERS = 8
-
-
-class Upload:
-    """What has arrived so far. ``hasher`` is None when it has to be made anew from the file (after a restart)."""
-
-    __slots__ = ("algorithm", "hasher", "id", "lock", "offset", "path")
-
-    def __init__(self, id: str, path: Path, offset: int, kind: str, hasher: Any) -> None:
-        self.id = id
-        self.path = path
-        self.offset = offset
-        self.algorithm = kind
-        self.hasher = hasher
-        self.lock = asyncio.Lock()
+OPEN_LIMIT = 256
+"""Uploads whose files are kept open between requests."""
+LARGE = 4 << 20
+"""Bytes from which a file is synced alone, so that the small ones do not wait for it."""
+SMALL = 64 << 10
+"""Bytes up to which the thread that syncs writes the file as well."""
 
 
 class Blobs:
@@ -49,24 +44,25 @@ class Blobs:
         self._uploads: dict[str, Upload] = {}
         self._locks: dict[str, tuple[asyncio.Lock, int]] = {}
         self._pool = ThreadPoolExecutor(WORKERS, "blobs")
+        self._syncer = Syncer()
         self._incoming = root / "uploads"
         self._directories = {kind: root / "blobs" / kind for kind in HASHES}
         for directory in (self._incoming, *self._directories.values()):
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         for directory in (root, root / "blobs"):
             _sync_directory(directory)
+        self._descriptors = {
+            kind: os.open(path, os.O_RDONLY | os.O_DIRECTORY) for kind, path in self._directories.items()
+        }
         self.fault: Callable[[str], None] | None = None
 
     # uploads
 
     def begin(self, place: Place, kind: str = "sha256") -> Upload:
-        """A new upload; ``kind`` is the digest's algorithm if it is known already. Raises Temporary."""
+        """A new upload; ``kind`` is the digest's algorithm if it is known already."""
         id = self._world.uuid()
         path = self._incoming / f"{id}.{scope_of(place)}"
-        with _Disk():
-            self._check("create")
-            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-        upload = Upload(id, path, 0, kind, HASHES[kind]())
+        upload = Upload(id, path, self._world.now(), kind, HASHES[kind](), held=[])
         self._uploads[path.name] = upload
         return upload
 
@@ -78,7 +74,8 @@ class Blobs:
             path = self._incoming / name
             if not _is_uuid(id) or not path.exists():
                 raise Refusal(Why.NO_UPLOAD, f"The upload with id '{id}' does not exist", [id])
-            upload = self._uploads[name] = Upload(id, path, path.stat().st_size, "sha256", None)
+            seen = path.stat()
+            upload = self._uploads[name] = Upload(id, path, seen.st_mtime, "sha256", None, offset=seen.st_size)
         return upload
 
     @asynccontextmanager
@@ -90,29 +87,30 @@ class Blobs:
                 raise Refusal(Why.NO_UPLOAD, f"The upload with id '{id}' does not exist", [id])
             if upload.hasher is None:
                 upload.hasher = await self.work(self._hash, upload.path, upload.algorithm)
+            upload.at = self._world.now()
             yield upload
 
     def absorb(self, upload: Upload, pieces: Sequence[bytes]) -> None:
-        """Append; runs on the loop for little, in a worker for much. What could not be written whole is taken back.
-        Raises Temporary."""
+        """Append; runs on the loop for little, in a worker for much. Raises Temporary, and then nothing was appended."""
         with _Disk():
-            self._check("write")
-            file = os.open(upload.path, os.O_WRONLY | os.O_APPEND)
-            try:
-                _write_all(file, pieces)
-            except OSError:
-                os.ftruncate(file, upload.offset)
-                raise
-            finally:
-                os.close(file)
-        for piece in pieces:
-            upload.offset += len(piece)
-            if upload.hasher is not None:
-                upload.hasher.update(piece)
+            upload.absorb(pieces, self._check)
+
+    async def retain(self, upload: Upload) -> None:
+        """A client will be told what has arrived, and will count on it: it survives this process. Raises Temporary."""
+        if upload.held:
+            await self.work(upload.spill, self._check)
+        if len(self._uploads) > OPEN_LIMIT:
+            self._shut_idle()
+
+    def _shut_idle(self) -> None:
+        if sum(u.file >= 0 for u in self._uploads.values()) > OPEN_LIMIT:
+            for upload in self._uploads.values():
+                if not upload.lock.locked():
+                    upload.shut()
 
     async def cancel(self, upload: Upload) -> None:
         self._uploads.pop(upload.path.name, None)
-        upload.path.unlink(missing_ok=True)
+        upload.discard()
 
     async def commit(self, upload: Upload, digest: str, link: Callable[[int], Awaitable[R]]) -> R:
         """The upload becomes the blob ``digest``: durable first, then ``link(size)`` makes the layer record. Raises Refusal
@@ -121,17 +119,17 @@ class Blobs:
         if found != digest:
             await self.cancel(upload)
             raise Refusal(Why.WRONG_DIGEST, f"The content has the digest {found}, not {digest}", [digest])
-        target = self.path(digest)
         async with self.holding(digest):
-            if self._known(digest) and target.exists():
+            if self._known(digest) and self.path(digest).exists():
                 result = await link(upload.offset)
-                upload.path.unlink(missing_ok=True)
+                upload.discard()
             else:
-                await self.work(self._publish, upload.path, target)
+                await self._publish(upload, digest)
                 try:
                     result = await link(upload.offset)
                 except Exception:
-                    target.rename(upload.path)  # no record was made: whoever is told to try again finds the upload
+                    self.path(digest).rename(upload.path)  # no record was made: whoever tries again finds the upload
+                    upload.held = None
                     raise
             self._uploads.pop(upload.path.name, None)
         return result
@@ -141,13 +139,39 @@ class Blobs:
         async with self.holding(digest):
             if not (self._known(digest) and self.path(digest).exists()):
                 path = self._incoming / f"{self._world.uuid()}.kept"
-                await self.work(self._save, path, content, self.path(digest))
+                kept = Upload("", path, 0.0, "", None, offset=len(content), held=[content])
+                await self._publish(kept, digest)
+
+    async def _publish(self, upload: Upload, digest: str) -> None:
+        """Rename, then make content and name durable. The order saves one journal commit, and is safe because a file counts
+        only once its layer record is written, which happens after this. Raises Temporary, and changes nothing then."""
+        source, target = upload.path, self.path(digest)
+        with _Disk():
+            self._check("publish")
+            if upload.held is not None and upload.offset <= SMALL:
+                move = partial(self._move_held, upload.held, source, target)
+            else:
+                file = await self.submit(self._whole_file, upload)
+                move = partial(_move, file, source, target)
+            try:
+                await self._syncer.sync(move, self._descriptors[algorithm(digest)])
+            except OSError:
+                with suppress(FileNotFoundError):
+                    if upload.held is None:
+                        target.rename(source)
+                    else:
+                        target.unlink()
+                raise
+        if upload.held is not None:
+            upload.held = []
 
     async def _digest(self, upload: Upload, kind: str) -> str:
         """What has arrived, hashed; anew only if this process did not see all of it arrive, or by another algorithm."""
-        if upload.hasher is None or upload.algorithm != kind:
+        if upload.algorithm != kind and upload.held is not None:
+            upload.hasher = HASHES[kind](b"".join(upload.held))
+        elif upload.hasher is None or upload.algorithm != kind:
             upload.hasher = await self.work(self._hash, upload.path, kind)
-            upload.algorithm = kind
+        upload.algorithm = kind
         return f"{kind}:{upload.hasher.hexdigest()}"
 
     # blobs
@@ -207,10 +231,13 @@ class Blobs:
                         yield digest, seen.st_mtime, seen.st_size
 
     def pending(self) -> Iterator[tuple[str, float]]:
-        """(file name, time of its last change) of every upload."""
+        """(name, time of its last change) of every upload, in memory or on disk."""
+        held = {name: upload.at for name, upload in list(self._uploads.items()) if upload.held is not None}
+        yield from held.items()
         with os.scandir(self._incoming) as entries:
             for entry in entries:
-                yield entry.name, entry.stat().st_mtime
+                with suppress(FileNotFoundError):
+                    yield entry.name, entry.stat().st_mtime
 
     async def remove(self, digest: str) -> bool:
         """The file goes unless a layer record names it. Whoever reads it now reads on."""
@@ -223,9 +250,11 @@ class Blobs:
     def drop(self, name: str) -> None:
         """An upload that nobody goes on with."""
         upload = self._uploads.get(name)
-        if upload is None or not upload.lock.locked():
-            self._uploads.pop(name, None)
+        if upload is None:
             (self._incoming / name).unlink(missing_ok=True)
+        elif not upload.lock.locked():
+            del self._uploads[name]
+            upload.discard()
 
     async def clear(self) -> None:
         """Forget everything (``POST /_havre/reset``, after the store was wiped)."""
@@ -236,6 +265,11 @@ class Blobs:
 
     def close(self) -> None:
         self._pool.shutdown(cancel_futures=True)
+        self._syncer.close()
+        for upload in self._uploads.values():
+            upload.shut()
+        for descriptor in self._descriptors.values():
+            os.close(descriptor)
 
     # in workers
 
@@ -243,39 +277,38 @@ class Blobs:
         if self.fault is not None:
             self.fault(step)
 
-    def _publish(self, source: Path, target: Path) -> None:
-        """Rename, then make content and name durable. The order saves one journal commit, and is safe because a file
-        counts only once its layer record is written, which happens after this."""
-        self._check("publish")
-        file = os.open(source, os.O_RDONLY)
+    def _move_held(self, held: Sequence[bytes], source: Path, target: Path) -> int:
+        """A new file with this content, under its name. Gives the open file."""
+        self._check("create")
+        file = create(source)
         try:
+            self._check("write")
+            write_all(file, held)
             source.rename(target)
+        except OSError:
+            os.close(file)
+            source.unlink()
+            raise
+        return file
+
+    def _whole_file(self, upload: Upload) -> int:
+        """All that has arrived, in an open file; what is large is on the disk already then."""
+        upload.spill(self._check)
+        file = upload.take_file()
+        if upload.offset > LARGE:
             try:
                 os.fdatasync(file)
-                _sync_directory(target.parent)
             except OSError:
-                target.rename(source)
+                os.close(file)
                 raise
-        finally:
-            os.close(file)
-
-    def _save(self, path: Path, content: bytes, target: Path) -> None:
-        self._check("write")
-        file = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-        try:
-            _write_all(file, (content,))
-        except OSError:
-            path.unlink()
-            raise
-        finally:
-            os.close(file)
-        self._publish(path, target)
+        return file
 
     def _hash(self, path: Path, kind: str) -> Any:
         with open(path, "rb", buffering=0) as file:
             return hashlib.file_digest(file, kind)
 
 
+@lru_cache(1024)
 def scope_of(place: Place) -> str:
     """Ties an upload to its repository, in its file's name."""
     return hashlib.sha256(place.scope.encode()).hexdigest()[:16]
@@ -285,11 +318,13 @@ def _is_uuid(text: str) -> bool:
     return len(text) == 36 and all(c in "0123456789abcdef-" for c in text)
 
 
-def _write_all(file: int, pieces: Sequence[bytes]) -> None:
-    for piece in pieces:
-        view = memoryview(piece)
-        while view:
-            view = view[os.write(file, view) :]
+def _move(file: int, source: Path, target: Path) -> int:
+    try:
+        source.rename(target)
+    except OSError:
+        os.close(file)
+        raise
+    return file
 
 
 def _sync_directory(path: Path) -> None:

@@ -96,6 +96,16 @@ class Exchange:
     async def write(self, body: bytes, more: bool) -> None:
         await self._send({"type": "http.response.body", "body": body, "more_body": more})
 
+    @property
+    def sends_files(self) -> bool:
+        """Whether ``send_file`` works."""
+        return "http.response.zerocopysend" in (self.scope.get("extensions") or {})
+
+    async def send_file(self, file: int, start: int, count: int) -> None:
+        """The rest of the answer: ``count`` bytes of an open file."""
+        message = {"type": "http.response.zerocopysend", "file": file, "offset": start, "count": count}
+        await self._send(message)
+
     async def answer(self, status: int, headers: Mapping[str, str], body: bytes = b"") -> None:
         """``content-length`` is set from ``body`` unless ``headers`` tell it (HEAD)."""
         lines = [(k.encode("ascii"), v.encode("latin-1")) for k, v in headers.items()]

@@ -21,6 +21,7 @@ class DiskLayers:
             if first != found.offset:
                 raise Refusal(Why.NOT_NEXT, f"The part starts at {first}, not at {found.offset}", [], found.offset)
             await self._blobs.work(self._blobs.absorb, found, (content,))
+            await self._blobs.retain(found)
             return found.offset
 
     async def received(self, place: Place, upload: str) -> int:

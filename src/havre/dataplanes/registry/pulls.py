@@ -81,7 +81,10 @@ class Pulls:
                 await exchange.answer(status, headers, os.pread(file, end - start, start))
             else:
                 await exchange.begin(status, [(k.encode(), v.encode()) for k, v in headers.items()])
-                await self._stream(exchange, file, start, end)
+                if exchange.sends_files:
+                    await exchange.send_file(file, start, end - start)
+                else:
+                    await self._stream(exchange, file, start, end)
         finally:
             os.close(file)
 

@@ -10,15 +10,18 @@ from havre.control.images import LAYER, Place
 from havre.control.images.changes import layer, link, repository
 from havre.control.images.kinds import place_of
 from havre.core.images.names import HASHES, algorithm, is_digest, is_repository
-from havre.dataplanes.registry.blobs import Blobs, Upload
+from havre.dataplanes.registry.blobs import Blobs
 from havre.dataplanes.registry.errors import OciError, digest_invalid, unsupported
 from havre.dataplanes.registry.exchange import Disconnected, Exchange
 from havre.dataplanes.registry.gate import Gate
+from havre.dataplanes.registry.upload import HELD, Upload
 from havre.store.ports import Store, Transaction
 
-INLINE = 1 << 20
-"""Bytes of a request's body that are hashed and written on the loop; what follows goes to a worker, so that a long upload
-leaves the loop to others while a short one is spared the way there and back."""
+INLINE = HELD
+"""Bytes of a request's body that are hashed on the loop; what follows goes to a worker, so that a long upload leaves the
+loop to others while a short one is spared the way there and back."""
+GATHER = 256 << 10
+"""Bytes that are hashed on the loop at a time."""
 PIECE = 1 << 20
 """Bytes that go to a worker at a time."""
 SIZE_LIMIT = 52_000 * 1024 * 1024
@@ -69,7 +72,7 @@ class Uploads:
         await self._gate.allow(exchange, action)
         repository(self._store, exchange.place)
         if exchange.method == "GET":
-            await self._state(exchange, self._blobs.find(exchange.place, id), 204)
+            await self._tell(exchange, id)
             return
         if exchange.method not in ("PATCH", "PUT", "DELETE"):
             raise unsupported(exchange.method)
@@ -84,9 +87,17 @@ class Uploads:
             self._check_range(exchange, upload)
             await self._receive(exchange, upload)
             if exchange.method == "PATCH":
+                await self._blobs.retain(upload)
                 await self._state(exchange, upload, 202)
             else:
                 await self._complete(exchange, upload, digest)
+
+    async def _tell(self, exchange: Exchange, id: str) -> None:
+        upload = self._blobs.find(exchange.place, id)
+        if not upload.lock.locked():
+            async with self._blobs.claim(exchange.place, id) as upload:
+                await self._blobs.retain(upload)
+        await self._state(exchange, upload, 204)
 
     async def _receive(self, exchange: Exchange, upload: Upload) -> None:
         """Append the request's body: while one piece is hashed and written by a worker, the next one is received. What has
@@ -99,13 +110,14 @@ class Uploads:
                 total += len(body)
                 if start + total > SIZE_LIMIT:
                     raise OciError(413, "SIZE_INVALID", f"A layer has at most {SIZE_LIMIT} bytes")
+                if body:
+                    waiting.append(body)
+                    size += len(body)
                 if total <= INLINE:
-                    if body:
-                        self._blobs.absorb(upload, (body,))
-                    continue
-                waiting.append(body)
-                size += len(body)
-                if size >= PIECE and more:
+                    if waiting and (size >= GATHER or not more):
+                        self._blobs.absorb(upload, waiting)
+                        waiting, size = [], 0
+                elif size >= PIECE and more:
                     if job is not None:
                         await job
                     job = self._absorb(upload, waiting)
