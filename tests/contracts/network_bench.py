@@ -6,6 +6,7 @@ import asyncio
 import os
 import random
 import socket
+import struct
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -159,6 +160,18 @@ def elsewhere(beyond: Machine) -> Iterator[str]:
         host.delete(name)
         host.close()
         inner.close()
+
+
+def query(name: str, type: int = 1) -> bytes:
+    labels = b"".join(bytes([len(x)]) + x.encode() for x in name.split("."))
+    return struct.pack(">HHHHHH", 7, 0x100, 1, 0, 0, 0) + labels + b"\0" + struct.pack(">HH", type, 1)
+
+
+def answered(reply: bytes) -> tuple[int, list[str]]:
+    """Code and addresses, of replies with A records."""
+    count = int.from_bytes(reply[6:8], "big")
+    found = [socket.inet_ntoa(reply[len(reply) - 16 * n - 4 : len(reply) - 16 * n]) for n in range(count)]
+    return reply[3] & 15, sorted(found)
 
 
 def state_of(instance: str) -> str:

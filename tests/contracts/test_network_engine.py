@@ -11,7 +11,7 @@ import pytest
 
 from havre.engines.fake_network import FakeNetwork
 from havre.engines.host_network import HostNetwork
-from havre.engines.ports import NetworkEngine
+from havre.engines.ports import Door, NetworkEngine
 from havre.kernel.errors import Temporary
 from tests.contracts.network_bench import Machine, balancer, group, interface, machine, state_of, vpc_of
 
@@ -95,6 +95,38 @@ async def test_balancers_come_and_go(engine: NetworkEngine) -> None:
     await engine.remove_balancer("lb")
     await engine.remove_balancer("lb")
     await engine.remove_balancer("never there")
+
+
+class Doors:
+    """An answerer: keeps the listeners that it is given, by VPC."""
+
+    def __init__(self) -> None:
+        self.open: dict[str, socket.socket] = {}
+
+    async def answer(self, vpc: str, descriptor: int) -> Door:
+        listener = self.open[vpc] = socket.socket(fileno=descriptor)
+
+        class One:
+            def close(_) -> None:
+                listener.close()
+                del self.open[vpc]
+
+        return One()
+
+
+async def test_each_vpc_is_answered_while_it_is_there(engine: NetworkEngine) -> None:
+    doors, one, two = Doors(), vpc_of(group("a")), vpc_of(group("a"))
+    engine.answer("169.254.170.2", 80, doors.answer)
+    await engine.ensure_vpc(one)
+    await engine.ensure_vpc(one)
+    await engine.ensure_vpc(two)
+    assert doors.open.keys() == {one.id, two.id}
+    assert all(d.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) == 1 for d in doors.open.values())
+    await engine.remove_vpc(one.id)
+    assert doors.open.keys() == {two.id}
+    await engine.ensure_vpc(one)
+    await engine.remove_all()
+    assert not doors.open
 
 
 async def test_listening_gives_a_socket(engine: NetworkEngine, sandbox: Callable[[], int]) -> None:

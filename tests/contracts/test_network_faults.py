@@ -17,7 +17,18 @@ from havre.engines.host_network.netlink import Netlink
 from havre.engines.host_network.nft import Nft
 from havre.kernel.errors import Gone, Permanent, Temporary
 from havre.kernel.workload import Vpc
-from tests.contracts.network_bench import ALL, Machine, balancer, group, interface, machine, state_of, tcp, vpc_of
+from tests.contracts.network_bench import (
+    ALL,
+    Machine,
+    balancer,
+    group,
+    interface,
+    machine,
+    query,
+    state_of,
+    tcp,
+    vpc_of,
+)
 
 pytestmark = pytest.mark.root
 
@@ -174,8 +185,11 @@ async def test_a_process_can_die_at_any_question_of_attaching(
     assert at > 8
 
 
-async def test_describing_can_fail_at_any_question_and_be_tried_again(instance: str, faults: Faults) -> None:
-    engine = HostNetwork(instance)
+async def test_describing_can_fail_at_any_question_and_be_tried_again(
+    instance: str, machines: list[Machine], faults: Faults
+) -> None:
+    """Then it works: rules, names, and the API's address."""
+    engine, client = HostNetwork(instance), machines[0]
     assert engine.available() == ""
     at = 0
     try:
@@ -188,7 +202,10 @@ async def test_describing_can_fail_at_any_question_and_be_tried_again(instance: 
             except Temporary:
                 faults.disarm()
                 await engine.ensure_vpc(vpc)
-                assert (await engine._do(lambda id=vpc.id: engine._spaces[id].vpc)) == vpc
+                who = interface(vpc, "172.31.0.6", "client")
+                await engine.attach(who, client.pid)
+                assert await client.reaches("169.254.169.1", 4566, 5), f"question {at}"
+                assert (await client.ask("169.254.169.253", query("ip-172-31-0-9.ec2.internal")))[3] & 15 == 0
                 await engine.remove_vpc(vpc.id)
             else:
                 break

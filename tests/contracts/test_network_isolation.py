@@ -6,7 +6,6 @@ import asyncio
 import os
 import random
 import socket
-import struct
 from collections.abc import AsyncIterator, Iterator
 
 import msgspec
@@ -17,12 +16,14 @@ from havre.kernel.workload import NetworkRule, Subnet
 from tests.contracts.network_bench import (
     ALL,
     Machine,
+    answered,
     answers,
     balancer,
     elsewhere,
     group,
     interface,
     machine,
+    query,
     state_of,
     tcp,
     vpc_of,
@@ -186,6 +187,41 @@ async def test_nothing_of_the_host_is_reached_but_the_api(instance: str, machine
     assert state_of(instance) == ""
 
 
+async def test_what_answers_in_a_vpc_knows_who_calls_and_takes_no_port_of_a_task(
+    instance: str, machines: list[Machine]
+) -> None:
+    """Also of a task whose groups let nothing out."""
+    mute, other, stranger = machines
+    engine, callers = HostNetwork(instance), asyncio.Queue[tuple[str, str]]()
+
+    async def answer(vpc: str, descriptor: int) -> asyncio.Server:
+        async def called(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            callers.put_nowait((vpc, writer.get_extra_info("peername")[0]))
+            writer.close()
+
+        return await asyncio.start_server(called, sock=socket.socket(fileno=descriptor))
+
+    engine.answer("169.254.170.2", 80, answer)
+    try:
+        one, two = vpc_of(group("mute", egress=())), vpc_of(group("a", ALL))
+        for vpc, address, who, name in (
+            (one, "172.31.0.5", mute, "mute"),
+            (one, "172.31.0.6", other, "mute"),
+            (two, "172.31.0.5", stranger, "a"),
+        ):
+            await engine.ensure_vpc(vpc)
+            await engine.attach(interface(vpc, address, name), who.pid)
+        for vpc, address, who in ((one, "172.31.0.5", mute), (one, "172.31.0.6", other), (two, "172.31.0.5", stranger)):
+            who.serve(80)
+            assert await who.reaches("169.254.170.2", 80, 5)
+            assert await asyncio.wait_for(callers.get(), 5) == (vpc.id, address)
+        assert not await mute.reaches("172.31.0.6", 80)
+    finally:
+        await engine.remove_all()
+        await engine.close()
+    assert state_of(instance) == ""
+
+
 async def _reach(client: Machine, address: str, port: int) -> bool:
     try:
         return await client.reaches(address, port)
@@ -259,18 +295,6 @@ def _host_reaches(address: str, port: int) -> bool:
     return True
 
 
-def _query(name: str, type: int = 1) -> bytes:
-    labels = b"".join(bytes([len(x)]) + x.encode() for x in name.split("."))
-    return struct.pack(">HHHHHH", 7, 0x100, 1, 0, 0, 0) + labels + b"\0" + struct.pack(">HH", type, 1)
-
-
-def _answered(reply: bytes) -> tuple[int, list[str]]:
-    """Code and addresses, of replies with A records."""
-    count = int.from_bytes(reply[6:8], "big")
-    found = [socket.inet_ntoa(reply[len(reply) - 16 * n - 4 : len(reply) - 16 * n]) for n in range(count)]
-    return reply[3] & 15, sorted(found)
-
-
 async def test_names_resolve_in_the_vpc(engine: HostNetwork, machines: list[Machine]) -> None:
     client = machines[0]
     vpc = vpc_of(group("a"), names={"db.internal.example": "172.31.9.9"})
@@ -282,7 +306,7 @@ async def test_names_resolve_in_the_vpc(engine: HostNetwork, machines: list[Mach
     await engine.add_balancer(balancer(other, "far", "127.77.3.5", "172.31.0.9"))
 
     async def ask(name: str) -> tuple[int, list[str]]:
-        return _answered(await client.ask(engine.resolver_for(vpc.id)[0], _query(name)))
+        return answered(await client.ask(engine.resolver_for(vpc.id)[0], query(name)))
 
     assert await ask("ip-172-31-0-5.ec2.internal") == (0, ["172.31.0.5"])
     assert await ask("WEB-1.us-east-1.elb.localhost") == (0, ["172.31.0.10", "172.31.0.9"])
@@ -290,11 +314,11 @@ async def test_names_resolve_in_the_vpc(engine: HostNetwork, machines: list[Mach
     assert await ask("nothing.ec2.internal") == (3, [])
     assert await ask("far-1.us-east-1.elb.localhost") == (3, [])
     assert await ask("example.com") == (3, []), "there is no way out of this VPC"
-    assert _answered(await client.ask("172.31.0.2", _query("db.internal.example"))) == (0, ["172.31.9.9"])
+    assert answered(await client.ask("172.31.0.2", query("db.internal.example"))) == (0, ["172.31.9.9"])
     stream = await client.connect("172.31.0.2", 53)
-    loop, message = asyncio.get_running_loop(), _query("db.internal.example")
+    loop, message = asyncio.get_running_loop(), query("db.internal.example")
     await loop.sock_sendall(stream, len(message).to_bytes(2, "big") + message)
-    assert _answered((await loop.sock_recv(stream, 600))[2:]) == (0, ["172.31.9.9"])
+    assert answered((await loop.sock_recv(stream, 600))[2:]) == (0, ["172.31.9.9"])
     stream.close()
 
 

@@ -8,7 +8,6 @@ this host, from their first instruction on, and nothing has to know their addres
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import socket
 from collections.abc import Awaitable, Callable
@@ -22,8 +21,6 @@ from havre.engines.host_network.loopback import give_back
 from havre.engines.host_network.relay import Relay
 from havre.engines.host_network.rules import ENDPOINT
 from havre.kernel.errors import Temporary
-
-log = logging.getLogger("havre.node")
 
 METADATA = "169.254.170.2"
 _EVERYWHERE = ("0.0.0.0", "::", "")
@@ -55,27 +52,23 @@ class HostDoors:
         self._lock = asyncio.Lock()
 
     async def open(self, app: Any, admits: Callable[[str], Awaitable[bool]]) -> tuple[str, str]:
-        """As dataplanes/metadata/endpoint.py has it. Another instance on this machine may have port 80: then this one
-        answers on the port of its API."""
+        """As dataplanes/metadata/endpoint.py has it. Not on port 80, which containers with a host port of 80 need."""
         async with self._lock:
             if self._open is None:
                 port = await self._open_metadata(app)
                 await self._open_api(admits)
-                url = f"http://{METADATA}" if port == 80 else f"http://{METADATA}:{port}"
-                self._open = (url, f"http://{ENDPOINT}:{self._site.port}")
+                self._open = (f"http://{METADATA}:{port}", f"http://{ENDPOINT}:{self._site.port}")
             return self._open
 
     async def _open_metadata(self, app: Any) -> int:
         trouble = Temporary("no port is free")
-        for port in (80, self._site.port, 20_000 + self._site.port % 10_000):
+        for port in (self._site.port, 20_000 + self._site.port % 10_000):
             try:
                 descriptor = await self._network.listen(os.getpid(), METADATA, port)
             except Temporary as e:
                 trouble = e
                 continue
             self._closers.append((await serve(app, descriptor)).close)
-            if port != 80:
-                log.warning("port 80 of %s is taken: tasks in bridge mode are told port %d", METADATA, port)
             return port
         raise Temporary(f"the metadata endpoint: {trouble.reason}")
 

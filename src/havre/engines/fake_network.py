@@ -6,13 +6,15 @@ import asyncio
 import socket
 from collections.abc import Mapping, Sequence
 
+from havre.engines.ports import Answerer, Door
 from havre.kernel.errors import Temporary
 from havre.kernel.workload import Balancer, Interface, Vpc
 
 
 class FakeNetwork:
     """``fail`` maps a method's name to what its next call raises (once); ``delay`` is in seconds of the loop's time.
-    ``attached`` maps ENI → (interface, pid); ``listening`` the sockets given out."""
+    ``attached`` maps ENI → (interface, pid); ``listening`` the sockets given out; ``doors`` (VPC, address, port) → what
+    answers there."""
 
     def __init__(self, why_not: str = "", port: int = 4566) -> None:
         self.why_not = why_not
@@ -23,6 +25,8 @@ class FakeNetwork:
         self.attached: dict[str, tuple[Interface, int]] = {}
         self.balancers: dict[str, Balancer] = {}
         self.listening: list[tuple[int, str, int]] = []
+        self.doors: dict[tuple[str, str, int], Door] = {}
+        self._answerers: dict[tuple[str, int], Answerer] = {}
 
     async def _turn(self, method: str) -> None:
         if method in self.delay:
@@ -35,11 +39,15 @@ class FakeNetwork:
 
     async def ensure_vpc(self, vpc: Vpc) -> None:
         await self._turn("ensure_vpc")
+        for (address, port), answerer in self._answerers.items():
+            if (vpc.id, address, port) not in self.doors:
+                self.doors[vpc.id, address, port] = await answerer(vpc.id, _listener())
         self.vpcs[vpc.id] = vpc
 
     async def remove_vpc(self, id: str) -> None:
         await self._turn("remove_vpc")
         self.vpcs.pop(id, None)
+        self._close(id)
         self.attached = {eni: pair for eni, pair in self.attached.items() if pair[0].vpc != id}
         self.balancers = {key: b for key, b in self.balancers.items() if b.vpc != id}
 
@@ -63,6 +71,14 @@ class FakeNetwork:
         await self._turn("remove_balancer")
         self.balancers.pop(id, None)
 
+    def _close(self, vpc: str = "") -> None:
+        for key in [k for k in self.doors if vpc in ("", k[0])]:
+            self.doors.pop(key).close()
+
+    def answer(self, address: str, port: int, answerer: Answerer) -> None:
+        """On a free port of the loopback interface of this process."""
+        self._answerers[address, port] = answerer
+
     def _built(self, vpc: str) -> None:
         if vpc not in self.vpcs:
             raise Temporary(f"the VPC {vpc} is not built here yet")
@@ -71,9 +87,7 @@ class FakeNetwork:
         """On a free port of the loopback interface of this process."""
         await self._turn("listen")
         self.listening.append((pid, address, port))
-        with socket.create_server(("127.0.0.1", 0)) as server:
-            server.setblocking(False)
-            return server.detach()
+        return _listener()
 
     def namespaces(self) -> Mapping[str, str]:
         return {id: f"havre-fake-{id.removeprefix('vpc-')}" for id in self.vpcs}
@@ -90,7 +104,14 @@ class FakeNetwork:
 
     async def remove_all(self) -> None:
         await self._turn("remove_all")
+        self._close()
         self.vpcs, self.attached, self.balancers = {}, {}, {}
 
     async def close(self) -> None:
-        return
+        self._close()
+
+
+def _listener() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.setblocking(False)
+        return server.detach()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -129,6 +129,16 @@ class ContainerEngine(Protocol):
     async def close(self) -> None: ...
 
 
+class Door(Protocol):
+    """Something that answers at an address, until it is closed."""
+
+    def close(self) -> None: ...
+
+
+Answerer = Callable[[str, int], Awaitable[Door]]
+"""(VPC id, descriptor of a listening TCP socket, which is its own from then on) → what closes it. Raises OSError."""
+
+
 class NetworkEngine(Protocol):
     """The host's network: VPCs, interfaces, security groups. Needs root; ``available`` says why not."""
 
@@ -156,6 +166,12 @@ class NetworkEngine(Protocol):
         ...
 
     async def remove_balancer(self, id: str) -> None: ...
+
+    def answer(self, address: str, port: int, answerer: Answerer) -> None:
+        """Have this address answered inside every VPC that is built from now on, whatever its security groups say. In
+        the tasks' own namespaces nothing listens: all of their ports are theirs. Who calls is told by his address,
+        for nobody in a VPC can use one that is not his."""
+        ...
 
     async def listen(self, pid: int, address: str, port: int) -> int:
         """A listening TCP socket (its file descriptor) inside the network namespace of this process. An address that

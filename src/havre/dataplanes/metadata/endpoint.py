@@ -1,9 +1,8 @@
-"""Where the endpoint answers: inside each awsvpc task's network namespace, and once on the host for all other tasks."""
+"""Where the endpoint answers: once in each VPC for awsvpc tasks, and once on the host for all other tasks."""
 
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
@@ -11,7 +10,7 @@ import msgspec
 
 from havre.control.workloads.parts import View
 from havre.dataplanes.metadata.answers import Answers, May, Sources
-from havre.engines.ports import ContainerEngine, NetworkEngine
+from havre.engines.ports import ContainerEngine, Door, NetworkEngine
 from havre.kernel.errors import Gone, Permanent, Temporary
 from havre.kernel.workload import Container, Workload
 
@@ -21,12 +20,6 @@ ADDRESS = "169.254.170.2"
 PORT = 80
 _HOST = ("127.0.0.1", ADDRESS)
 """Where processes in the host's network come from."""
-
-
-class Door(Protocol):
-    """A listener that serves an application."""
-
-    def close(self) -> None: ...
 
 
 Serve = Callable[[Any, int], Awaitable[Door]]
@@ -54,8 +47,8 @@ class MetadataEndpoint:
         self._serve = serve
         self._host = host
         self._api = api
-        self._doors: dict[str, tuple[int, Door]] = {}
         self._shared: tuple[str, str] | None = None
+        self._network.answer(ADDRESS, PORT, self._answer_in)
 
     # --- for the agent
     def environment(self, workload: Workload, container: Container) -> Mapping[str, str]:
@@ -85,28 +78,16 @@ class MetadataEndpoint:
         return url, self._api if workload.network == "host" else api
 
     async def open(self, workload: Workload, pid: int) -> None:
-        if workload.network == "awsvpc":
-            await self._open_inside(workload, pid)
-        elif workload.network != "none" and self._shared is None and not self._network.available():
+        """Awsvpc tasks find it in their VPC, which is built before them."""
+        del pid
+        shared = workload.network not in ("awsvpc", "none")
+        if shared and self._shared is None and not self._network.available():
             self._shared = await self._host.open(_application(self._answers, self._may_here), self.admits)
 
-    async def _open_inside(self, workload: Workload, pid: int) -> None:
-        held = self._doors.get(workload.id)
-        if held is not None:
-            if held[0] == pid:
-                return
-            self.close(workload.id)
-        descriptor = await self._network.listen(pid, ADDRESS, PORT)
-        app = _application(self._answers, lambda peer: _is(workload.id))
-        try:
-            self._doors[workload.id] = (pid, await self._serve(app, descriptor))
-        except OSError as error:
-            os.close(descriptor)
-            raise Temporary(f"the metadata endpoint: {error}") from error
+    async def _answer_in(self, vpc: str, descriptor: int) -> Door:
+        return await self._serve(_application(self._answers, lambda peer: _is(vpc, peer)), descriptor)
 
     def close(self, workload: str) -> None:
-        if held := self._doors.pop(workload, None):
-            held[1].close()
         self._sources.credentials.forget(workload)
 
     # --- who asks on the host
@@ -135,9 +116,12 @@ class MetadataEndpoint:
         return may
 
 
-def _is(workload: str) -> May:
+def _is(vpc: str, address: str) -> May:
+    """In a VPC nobody can use an address that is not his (engines/ports.py)."""
+
     async def may(view: View) -> bool:
-        return view.workload.id == workload
+        own = view.workload.interface
+        return own is not None and (own.vpc, own.address) == (vpc, address)
 
     return may
 

@@ -11,12 +11,14 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from havre.engines.host_network import dns, namespaces, nft
+from havre.engines.host_network.forwarder import Forwarder
 from havre.engines.host_network.host import Host
 from havre.engines.host_network.names import Names
 from havre.engines.host_network.netlink import Netlink
 from havre.engines.host_network.relay import Relay
 from havre.engines.host_network.rules import ENDPOINT, RESOLVER
 from havre.engines.host_network.space import Space, addresses_by_name, bound
+from havre.engines.ports import Answerer, Door
 from havre.kernel.errors import Gone, Permanent, Temporary
 from havre.kernel.workload import Balancer, Interface, Vpc
 
@@ -38,9 +40,12 @@ class HostNetwork:
         self._reaper = ThreadPoolExecutor(max_workers=1, thread_name_prefix="network-reaper")
         self._host = Host(instance)
         self._spaces: dict[str, Space] = {}
+        self._ensured: dict[str, Vpc] = {}
+        """VPCs that are as they were described last, wholly."""
         self._servers: dict[str, Servers] = {}
         self._balancers: dict[str, Balancer] = {}
-        self._forwarder = dns.Forwarder()
+        self._forwarder = Forwarder()
+        self._answerers: dict[tuple[str, int], Answerer] = {(ENDPOINT, port): self._relay}
         self._adopted = False
         self._turn = asyncio.Lock()
         self._why: str | None = None
@@ -54,14 +59,16 @@ class HostNetwork:
 
     async def ensure_vpc(self, vpc: Vpc) -> None:
         async with self._turn:
-            space = self._spaces.get(vpc.id)
-            if space is not None and space.vpc == vpc:
+            if self._ensured.get(vpc.id) == vpc:
                 return
+            self._ensured.pop(vpc.id, None)
             await self._do(lambda: self._ensure(vpc))
             await self._serve(vpc)
+            self._ensured[vpc.id] = vpc
 
     async def remove_vpc(self, id: str) -> None:
         async with self._turn:
+            self._ensured.pop(id, None)
             self._hush(id)
             space = await self._do(lambda: self._taken(id))
             if space is not None:
@@ -102,6 +109,9 @@ class HostNetwork:
 
         await self._do(work)
 
+    def answer(self, address: str, port: int, answerer: Answerer) -> None:
+        self._answerers[address, port] = answerer
+
     async def listen(self, pid: int, address: str, port: int) -> int:
         return await self._do(lambda: _listen(pid, address, port))
 
@@ -121,6 +131,7 @@ class HostNetwork:
 
     async def remove_all(self) -> None:
         async with self._turn:
+            self._ensured.clear()
             for id in list(self._servers):
                 self._hush(id)
             self._balancers.clear()
@@ -130,6 +141,7 @@ class HostNetwork:
     async def close(self) -> None:
         """Lets go of everything, and leaves it as it is."""
         async with self._turn:
+            self._ensured.clear()
             for id in list(self._servers):
                 self._hush(id)
             self._forwarder.close()
@@ -165,7 +177,7 @@ class HostNetwork:
             return
         for name in self._found():
             id = self._id(name)
-            self._spaces[id] = Space(id, name, self._target[1])
+            self._spaces[id] = Space(id, name, tuple(self._answerers))
         self._adopted = True
 
     def _found(self) -> list[str]:
@@ -186,7 +198,7 @@ class HostNetwork:
     def _ensure(self, vpc: Vpc) -> None:
         space = self._spaces.get(vpc.id)
         if space is None:
-            space = self._spaces[vpc.id] = Space(vpc.id, self._name(vpc.id), self._target[1])
+            space = self._spaces[vpc.id] = Space(vpc.id, self._name(vpc.id), tuple(self._answerers))
         space.describe(vpc)
         if vpc.internet:
             self._host.connect(vpc.id, space.fd, space.netlink)
@@ -202,7 +214,7 @@ class HostNetwork:
         name = self._name(id)
         space = self._spaces.pop(id, None)
         if space is None and name in self._found():
-            space = Space(id, name, self._target[1])
+            space = Space(id, name, tuple(self._answerers))
         return space
 
     def _disconnect(self, id: str) -> None:
@@ -227,25 +239,34 @@ class HostNetwork:
     # names, and the way to the API
 
     async def _serve(self, vpc: Vpc) -> None:
+        """Raises Temporary; then nothing answers, and the next call begins anew."""
         space = self._spaces[vpc.id]
         wanted = tuple(space.served)
         running = self._servers.get(vpc.id)
         if running is not None and running.addresses == wanted:
             return
         self._hush(vpc.id)
+        doorways = await self._do(space.doorways)
+        servers = self._servers[vpc.id] = Servers(wanted)
+        try:
+            names = dns.Server(lambda: self._names(vpc.id), self._forwarder)
+            servers.doors.append(names)
+            await names.serve(doorways.take(socket.SOCK_DGRAM), doorways.take(socket.SOCK_STREAM))
+            for at, answerer in self._answerers.items():
+                servers.doors.append(await answerer(vpc.id, doorways.take(at)[0].detach()))
+        except OSError as error:
+            self._hush(vpc.id)
+            raise Temporary(f"the servers of {vpc.id}: {error}") from error
+        except BaseException:
+            self._hush(vpc.id)
+            raise
+        finally:
+            doorways.close()
 
-        def work() -> tuple[list[socket.socket], list[socket.socket], list[socket.socket]]:
-            return (
-                space.sockets(space.resolvers, 53, socket.SOCK_DGRAM),
-                space.sockets(space.resolvers, 53, socket.SOCK_STREAM),
-                space.sockets([ENDPOINT], self._target[1], socket.SOCK_STREAM),
-            )
-
-        datagrams, streams, api = await self._do(work)
-        servers = Servers(wanted, dns.Server(lambda: self._names(vpc.id), self._forwarder), Relay(*self._target))
-        await servers.names.serve(datagrams, streams)
-        await servers.api.serve(api[0])
-        self._servers[vpc.id] = servers
+    async def _relay(self, vpc: str, descriptor: int) -> Relay:
+        relay = Relay(*self._target)
+        await relay.serve(socket.socket(fileno=descriptor))
+        return relay
 
     def _names(self, id: str) -> tuple[Names, bool]:
         space = self._spaces.get(id)
@@ -260,17 +281,16 @@ class HostNetwork:
     def _hush(self, id: str) -> None:
         servers = self._servers.pop(id, None)
         if servers is not None:
-            servers.names.close()
-            servers.api.close()
+            for door in servers.doors:
+                door.close()
 
 
 class Servers:
-    """Of one VPC."""
+    """What answers in one VPC, at these addresses."""
 
-    def __init__(self, addresses: tuple[str, ...], names: dns.Server, api: Relay) -> None:
+    def __init__(self, addresses: tuple[str, ...]) -> None:
         self.addresses = addresses
-        self.names = names
-        self.api = api
+        self.doors: list[Door] = []
 
 
 def _listen(pid: int, address: str, port: int) -> int:

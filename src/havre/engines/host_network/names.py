@@ -11,6 +11,7 @@ from havre.kernel.addresses import address_named, number_of, private_name
 A, PTR, AAAA, ANY, INTERNET = 1, 12, 28, 255, 1
 NO_ERROR, FORMAT, SERVER_FAILURE, NO_NAME, NOT_IMPLEMENTED = 0, 1, 2, 3, 4
 _HEADER = struct.Struct(">HHHHHH")
+HEADER_BYTES = _HEADER.size
 _REVERSE = ".in-addr.arpa"
 PRIVATE_TTL = 5
 """Of load balancers' and private names: they change when their addresses do."""

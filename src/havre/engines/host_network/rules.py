@@ -37,8 +37,9 @@ def combination(groups: Iterable[str]) -> str:
     return sha256(" ".join(sorted(groups)).encode()).hexdigest()[:12]
 
 
-def vpc_table(vpc: Vpc, members: Sequence[Member], endpoint_port: int) -> str:
-    """The whole table, in place of the one before, in one transaction."""
+def vpc_table(vpc: Vpc, members: Sequence[Member], endpoints: Sequence[tuple[str, int]]) -> str:
+    """The whole table, in place of the one before, in one transaction. ``endpoints``: addresses and TCP ports that answer
+    everyone in the VPC."""
     groups = sorted(vpc.security_groups, key=lambda g: g.id)
     lines = [f"table {TABLE}", f"delete table {TABLE}", f"table {TABLE} {{"]
     for id in sorted(known_groups(vpc)):
@@ -50,7 +51,7 @@ def vpc_table(vpc: Vpc, members: Sequence[Member], endpoint_port: int) -> str:
         lines += _combination_chains(combo, vpc)
     lines += _map("arriving", [f"{m.address} : goto in_{combination(m.groups)}" for m in members])
     lines += _map("leaving", [f"{m.address} : goto out_{combination(m.groups)}" for m in members])
-    lines += _base_chains(vpc, endpoint_port)
+    lines += _base_chains(vpc, endpoints)
     return "\n".join([*lines, "}", ""])
 
 
@@ -127,12 +128,12 @@ def _to(cidr: str) -> str:
     return f"ip daddr {cidr} " if parse_cidr(cidr).bits else ""
 
 
-def _base_chains(vpc: Vpc, endpoint_port: int) -> list[str]:
+def _base_chains(vpc: Vpc, endpoints: Sequence[tuple[str, int]]) -> list[str]:
     known = ["ct state established,related accept", "ct state invalid drop"]
     served = [
         'iif "lo" accept',
         f"ip daddr {{ {', '.join([*resolvers(vpc), RESOLVER])} }} meta l4proto {{ tcp, udp }} th dport 53 accept",
-        f"ip daddr {ENDPOINT} tcp dport {endpoint_port} accept",
+        *(f"ip daddr {address} tcp dport {port} accept" for address, port in endpoints),
     ]
     return [
         *_base("leave", "forward", 0, "drop", [*known, "ip saddr vmap @leaving"]),

@@ -40,6 +40,23 @@ class Placed(NamedTuple):
     host_address: str
 
 
+class Doorways(NamedTuple):
+    """Sockets that are bound in a VPC: those of its DNS server by their kind, and one for each endpoint."""
+
+    held: dict[socket.SocketKind | tuple[str, int], list[socket.socket]]
+
+    def take(self, which: socket.SocketKind | tuple[str, int]) -> list[socket.socket]:
+        """They are the caller's from now on."""
+        return self.held.pop(which)
+
+    def close(self) -> None:
+        """Those that nobody has taken."""
+        for sockets in self.held.values():
+            for each in sockets:
+                each.close()
+        self.held.clear()
+
+
 def link_of(eni: str) -> str:
     """15 characters are all that Linux gives a name; the alias has the whole id."""
     return "e" + sha256(eni.encode()).hexdigest()[:14]
@@ -50,14 +67,15 @@ def holder_of(balancer: str) -> str:
 
 
 class Space:
-    def __init__(self, id: str, name: str, endpoint_port: int) -> None:
-        """Makes the namespace, or finds it, with what is in it. Raises OSError."""
+    def __init__(self, id: str, name: str, endpoints: Sequence[tuple[str, int]]) -> None:
+        """Makes the namespace, or finds it, with what is in it. ``endpoints``: addresses and TCP ports at which Havre
+        answers everyone in the VPC. Raises OSError."""
         self.id = id
         self.name = name
         self.vpc: Vpc | None = None
         self.members: dict[str, Member] = {}
         self.balancers: dict[str, Placed] = {}
-        self._port = endpoint_port
+        self.endpoints = endpoints
         self._combinations: set[str] = set()
         namespaces.create(name)
         self.fd = namespaces.descriptor(name)
@@ -127,8 +145,8 @@ class Space:
 
     @property
     def served(self) -> list[str]:
-        """Addresses at which this VPC's own servers answer: names, and Havre's API."""
-        return [*self.resolvers, rules.ENDPOINT]
+        """Addresses at which this VPC's own servers answer: names, Havre's API and what else there is."""
+        return [*self.resolvers, *(address for address, _ in self.endpoints)]
 
     @property
     def resolvers(self) -> list[str]:
@@ -140,7 +158,7 @@ class Space:
         if self.vpc is None:
             return
         members = self.all_members()
-        self._run(rules.vpc_table(self.vpc, members, self._port))
+        self._run(rules.vpc_table(self.vpc, members, self.endpoints))
         self._combinations = {rules.combination(m.groups) for m in members}
 
     def all_members(self) -> list[Member]:
@@ -162,6 +180,22 @@ class Space:
     def sockets(self, addresses: Sequence[str], port: int, kind: socket.SocketKind) -> list[socket.socket]:
         with namespaces.inside(self.fd):
             return [bound(address, port, kind) for address in addresses]
+
+    def doorways(self) -> Doorways:
+        """All sockets at which this VPC's servers answer, or none."""
+        found = Doorways({})
+        with namespaces.inside(self.fd):
+            try:
+                for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
+                    found.held[kind] = []
+                    for address in self.resolvers:
+                        found.held[kind].append(bound(address, 53, kind))
+                for at in self.endpoints:
+                    found.held[at] = [bound(*at, socket.SOCK_STREAM)]
+            except OSError:
+                found.close()
+                raise
+        return found
 
     # interfaces
 

@@ -160,6 +160,9 @@ async def ask(app: Any, path: str, peer: str = "10.0.2.100", method: str = "GET"
 
 
 async def inside(setting: Setting, workload: Workload) -> Any:
+    """The application that answers in the workload's VPC."""
+    assert workload.interface is not None
+    await setting.network.ensure_vpc(Vpc(workload.interface.vpc, ("10.0.0.0/16",)))
     await setting.endpoint.open(workload, 77)
     return setting.apps[-1]
 
@@ -294,6 +297,9 @@ async def test_only_get() -> None:
 async def test_no_task_gets_what_another_one_has() -> None:
     """Even with the other's ids."""
     mine, other = awsvpc("a" * 32), awsvpc("b" * 32)
+    assert other.interface is not None
+    neighbour = msgspec.structs.replace(other.interface, address="10.0.2.101")
+    other = msgspec.structs.replace(other, interface=neighbour)
     setting = Setting(view(mine), view(other))
     app = await inside(setting, mine)
     assert (await ask(app, credentials_path(setting, mine)))[0] == 200
@@ -349,17 +355,26 @@ async def test_a_container_that_has_just_started_is_known_by_asking_the_engine()
     assert (await ask(setting.host_app, credentials_path(setting, work), "172.17.0.9"))[0] == 400
 
 
-async def test_listeners_open_once_and_again_for_another_namespace() -> None:
+async def test_each_vpc_has_one_endpoint_and_tasks_have_their_ports_to_themselves() -> None:
     work = awsvpc()
     setting = Setting(view(work))
-    await setting.endpoint.open(work, 77)
-    await setting.endpoint.open(work, 77)
-    assert setting.network.listening == [(77, "169.254.170.2", 80)]
-    await setting.endpoint.open(work, 78)
-    assert (len(setting.network.listening), setting.closed) == (2, 1)
-    setting.endpoint.close(work.id)
-    setting.endpoint.close(work.id)
-    assert setting.closed == 2
+    for _ in range(2):
+        await inside(setting, work)
+    await setting.network.ensure_vpc(Vpc("vpc-2", ("10.0.0.0/16",)))
+    assert list(setting.network.doors) == [("vpc-1", "169.254.170.2", 80), ("vpc-2", "169.254.170.2", 80)]
+    assert setting.network.listening == []
+    await setting.network.remove_vpc("vpc-1")
+    assert setting.closed == 1
+
+
+async def test_the_same_address_in_another_vpc_is_someone_else() -> None:
+    work = awsvpc()
+    setting = Setting(view(work))
+    here = await inside(setting, work)
+    await setting.network.ensure_vpc(Vpc("vpc-2", ("10.0.0.0/16",)))
+    there = setting.apps[-1]
+    statuses = [(await ask(app, credentials_path(setting, work)))[0] for app in (here, there)]
+    assert statuses == [200, 400]
 
 
 async def test_where_each_network_mode_finds_the_api() -> None:
