@@ -19,6 +19,8 @@ from havre.kernel.workload import Balancer, BalancerStatus, Vpc, WorkloadStatus
 log = logging.getLogger("havre.nodelink")
 
 _CHUNK = 256 << 10
+_GATHER = 0.02
+"""Seconds in which further lines gather behind a small batch: each batch costs a commit, however few lines it has."""
 _IN_FLIGHT = 4
 _UNACKED = 8
 """So many status messages at most wait for their acknowledgement: until then the latest of each workload gathers here."""
@@ -249,6 +251,7 @@ class Link:
                 self._acked.clear()
                 await self._acked.wait()
             self._spool.arrived.clear()
+            before = position
             position, batches = self._spool.read(position, _CHUNK)
             if not batches:
                 await self._spool.arrived.wait()
@@ -257,6 +260,8 @@ class Link:
             self._send(m.Logs(self._spool.name, position, batches))
             if self._writer:
                 await self._writer.drain()
+            if position - before < _CHUNK // 4:
+                await asyncio.sleep(_GATHER)
 
     def _lines_acked(self, position: int) -> None:
         self._spool.acknowledge(position)
