@@ -46,7 +46,8 @@ class DeleteInterface(Effect, frozen=True):
 
 
 class Register(Effect, frozen=True):
-    """One target into one target group. ``service`` is the key of the service, which tells it as an event."""
+    """One target into one target group. ``service`` is the key of the service, which tells it as an event; ``task`` is
+    whose target it is, on ``node``."""
 
     account: str
     region: str
@@ -54,6 +55,8 @@ class Register(Effect, frozen=True):
     target: str
     port: int
     service: str
+    task: str
+    node: str
 
 
 class Deregister(Register, frozen=True):
@@ -209,7 +212,7 @@ def _leave(seen: TaskSeen) -> list[Effect]:
         return []
     service = f"{spec.cluster}/{spec.service}" if spec.service else ""
     return [
-        Deregister(f"{m.name}/{group}/{port}", m.account, m.region, group, id, port, service)
+        Deregister(f"{m.name}/{group}/{port}", m.account, m.region, group, id, port, service, m.name, spec.node)
         for group, id, port in status.registered
     ]
 
@@ -276,7 +279,10 @@ def _up(seen: TaskSeen, status: TaskStatus, report: WorkloadStatus) -> Plan:
             t for each in spec.targets if (t := _target(seen, status, each.group, each.container, each.port))
         )
         service = f"{spec.cluster}/{spec.service}"
-        effects = [Register(f"{m.name}/{g}/{p}", m.account, m.region, g, id, p, service) for g, id, p in targets]
+        effects = [
+            Register(f"{m.name}/{g}/{p}", m.account, m.region, g, id, p, service, m.name, spec.node)
+            for g, id, p in targets
+        ]
         status = replace(status, registered=targets, registered_at=seen.now)
     return Plan(tuple(effects), (Update(seen.task, status=status),), reasons=("All containers run.",))
 

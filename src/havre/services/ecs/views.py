@@ -100,7 +100,9 @@ def _health(task: TaskRecord, sight: Sight) -> tuple[bool, str, float | None]:
 
 def _unknown(target: Target, sight: Sight) -> bool:
     """Whether the load balancer has yet to say that this target serves."""
-    return target[0] not in sight.gone and sight.targets.get(target, ("initial", ""))[0] in ("initial", "unavailable")
+    if target[0] in sight.gone:
+        return False
+    return sight.targets.get(target, ("initial", ""))[0] in ("initial", "unavailable", "draining")
 
 
 def _bad(task: TaskRecord, sight: Sight) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from havre.control.deps import ReconcilerDeps
+from havre.control.nodes import WORKLOAD
 from havre.control.reconciler import Executor
 from havre.kernel.effects import Effect
 from havre.kernel.errors import ApiError, Conflict
@@ -83,6 +84,25 @@ class TaskEffects:
         await self._tell(effect, f"registered 1 targets in (target-group {effect.group})")
 
     async def deregister(self, effect: Deregister) -> None:
+        """Not if another task serves there: a container that has ended gives its host port back, and the next one may
+        have registered it since."""
+        if not self._passed_on(effect):
+            await self._leave(effect)
+        if self._passed_on(effect):
+            await self._targets(effect, "RegisterTargets")
+
+    def _passed_on(self, effect: Deregister) -> bool:
+        store = self._deps.store
+        for each in store.find(WORKLOAD, "node", effect.node) if effect.target.startswith("i-") else ():
+            report, task = each.status.report, store.get(TASK, *each.key[1:])
+            if each.meta.name == effect.task or report is None or task is None or task.spec.desired != "RUNNING":
+                continue
+            bound = {p.host_port for c in report.containers if c.state == "RUNNING" for p in c.ports}
+            if effect.port in bound and any(t.group == effect.group for t in task.spec.targets):
+                return True
+        return False
+
+    async def _leave(self, effect: Deregister) -> None:
         try:
             await self._targets(effect, "DeregisterTargets")
         except ApiError as error:
