@@ -53,20 +53,26 @@ def _free_port(state: Path) -> int:
     if already := running(str(state)):
         return int(already["port"])
     for port in range(DEFAULT_PORT, DEFAULT_PORT + 100):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
+        if _is_free(port):
             return port
     raise Failed("no port from 4566 on is free")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
 
 
 class _Demo:
     def __init__(self, journey: Journey, state: Path, port: int) -> None:
         self.j, self.state, self.port = journey, state, port
         self.uri = self.balancer_arn = self.dns = self.group_arn = self.service_arn = ""
+        self.address, self.url = "127.0.0.1", ""
 
     def play(self) -> None:
         self.start()
@@ -85,6 +91,7 @@ class _Demo:
         if running(str(self.state)):
             j.run("havre", "down", "--state", str(self.state))
         shutil.rmtree(self.state, ignore_errors=True)
+        self.port_80 = _is_free(80)
         print(j.run("havre", "up", "--detach", "--state", str(self.state), "--port", str(self.port)), end="")
         j.run("havre", "env", "--state", str(self.state), shown=f'eval "$(havre env --state {self.state})"')
         j.env.update(variables(self.state) or {})
@@ -136,6 +143,17 @@ class _Demo:
         j.aws("elbv2", "create-listener", *listener, "--default-actions", action)
         j.run("aws", "elbv2", "wait", "load-balancer-available", "--load-balancer-arns", self.balancer_arn)
         j.check(True, f"the load balancer {self.dns} is active")
+        self._choose_address()
+
+    def _choose_address(self) -> None:
+        """The balancer's name leads to 127.0.0.1:80; where that was another program's, its own address is left."""
+        self.url = f"http://{self.dns}/"
+        if self.port_80:
+            return
+        status = json.loads(self.j.run("havre", "status", "--state", str(self.state), "--json"))
+        self.url = next(row["or"] for row in status["tables"]["Load balancers"] if self.dns in row["URL"])
+        self.address = self.url.removeprefix("http://").rstrip("/")
+        print(f"      another program has 127.0.0.1:80, so we go to the balancer's own address, {self.address}")
 
     def service(self) -> None:
         j = self.j
@@ -165,7 +183,7 @@ class _Demo:
         names: set[str] = set()
 
         def all_three() -> bool:
-            names.add(j.run("curl", "-sS", "--fail", f"http://{self.dns}/", shown=f"curl http://{self.dns}/").strip())
+            names.add(j.run("curl", "-sS", "--fail", self.url, shown=f"curl {self.url}").strip())
             return len(names) == 3
 
         j.until(all_three, "answers come from all three tasks", 30)
@@ -205,20 +223,20 @@ class _Demo:
     def update(self) -> None:
         j = self.j
         j.title("Roll out v2 under load")
-        with Load("127.0.0.1", self.dns) as load:
+        with Load(self.address, self.dns) as load:
             self._update("hello:2")
             self._stable()
             j.until(lambda: self._all_say("v2"), "all answers are v2's")
         j.check(not load.failures, f"not one of {load.count} requests failed {load.failures[:3] or ''}".rstrip())
 
     def _all_say(self, version: str) -> bool:
-        answers = [fetch("127.0.0.1", self.dns) for _ in range(6)]
+        answers = [fetch(self.address, self.dns) for _ in range(6)]
         return all(status == 200 and body.startswith(f"hello {version} ") for status, body in answers)
 
     def break_it(self) -> None:
         j = self.j
         j.title("v3 crashes: the circuit breaker rolls back by itself")
-        with Load("127.0.0.1", self.dns, threads=2) as load:
+        with Load(self.address, self.dns, threads=2) as load:
             self._update("hello:3")
             j.until(
                 lambda: self._describe()["taskDefinition"].endswith("hello:2"), "the service is back on hello:2", 240
@@ -269,7 +287,7 @@ class _Demo:
         print(j.run("havre", "status", "--state", str(self.state)), end="")
         print(j.run("havre", "explain", "--state", str(self.state), self.service_arn), end="")
         rows = [
-            ("hello", f"http://{self.dns}/"),
+            ("hello", self.url),
             ("AWS endpoint", j.env["AWS_ENDPOINT_URL"]),
             ("credentials", f'eval "$(havre env --state {self.state})"'),
             ("stop", f"havre down --state {self.state}"),
