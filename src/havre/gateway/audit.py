@@ -19,6 +19,8 @@ DATA = {
     "monitoring": frozenset(("PutMetricData", "GetMetricData", "GetMetricStatistics")),
 }
 """Data events: not recorded, as AWS does not."""
+CREDENTIALS = frozenset(("AssumeRole", "GetFederationToken", "GetSessionToken"))
+"""Reads by CloudTrail's count, whose answers it tells nevertheless: they hand out credentials."""
 
 
 class Audit:
@@ -35,6 +37,7 @@ class Audit:
             return
         operation, error = context.operation, context.error
         reads = operation is not None and operation.read_only
+        told = (not reads or context.name in CREDENTIALS) and error is None
         self._trail.record(
             Draft(
                 context.request_id,
@@ -51,10 +54,10 @@ class Audit:
                 error.code if error is not None else "",
                 error.message if error is not None else "",
                 context.request,
-                None if reads or error is not None else context.answer,
+                context.answer if told else None,
             )
         )
-        if (not reads and error is None) or self._trail.crowded:
+        if told or self._trail.crowded:
             try:
                 await self._trail.flush()
             except Exception:  # the call is done: its answer stands, and the event waits for the journal to recover

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from collections.abc import Callable
 from typing import Any
@@ -12,9 +13,12 @@ from havre.control.operation import Answer, Call, Operations, Request
 from havre.kernel.errors import ApiError
 from havre.services.cloudtrail.present import event_id, lookup_entry, named_resources, source_host, username
 from havre.services.cloudtrail.trail import RETENTION_MS, Event, decode, stream
+from havre.store.ports import Entry
 
 ops = Operations()
 PAGE, BATCH = 50, 2_000
+LOOKED_THROUGH = 100_000
+"""Events after which a page ends, found or not: the rest is the next page's, as on AWS."""
 
 
 class Place(msgspec.Struct, frozen=True, array_like=True):
@@ -80,11 +84,11 @@ async def lookup_events(call: Call, request: Request) -> Answer:
         raise ApiError("InvalidTimeRangeException", "Start time must be before or equal to end time.")
     oldest = int(call.now * 1000) - RETENTION_MS
     since = max(oldest, int(start * 1000)) if start is not None else oldest
-    until = int(end * 1000) + 1000 if end is not None else None  # the second of EndTime is included
+    until = (int(end) + 1) * 1000 if end is not None else None  # the second of EndTime is included
     place, test = _place(request), _test(request)
     after = (place.at, place.seq) if place else None
     events: list[dict[str, Any]] = []
-    while True:
+    for _ in range(0, LOOKED_THROUGH, BATCH):
         entries = await call.journal.scan(
             stream(call.account, call.region), start=since, end=until, after=after, limit=BATCH, reverse=True
         )
@@ -94,10 +98,16 @@ async def lookup_events(call: Call, request: Request) -> Answer:
             if test(event):
                 events.append(lookup_entry(event))
             if len(events) == limit:
-                token = msgspec.msgpack.encode(Place(entry.at, entry.seq, _question(request)))
-                return {"Events": events, "NextToken": base64.b64encode(token).decode()}
+                return {"Events": events, "NextToken": _token(entry, request)}
         if len(entries) < BATCH:
             return {"Events": events}
+        await asyncio.sleep(0)  # others want their turn
+    return {"Events": events, "NextToken": _token(entries[-1], request)}
+
+
+def _token(entry: Entry, request: Request) -> str:
+    """For the page that begins behind the entry."""
+    return base64.b64encode(msgspec.msgpack.encode(Place(entry.at, entry.seq, _question(request)))).decode()
 
 
 @ops("DescribeTrails", read_only=True)

@@ -68,7 +68,7 @@ def record(event: Event) -> dict[str, Any]:
         "userAgent": by_service or event.user_agent,
     }
     if event.error_code:
-        out["errorCode"] = event.error_code
+        out["errorCode"] = _error_code(event)
         out["errorMessage"] = event.error_message
     out["requestParameters"] = _unpack(event.request) or None
     out["responseElements"] = _unpack(event.response) or None
@@ -81,6 +81,14 @@ def record(event: Event) -> dict[str, Any]:
         "recipientAccountId": event.account,
         "eventCategory": "Management",
     }
+
+
+def _error_code(event: Event) -> str:
+    """As CloudTrail spells it: EC2's say whose fault it was, and a refusal by IAM is the same for all other services."""
+    code = event.error_code
+    if event.source == "ec2":
+        return f"{'Server' if code in ('InternalError', 'Unavailable') else 'Client'}.{code}"
+    return "AccessDenied" if code == "AccessDeniedException" else code
 
 
 def _unpack(packed: msgspec.Raw) -> Mapping[str, Any] | None:

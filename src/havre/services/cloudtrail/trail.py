@@ -16,6 +16,11 @@ from havre.store.ports import Journal
 RETENTION_MS = 90 * 24 * 3600 * 1000
 FLUSH_EVERY = 1.0
 EXPIRE_EVERY = 3600.0
+MOST_KEPT = 2 << 30
+"""Bytes of events (before compression) that are kept of all accounts and regions together: the oldest go first."""
+STREAMS = "cloudtrail/"
+SLICES = 16
+"""What is too much goes slice by slice of the time that is kept."""
 MOST_QUEUED = 20_000
 MOST_TEXT = 100 * 1024
 """Bytes that one event's parameters or answer may take; CloudTrail cuts at 100 KB likewise."""
@@ -89,7 +94,7 @@ decode = msgspec.msgpack.Decoder(Event).decode
 
 
 def stream(account: str, region: str) -> str:
-    return f"cloudtrail/{account}/{region}"
+    return f"{STREAMS}{account}/{region}"
 
 
 def pack(draft: Draft) -> bytes:
@@ -132,7 +137,6 @@ class Trail:
         self._queued = 0
         self._kept = 0
         self._lock = asyncio.Lock()
-        self._streams: set[str] = set()
         self.progress: float | None = None
         """When the loop last found everything durable."""
 
@@ -162,7 +166,6 @@ class Trail:
         try:
             for name, drafts in by_stream.items():
                 await self._journal.append(name, [(int(d.at * 1000), pack(d)) for d in drafts])
-                self._streams.add(name)
                 self._kept += len(drafts)
                 del left[name]
         except BaseException:
@@ -179,14 +182,24 @@ class Trail:
                 self.progress = self._clock()
                 if self._clock() - expired > EXPIRE_EVERY:
                     expired = self._clock()
-                    await self._expire()
+                    await self.expire()
             except Exception:
                 _log.exception("events wait in memory: the journal does not take them")
 
-    async def _expire(self) -> None:
+    async def expire(self) -> None:
+        """Drop what has had its 90 days, and the oldest of what is too much."""
         before = int(self._clock() * 1000) - RETENTION_MS
-        for name in sorted(self._streams):
-            await self._journal.expire(name, before)
+        while True:
+            extents = await self._journal.extents(STREAMS)
+            for name, extent in extents.items():
+                if extent.first is not None and extent.first < before:
+                    await self._journal.expire(name, before)
+            spans = [(e.first, e.last) for e in extents.values() if e.first is not None and e.last is not None]
+            if sum(extent.bytes for extent in extents.values()) <= MOST_KEPT or not spans:
+                return
+            oldest, newest = min(first for first, _ in spans), max(last for _, last in spans)
+            before = max(before, oldest) + (newest - oldest) // SLICES + 1
+            _log.warning("events of the audit trail take more than %d bytes: the oldest go", MOST_KEPT)
 
     def reset(self) -> None:
         """Forget what is queued (``POST /_havre/reset``)."""

@@ -39,6 +39,10 @@ class Roles(Protocol):
     def managed(self, arn: str) -> Policy | None: ...
 
 
+def _role_arn(call: Call, request: Request) -> Sequence[str]:
+    return (request["RoleArn"],)
+
+
 class Sts:
     def __init__(self, tokens: SessionTokens | None, roles: Roles | None) -> None:
         self._tokens = tokens
@@ -49,11 +53,9 @@ class Sts:
         ops("GetCallerIdentity", action="", read_only=True)(get_caller_identity)
         ops("GetAccessKeyInfo", read_only=True)(get_access_key_info)
         ops("DecodeAuthorizationMessage", read_only=True)(decode_authorization_message)
-        ops("AssumeRole", resources=lambda call, request: (request["RoleArn"],), conditions=assume_conditions)(
-            self.assume_role
-        )
+        ops("AssumeRole", resources=_role_arn, conditions=assume_conditions, read_only=True)(self.assume_role)
         ops("GetSessionToken", action="", read_only=True)(self.get_session_token)
-        ops("GetFederationToken", resources=federated_arns)(self.get_federation_token)
+        ops("GetFederationToken", resources=federated_arns, read_only=True)(self.get_federation_token)
         return ops
 
     async def assume_role(self, call: Call, request: Request) -> Answer:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.running_gateway import ACCOUNT, OTHER_ROOT, ROOT, Running, code
 
 from havre.kernel.errors import Temporary
-from havre.services.cloudtrail.present import event_id
+from havre.services.cloudtrail.present import event_id, record
 from havre.services.cloudtrail.redact import HIDDEN, hidden
 from havre.services.cloudtrail.trail import RETENTION_MS, Draft, Identity, Trail, decode, pack, stream
 from havre.store.memory import MemoryJournal
@@ -124,11 +124,11 @@ def draft(number: int = 0, at: float = 1000.0, region: str = "r") -> Draft:
 class Failing(MemoryJournal):
     broken = False
 
-    async def append(self, stream: str, entries: Any) -> int:
+    async def append(self, stream: str, entries: Any, *, now: int = 0) -> int:
         await asyncio.sleep(0)
         if self.broken and stream.endswith("/bad"):
             raise Temporary("the disk is full")
-        return await super().append(stream, entries)
+        return await super().append(stream, entries, now=now)
 
 
 async def test_nothing_is_lost_when_the_journal_fails() -> None:
@@ -179,8 +179,94 @@ async def test_an_odd_request_does_not_block_the_rest() -> None:
     assert [(e.request_id, e.user_agent) for e in events] == [("id-1", "?"), ("id-2", "")]
 
 
-def test_ninety_days() -> None:
+async def test_events_go_after_ninety_days_also_those_of_a_former_life() -> None:
+    journal = MemoryJournal()
+    former = Trail(journal, lambda: 1000.0)
+    for day in (0, 1, 89):
+        former.record(draft(day, at=1000.0 + day * 86_400))
+    await former.flush()
+    await Trail(journal, lambda: 1001.0 + 91 * 86_400).expire()
+    events = [decode(e.data) for e in await journal.scan(stream(ACCOUNT, "r"))]
+    assert [e.request_id for e in events] == ["id-89"]
     assert RETENTION_MS == 90 * 86_400_000
+
+
+async def test_the_oldest_go_when_there_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    journal = MemoryJournal()
+    trail = Trail(journal, lambda: 2000.0)
+    for number in range(1000):
+        trail.record(draft(number, at=1000.0 + number, region="ab"[number % 2]))
+    await trail.flush()
+    before = sum(e.bytes for e in (await journal.extents("")).values())
+    monkeypatch.setattr("havre.services.cloudtrail.trail.MOST_KEPT", before // 2)
+    await trail.expire()
+    left = [decode(e.data) for name in "ab" for e in await journal.scan(stream(ACCOUNT, name))]
+    assert 300 < len(left) <= 500
+    assert min(e.at for e in left) == 2000.0 - len(left)
+
+
+def test_a_page_ends_when_much_was_looked_through(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("havre.services.cloudtrail.operations.LOOKED_THROUGH", 4)
+    monkeypatch.setattr("havre.services.cloudtrail.operations.BATCH", 2)
+    ecs = running.client("ecs")
+    ecs.create_cluster(clusterName="one")
+    for _ in range(9):
+        ecs.describe_clusters()
+    wanted = [{"AttributeKey": "EventName", "AttributeValue": "CreateCluster"}]
+    assert lookup(running, LookupAttributes=wanted) == []
+    pages = running.client("cloudtrail").get_paginator("lookup_events").paginate(LookupAttributes=wanted)
+    assert [e["EventName"] for page in pages for e in page["Events"]] == ["CreateCluster"]
+
+
+def test_who_is_not_known_is_not_recorded_and_who_is_denied_is(running: Running) -> None:
+    stranger = {"AccessKeyId": "AKIANOBODYNOBODYNOBO", "SecretAccessKey": "x"}
+    assert code(running.client("ecs", stranger).create_cluster, clusterName="c") == "UnrecognizedClientException"
+    forged = {"AccessKeyId": ROOT.access_key, "SecretAccessKey": "wrong"}
+    assert code(running.client("ecs", forged).create_cluster, clusterName="c") == "InvalidSignatureException"
+    iam = running.client("iam")
+    iam.create_user(UserName="ann")
+    ann = running.client("ecs", iam.create_access_key(UserName="ann")["AccessKey"])
+    assert code(ann.create_cluster, clusterName="c") == "AccessDeniedException"
+    (denied,) = running.events("CreateCluster")
+    assert denied["errorCode"] == "AccessDenied" and "is not authorized to perform" in denied["errorMessage"]
+    assert denied["userIdentity"]["userName"] == "ann" and denied["responseElements"] is None
+
+
+def test_credentials_that_were_handed_out_are_told_without_their_secrets(running: Running) -> None:
+    iam = running.client("iam")
+    trust = json.dumps(
+        {
+            "Version": "2012-10-17",
+            "Statement": [{"Effect": "Allow", "Principal": {"AWS": ACCOUNT}, "Action": "sts:AssumeRole"}],
+        }
+    )
+    role = iam.create_role(RoleName="r", AssumeRolePolicyDocument=trust)["Role"]["Arn"]
+    iam.create_user(UserName="ann")
+    may = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "sts:*", "Resource": "*"}]}
+    iam.put_user_policy(UserName="ann", PolicyName="p", PolicyDocument=json.dumps(may))
+    sts = running.client("sts", iam.create_access_key(UserName="ann")["AccessKey"])
+    made = sts.assume_role(RoleArn=role, RoleSessionName="session")["Credentials"]
+    (event,) = running.events("AssumeRole")
+    assert event["readOnly"] is True
+    shown = event["responseElements"]["credentials"]
+    assert shown["accessKeyId"] == made["AccessKeyId"] and shown["sessionToken"] == HIDDEN
+    (key,) = running.events("CreateAccessKey")
+    assert "secretAccessKey" not in json.dumps(key) and key["responseElements"]["accessKey"]["status"] == "Active"
+    assert made["SecretAccessKey"] not in json.dumps([event, key])
+
+
+@pytest.mark.parametrize(
+    ("source", "code", "told"),
+    [
+        ("ec2", "InvalidVpcID.NotFound", "Client.InvalidVpcID.NotFound"),
+        ("ec2", "Unavailable", "Server.Unavailable"),
+        ("ecs", "AccessDeniedException", "AccessDenied"),
+        ("ecs", "ClusterNotFoundException", "ClusterNotFoundException"),
+    ],
+)
+def test_error_codes_are_told_as_cloudtrail_does(source: str, code: str, told: str) -> None:
+    event = decode(pack(draft()._replace(source=source, error_code=code)))
+    assert record(event)["errorCode"] == told
 
 
 def test_event_ids_are_their_own() -> None:
