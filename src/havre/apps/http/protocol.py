@@ -327,9 +327,8 @@ class Exchange:
             self._begin(message)
             return
         more = message.get("more_body", False)
-        if message["type"] == "http.response.zerocopysend":
-            if not await self._send_file(message["file"], message["offset"], message["count"]):
-                return
+        if message["type"] == "http.response.zerocopysend" and not await self._send_file(message):
+            return
         self._write(message.get("body", b""), more)
         if not more:
             self._done()
@@ -384,9 +383,10 @@ class Exchange:
         elif pieces:
             self.connection.transport.writelines(pieces)
 
-    async def _send_file(self, file: int, offset: int, count: int) -> bool:
+    async def _send_file(self, message: dict[str, Any]) -> bool:
         """``file`` is a descriptor. False when the client went away. Raises RuntimeError unless content-length was told and
         has room for it."""
+        count = message["count"]
         if self.left is None or self.left < count:
             raise RuntimeError("the file is longer than content-length says")
         self._write(b"", True)
@@ -395,7 +395,7 @@ class Exchange:
             return False
         transport = self.connection.transport
         try:
-            await self.connection.shared.files.send(transport, file, offset, count)
+            await self.connection.shared.files.send(transport, message["file"], message["offset"], count)
             self.left -= count
         except OSError as error:
             _log.info("an answer was cut off: %s", error)

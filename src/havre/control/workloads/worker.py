@@ -16,7 +16,7 @@ from havre.core.workload_steps import Decision, next_steps, remember
 from havre.engines.ports import RunState
 from havre.kernel.effects import Effect
 from havre.kernel.errors import Gone, Permanent, Temporary
-from havre.kernel.workload import Workload, WorkloadStatus
+from havre.kernel.workload import Container, Workload, WorkloadStatus
 
 if TYPE_CHECKING:
     from havre.control.workloads.agent import NodeAgent
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("havre.node")
 
 _ENGINE_AWAY = 1.0
+_ABANDONED = 1.0
+"""Seconds that containers get to stop in when nobody knows them any more."""
 
 
 class Worker:
@@ -74,18 +76,24 @@ class Worker:
 
     def end(self, code: str, reason: str, patience: float) -> None:
         """This machine ends: stop what runs, with ``patience`` seconds at most for each container, and say why."""
-        containers = tuple(
-            msgspec.structs.replace(c, stop_timeout=min(c.stop_timeout, patience)) for c in self.workload.containers
-        )
         self.workload = msgspec.structs.replace(
-            self.workload, containers=containers, desired="STOPPED", stop_code=code, stop_reason=reason
+            self.workload,
+            containers=self._hurried(patience),
+            desired="STOPPED",
+            stop_code=code,
+            stop_reason=reason,
         )
         self.poke()
 
+    def _hurried(self, patience: float) -> tuple[Container, ...]:
+        """The containers, none with more than ``patience`` seconds to stop in."""
+        shorter = msgspec.structs.replace
+        return tuple(shorter(c, stop_timeout=min(c.stop_timeout, patience)) for c in self.workload.containers)
+
     def abandon(self) -> None:
-        """The server knows it no more: stop what runs, clean up, report nothing."""
+        """The server knows it no more (everything was reset): stop what runs at once, clean up, report nothing."""
         self.memory = msgspec.structs.replace(self.memory, acknowledged=True)
-        self.workload = msgspec.structs.replace(self.workload, desired="STOPPED")
+        self.workload = msgspec.structs.replace(self.workload, containers=self._hurried(_ABANDONED), desired="STOPPED")
         self.poke()
 
     def acknowledged(self) -> None:

@@ -1,0 +1,87 @@
+"""``POST /_havre/reset``: every resource goes at once, and what ran with it; the next test starts on clean ground."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .conftest import Instance, Starter, eventually
+
+pytestmark = [pytest.mark.docker, pytest.mark.root]
+IMAGE = "havre-test-reset"
+ANYONE = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    where = tmp_path_factory.mktemp("image")
+    (where / "busybox").write_bytes(Path("/bin/busybox").read_bytes())
+    (where / "busybox").chmod(0o755)
+    (where / "Dockerfile").write_text('FROM scratch\nCOPY busybox /\nCMD ["/busybox", "sleep", "600"]\n')
+    environment = {**os.environ, "DOCKER_BUILDKIT": "0"}
+    subprocess.run(["docker", "build", "-q", "-t", IMAGE, str(where)], check=True, capture_output=True, env=environment)
+    yield
+    subprocess.run(["docker", "rmi", "-f", IMAGE], capture_output=True, check=False)
+
+
+def _run_two(instance: Instance) -> Any:
+    """A suite's set-up: an image pushed without a login, two tasks that run it."""
+    uri = instance.client("ecr", **ANYONE).create_repository(repositoryName="app")["repository"]["repositoryUri"]
+    for command in (["tag", IMAGE, f"{uri}:1"], ["push", "-q", f"{uri}:1"], ["rmi", f"{uri}:1"]):
+        subprocess.run(["docker", *command], check=True, capture_output=True)
+    ecs = instance.client("ecs", **ANYONE)
+    ecs.create_cluster(clusterName="default")
+    container = {"name": "main", "image": f"{uri}:1", "memory": 32}
+    ecs.register_task_definition(family="app", networkMode="bridge", containerDefinitions=[container])
+    started = ecs.run_task(taskDefinition="app", count=2)
+    assert started["failures"] == []
+    arns = [task["taskArn"] for task in started["tasks"]]
+    eventually(lambda: [t["lastStatus"] for t in ecs.describe_tasks(tasks=arns)["tasks"]] == ["RUNNING"] * 2, 60)
+    return ecs
+
+
+def _of_tasks(instance: Instance) -> list[str]:
+    filters = ["--filter", f"label=havre.instance={instance.name}", "--filter", "label=havre.container=main"]
+    listed = subprocess.run(["docker", "ps", "-aq", *filters], capture_output=True, check=True, text=True)
+    return listed.stdout.split()
+
+
+def test_a_reset_takes_everything_along_and_work_goes_on(havre: Starter) -> None:
+    instance = havre("--auth", "open")
+    for _ in range(2):
+        ecs = _run_two(instance)
+        instance.client("iam", **ANYONE).create_user(UserName="somebody")
+        assert len(_of_tasks(instance)) == 2
+        assert instance.get("/_havre/reset", method="POST") == {"status": "ok"}
+        assert ecs.list_clusters()["clusterArns"] == []
+        assert ecs.list_task_definitions()["taskDefinitionArns"] == []
+        assert instance.client("ecr", **ANYONE).describe_repositories()["repositories"] == []
+        assert instance.client("iam", **ANYONE).list_users()["Users"] == []
+        assert (
+            instance.client("cloudtrail", **ANYONE).lookup_events(
+                LookupAttributes=[{"AttributeKey": "EventName", "AttributeValue": "CreateUser"}]
+            )["Events"]
+            == []
+        )
+        assert instance.get("/_havre/health")["status"] == "ok"
+        eventually(lambda: _of_tasks(instance) == [], 30)
+        assert list((instance.state / "registry/blobs/sha256").iterdir()) == []
+
+
+def test_a_page_of_another_site_cannot_reset(havre: Starter) -> None:
+    """A browser sends plain POSTs across sites without asking; it says where they come from."""
+    instance = havre("--auth", "open")
+    instance.client("ecs", **ANYONE).create_cluster(clusterName="kept")
+    request = urllib.request.Request(f"{instance.endpoint}/_havre/reset", method="POST")
+    request.add_header("Origin", "https://evil.example")
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(request, timeout=30)
+    assert refused.value.code == 403
+    assert len(instance.client("ecs", **ANYONE).list_clusters()["clusterArns"]) == 1
