@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import NamedTuple
 
 from havre.services.logs.resources import Stream
-from havre.store.ports import Entry, Journal
+from havre.store.ports import Entry, Extent, Journal
 
 AT_ONCE = 2_000
-AT_ONCE_BYTES = 1 << 20
+"""Entries that are read at once, of all streams together; of each it is LEAST at least."""
+AT_ONCE_BYTES = 8 << 20
+LEAST, LEAST_BYTES = 100, 32 << 10
 FIRST, LAST = -1, 1 << 62
+HIGHEST = "\U0010ffff"
+"""Behind every name."""
 
 
 class Spot(NamedTuple):
@@ -30,32 +35,28 @@ class Window(NamedTuple):
 
 
 class Cursor:
-    """One stream from a place on."""
+    """One stream from a place on. ``read`` is the last place that was read, at first one before all of its entries."""
 
-    def __init__(self, journal: Journal, stream: Stream, window: Window, after: Spot | None) -> None:
+    def __init__(self, stream: Stream, extent: Extent, window: Window, after: Spot | None) -> None:
+        """``extent`` is the stream's; it has entries."""
         self.stream = stream
-        self._journal = journal
         self._window = window
         self._after = None if after is None else _behind(after, stream.spec.stream, window.reverse)
-        self._ended = False
+        begin = extent.last if window.reverse else extent.first
+        assert begin is not None
+        self.read = Spot(begin, HIGHEST, LAST) if window.reverse else Spot(begin, "", FIRST)
 
-    async def more(self, limit: int) -> Sequence[Entry]:
+    async def more(self, journal: Journal, limit: int, size: int) -> Sequence[Entry]:
         """The next entries, none at the end."""
-        if self._ended:
-            return ()
         start, end, reverse = self._window
-        found = await self._journal.scan(
-            self.stream.spec.journal,
-            start=start,
-            end=end,
-            after=self._after,
-            limit=limit,
-            size=AT_ONCE_BYTES,
-            reverse=reverse,
+        name = self.stream.spec.journal
+        found = await journal.scan(
+            name, start=start, end=end, after=self._after, limit=limit, size=size, reverse=reverse
         )
         if found:
-            self._after = (found[-1].at, found[-1].seq)
-        self._ended = not found
+            last = found[-1]
+            self._after = (last.at, last.seq)
+            self.read = Spot(last.at, self.stream.spec.stream, last.seq)
         return found
 
 
@@ -67,53 +68,62 @@ def _behind(after: Spot, name: str, reverse: bool) -> tuple[int, int]:
     return after.at, (FIRST if reverse else LAST) if passed else (LAST if reverse else FIRST)
 
 
+Held = tuple[Spot, Stream, Entry]
+
+
 class Merged:
-    """Cursors as one: ``take`` gives whatever is certain to come next, in order."""
+    """Cursors as one. A stream is not read before the others have come to its first entry: most streams of a group are over
+    when the next one begins."""
 
-    def __init__(self, cursors: Sequence[Cursor], reverse: bool) -> None:
-        self._cursors = list(cursors)
+    def __init__(self, journal: Journal, cursors: Sequence[Cursor], reverse: bool) -> None:
+        self._journal = journal
         self._reverse = reverse
-        self._each = max(AT_ONCE // max(len(cursors), 1), 100)
-        self._held: list[tuple[int, str, int, Cursor, Entry]] = []
-        self._ends: dict[int, tuple[int, str, int]] = {}
+        self._waiting = sorted(cursors, key=lambda c: c.read, reverse=not reverse)
+        self._active: list[Cursor] = []
+        self._held: list[Held] = []
 
-    async def take(self) -> Sequence[tuple[Stream, Entry]]:
-        """None left when it is empty. Each round reads on in every stream whose last entry bounds what is certain."""
-        while self._cursors:
+    async def take(self) -> Sequence[Held]:
+        """Whatever is certain to come next, in order; empty at the end."""
+        while self._active or self._waiting:
             bound = self._bound()
-            for cursor in [c for c in self._cursors if self._ends.get(id(c)) in (None, bound)]:
+            while self._waiting and self._waiting[-1].read == bound:
+                self._active.append(self._waiting.pop())
+            for cursor in [c for c in self._active if c.read == bound]:
                 await self._read(cursor)
-            certain = self._certain()
-            if certain:
+            if certain := self._certain():
                 return certain
         rest, self._held = self._sorted(), []
-        return [(cursor.stream, entry) for _, _, _, cursor, entry in rest]
+        return rest
 
     async def _read(self, cursor: Cursor) -> None:
-        found = await cursor.more(self._each)
+        count = len(self._active)
+        size = max(AT_ONCE_BYTES // count, LEAST_BYTES)
+        found = await cursor.more(self._journal, max(AT_ONCE // count, LEAST), size)
         if not found:
-            self._cursors.remove(cursor)
-            self._ends.pop(id(cursor), None)
+            self._active.remove(cursor)
             return
-        name = cursor.stream.spec.stream
-        self._held += [(e.at, name, e.seq, cursor, e) for e in found]
-        self._ends[id(cursor)] = (found[-1].at, name, found[-1].seq)
+        stream = cursor.stream
+        name = stream.spec.stream
+        self._held += [(Spot(e.at, name, e.seq), stream, e) for e in found]
 
-    def _bound(self) -> tuple[int, str, int] | None:
-        """The last place up to which every stream that goes on has been read."""
-        ends = self._ends.values()
-        if not ends:
+    def _bound(self) -> Spot | None:
+        """The place up to which every stream that goes on has been read."""
+        places = [c.read for c in self._active]
+        if self._waiting:
+            places.append(self._waiting[-1].read)
+        if not places:
             return None
-        return max(ends) if self._reverse else min(ends)
+        return max(places) if self._reverse else min(places)
 
-    def _sorted(self) -> list[tuple[int, str, int, Cursor, Entry]]:
-        return sorted(self._held, key=lambda h: h[:3], reverse=self._reverse)
+    def _sorted(self) -> list[Held]:
+        return sorted(self._held, key=itemgetter(0), reverse=self._reverse)
 
-    def _certain(self) -> Sequence[tuple[Stream, Entry]]:
+    def _certain(self) -> Sequence[Held]:
         bound = self._bound()
         if bound is None:
             return ()
         held = self._sorted()
-        count = next((n for n, h in enumerate(held) if (h[:3] < bound if self._reverse else h[:3] > bound)), len(held))
+        beyond = (n for n, h in enumerate(held) if (h[0] < bound if self._reverse else h[0] > bound))
+        count = next(beyond, len(held))
         self._held = held[count:]
-        return [(cursor.stream, entry) for _, _, _, cursor, entry in held[:count]]
+        return held[:count]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pytest
@@ -114,10 +115,30 @@ def stream(name: str) -> Any:
     return Resource("logs.stream", Meta("", "1", "r", f"g:{name}"), LogStream("g", name, f"j/{name}"), NoStatus())
 
 
-TIMES = st.lists(st.integers(0, 20), max_size=60)
+TIMES = st.lists(st.integers(0, 20), min_size=1, max_size=60)
 
 
-@settings(max_examples=150, deadline=None)
+@pytest.fixture(scope="module")
+def small_reads() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("havre.services.logs.search.AT_ONCE", 7)
+        patch.setattr("havre.services.logs.search.LEAST", 3)
+        yield
+
+
+async def merged(journal: MemoryJournal, names: Iterable[str], reverse: bool, after: Spot | None) -> list[Spot]:
+    extents = await journal.extents("j/")
+    window = Window(0, None, reverse)
+    cursors = [Cursor(stream(name), extents[f"j/{name}"], window, after) for name in names]
+    whole = Merged(journal, cursors, reverse)
+    found: list[Spot] = []
+    while some := await whole.take():
+        found += [spot for spot, _, _ in some]
+    return found
+
+
+@pytest.mark.usefixtures("small_reads")
+@settings(max_examples=200, deadline=None)
 @given(streams=st.dictionaries(st.sampled_from("abcd"), TIMES), reverse=st.booleans(), cut=st.integers(0, 40))
 async def test_merged_streams_are_one_sorted_list(streams: dict[str, list[int]], reverse: bool, cut: int) -> None:
     """Wherever it is cut, what comes behind a place is the rest of the list."""
@@ -125,19 +146,34 @@ async def test_merged_streams_are_one_sorted_list(streams: dict[str, list[int]],
     for name, times in streams.items():
         await journal.append(f"j/{name}", [(at, b"") for at in times])
     expected = sorted(
-        ((at, name, n) for name, times in streams.items() for n, at in enumerate(sorted(times), 1)), reverse=reverse
+        (Spot(at, name, n) for name, times in streams.items() for n, at in enumerate(sorted(times), 1)), reverse=reverse
     )
-
-    async def read(after: Spot | None) -> list[tuple[int, str, int]]:
-        cursors = [Cursor(journal, stream(name), Window(0, None, reverse), after) for name in streams]
-        merged = Merged(cursors, reverse)
-        merged._each = 7
-        found = []
-        while some := await merged.take():
-            found += [(entry.at, of.spec.stream, entry.seq) for of, entry in some]
-        return found
-
-    assert await read(None) == expected
+    assert await merged(journal, streams, reverse, None) == expected
     if expected:
         at = cut % len(expected)
-        assert await read(Spot(*expected[at])) == expected[at + 1 :]
+        assert await merged(journal, streams, reverse, expected[at]) == expected[at + 1 :]
+
+
+async def test_streams_are_not_read_before_their_time() -> None:
+    journal = Reads()
+    names = [f"{n:03}" for n in range(50)]
+    for n, name in enumerate(names):
+        await journal.append(f"j/{name}", [(n * 100 + k, b"") for k in range(10)])
+    cursors = [Cursor(stream(n), (await journal.extents("j/"))[f"j/{n}"], Window(0, None), None) for n in names]
+    whole = Merged(journal, cursors, False)
+    found = 0
+    while found < 25:
+        found += len(await whole.take())
+    assert journal.read <= {"j/000", "j/001", "j/002", "j/003"}
+
+
+class Reads(MemoryJournal):
+    """Remembers which streams were read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.read: set[str] = set()
+
+    async def scan(self, stream: str, **asked: Any) -> Any:
+        self.read.add(stream)
+        return await super().scan(stream, **asked)

@@ -28,8 +28,7 @@ async def filter_log_events(call: Call, request: Request) -> Answer:
     page = _Page(request.get("limit", PAGE_EVENTS), compiled(request.get("filterPattern", "")).matches)
     after, reverse = _position(call, request)
     window = _window(request, queries.oldest(group, call.now), reverse)
-    streams = await _streams(call, request, group, window, after)
-    merged = Merged([Cursor(call.journal, each, window, after) for each in streams], reverse)
+    merged = Merged(call.journal, await _cursors(call, request, group, window, after), reverse)
     while not page.ended and (found := await merged.take()):
         page.look(found)
         await asyncio.sleep(0)
@@ -58,8 +57,8 @@ def _window(request: Request, oldest: int, reverse: bool) -> Window:
     return Window(max(start, oldest), None if end is None else end + 1, reverse)
 
 
-async def _streams(call: Call, request: Request, group: Group, window: Window, after: Spot | None) -> Sequence[Stream]:
-    """Those that may have events in the window: what a stream's extent rules out is not read."""
+async def _cursors(call: Call, request: Request, group: Group, window: Window, after: Spot | None) -> Sequence[Cursor]:
+    """Of the streams that may have events in the window: what a stream's extent rules out is not read."""
     wanted, prefix = request.get("logStreamNames"), request.get("logStreamNamePrefix")
     if wanted is not None and prefix is not None:
         raise invalid("logStreamNames and logStreamNamePrefix are mutually exclusive parameters.")
@@ -72,11 +71,12 @@ async def _streams(call: Call, request: Request, group: Group, window: Window, a
     start, end, reverse = window
     if after is not None:
         start, end = (start, after.at + 1) if reverse else (max(start, after.at), end)
-    return [each for each in found if _overlaps(extents.get(each.spec.journal), start, end)]
+    known = ((each, extents.get(each.spec.journal)) for each in found)
+    return [Cursor(each, extent, window, after) for each, extent in known if extent and _overlaps(extent, start, end)]
 
 
-def _overlaps(extent: Extent | None, start: int, end: int | None) -> bool:
-    if extent is None or extent.first is None or extent.last is None:
+def _overlaps(extent: Extent, start: int, end: int | None) -> bool:
+    if extent.first is None or extent.last is None:
         return False
     return extent.last >= start and (end is None or extent.first < end)
 
@@ -93,12 +93,12 @@ class _Page:
         self._room = PAGE_BYTES
         self._events_left, self._bytes_left = SCANNED_EVENTS, SCANNED_BYTES
 
-    def look(self, found: Sequence[tuple[Stream, Entry]]) -> None:
-        for stream, entry in found:
+    def look(self, found: Sequence[tuple[Spot, Stream, Entry]]) -> None:
+        for spot, stream, entry in found:
             text = message(entry.data)
             if self._matches(text) and not self._add(stream, entry, text):
                 return
-            self.end = Spot(entry.at, stream.spec.stream, entry.seq)
+            self.end = spot
             self._events_left -= 1
             self._bytes_left -= len(entry.data)
         self.ended = self.ended or self._events_left <= 0 or self._bytes_left <= 0
