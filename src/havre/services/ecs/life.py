@@ -269,7 +269,8 @@ def _waiting(report: WorkloadStatus) -> tuple[str, ...]:
 
 
 def _up(seen: TaskSeen, status: TaskStatus, report: WorkloadStatus) -> Plan:
-    """All containers run: register with the load balancers, then it is RUNNING."""
+    """All containers run: it is RUNNING, and registers with the load balancers. What it will be registered as is written
+    down before: whatever happens in between, its end deregisters it."""
     m, spec = seen.task.meta, seen.task.spec
     if before(status.last, "RUNNING"):
         status = replace(status, last="RUNNING", started=report.started or seen.now)
@@ -278,12 +279,15 @@ def _up(seen: TaskSeen, status: TaskStatus, report: WorkloadStatus) -> Plan:
         targets = tuple(
             t for each in spec.targets if (t := _target(seen, status, each.group, each.container, each.port))
         )
+        if status.registered != targets:
+            status = replace(status, registered=targets)
+            return Plan(writes=(Update(seen.task, status=status),), wake_at=seen.now, reasons=("All containers run.",))
         service = f"{spec.cluster}/{spec.service}"
         effects = [
             Register(f"{m.name}/{g}/{p}", m.account, m.region, g, id, p, service, m.name, spec.node)
             for g, id, p in targets
         ]
-        status = replace(status, registered=targets, registered_at=seen.now)
+        status = replace(status, registered_at=seen.now)
     return Plan(tuple(effects), (Update(seen.task, status=status),), reasons=("All containers run.",))
 
 
