@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import os
@@ -11,12 +12,14 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from havre.cli.options import UpOptions
 
 HAVRE = str(Path(sys.executable).with_name("havre"))
 
@@ -53,7 +56,7 @@ class Instance:
 
     @property
     def name(self) -> str:
-        return str(self.run_file["instance"])
+        return UpOptions(str(self.state)).instance
 
     def client(self, service: str, **keys: Any) -> Any:
         import boto3
@@ -87,9 +90,10 @@ class Instance:
 Starter = Callable[..., Instance]
 
 
-def start(state: Path, *arguments: str, port: int = 0) -> Instance:
+def start(state: Path, *arguments: str, port: int = 0, before: Sequence[str] = ()) -> Instance:
+    """``before`` is what the command is run by (``setpriv …``)."""
     port = port or free_port()
-    command = [HAVRE, "up", "--state", str(state), "--port", str(port), *arguments]
+    command = [*before, HAVRE, "up", "--state", str(state), "--port", str(port), *arguments]
     state.mkdir(mode=0o700, exist_ok=True, parents=True)
     with open(state / "test.log", "ab") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
@@ -142,6 +146,33 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
     yield instance
     stop(instance)
     clear(state)
+
+
+def busybox_image(where: Path, name: str, command: str) -> None:
+    """An image whose shell runs ``command``; nothing is pulled. Its programs are busybox's."""
+    (where / "busybox").write_bytes(Path("/bin/busybox").read_bytes())
+    (where / "busybox").chmod(0o755)
+    (where / "Dockerfile").write_text(
+        "FROM scratch\nCOPY busybox /bin/busybox\n"
+        'RUN ["/bin/busybox", "--install", "-s", "/bin"]\nENV PATH=/bin\n'
+        f"CMD {json.dumps(['/bin/sh', '-c', command])}\n"
+    )
+    environment = {**os.environ, "DOCKER_BUILDKIT": "0"}
+    subprocess.run(["docker", "build", "-q", "-t", name, str(where)], check=True, capture_output=True, env=environment)
+
+
+def push(instance: Instance, image: str, repository: str) -> str:
+    """Push a local image to a new repository of the instance; its URI with the tag ``1``. No copy stays on the engine."""
+    ecr = instance.client("ecr")
+    uri: str = ecr.create_repository(repositoryName=repository)["repository"]["repositoryUri"]
+    subprocess.run(["docker", "tag", image, f"{uri}:1"], check=True)
+    token = ecr.get_authorization_token()["authorizationData"][0]["authorizationToken"]
+    password = base64.b64decode(token).decode().partition(":")[2]
+    login = ["docker", "login", "-u", "AWS", "--password-stdin", uri.split("/")[0]]
+    subprocess.run(login, input=password.encode(), check=True, capture_output=True)
+    subprocess.run(["docker", "push", "-q", f"{uri}:1"], check=True, capture_output=True)
+    subprocess.run(["docker", "rmi", f"{uri}:1"], check=True, capture_output=True)
+    return f"{uri}:1"
 
 
 def eventually(seen: Callable[[], Any], timeout: float = 60) -> Any:

@@ -8,12 +8,11 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from .conftest import Instance, Starter, eventually, start, stop
+from .conftest import Instance, Starter, busybox_image, eventually, push, start, stop
 
 pytestmark = [pytest.mark.docker, pytest.mark.root, pytest.mark.timeout(300)]
 IMAGE = "havre-test-sleeper"
@@ -22,39 +21,16 @@ IMAGE = "havre-test-sleeper"
 @pytest.fixture(scope="module", autouse=True)
 def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """An image that sleeps, made of busybox; nothing is pulled."""
-    where = tmp_path_factory.mktemp("image")
-    (where / "busybox").write_bytes(Path("/bin/busybox").read_bytes())
-    (where / "busybox").chmod(0o755)
-    (where / "Dockerfile").write_text(
-        "FROM scratch\nCOPY busybox /bin/busybox\n"
-        'RUN ["/bin/busybox", "--install", "-s", "/bin"]\nENV PATH=/bin\n'
-        'CMD ["/bin/sh", "-c", "trap \'exit 0\' TERM; while :; do sleep 1 & wait $!; done"]\n'
-    )
-    environment = {**os.environ, "DOCKER_BUILDKIT": "0"}
-    subprocess.run(["docker", "build", "-q", "-t", IMAGE, str(where)], check=True, capture_output=True, env=environment)
+    sleep = "trap 'exit 0' TERM; while :; do sleep 1 & wait $!; done"
+    busybox_image(tmp_path_factory.mktemp("image"), IMAGE, sleep)
     yield
     subprocess.run(["docker", "rmi", "-f", IMAGE], capture_output=True, check=False)
-
-
-def _push(instance: Instance) -> str:
-    ecr = instance.client("ecr")
-    uri: str = ecr.create_repository(repositoryName="sleeper")["repository"]["repositoryUri"]
-    subprocess.run(["docker", "tag", IMAGE, f"{uri}:1"], check=True)
-    import base64
-
-    token = ecr.get_authorization_token()["authorizationData"][0]["authorizationToken"]
-    password = base64.b64decode(token).decode().partition(":")[2]
-    login = ["docker", "login", "-u", "AWS", "--password-stdin", uri.split("/")[0]]
-    subprocess.run(login, input=password.encode(), check=True, capture_output=True)
-    subprocess.run(["docker", "push", "-q", f"{uri}:1"], check=True, capture_output=True)
-    subprocess.run(["docker", "rmi", f"{uri}:1"], check=True, capture_output=True)
-    return f"{uri}:1"
 
 
 def _service(instance: Instance, count: int) -> Any:
     ecs = instance.client("ecs")
     ecs.create_cluster(clusterName="c")
-    container = {"name": "main", "image": _push(instance), "memory": 32, "cpu": 16, "essential": True}
+    container = {"name": "main", "image": push(instance, IMAGE, "sleeper"), "memory": 32, "cpu": 16, "essential": True}
     ecs.register_task_definition(family="sleeper", networkMode="bridge", containerDefinitions=[container])
     ecs.create_service(cluster="c", serviceName="s", taskDefinition="sleeper", desiredCount=count, launchType="EC2")
     eventually(lambda: _running(ecs) == count, 60)

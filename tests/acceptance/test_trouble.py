@@ -1,0 +1,174 @@
+"""What goes wrong, and what is said of it: states, codes and reasons that scripts depend on."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from .conftest import HAVRE, Instance, busybox_image, eventually, push
+
+pytestmark = [pytest.mark.docker, pytest.mark.root, pytest.mark.timeout(200)]
+IMAGE = "havre-test-trouble"
+
+
+@pytest.fixture(scope="module")
+def uri(shared: Instance, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """An image that sleeps and does not listen to SIGTERM."""
+    busybox_image(tmp_path_factory.mktemp("image"), IMAGE, "trap '' TERM; while :; do sleep 1; done")
+    shared.client("ecs").create_cluster(clusterName="c")
+    yield push(shared, IMAGE, "trouble")
+    subprocess.run(["docker", "rmi", "-f", IMAGE], capture_output=True, check=False)
+
+
+def _define(instance: Instance, family: str, image: str, **container: Any) -> str:
+    ecs = instance.client("ecs")
+    main = {"name": "main", "image": image, "memory": 32, "cpu": 16, **container}
+    ecs.register_task_definition(family=family, networkMode="bridge", containerDefinitions=[main])
+    return family
+
+
+def _run(instance: Instance, family: str) -> str:
+    answer = instance.client("ecs").run_task(cluster="c", taskDefinition=family)
+    assert not answer["failures"]
+    return str(answer["tasks"][0]["taskArn"])
+
+
+def _task(instance: Instance, arn: str) -> dict[str, Any]:
+    found: dict[str, Any] = instance.client("ecs").describe_tasks(cluster="c", tasks=[arn])["tasks"][0]
+    return found
+
+
+def _ended(instance: Instance, arn: str) -> dict[str, Any]:
+    eventually(lambda: _task(instance, arn)["lastStatus"] == "STOPPED", 90)
+    return _task(instance, arn)
+
+
+def test_an_image_that_is_not_there(shared: Instance, uri: str) -> None:
+    missing = f"{uri.rpartition(':')[0]}:nowhere"
+    task = _ended(shared, _run(shared, _define(shared, "missing", missing)))
+    assert task["stopCode"] == "TaskFailedToStart"
+    assert "CannotPullContainerError" in task["containers"][0]["reason"]
+    assert "exitCode" not in task["containers"][0]
+
+
+def test_a_container_that_ignores_sigterm_is_killed_after_its_timeout(shared: Instance, uri: str) -> None:
+    arn = _run(shared, _define(shared, "deaf", uri, stopTimeout=2))
+    eventually(lambda: _task(shared, arn)["lastStatus"] == "RUNNING")
+    shared.client("ecs").stop_task(cluster="c", task=arn, reason="enough")
+    task = _ended(shared, arn)
+    assert (task["stopCode"], task["stoppedReason"]) == ("UserInitiated", "enough")
+    assert task["containers"][0]["exitCode"] == 137
+
+
+def test_a_command_that_is_not_there(shared: Instance, uri: str) -> None:
+    task = _ended(shared, _run(shared, _define(shared, "typo", uri, entryPoint=["/no/such/program"])))
+    assert task["stopCode"] == "TaskFailedToStart"
+    assert "CannotStartContainerError" in task["containers"][0]["reason"]
+
+
+def test_memory_that_is_used_up(shared: Instance, uri: str) -> None:
+    hungry = ["/bin/sh", "-c", "dd if=/dev/zero of=/dev/null bs=100M count=1; sleep 60"]
+    task = _ended(shared, _run(shared, _define(shared, "hungry", uri, command=hungry, memory=8)))
+    container = task["containers"][0]
+    assert container["exitCode"] == 137 or "OutOfMemoryError" in container.get("reason", "")
+
+
+def test_a_port_that_two_tasks_want(shared: Instance, uri: str) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    family = _define(shared, "port", uri, portMappings=[{"containerPort": 80, "hostPort": port}], stopTimeout=2)
+    first = _run(shared, family)
+    refused = shared.client("ecs").run_task(cluster="c", taskDefinition=family)
+    assert [f["reason"] for f in refused["failures"]] == ["RESOURCE:PORTS"]
+    shared.client("ecs").stop_task(cluster="c", task=first)
+    _ended(shared, first)
+
+
+def test_a_port_that_another_program_has(shared: Instance, uri: str) -> None:
+    with socket.socket() as taken:
+        taken.bind(("0.0.0.0", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        mapped = [{"containerPort": 80, "hostPort": port}]
+        answer = shared.client("ecs").run_task(
+            cluster="c", taskDefinition=_define(shared, "taken", uri, portMappings=mapped)
+        )
+        if answer["failures"]:
+            assert answer["failures"][0]["reason"] == "RESOURCE:PORTS"
+            return
+        task = _ended(shared, answer["tasks"][0]["taskArn"])
+    assert task["stopCode"] == "TaskFailedToStart"
+    assert "CannotStartContainerError" in task["containers"][0]["reason"]
+
+
+def test_a_service_without_room_says_so(shared: Instance, uri: str) -> None:
+    ecs = shared.client("ecs")
+    family = _define(shared, "giant", uri, memory=10_000_000)
+    arn = ecs.create_service(cluster="c", serviceName="giant", taskDefinition=family, desiredCount=1, launchType="EC2")[
+        "service"
+    ]["serviceArn"]
+
+    def told() -> bool:
+        events = ecs.describe_services(cluster="c", services=["giant"])["services"][0]["events"]
+        return any("was unable to place a task because" in e["message"] for e in events)
+
+    eventually(told)
+    explained = subprocess.run(
+        [HAVRE, "explain", arn, "--state", str(shared.state)], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert "memory" in explained.stdout.lower()
+    ecs.delete_service(cluster="c", service="giant", force=True)
+
+
+@pytest.mark.parametrize(
+    ("service", "call", "arguments", "code"),
+    [
+        ("ecs", "describe_services", {"cluster": "nowhere", "services": ["s"]}, "ClusterNotFoundException"),
+        ("ecs", "update_service", {"cluster": "c", "service": "nothing"}, "ServiceNotFoundException"),
+        ("ecs", "stop_task", {"cluster": "c", "task": "0" * 32}, "InvalidParameterException"),
+        ("ecs", "run_task", {"cluster": "c", "taskDefinition": "nothing:1"}, "ClientException"),
+        ("ecr", "describe_images", {"repositoryName": "nothing"}, "RepositoryNotFoundException"),
+        ("ecr", "create_repository", {"repositoryName": "../../etc"}, "InvalidParameterException"),
+        ("elbv2", "describe_load_balancers", {"Names": ["nothing"]}, "LoadBalancerNotFound"),
+        ("ec2", "describe_vpcs", {"VpcIds": ["vpc-00000000000000000"]}, "InvalidVpcID.NotFound"),
+        ("iam", "get_user", {"UserName": "nobody"}, "NoSuchEntity"),
+        ("logs", "get_log_events", {"logGroupName": "x", "logStreamName": "y"}, "ResourceNotFoundException"),
+        ("ec2", "run_instances", {"MinCount": 1, "MaxCount": 1, "ImageId": "ami-1"}, "NotImplemented"),
+    ],
+)
+def test_bad_input_gets_awss_code(
+    shared: Instance, uri: str, service: str, call: str, arguments: dict[str, Any], code: str
+) -> None:
+    with pytest.raises(ClientError) as refused:
+        getattr(shared.client(service), call)(**arguments)
+    assert refused.value.response["Error"]["Code"].startswith(code)
+
+
+def test_malformed_bodies_change_nothing(shared: Instance) -> None:
+    from botocore.auth import SigV4Auth
+    from botocore.awsrequest import AWSRequest
+    from botocore.credentials import Credentials
+
+    env = shared.env
+    keys = Credentials(env["AWS_ACCESS_KEY_ID"], env["AWS_SECRET_ACCESS_KEY"])
+    target = "AmazonEC2ContainerServiceV20141113.CreateCluster"
+    headers = {"X-Amz-Target": target, "Content-Type": "application/x-amz-json-1.1"}
+    before = shared.client("ecs").list_clusters()["clusterArns"]
+    for body in (b'{"clusterName": ', b"\xff\xfe", b"[]", b'{"clusterName": 7}'):
+        request = AWSRequest("POST", f"{shared.endpoint}/", headers=headers, data=body)
+        SigV4Auth(keys, "ecs", "us-east-1").add_auth(request)
+        sent = urllib.request.Request(f"{shared.endpoint}/", data=body, headers=dict(request.headers), method="POST")
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(sent, timeout=30)
+        assert refused.value.code == 400
+        assert json.loads(refused.value.read())["__type"].rpartition("#")[2] == "SerializationException"
+    assert shared.client("ecs").list_clusters()["clusterArns"] == before
