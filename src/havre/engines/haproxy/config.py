@@ -19,7 +19,8 @@ from havre.engines.haproxy.rules import (
     single_pool,
 )
 from havre.engines.haproxy.text import name, quote
-from havre.kernel.workload import BalancerListener
+
+POOL = "use_backend %[var(txn.pool)]"
 
 
 def render(plan: Plan) -> Rendered:
@@ -60,7 +61,7 @@ def _head(plan: Plan, keep: Keep) -> list[str]:
         "global",
         f"  stats socket unix@{ADMIN} mode 600 level admin expose-fd listeners",
         f"  nbthread {plan.threads}",
-        "  tune.bufsize 65536",  # AWS takes headers up to 64 KiB
+        "  tune.bufsize 16384",  # a request that may be sent again is copied with its whole buffer
         "  tune.http.maxhdr 256",
         "  hard-stop-after 1h",
         "  ssl-default-bind-options ssl-min-ver TLSv1.2",
@@ -95,9 +96,11 @@ def _frontend(front: Frontend, keep: Keep) -> list[str]:
     if len(front.listeners) > 1:
         lines += [f"  {line}" for line in _shared(front, keep)]
     elif single_pool(listener):
+        lines += [f"  {line}" for line in _way(front)]
         lines.append(f"  default_backend {name('p', single_pool(listener))}")
     else:
-        lines += [f"  {line}" for line in _routed(listener, Context("", keep, port=listener.port, secure=bool(secure)))]
+        context = Context("", keep, port=listener.port, secure=bool(secure))
+        lines += [f"  {line}" for line in [*listener_lines(listener, context), *_way(front), POOL]]
     return [*lines, ""]
 
 
@@ -110,8 +113,22 @@ def _certificates(front: Frontend, keep: Keep) -> str:
     return " ssl " + " ".join(f"crt {crt}" for crt in crts) + f" alpn {'h2,http/1.1' if http2 else 'http/1.1'}"
 
 
-def _routed(listener: BalancerListener, context: Context) -> list[str]:
-    return [*listener_lines(listener, context), "use_backend %[var(txn.pool)]"]
+def _way(front: Frontend) -> list[str]:
+    """By which way a request came: the headers that are the same for a whole listener."""
+    port, secure = front.listeners[0][1].port, front.listeners[0][1].protocol == "HTTPS"
+    lines = [
+        f"http-request set-header X-Forwarded-Proto {'https' if secure else 'http'}",
+        f"http-request set-header X-Forwarded-Port {port}",
+    ]
+    if port in (80, 443):
+        return lines
+    for index, (balancer, _) in enumerate(front.listeners):
+        if balancer.attributes.get("routing.http.preserve_host_header.enabled") != "true":
+            mine = f"{{ var(txn.lb) -m str {index} }} " if len(front.listeners) > 1 else ""
+            lines.append(
+                f"http-request set-header Host '%[req.hdr(host)]:{port}' if {mine}!{{ req.hdr(host) -m sub : }}"
+            )
+    return lines
 
 
 def _shared(front: Frontend, keep: Keep) -> list[str]:
@@ -130,7 +147,7 @@ def _shared(front: Frontend, keep: Keep) -> list[str]:
     for index, (_, listener) in enumerate(front.listeners):
         context = Context(f"l{index}", keep, f"{{ var(txn.lb) -m str {index} }}", listener.protocol == "HTTPS")
         lines += listener_lines(listener, msgspec.structs.replace(context, port=listener.port))
-    return [*lines, "use_backend %[var(txn.pool)]"]
+    return [*lines, *_way(front), POOL]
 
 
 def _ms(seconds: float) -> str:

@@ -71,11 +71,6 @@ def _forwarded(attributes: Mapping[str, str]) -> list[str]:
         lines.append(f"http-request set-header X-Forwarded-For '{client}' unless {given}")
     elif mode == "remove":
         lines.append("http-request del-header X-Forwarded-For")
-    lines.append("http-request set-header X-Forwarded-Proto %[ssl_fc,iif(https,http)]")
-    lines.append("http-request set-header X-Forwarded-Port %[dst_port]")
-    if attributes.get("routing.http.preserve_host_header.enabled") != "true":
-        bare = "!{ dst_port 80 } !{ dst_port 443 } !{ req.hdr(host) -m sub : }"
-        lines.append(f"http-request set-header Host '%[req.hdr(host)]:%[dst_port]' if {bare}")
     if attributes.get("routing.http.x_amzn_tls_version_and_cipher_suite.enabled") == "true":
         lines.append("http-request set-header X-Amzn-Tls-Version %[ssl_fc_protocol] if { ssl_fc }")
         lines.append("http-request set-header X-Amzn-Tls-Cipher-Suite %[ssl_fc_cipher] if { ssl_fc }")
