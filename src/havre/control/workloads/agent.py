@@ -64,18 +64,22 @@ class NodeAgent:
         if change.removed_vpcs or change.removed_balancers:
             self.networks.remove(set(change.removed_vpcs), set(change.removed_balancers))
         for assignment in change.workloads:
-            self._assign(assignment)
+            self._assign(assignment, fresh=assignment.report is None)
         for id in change.removed_workloads:
             if worker := self._workers.get(id):
                 worker.abandon()
 
-    def _assign(self, assignment: Assignment) -> None:
+    def _assign(self, assignment: Assignment, fresh: bool = False) -> None:
+        """``fresh``: it was placed here just now, so that there can be nothing of it yet."""
         if self._stopping:
             return
         workload = assignment.workload
         worker = self._workers.get(workload.id)
         if worker is None:
             worker = self._workers[workload.id] = Worker(self, workload, assignment.report)
+            if fresh:
+                worker.learn([])
+                return
             worker.refresh()
             self.tasks.spawn(self._reconnect(worker), f"connect {workload.id} again")
         else:
@@ -149,6 +153,7 @@ class NodeAgent:
         worker.close()
         if self._workers.get(worker.workload.id) is worker:
             del self._workers[worker.workload.id]
+            self.networks.released()
 
     # --- the loop
     async def run(self) -> None:

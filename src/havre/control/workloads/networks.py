@@ -57,6 +57,11 @@ class Networks:
         self._ended |= balancers
         self._changed.set()
 
+    def released(self) -> None:
+        """Something has ended that used a VPC: one that is to go may go now."""
+        if self._gone:
+            self._changed.set()
+
     def subnet(self, vpc: str, subnet: str) -> str:
         """Its CIDR; "" for one that is not known."""
         known = self._vpcs.get(vpc)
@@ -67,8 +72,9 @@ class Networks:
         why = self._parts.network.available()
         if why:
             raise Permanent(f"awsvpc networking is not available on this machine: {why}")
-        async with self._lock:
-            await self._build(vpc)
+        if vpc not in self._vpcs or self._built.get(vpc) != self._vpcs[vpc]:
+            async with self._lock:  # which is held while load balancers are applied, too
+                await self._build(vpc)
 
     async def _build(self, id: str) -> None:
         wanted = self._vpcs.get(id)
