@@ -6,11 +6,13 @@ import base64
 from functools import partial
 
 from havre.control.images.addresses import ensure_address
+from havre.control.images.changes import repository, resolve
 from havre.control.operation import Answer, Call, Operations, Request
 from havre.core.images.passwords import LIFETIME, USER, Ticket, encode_principal
 from havre.kernel.errors import ApiError, not_built
 from havre.services.ecr import present
-from havre.services.ecr.errors import invalid
+from havre.services.ecr.common import about, place
+from havre.services.ecr.errors import image_not_found, invalid, modelled
 from havre.services.ecr.facilities import Facilities
 
 SETTINGS = {"BASIC_SCAN_TYPE_VERSION": "AWS_NATIVE", "REGISTRY_POLICY_SCOPE": "V2", "BLOB_MOUNTING": "ENABLED"}
@@ -25,6 +27,32 @@ async def put_replication(call: Call, request: Request) -> Answer:
     if request["replicationConfiguration"]["rules"]:
         raise not_built("ecr", "replication")
     return {"replicationConfiguration": {"rules": []}}
+
+
+async def image_replication(call: Call, request: Request) -> Answer:
+    """No image is ever copied elsewhere: there is no status to tell."""
+    where = place(call, request)
+    with modelled():
+        repository(call.store, where)
+    id = request["imageId"]
+    if resolve(call.store, where, id.get("imageDigest") or id.get("imageTag", "")) is None:
+        raise image_not_found(where, id.get("imageDigest"), id.get("imageTag"))
+    return {"repositoryName": where.repository, "imageId": id, "replicationStatuses": []}
+
+
+async def describe_cache_rules(call: Call, request: Request) -> Answer:
+    if prefixes := request.get("ecrRepositoryPrefixes"):
+        code = "PullThroughCacheRuleNotFoundException"
+        what = f"The pull through cache rule with prefix '{prefixes[0]}'"
+        raise ApiError(code, f"{what} does not exist in the registry with id '{call.account}'")
+    return {"pullThroughCacheRules": []}
+
+
+async def describe_templates(call: Call, request: Request) -> Answer:
+    if prefixes := request.get("prefixes"):
+        what = f"The repository creation template with prefix '{prefixes[0]}'"
+        raise ApiError("TemplateNotFoundException", f"{what} does not exist in the registry with id '{call.account}'")
+    return {"registryId": call.account, "repositoryCreationTemplates": []}
 
 
 async def get_scanning(call: Call, request: Request) -> Answer:
@@ -74,6 +102,9 @@ def operations(given: Facilities) -> Operations:
     ops = Operations()
     ops("DescribeRegistry")(describe_registry)
     ops("PutReplicationConfiguration")(put_replication)
+    about(ops, "DescribeImageReplicationStatus")(image_replication)
+    ops("DescribePullThroughCacheRules")(describe_cache_rules)
+    ops("DescribeRepositoryCreationTemplates")(describe_templates)
     ops("GetRegistryScanningConfiguration")(get_scanning)
     ops("PutRegistryScanningConfiguration")(put_scanning)
     ops("GetAccountSetting")(get_setting)
