@@ -39,6 +39,7 @@ class Memory(msgspec.Struct, frozen=True):
     failed: Mapping[str, str] = {}
     broken: str = ""
     sandboxed: bool = False
+    connected: bool = False
     volumes: bool = False
     stopping: float | None = None
     stop_code: str = ""
@@ -69,6 +70,7 @@ def restore(workload: Workload, report: WorkloadStatus | None) -> Memory:
     return Memory(
         failed=failed,
         sandboxed=begun,
+        connected=begun,
         volumes=begun,
         stopping=report.stopping,
         stop_code=report.stop_code,

@@ -28,7 +28,11 @@ class Pull(Effect, frozen=True):
 
 
 class Sandbox(Effect, frozen=True):
-    """Take a network namespace, put the interface into it, open the metadata endpoint in it."""
+    """Take a network namespace."""
+
+
+class Connect(Effect, frozen=True):
+    """Put the interface into the namespace, open the metadata endpoint in it: before anything starts there."""
 
 
 class Volumes(Effect, frozen=True):
@@ -68,7 +72,7 @@ class Decision(msgspec.Struct, frozen=True):
     done: bool = False
 
 
-_SETUP = ("create:", "start:", "sandbox", "volumes", "stop:")
+_SETUP = ("create:", "start:", "sandbox", "connect", "volumes", "stop:")
 """Keys of steps that must have come back before what they make is taken down."""
 
 PULL_ATTEMPTS = 5
@@ -97,7 +101,7 @@ def remember(memory: Memory, key: str, error: str, temporary: bool, now: float) 
     if kind in ("pull", "create", "start"):
         failed = dict(memory.failed) | {container: _words(kind, error, temporary, memory)}
         return msgspec.structs.replace(memory, attempts=attempts, failed=failed)
-    what = "network interface" if kind == "sandbox" else "volumes"
+    what = "volumes" if kind == "volumes" else "network interface"
     broken = f"ResourceInitializationError: unable to set up the task's {what}: {error}"
     return msgspec.structs.replace(memory, attempts=attempts, broken=broken)
 
@@ -196,8 +200,11 @@ def _forwards(
     steps: list[Effect] = []
     wake: float | None = None
     sandboxed = memory.sandboxed or not needs_sandbox(workload)
+    connected = memory.connected or workload.network != "awsvpc"
     if not sandboxed:
         steps.append(Sandbox("sandbox"))
+    elif not connected:
+        steps.append(Connect("connect"))
     if workload.volumes and not memory.volumes:
         steps.append(Volumes("volumes"))
     ready = sandboxed and (memory.volumes or not workload.volumes)
@@ -211,7 +218,7 @@ def _forwards(
                 steps.append(Pull(f"pull:{name}", name))
             elif ready and _may_create(container, seen):
                 steps.append(CreateContainer(f"create:{name}", name))
-        elif state.state == "created" and ready:
+        elif state.state == "created" and ready and connected:
             may, due = _may_start(workload, container, seen)
             wake = min(wake or due, due) if due else wake
             if may:

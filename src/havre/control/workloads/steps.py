@@ -8,6 +8,7 @@ import msgspec
 
 from havre.core.workload_steps import (
     Clean,
+    Connect,
     CreateContainer,
     Pull,
     Release,
@@ -32,6 +33,9 @@ async def carry_out(worker: Worker, step: Effect) -> None:
             await _pull(worker, step.container)
         case Sandbox():
             await _sandbox(worker)
+        case Connect():
+            await connect(worker)
+            worker.memory = msgspec.structs.replace(worker.memory, connected=True)
         case Volumes():
             for volume in worker.workload.volumes:
                 await worker.agent.parts.containers.ensure_volume(worker.workload, volume)
@@ -63,7 +67,6 @@ async def _pull(worker: Worker, name: str) -> None:
 
 async def _sandbox(worker: Worker) -> None:
     worker.changed("", await worker.agent.parts.containers.sandbox(worker.workload))
-    await connect(worker)
     worker.memory = msgspec.structs.replace(worker.memory, sandboxed=True)
 
 

@@ -27,6 +27,8 @@ _TURN = 0.5
 """Seconds for which one that was told to end keeps its place among them."""
 _KILLED_WITHIN = 30.0
 _APPEARS = 40
+_QUIET = 0.3
+"""Seconds without a step towards a start until sandboxes are made in advance."""
 _VOLUME_OF = "havre.volume-of"
 _EVENTS = ["die", "oom", "destroy", "health_status"]
 _RECONNECT = 1.0
@@ -80,6 +82,7 @@ class DockerEngine:
     async def sandbox(self, workload: Workload) -> RunState:
         if not self._cpus:
             await self.capacity()
+        self._busy_until = asyncio.get_running_loop().time() + _QUIET
         return await self._sandboxes.take(workload)
 
     async def create(
@@ -90,6 +93,7 @@ class DockerEngine:
         await self._clamp(body)
         if workload.network == "awsvpc":
             body["Env"].append(f"HOSTNAME={spec.hostname(workload)}")
+        self._busy_until = asyncio.get_running_loop().time() + _QUIET
         try:
             made = await self._docker.call("POST", "/containers/create", {"name": name}, body=body)
         except Refused as e:
@@ -138,6 +142,7 @@ class DockerEngine:
             raise
         finally:
             self._starting -= 1
+            self._busy_until = asyncio.get_running_loop().time() + _QUIET
         answer = await self._docker.call("GET", f"/containers/{id}/json")
         state = from_inspect(answer)
         if state.pid and answer["HostConfig"]["NetworkMode"].startswith("container:"):
@@ -300,9 +305,13 @@ class DockerEngine:
                 if not self._cpus:
                     await self.capacity()
                 await self._sandboxes.adopt(await self._ready_sandboxes())
-                await self._sandboxes.keep(self._pool, lambda: self._starting == 0)
+                await self._sandboxes.keep(self._pool, self._idle)
             except (Temporary, Permanent, Gone):
                 await asyncio.sleep(_RECONNECT)
+
+    def _idle(self) -> bool:
+        """Nothing starts, nor is about to: a sandbox made meanwhile would take its processors."""
+        return self._starting == 0 and asyncio.get_running_loop().time() > self._busy_until
 
     async def _ready_sandboxes(self) -> list[RunState]:
         pool = await self._listed([f"{INSTANCE}={self._instance}", POOL])

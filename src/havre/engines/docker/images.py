@@ -15,6 +15,7 @@ import msgspec
 
 from havre.engines.docker import pause
 from havre.engines.docker.client import Docker, Refused
+from havre.engines.docker.freshness import current_digest
 from havre.engines.ports import Image
 from havre.kernel.errors import Gone, Permanent, Temporary
 from havre.kernel.workload import Registry
@@ -79,7 +80,11 @@ class Images:
         cached = await self.cached(reference)
         if cached and ("@" in reference or not always):
             return cached
-        host = split(reference)[0]
+        host, name, version = split(reference)
+        if cached and cached.digest:
+            repository = name.removeprefix(f"{host}/")
+            if await current_digest(host, repository, version, registry) == cached.digest:
+                return cached
         now = asyncio.get_running_loop().time()
         if cached and now < self._unreachable.get(host, 0.0):
             return cached

@@ -24,6 +24,7 @@ from havre.kernel.errors import Gone, Permanent, Temporary
 from havre.kernel.workload import Workload
 
 _SETTLE = 0.002
+_LATER = 0.1
 _TRIES = 500
 
 
@@ -190,10 +191,10 @@ class Sandboxes:
             await self._taken.wait()
         while True:
             while len(self._ready) < size:
-                if idle() or not self._ready:
+                if idle():
                     self._ready.append(await self._make())
                 else:
-                    await asyncio.sleep(0.05)
+                    await asyncio.sleep(_LATER)
             self._taken.clear()
             await self._taken.wait()
 
