@@ -7,6 +7,7 @@ import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from havre.engines.fake_balancer import Asked
@@ -325,3 +326,23 @@ async def test_a_keep_alive_connection_is_kept(engine: HaproxyEngine, targets: l
     client = Connection(HOST, port)
     assert [(await client.ask())[0] for _ in range(5)] == [200] * 5
     client.close()
+
+
+@pytest.mark.parametrize("balancers", [1, 2])
+async def test_whom_the_groups_do_not_let_in_gets_no_answer(
+    engine: HaproxyEngine, targets: list[Target], port: int, balancers: int
+) -> None:
+    """On the address that balancers share; packet filters see to the others."""
+    closed = msgspec.structs.replace(listener(port), clients=("127.0.0.8/31", "127.0.0.16/32"))
+    one = balancer(port, targets[0].target(), listeners=(closed,))
+    tea = listener(port, action=BalancerAction("fixed-response", status=418), id="two")
+    two = balancer(port, id="two", host_address="127.88.0.2", listeners=(tea,), pools=())
+    await engine.apply([one, two][:balancers], {})
+    await until(lambda: all_healthy(engine, targets[:1]))
+    for source in ("127.0.0.9", "127.0.0.16"):
+        assert (await fetch("127.0.0.1", port, Asked(host=one.dns_name, source=source))).status == 200
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.3):
+            await fetch("127.0.0.1", port, Asked(host=one.dns_name, source="127.0.0.10"))
+    if balancers == 2:
+        assert (await fetch("127.0.0.1", port, Asked(host=two.dns_name, source="127.0.0.10"))).status == 418

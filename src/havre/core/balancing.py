@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from havre.kernel.workload import TargetHealth
+from msgspec.structs import replace
+
+from havre.kernel.workload import Balancer, BalancerListener, SecurityGroup, TargetHealth
 
 NOT_IN_USE = (
     "Target.NotInUse",
@@ -31,6 +33,22 @@ def choose_node(current: str, known: Iterable[str], connected: Sequence[str]) ->
     if current and current in set(known):
         return current
     return min(connected, default="")
+
+
+def guarded(balancer: Balancer, groups: Iterable[SecurityGroup]) -> Balancer:
+    """The balancer whose listeners know which blocks its security groups let in (a balancer without groups: all)."""
+    mine = [group for group in groups if group.id in balancer.security_groups]
+    if not balancer.security_groups:
+        return balancer
+    return replace(balancer, listeners=tuple(_guarded(each, mine) for each in balancer.listeners))
+
+
+def _guarded(listener: BalancerListener, groups: Sequence[SecurityGroup]) -> BalancerListener:
+    rules = [rule for group in groups for rule in group.ingress if rule.cidr and rule.protocol in ("tcp", "6", "-1")]
+    opened = {
+        r.cidr for r in rules if r.protocol == "-1" or r.from_port < 0 or r.from_port <= listener.port <= r.to_port
+    }
+    return replace(listener, clients=("0.0.0.0/0",) if "0.0.0.0/0" in opened else tuple(sorted(opened)))
 
 
 def next_departure(leaves: Iterable[float | None], now: float) -> float | None:

@@ -342,13 +342,15 @@ class BalancerRule(msgspec.Struct, frozen=True):
 
 
 class BalancerListener(msgspec.Struct, frozen=True):
-    """``certificates`` are PEM texts (chain and key), the default one first."""
+    """``certificates`` are PEM texts (chain and key), the default one first. ``clients``: the blocks that its security
+    groups let in where balancers share an address, which no packet filter can tell apart (None: everybody)."""
 
     id: str
     port: int
     protocol: str
     rules: tuple[BalancerRule, ...]
     certificates: tuple[str, ...] = ()
+    clients: tuple[str, ...] | None = None
 
 
 class Balancer(msgspec.Struct, frozen=True):
@@ -366,6 +368,8 @@ class Balancer(msgspec.Struct, frozen=True):
     idle_timeout: float = 60
     kind: str = "application"
     attributes: Mapping[str, str] = {}
+    closed: tuple[int, ...] = ()
+    """Listener ports that its security groups let nobody on this host reach."""
 
 
 class TargetHealth(msgspec.Struct, frozen=True):

@@ -6,7 +6,7 @@ import hashlib
 
 import msgspec
 
-from havre.engines.haproxy.layout import Frontend
+from havre.engines.haproxy.layout import SHARED, Frontend
 from havre.engines.haproxy.plan import ADMIN, Plan, Rendered
 from havre.engines.haproxy.pools import backend_lines
 from havre.engines.haproxy.rules import (
@@ -19,6 +19,7 @@ from havre.engines.haproxy.rules import (
     single_pool,
 )
 from havre.engines.haproxy.text import name, quote
+from havre.kernel.workload import BalancerListener
 
 POOL = "use_backend %[var(txn.pool)]"
 
@@ -95,7 +96,10 @@ def _frontend(front: Frontend, keep: Keep) -> list[str]:
         return [*lines, "  mode tcp", f"  default_backend {name('p', single_pool(listener))}", ""]
     if len(front.listeners) > 1:
         lines += [f"  {line}" for line in _shared(front, keep)]
-    elif single_pool(listener):
+        return [*lines, ""]
+    if any(bind.address == SHARED for bind in front.binds):
+        lines += [f"  {line}" for line in _let_in(listener, f"{{ dst {SHARED} }}")]
+    if single_pool(listener):
         lines += [f"  {line}" for line in _way(front)]
         lines.append(f"  default_backend {name('p', single_pool(listener))}")
     else:
@@ -111,6 +115,14 @@ def _certificates(front: Frontend, keep: Keep) -> str:
         return ""
     http2 = front.listeners[0][0].attributes.get("routing.http2.enabled", "true") == "true"
     return " ssl " + " ".join(f"crt {crt}" for crt in crts) + f" alpn {'h2,http/1.1' if http2 else 'http/1.1'}"
+
+
+def _let_in(listener: BalancerListener, when: str) -> list[str]:
+    """Nobody else gets an answer, or so much as a refusal: as behind a packet filter."""
+    if listener.clients is None or "0.0.0.0/0" in listener.clients:
+        return []
+    let = "".join(f" !{{ src -- {quote(cidr)} }}" for cidr in listener.clients)
+    return [f"http-request silent-drop if {when}{let}"]
 
 
 def _way(front: Frontend) -> list[str]:
@@ -143,7 +155,12 @@ def _shared(front: Frontend, keep: Keep) -> list[str]:
             if asked:
                 acls, holds = conditions(f"h{index}x{number}", asked)
                 lines += [*acls, f"http-request set-var(txn.lb) str({index}) if {unknown} {holds}"]
+    for index, (balancer, listener) in enumerate(front.listeners):
+        if listener.port in balancer.closed:
+            lines.append(f"http-request silent-drop if {{ var(txn.lb) -m str {index} }}")
     lines.append(f"{own_answer(404, keep)} if {unknown}")
+    for index, (_, listener) in enumerate(front.listeners):
+        lines += _let_in(listener, f"{{ var(txn.lb) -m str {index} }}")
     for index, (_, listener) in enumerate(front.listeners):
         context = Context(f"l{index}", keep, f"{{ var(txn.lb) -m str {index} }}", listener.protocol == "HTTPS")
         lines += listener_lines(listener, msgspec.structs.replace(context, port=listener.port))
