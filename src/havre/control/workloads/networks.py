@@ -6,10 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 
-import msgspec
-
 from havre.control.workloads.parts import AgentParts
-from havre.core import network
 from havre.core.balancing import guarded
 from havre.kernel.errors import Gone, Permanent, Temporary
 from havre.kernel.workload import Balancer, BalancerStatus, Vpc
@@ -153,18 +150,6 @@ class Networks:
             self._running.pop(id, None)
             self._ended.discard(id)
         return trouble
-
-    def _closed(self, balancer: Balancer) -> Balancer:
-        """With the ports that its groups keep closed to this host: those of 127.0.0.1 are shared by many balancers, so that
-        the proxy has to know what the host's rules cannot tell apart."""
-        vpc, ports = self._vpcs.get(balancer.vpc), [listener.port for listener in balancer.listeners]
-        known = vpc.security_groups if vpc else ()
-        closed = network.closed_ports(ports, balancer.security_groups, known, "127.0.0.1")
-        return msgspec.structs.replace(balancer, closed=tuple(closed)) if closed else balancer
-
-    def _guarded(self, balancer: Balancer) -> Balancer:
-        vpc = self._vpcs.get(balancer.vpc)
-        return guarded(balancer, vpc.security_groups if vpc else ())
 
     def _fail_balancers(self, why: str) -> None:
         self._failures = dict.fromkeys(self._balancers, f"load balancers need this machine's networks: {why}")

@@ -222,15 +222,3 @@ def host_table(name: str, prefix: str, links: Sequence[str], balancers: Sequence
 
 def _host_chain(balancer: HostBalancer) -> str:
     return f"lb_{balancer.address.replace('.', '_')}"
-
-
-def admits(rules: Iterable[NetworkRule], protocol: str, port: int, address: str) -> bool:
-    """Whether ingress rules let this client, which is in no group, reach this port: what the host's table decides."""
-    return any(rule.cidr and parse_cidr(rule.cidr).has(address) and _covers(rule, protocol, port) for rule in rules)
-
-
-def _covers(rule: NetworkRule, protocol: str, port: int) -> bool:
-    if rule.protocol == "-1":
-        return True
-    whole = rule.from_port <= 0 and rule.to_port in (-1, 65535)
-    return rule.protocol == protocol and (whole or rule.from_port <= port <= rule.to_port)
