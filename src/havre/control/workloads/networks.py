@@ -151,6 +151,10 @@ class Networks:
             self._ended.discard(id)
         return trouble
 
+    def _guarded(self, balancer: Balancer) -> Balancer:
+        vpc = self._vpcs.get(balancer.vpc)
+        return guarded(balancer, vpc.security_groups if vpc else ())
+
     def _fail_balancers(self, why: str) -> None:
         self._failures = dict.fromkeys(self._balancers, f"load balancers need this machine's networks: {why}")
         self._tell([])

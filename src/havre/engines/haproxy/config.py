@@ -155,9 +155,6 @@ def _shared(front: Frontend, keep: Keep) -> list[str]:
             if asked:
                 acls, holds = conditions(f"h{index}x{number}", asked)
                 lines += [*acls, f"http-request set-var(txn.lb) str({index}) if {unknown} {holds}"]
-    for index, (balancer, listener) in enumerate(front.listeners):
-        if listener.port in balancer.closed:
-            lines.append(f"http-request silent-drop if {{ var(txn.lb) -m str {index} }}")
     lines.append(f"{own_answer(404, keep)} if {unknown}")
     for index, (_, listener) in enumerate(front.listeners):
         lines += _let_in(listener, f"{{ var(txn.lb) -m str {index} }}")

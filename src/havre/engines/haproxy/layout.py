@@ -54,7 +54,7 @@ def frontends(
         together = sharing(sharers)
         for balancer, listener in sharers:
             binds = own_binds(balancer, listener, spaces)
-            if together == [(balancer, listener)] and port not in balancer.closed:
+            if together == [(balancer, listener)]:
                 binds.append(Bind(SHARED, port))
             binds = [bind for bind in binds if bind in allowed]
             if binds:
