@@ -368,8 +368,6 @@ class Balancer(msgspec.Struct, frozen=True):
     idle_timeout: float = 60
     kind: str = "application"
     attributes: Mapping[str, str] = {}
-    closed: tuple[int, ...] = ()
-    """Listener ports that its security groups let nobody on this host reach."""
 
 
 class TargetHealth(msgspec.Struct, frozen=True):

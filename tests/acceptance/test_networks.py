@@ -1,0 +1,358 @@
+"""Networks as tasks find them: addresses, security groups, names, load balancers, other VPCs, other instances, kill -9.
+
+Everything is tried from inside real containers, on one instance that the tests of this module share.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import signal
+import subprocess
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .conftest import HAVRE, Instance, Starter, busybox_image, eventually, start
+
+pytestmark = [pytest.mark.docker, pytest.mark.root, pytest.mark.timeout(180)]
+IMAGE = "localhost/havre-test-networks"
+SERVE = "mkdir -p /w; echo $NAME > /w/index.html; httpd -p 80 -h /w; while :; do sleep 1 & wait $!; done"
+
+
+@dataclass
+class Task:
+    """A running awsvpc task. Things are tried in its container ``main``; ``side`` is the other one."""
+
+    arn: str
+    address: str
+    subnet: str
+    eni: str
+    containers: dict[str, str] = field(default_factory=dict)
+
+    def run(self, command: str, container: str = "main") -> tuple[int, str]:
+        done = subprocess.run(
+            ["docker", "exec", self.containers[container], "sh", "-c", command],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        return done.returncode, done.stdout + done.stderr
+
+    def get(self, address: str, port: int = 80, path: str = "/", container: str = "main", host: str = "") -> str:
+        """The last line of the answer; "" when there is none within a second."""
+        request = f"GET {path} HTTP/1.0\\r\\nHost: {host or address}\\r\\n\\r\\n"
+        command = f"printf '{request}' | nc -w 1 {address} {port}"
+        lines = self.run(command, container)[1].splitlines()
+        return lines[-1] if lines and lines[0].startswith("HTTP/") else ""
+
+    def names(self, name: str) -> set[str]:
+        """The addresses that a name has for this task."""
+        lines = self.run(f"nslookup {name}")[1].splitlines()
+        return {line.split()[-1] for line in lines[2:] if line.startswith("Address")}
+
+
+class Cloud:
+    """An instance of Havre with a cluster, seen through boto3."""
+
+    def __init__(self, instance: Instance) -> None:
+        self.instance = instance
+        self.ecs, self.ec2 = instance.client("ecs"), instance.client("ec2")
+        self.ecs.create_cluster(clusterName="c")
+        self.vpc = self.ec2.describe_vpcs()["Vpcs"][0]["VpcId"]
+        here = [{"Name": "vpc-id", "Values": [self.vpc]}]
+        self.subnets = [s["SubnetId"] for s in self.ec2.describe_subnets(Filters=here)["Subnets"]]
+        self.define("serve", SERVE)
+        self.define("idle", "while :; do sleep 1 & wait $!; done")
+
+    def define(self, family: str, command: str) -> None:
+        main = {"name": "main", "image": IMAGE, "memory": 32, "cpu": 16, "essential": True}
+        main["command"] = ["sh", "-c", f"trap 'exit 0' TERM; {command}"]
+        side = {"name": "side", "image": IMAGE, "memory": 32, "cpu": 16, "essential": False}
+        containers = [main, side] if family == "serve" else [main]
+        self.ecs.register_task_definition(family=family, networkMode="awsvpc", containerDefinitions=containers)
+
+    def group(self, name: str, vpc: str = "", **rule: Any) -> str:
+        """A security group, with one rule that lets in; egress is open, as AWS has it."""
+        made = self.ec2.create_security_group(GroupName=name, Description=name, VpcId=vpc or self.vpc)
+        if rule:
+            self.allow(made["GroupId"], **rule)
+        return str(made["GroupId"])
+
+    def allow(self, group: str, port: int, cidr: str = "", of: str = "") -> None:
+        self.ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=[permission(port, cidr, of)])
+
+    def revoke(self, group: str, port: int, cidr: str = "", of: str = "") -> None:
+        self.ec2.revoke_security_group_ingress(GroupId=group, IpPermissions=[permission(port, cidr, of)])
+
+    def start(self, family: str, *groups: str, subnet: str = "", name: str = "") -> str:
+        """A task's ARN; it has to be waited for."""
+        where: dict[str, Any] = {"subnets": [subnet or self.subnets[0]]}
+        if groups:
+            where["securityGroups"] = list(groups)
+        environment = [{"name": "NAME", "value": name or family}]
+        answer = self.ecs.run_task(
+            cluster="c",
+            taskDefinition=family,
+            networkConfiguration={"awsvpcConfiguration": where},
+            overrides={"containerOverrides": [{"name": "main", "environment": environment}]},
+        )
+        assert not answer["failures"], answer["failures"]
+        return str(answer["tasks"][0]["taskArn"])
+
+    def running(self, arn: str) -> Task:
+        def look() -> Any:
+            task = self.ecs.describe_tasks(cluster="c", tasks=[arn])["tasks"][0]
+            assert task["lastStatus"] not in ("STOPPING", "STOPPED"), task
+            return task if task["lastStatus"] == "RUNNING" else None
+
+        task = eventually(look)
+        details = {d["name"]: d["value"] for d in task["attachments"][0]["details"]}
+        containers = {c["name"]: c["runtimeId"] for c in task["containers"]}
+        return Task(arn, details["privateIPv4Address"], details["subnetId"], details["networkInterfaceId"], containers)
+
+    def run(self, family: str, *groups: str, **more: str) -> Task:
+        return self.running(self.start(family, *groups, **more))
+
+    def stop(self, *tasks: Task) -> None:
+        for task in tasks:
+            self.ecs.stop_task(cluster="c", task=task.arn)
+
+
+def permission(port: int, cidr: str, of: str) -> dict[str, Any]:
+    found: dict[str, Any] = {"IpProtocol": "tcp", "FromPort": port, "ToPort": port}
+    return found | ({"UserIdGroupPairs": [{"GroupId": of}]} if of else {"IpRanges": [{"CidrIp": cidr}]})
+
+
+@pytest.fixture(scope="module", autouse=True)
+def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Busybox with its tools; the registry that its name says is this machine, where there is none."""
+    busybox_image(tmp_path_factory.mktemp("image"), IMAGE, "trap 'exit 0' TERM; while :; do sleep 1 & wait $!; done")
+    yield
+    subprocess.run(["docker", "rmi", "-f", IMAGE], capture_output=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def cloud(shared: Instance, image: None) -> Cloud:
+    return Cloud(shared)
+
+
+@dataclass
+class Pair:
+    """A server that lets in the group ``friends`` on port 80, a friend, and a stranger."""
+
+    web: Task
+    friend: Task
+    stranger: Task
+    servers: str
+    friends: str
+
+
+@pytest.fixture(scope="module")
+def pair(cloud: Cloud) -> Pair:
+    friends, strangers = cloud.group("friends"), cloud.group("strangers")
+    servers = cloud.group("servers", port=80, of=friends)
+    started = (
+        cloud.start("serve", servers, name="web"),
+        cloud.start("idle", friends),
+        cloud.start("idle", strangers, subnet=cloud.subnets[1]),
+    )
+    return Pair(*(cloud.running(arn) for arn in started), servers, friends)
+
+
+def test_a_task_has_an_address_of_its_own_that_its_containers_share(cloud: Cloud, pair: Pair) -> None:
+    subnets = {s["SubnetId"]: s["CidrBlock"] for s in cloud.ec2.describe_subnets()["Subnets"]}
+    tasks = (pair.web, pair.friend, pair.stranger)
+    assert len({t.address for t in tasks}) == 3 and pair.stranger.subnet != pair.web.subnet
+    for task in tasks:
+        assert ipaddress.ip_address(task.address) in ipaddress.ip_network(subnets[task.subnet])
+    for container in ("main", "side"):
+        code, shown = pair.web.run("ip -4 -o addr show eth0", container)
+        assert code == 0 and f" {pair.web.address}/20 " in shown
+    assert pair.web.get("127.0.0.1", container="side") == "web", "containers of a task share its loopback too"
+    (eni,) = cloud.ec2.describe_network_interfaces(NetworkInterfaceIds=[pair.web.eni])["NetworkInterfaces"]
+    assert (eni["Status"], eni["PrivateIpAddress"]) == ("in-use", pair.web.address)
+    assert [g["GroupId"] for g in eni["Groups"]] == [pair.servers]
+    assert eni["MacAddress"] in pair.web.run("ip link show eth0")[1]
+
+
+def test_security_groups_decide_and_changes_reach_running_tasks(cloud: Cloud, pair: Pair) -> None:
+    web = pair.web.address
+    assert pair.friend.get(web) == "web"
+    assert pair.stranger.get(web) == ""
+    cloud.allow(pair.servers, 80, cidr=f"{pair.stranger.address}/32")
+    eventually(lambda: pair.stranger.get(web) == "web")
+    cloud.revoke(pair.servers, 80, cidr=f"{pair.stranger.address}/32")
+    cloud.revoke(pair.servers, 80, of=pair.friends)
+    eventually(lambda: pair.stranger.get(web) == "" and pair.friend.get(web) == "")
+    cloud.allow(pair.servers, 80, of=pair.friends)
+    eventually(lambda: pair.friend.get(web) == "web")
+    assert pair.stranger.get(web) == ""
+
+
+def test_names_and_the_api_are_there(cloud: Cloud, pair: Pair) -> None:
+    private = f"ip-{pair.web.address.replace('.', '-')}.ec2.internal"
+    assert pair.friend.names(private) == {pair.web.address}
+    assert pair.friend.names("nobody.ec2.internal") == set()
+    endpoint = pair.friend.run("echo $AWS_ENDPOINT_URL")[1].strip()
+    address, _, port = endpoint.removeprefix("http://").partition(":")
+    assert '"status"' in pair.friend.get(address, int(port), "/_havre/health")
+    assert pair.friend.get("127.0.0.1", int(port), "/_havre/health") == "", "the host's loopback is not the task's"
+    metadata = pair.web.run("echo ${ECS_CONTAINER_METADATA_URI_V4#http://169.254.170.2}")[1].strip()
+    assert pair.web.address in pair.web.get("169.254.170.2", 80, metadata)
+    assert pair.web.address not in pair.friend.get("169.254.170.2", 80, metadata)
+
+
+def test_vpcs_with_the_same_addresses_are_apart(cloud: Cloud, pair: Pair) -> None:
+    """A client with the friend's own block, in a VPC of the same block, does not reach what the friend reaches."""
+    vpc = cloud.ec2.create_vpc(CidrBlock="172.31.0.0/16")["Vpc"]["VpcId"]
+    twin = next(s for s in cloud.ec2.describe_subnets()["Subnets"] if s["SubnetId"] == pair.web.subnet)
+    subnet = cloud.ec2.create_subnet(VpcId=vpc, CidrBlock=twin["CidrBlock"])["Subnet"]["SubnetId"]
+    outsider = cloud.run("idle", cloud.group("outsiders", vpc=vpc), subnet=subnet)
+    cloud.allow(pair.servers, 80, cidr="0.0.0.0/0")
+    eventually(lambda: pair.stranger.get(pair.web.address) == "web")
+    assert outsider.get(pair.web.address) == ""
+    assert outsider.names("example.com") == set(), "this VPC has no way out"
+    cloud.revoke(pair.servers, 80, cidr="0.0.0.0/0")
+    cloud.stop(outsider)
+    groups = {"Name": "vpc-id", "Values": [vpc]}
+    eventually(lambda: not cloud.ec2.describe_network_interfaces(Filters=[groups])["NetworkInterfaces"])
+    cloud.ec2.delete_subnet(SubnetId=subnet)
+    for group in cloud.ec2.describe_security_groups(Filters=[groups])["SecurityGroups"]:
+        if group["GroupName"] != "default":
+            cloud.ec2.delete_security_group(GroupId=group["GroupId"])
+    cloud.ec2.delete_vpc(VpcId=vpc)
+    eventually(lambda: vpc.removeprefix("vpc-") not in _output("ip", "netns", "list"))
+
+
+def test_load_balancers_pass_by_their_groups(cloud: Cloud, pair: Pair) -> None:
+    """The balancer is reached by whom its group lets in, and the targets by the balancer alone."""
+    elb = cloud.instance.client("elbv2")
+    front = cloud.group("front", port=80, cidr="0.0.0.0/0")
+    back = cloud.run("serve", cloud.group("back", port=80, of=front), name="back")
+    made = elb.create_load_balancer(Name="web", Subnets=cloud.subnets, SecurityGroups=[front])["LoadBalancers"][0]
+    pool = elb.create_target_group(
+        Name="web", Protocol="HTTP", Port=80, TargetType="ip", VpcId=cloud.vpc, HealthCheckIntervalSeconds=6
+    )["TargetGroups"][0]["TargetGroupArn"]
+    forward = [{"Type": "forward", "TargetGroupArn": pool}]
+    listener = elb.create_listener(
+        LoadBalancerArn=made["LoadBalancerArn"], Protocol="HTTP", Port=80, DefaultActions=forward
+    )["Listeners"][0]["ListenerArn"]
+    elb.register_targets(TargetGroupArn=pool, Targets=[{"Id": back.address, "Port": 80}])
+    name = made["DNSName"]
+    addresses = eventually(lambda: pair.stranger.names(name))
+    assert len(addresses) == 3
+    inner = sorted(addresses)[0]
+    eventually(lambda: pair.stranger.get(inner, host=name) == "back")
+    assert eventually(lambda: _from_host(name)) == "back"
+    assert pair.stranger.get(back.address) == "", "past the balancer nobody comes"
+    cloud.revoke(front, 80, cidr="0.0.0.0/0")
+    cloud.allow(front, 80, of=pair.friends)
+    eventually(lambda: pair.stranger.get(inner, host=name) == "" and _from_host(name) == "")
+    assert pair.friend.get(inner, host=name) == "back"
+    elb.delete_listener(ListenerArn=listener)
+    elb.delete_load_balancer(LoadBalancerArn=made["LoadBalancerArn"])
+    eventually(lambda: not pair.stranger.names(name))
+    elb.delete_target_group(TargetGroupArn=pool)
+    cloud.stop(back)
+
+
+def _from_host(name: str) -> str:
+    """What a browser on this machine gets: names below .localhost are 127.0.0.1."""
+    request = urllib.request.Request("http://127.0.0.1/", headers={"Host": name})
+    try:
+        with urllib.request.urlopen(request, timeout=2) as answer:
+            return str(answer.read().decode().strip())
+    except OSError:
+        return ""
+
+
+def test_killed_node_processes_leave_networks_whole(cloud: Cloud, pair: Pair) -> None:
+    node = cloud.instance.run_file["pids"]["node"]
+    os.kill(node, signal.SIGKILL)
+    assert (pair.friend.get(pair.web.address), pair.stranger.get(pair.web.address)) == ("web", "")
+    eventually(lambda: cloud.instance.run_file["pids"]["node"] != node)
+    private = f"ip-{pair.web.address.replace('.', '-')}.ec2.internal"
+    eventually(lambda: pair.friend.names(private) == {pair.web.address})
+    assert (pair.friend.get(pair.web.address), pair.stranger.get(pair.web.address)) == ("web", "")
+    cloud.allow(pair.servers, 80, cidr=f"{pair.stranger.address}/32")
+    eventually(lambda: pair.stranger.get(pair.web.address) == "web")
+    cloud.revoke(pair.servers, 80, cidr=f"{pair.stranger.address}/32")
+
+
+def test_instances_side_by_side_do_not_meet(cloud: Cloud, pair: Pair, havre: Starter) -> None:
+    """Both have a default VPC of the same block; the end of one is not the other's."""
+    other = Cloud(havre(name="other"))
+    open = other.group("open", port=80, cidr="0.0.0.0/0")
+    theirs = other.run("serve", open, name="theirs", subnet=other.subnets[0])
+    mine = other.run("idle", open, subnet=other.subnets[0])
+    assert mine.get(theirs.address) == "theirs"
+    assert mine.get(pair.web.address) != "web" and pair.friend.get(theirs.address) != "theirs"
+    _down(other.instance)
+    assert _left(other.instance.name) == []
+    assert pair.friend.get(pair.web.address) == "web"
+
+
+def test_without_the_right_to_make_networks_it_is_said_and_bridges_work(tmp_path: Path) -> None:
+    """As in a container, or as an ordinary user who may use Docker."""
+    bound = ["setpriv", "--bounding-set", "-sys_admin,-net_admin", "--inh-caps", "-sys_admin,-net_admin"]
+    instance = start(tmp_path / "state", before=bound)
+    try:
+        cloud = Cloud(instance)
+        shown = subprocess.run(
+            [HAVRE, "status", "--state", str(instance.state)], capture_output=True, text=True, check=False
+        )
+        assert "VPC networks cannot be made here" in shown.stdout
+        refused = cloud.ecs.run_task(
+            cluster="c",
+            taskDefinition="idle",
+            networkConfiguration={"awsvpcConfiguration": {"subnets": cloud.subnets[:1]}},
+        )
+        assert [f["reason"] for f in refused["failures"]] == ["ATTRIBUTE"] and not refused["tasks"]
+        container = {"name": "main", "image": IMAGE, "memory": 32, "cpu": 16, "essential": True}
+        cloud.ecs.register_task_definition(family="bridge", networkMode="bridge", containerDefinitions=[container])
+        arn = cloud.ecs.run_task(cluster="c", taskDefinition="bridge")["tasks"][0]["taskArn"]
+        tasks = eventually(lambda: cloud.ecs.describe_tasks(cluster="c", tasks=[arn])["tasks"])
+        eventually(lambda: cloud.ecs.describe_tasks(cluster="c", tasks=[arn])["tasks"][0]["lastStatus"] == "RUNNING")
+        assert tasks[0]["launchType"] == "EC2"
+    finally:
+        _down(instance)
+    assert _left(instance.name) == []
+
+
+def test_the_end_leaves_nothing(cloud: Cloud, pair: Pair) -> None:
+    """The last test of this module: namespaces, links, rules, containers, processes, all of them are gone."""
+    name = cloud.instance.name
+    assert _left(name), "what is looked for exists while it runs"
+    _down(cloud.instance)
+    assert _left(name) == []
+
+
+def _down(instance: Instance) -> None:
+    subprocess.run([HAVRE, "down", "--state", str(instance.state)], check=True, capture_output=True, timeout=120)
+
+
+def _output(*command: str) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout
+
+
+def _left(name: str) -> list[str]:
+    """What this machine has that bears the instance's name, in any of the ways in which things are named after it."""
+    from havre.engines.host_network.host import Host
+
+    marks = (name, Host(name).prefix)
+    found = _output("docker", "ps", "-aq", "--filter", f"label=havre.instance={name}").split()
+    for command in (
+        ("ip", "netns", "list"),
+        ("ip", "-o", "link"),
+        ("nft", "list", "tables"),
+        ("iptables", "-S"),
+        ("iptables", "-t", "nat", "-S"),
+    ):
+        found += [line for line in _output(*command).splitlines() if any(mark in line for mark in marks)]
+    return found
