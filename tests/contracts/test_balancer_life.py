@@ -278,3 +278,16 @@ async def test_health_is_checked_on_a_port_of_its_own(engine: HaproxyEngine, tar
     other.checked = 200
     await until(lambda: all_healthy(engine, [target]))
     await other.stop()
+
+
+async def test_an_adopted_proxy_that_is_killed_comes_back(directory: Path, target: Target, port: int) -> None:
+    """Nobody may have waited for it: its parent is gone, and whoever inherited it takes its time."""
+    wanted = balancer(port, target.target())
+    first = HaproxyEngine(directory)
+    await first.apply([wanted], {})
+    async with real(directory) as second:
+        await second.apply([wanted], {})
+        await until(lambda: answers(port))
+        for pid in processes(directory):
+            os.kill(pid, signal.SIGKILL)
+        await until(lambda: answers(port))

@@ -36,7 +36,7 @@ class Proxy:
     def running(self) -> bool:
         if self._child is not None and self._child.poll() is not None:
             self._child, self.master = None, 0
-        return bool(self.master) and Path(f"/proc/{self.master}").exists()
+        return bool(self.master) and _alive(self.master)
 
     def write(self, text: str, files: Mapping[str, bytes]) -> None:
         """The configuration and what it refers to. Files that it no longer names go with the next write."""
@@ -199,6 +199,14 @@ class Proxy:
     def _leftovers(self) -> list[int]:
         """Masters and workers with our configuration file, but for the child of this object."""
         return [int(p.name) for p in Path("/proc").iterdir() if p.name.isdigit() and self._is_ours(int(p.name))]
+
+
+def _alive(pid: int) -> bool:
+    """Whether it runs: one that nobody has waited for yet, as an adopted one may be for long, is dead."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in ("Z", "X")
+    except OSError:
+        return False
 
 
 def _write(path: Path, content: bytes) -> None:
