@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("havre.node")
 
 _ENGINE_AWAY = 1.0
+_UNHURRIED = 0.3
 _ABANDONED = 1.0
 """Seconds that containers get to stop in when nobody knows them any more."""
 
@@ -45,6 +46,7 @@ class Worker:
         self._busy: set[str] = set()
         self._looking: asyncio.TimerHandle | None = None
         self._wake: asyncio.TimerHandle | None = None
+        self._telling: asyncio.TimerHandle | None = None
         self._refreshing = False
         self._again = False
         self.idle = asyncio.Event()
@@ -173,10 +175,22 @@ class Worker:
             self.agent.finished(self)
 
     def _report(self, decision: Decision) -> None:
-        if decision.status != self.status:
-            self.status = decision.status
-            if not self.memory.acknowledged:
-                self.agent.parts.reports.report(decision.status)
+        """At once what somebody may wait for; a step on the way to it with what follows soon."""
+        if decision.status == self.status:
+            return
+        urgent = self.status is None or _shown(decision.status) != _shown(self.status)
+        self.status = decision.status
+        if urgent:
+            self._tell()
+        elif self._telling is None:
+            self._telling = later(_UNHURRIED, self._tell)
+
+    def _tell(self) -> None:
+        if self._telling:
+            self._telling.cancel()
+            self._telling = None
+        if self.status and not self.memory.acknowledged:
+            self.agent.parts.reports.report(self.status)
 
     async def _take(self, step: Effect) -> None:
         error, temporary = "", False
@@ -209,9 +223,15 @@ class Worker:
         self.refresh()
 
     def close(self) -> None:
-        for handle in (self._looking, self._wake):
+        for handle in (self._looking, self._wake, self._telling):
             if handle:
                 handle.cancel()
+
+
+def _shown(status: WorkloadStatus) -> tuple[object, ...]:
+    """What of a status users see: ECS calls a container PENDING until it runs."""
+    containers = [(c.state in ("RUNNING", "STOPPED") and c.state, c.health, c.exit_code) for c in status.containers]
+    return status.phase, status.health, status.stop_code, containers
 
 
 def _seen(state: RunState) -> Seen:
