@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from havre.core.placement import Constraint, Demand, Place, Refusal, Strategy, place
+from havre.core.placement import Constraint, Demand, Place, Refusal, Strategy, place, suits
 from havre.core.placement.model import FARGATE_CPU_OVERCOMMIT
 from havre.kernel.arn import arn
 from havre.kernel.world import World
-from havre.services.ecs.ledger import Ledger, scope
+from havre.services.ecs.ledger import ClusterKey, Ledger, scope
 from havre.services.ecs.queries import DefinitionRecord, TaskRecord
 from havre.services.ecs.resources import TASK, Launch, Task, TaskStatus
 from havre.services.ecs.rules.fargate import sizes
@@ -94,6 +94,12 @@ def demand_for(launch: Launch, body: Json) -> Demand:
         constraints=tuple(constraints),
         strategies=tuple(Strategy(t, f) for t, f in launch.strategies),
     )
+
+
+def daemon_places(ledger: Ledger, cluster: ClusterKey, launch: Launch, body: Json) -> tuple[str, ...]:
+    """Where a DAEMON is to run: the instances that accept tasks and have what it asks for, room or not."""
+    demand = demand_for(launch, body)
+    return tuple(sorted(p.name for p in ledger.places(cluster, "EC2") if suits(demand, p)))
 
 
 def place_tasks(ledger: Ledger, world: World, wish: Order, count: int) -> tuple[list[Placed], list[Refusal]]:

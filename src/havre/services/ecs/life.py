@@ -13,6 +13,7 @@ from havre.kernel.effects import Create, Effect, Plan, Remove, Update, Write
 from havre.kernel.errors import ApiError, Conflict, Gone, Temporary
 from havre.kernel.resource import Resource
 from havre.kernel.workload import Registry, WorkloadStatus
+from havre.services.ecs import log_streams
 from havre.services.ecs.queries import DefinitionRecord, TaskRecord
 from havre.services.ecs.resources import Task, TaskStatus
 from havre.services.ecs.workload import workload
@@ -139,7 +140,12 @@ def _before(seen: TaskSeen) -> Plan:
     create: Create[Any, Any] = Create(
         WORKLOAD.name, m.account, m.region, m.name, m.arn, WorkloadSpec(spec.node, made), WorkloadReport()
     )
-    return Plan(writes=(create, Update(seen.task, status=status)), reasons=(f"It goes to node {spec.node}.",))
+    return Plan(
+        log_streams.wanted(seen.task, seen.definition, made),
+        (create, Update(seen.task, status=status)),
+        reasons=(f"It goes to node {spec.node}.",),
+        on_failure=log_streams.cannot_log(seen.task, seen.now),
+    )
 
 
 def _secret(definition: DefinitionRecord) -> str:

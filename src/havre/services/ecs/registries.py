@@ -61,7 +61,7 @@ class Registries:
         if kept is not None and now < kept[0] + FRESH:
             return kept[1]
         account, region, registry, arn = key
-        aws = await self._caller(account, region, arn, task)
+        aws = await self.caller(account, region, arn, task)
         request: dict[str, Any] = {"registryIds": [registry]} if registry and registry != account else {}
         answer = await aws("ecr", "GetAuthorizationToken", request)
         data = answer["authorizationData"][0]
@@ -72,7 +72,7 @@ class Registries:
         self._tokens[key] = (now, (endpoint, user, password))
         return endpoint, user, password
 
-    async def _caller(self, account: str, region: str, arn: str, task: str) -> Aws:
+    async def caller(self, account: str, region: str, arn: str, task: str) -> Aws:
         """As the execution role; without one, as ECS itself (on EC2 the instance's role would do it)."""
         if not arn:
             return self._deps.aws_for(account, region, "ecs.amazonaws.com")

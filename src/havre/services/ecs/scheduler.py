@@ -318,7 +318,8 @@ def _reasons(seen: ServiceSeen, found: Decision, status: ServiceStatus, start: i
     if status.stuck:
         told.append(f"It {STUCK}")
     told += [f"Task {t.id} is not healthy yet." for t in mine if t.phase == "running" and not t.healthy][:5]
-    told += [f"Task {t.meta.name} failed: {t.status.stop_reason}" for t in _last_failed(seen, found)]
+    if healthy < found.desired:
+        told += [f"Task {t.meta.name} failed: {t.status.stop_reason}" for t in _last_failed(seen, found)]
     told.append(found.primary.status.reason)
     return tuple(t for t in told if t)
 

@@ -62,7 +62,7 @@ async def test_an_essential_container_that_exits_ends_the_task():
     assert task["containers"][0]["exitCode"] == 1
 
 
-async def test_a_subnet_that_is_not_there_is_told_in_words():
+async def test_a_subnet_that_has_gone_is_told_in_words():
     h = Harness()
     await h.ready(AWSVPC)
     network = {"awsvpcConfiguration": {"subnets": ["subnet-bad"]}}
@@ -71,6 +71,32 @@ async def test_a_subnet_that_is_not_there_is_told_in_words():
     task = (await h.tasks(desiredStatus="STOPPED"))[0]
     assert task["stopCode"] == "TaskFailedToStart"
     assert "InvalidSubnetID.NotFound" in task["stoppedReason"]
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        (
+            {"subnets": ["subnet-none"]},
+            "Error retrieving subnet information for [subnet-none]: The subnet ID 'subnet-none' does not exist "
+            "(ErrorCode: InvalidSubnetID.NotFound)",
+        ),
+        (
+            {"subnets": ["subnet-a"], "securityGroups": ["sg-none"]},
+            "Error retrieving security group information for [sg-none]: The security group 'sg-none' does not exist "
+            "(ErrorCode: InvalidGroup.NotFound)",
+        ),
+    ],
+)
+async def test_networks_that_are_not_there_are_refused_at_once(config, words):
+    h = Harness()
+    await h.ready(AWSVPC)
+    network = {"awsvpcConfiguration": config}
+    for operation, more in (("RunTask", {}), ("CreateService", {"serviceName": "s", "desiredCount": 1})):
+        with pytest.raises(ApiError) as error:
+            await h.call(operation, taskDefinition="vpc", networkConfiguration=network, **more)
+        assert (error.value.code, error.value.message) == ("InvalidParameterException", words)
+    assert (await h.call("ListTasks"))["taskArns"] == []
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from havre.kernel.resource import NoStatus
 from havre.services.ecs import queries
 from havre.services.ecs.launch import Order, Placed, order, place_tasks, put, write
 from havre.services.ecs.ledger import Ledger, ledger_of
+from havre.services.ecs.network import check_network
 from havre.services.ecs.operations.roles import pass_roles
 from havre.services.ecs.operations.tasks import shape
 from havre.services.ecs.resources import TASK, TOKEN, Launch, Task, Token
@@ -76,6 +77,7 @@ async def _template(
     if request.get("volumeConfigurations"):
         raise not_built("ecs", f"{call.operation} volumeConfigurations")
     overrides = capacity.overrides(request.get("overrides"), body)
+    await check_network(call, launch.subnets)
     await pass_roles(call, body, overrides)
     group, started_by = request.get("group") or f"family:{definition.spec.family}", request.get("startedBy") or ""
     if group.startswith("service:") or len(group) > 255:

@@ -10,10 +10,13 @@ from havre.control.operation import Answer, Call, Operations, Request
 from havre.kernel.errors import ApiError
 from havre.kernel.resource import scoped
 from havre.services.ecs import queries, revisions
+from havre.services.ecs.launch import daemon_places
+from havre.services.ecs.ledger import ledger_of
+from havre.services.ecs.network import check_network
 from havre.services.ecs.operations.paging import paged
 from havre.services.ecs.operations.roles import pass_roles
 from havre.services.ecs.present.service import service as present
-from havre.services.ecs.resources import EVENTS, SERVICE, Service, ServiceStatus
+from havre.services.ecs.resources import EVENTS, SERVICE, Launch, Service, ServiceStatus
 from havre.services.ecs.rules import service as rules
 from havre.services.ecs.rules.common import cluster_name, digest, invalid, last_part, one_of, tags
 from havre.store.ports import Transaction
@@ -55,8 +58,10 @@ async def create_service(call: Call, request: Request) -> Answer:
     if spec.tags:
         await call.authorize("ecs:TagResource", service_arns(call, request), {"ecs:CreateAction": "CreateService"})
     await pass_roles(call, definition.spec.body)
+    await check_network(call, launch.subnets)
     await revisions.check_groups(call, launch.targets, definition.spec.body)
     key = f"{owner.meta.name}/{name}"
+    status = ServiceStatus(instances=_instances(call, spec, launch, definition))
 
     def create(tx: Transaction) -> queries.ServiceRecord:
         queries.cluster(call, owner.meta.name, tx)
@@ -65,7 +70,7 @@ async def create_service(call: Call, request: Request) -> Answer:
             return again
         revisions.deploy(tx, call, key, id, launch, 1)
         at = {"account": call.account, "region": call.region, "name": key, "arn": call.arn(f"service/{key}")}
-        return tx.create(SERVICE, **at, spec=spec, status=ServiceStatus())
+        return tx.create(SERVICE, **at, spec=spec, status=status)
 
     made = await call.store.transact(create)
     return {"service": present(call.store, made, with_tags=True)}
@@ -91,6 +96,14 @@ def _spec(call: Call, request: Request, named: tuple[str, str, str], id: str, ta
         digest=digest(given),
         groups=tuple(sorted({t.group for t in targets})),
     )
+
+
+def _instances(call: Call, spec: Service, launch: Launch, definition: queries.DefinitionRecord) -> int:
+    """How many tasks a DAEMON is to have, so that nobody takes it for complete before it has begun."""
+    if spec.scheduling != "DAEMON":
+        return 0
+    cluster = (call.account, call.region, spec.cluster)
+    return len(daemon_places(ledger_of(call.store), cluster, launch, definition.spec.body))
 
 
 def rebalancing(request: Request) -> str | None:

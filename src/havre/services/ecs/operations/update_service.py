@@ -8,6 +8,7 @@ import msgspec
 
 from havre.control.operation import Answer, Call, Operations, Request
 from havre.services.ecs import queries, revisions
+from havre.services.ecs.network import check_network
 from havre.services.ecs.operations.roles import pass_roles
 from havre.services.ecs.operations.services import PROPAGATE, conditions, rebalancing, service_arns
 from havre.services.ecs.present.service import service as present
@@ -35,6 +36,8 @@ async def update_service(call: Call, request: Request) -> Answer:
     revisions.check(wanted, seen.spec.scheduling == "DAEMON")
     if wanted.targets != now.targets or definition.meta.name != now.definition:
         await revisions.check_groups(call, wanted.targets, definition.spec.body)
+    if request.get("networkConfiguration"):
+        await check_network(call, wanted.subnets)
     id = revisions.new_id(call)
 
     def update(tx: Transaction) -> queries.ServiceRecord:

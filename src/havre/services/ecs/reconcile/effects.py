@@ -15,6 +15,8 @@ from havre.kernel.errors import ApiError, Conflict
 from havre.kernel.workload import Interface
 from havre.services.ecs.events import tell
 from havre.services.ecs.life import CreateInterface, DeleteInterface, Deregister, Register
+from havre.services.ecs.log_streams import OpenLogStreams, make
+from havre.services.ecs.registries import Registries
 from havre.services.ecs.resources import TASK
 from havre.store.ports import Transaction
 
@@ -23,12 +25,14 @@ _GONE = {"InvalidNetworkInterfaceID.NotFound", "TargetGroupNotFound", "TargetGro
 
 
 class TaskEffects:
-    def __init__(self, deps: ReconcilerDeps) -> None:
+    def __init__(self, deps: ReconcilerDeps, registries: Registries) -> None:
         self._deps = deps
+        self._registries = registries
 
     def all(self) -> Mapping[type[Effect], Executor]:
         return {
             CreateInterface: self.create_interface,
+            OpenLogStreams: self.open_log_streams,
             DeleteInterface: self.delete_interface,
             Register: self.register,
             Deregister: self.deregister,
@@ -64,6 +68,11 @@ class TaskEffects:
             tx.update(task, status=msgspec.structs.replace(task.status, interface=interface, zone=zone))
 
         await self._deps.store.transact(attach)
+
+    async def open_log_streams(self, effect: OpenLogStreams) -> None:
+        for target in effect.targets:
+            aws = await self._registries.caller(effect.account, target.region, effect.role, effect.task)
+            await make(aws, target)
 
     async def delete_interface(self, effect: DeleteInterface) -> None:
         aws = self._deps.aws_for(effect.account, effect.region, PRINCIPAL)

@@ -7,11 +7,10 @@ from typing import Any, NamedTuple
 
 from havre.control.deps import ReconcilerDeps
 from havre.control.reconciler import Executor
-from havre.core.placement import suits
 from havre.kernel.effects import Effect, Plan
 from havre.kernel.errors import ApiError
 from havre.kernel.resource import scoped
-from havre.services.ecs.launch import demand_for
+from havre.services.ecs.launch import daemon_places
 from havre.services.ecs.ledger import ledger_of, zone_of
 from havre.services.ecs.queries import DeploymentRecord, Record, ServiceRecord, TaskRecord, deployments
 from havre.services.ecs.reconcile.advance import Advancing
@@ -22,6 +21,7 @@ from havre.services.ecs.views import Sight, Target, has_check
 from havre.store.ports import Change
 
 ServiceKey = tuple[str, str, str]
+_ARNS = ("service", "service-deployment", "service-revision")
 GONE = ("TargetGroupNotFound", "TargetGroupNotFoundException")
 
 
@@ -82,9 +82,10 @@ class Services:
 
     def key_of(self, arn: str) -> ServiceKey | None:
         parts = arn.split(":", 5)
-        if len(parts) != 6 or parts[2] != "ecs" or not parts[5].startswith("service/"):
+        kind, *name = parts[-1].split("/")
+        if len(parts) != 6 or parts[2] != "ecs" or kind not in _ARNS or len(name) < 2:
             return None
-        return parts[4], parts[3], parts[5].removeprefix("service/")
+        return parts[4], parts[3], "/".join(name[:2])
 
     # What is seen
 
@@ -157,7 +158,6 @@ class Services:
         return frozenset(checked)
 
     def _places(self, service: ServiceRecord, known: Sequence[DeploymentRecord]) -> tuple[str, ...]:
-        """Where a DAEMON is to run: the instances that accept tasks and have what it asks for, room or not."""
         m, spec = service.meta, service.spec
         if spec.scheduling != "DAEMON" or spec.state != "ACTIVE":
             return ()
@@ -165,9 +165,7 @@ class Services:
         definition = self._store.get(TASK_DEFINITION, m.account, m.region, launch.definition)
         if definition is None:
             return ()
-        demand = demand_for(launch, definition.spec.body)
-        places = self._ledger.places((m.account, m.region, spec.cluster), "EC2")
-        return tuple(sorted(p.name for p in places if suits(demand, p)))
+        return daemon_places(self._ledger, (m.account, m.region, spec.cluster), launch, definition.spec.body)
 
     def decide(self, seen: ServiceSeen) -> Plan:
         return decide(seen)

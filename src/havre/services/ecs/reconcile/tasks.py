@@ -34,7 +34,7 @@ class Tasks:
         self._store = deps.store
         self._ledger = ledger_of(deps.store)
         self._registries = Registries(deps)
-        self._effects = TaskEffects(deps).all()
+        self._effects = TaskEffects(deps, self._registries).all()
         self._draining: set[TaskKey] = set()
 
     def keys_of(self, change: Change) -> Iterable[TaskKey]:
