@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from tests.unit.services.ec2.ec2_harness import Ec2, filters
 
+from havre.control import nodes
 from havre.kernel.errors import ApiError
+from havre.services.ec2.operations.absent import ABSENT
 
 
 @pytest.fixture
@@ -108,9 +112,9 @@ async def test_vpcs_are_refused_as_aws_refuses_them(ec2: Ec2) -> None:
     message = await ec2.refused("InvalidVpcID.NotFound", "DescribeVpcs", VpcIds=["vpc-1"])
     assert message == "The vpc ID 'vpc-1' does not exist"
     await ec2.refused("InvalidVpcID.Malformed", "DescribeVpcs", VpcIds=["subnet-1"])
-    for number in range(4):
+    for number in range(99):
         await ec2("CreateVpc", CidrBlock=f"10.{number}.0.0/16", AmazonProvidedIpv6CidrBlock=False)
-    await ec2.refused("VpcLimitExceeded", "CreateVpc", CidrBlock="10.9.0.0/16")
+    await ec2.refused("VpcLimitExceeded", "CreateVpc", CidrBlock="10.200.0.0/16")
 
 
 async def test_tags_need_leave_to_tag(ec2: Ec2) -> None:
@@ -225,11 +229,49 @@ async def test_places(ec2: Ec2) -> None:
     assert found["AccountAttributes"][0]["AttributeValues"] == [{"AttributeValue": vpc}]
 
 
-async def test_what_there_is_none_of_is_an_empty_list_and_cannot_be_made(ec2: Ec2) -> None:
-    assert await ec2("DescribeNatGateways") == {"NatGateways": []}
-    assert await ec2("DescribeAddresses") == {"Addresses": []}
-    await ec2.refused("NatGateway.NotFound", "DescribeNatGateways", NatGatewayIds=["nat-1"])
-    assert not {"RunInstances", "AllocateAddress", "CreateNatGateway"} & ec2.service.operations.keys()
+@pytest.mark.parametrize("absent", ABSENT, ids=lambda a: a.operation)
+async def test_what_there_is_none_of_is_an_empty_list(ec2: Ec2, absent: Any) -> None:
+    """And every id that is asked for does not exist."""
+    assert await ec2(absent.operation) == absent.empty
+    for member in absent.ids.split():
+        message = await ec2.refused(absent.code, absent.operation, **{member: ["x-1"]})
+        assert "'x-1' does not exist" in message
+
+
+async def test_nothing_makes_what_there_is_none_of(ec2: Ec2) -> None:
+    made = {"RunInstances", "AllocateAddress", "CreateNatGateway", "CreateVpcEndpoint", "CreateVpcPeeringConnection"}
+    made |= {
+        "CreateNetworkAcl",
+        "CreateNetworkAclEntry",
+        "ReplaceNetworkAclAssociation",
+        "CreateEgressOnlyInternetGateway",
+    }
+    assert made.isdisjoint(ec2.service.operations)
+    await ec2.refused("InvalidAddress.NotFound", "DescribeAddresses", PublicIps=["192.0.2.1"])
+
+
+async def test_instances_are_the_machines_that_run_tasks(ec2: Ec2) -> None:
+    on, off = nodes.NodeStatus(connected=True, cpu=2048, zone="b"), nodes.NodeStatus()
+    for name, status in (("one", on), ("two", off)):
+        await ec2.store.transact(
+            lambda tx, name=name, status=status: tx.create(
+                nodes.NODE, account="", region="", name=name, arn="", spec=nodes.NodeSpec(), status=status
+            )
+        )
+    ids = {name: nodes.ec2_instance(name) for name in ("one", "two")}
+    found = {i["InstanceId"]: i for r in (await ec2("DescribeInstances"))["Reservations"] for i in r["Instances"]}
+    assert found.keys() == set(ids.values())
+    one = found[ids["one"]]
+    assert (one["State"]["Name"], one["Placement"]["AvailabilityZone"]) == ("running", "us-east-1b")
+    running = filters(instance_state_name="running")
+    (only,) = (await ec2("DescribeInstances", Filters=running))["Reservations"]
+    assert only["Instances"] == [one]
+    (status,) = (await ec2("DescribeInstanceStatus"))["InstanceStatuses"]
+    assert (status["InstanceId"], status["InstanceStatus"]["Status"]) == (ids["one"], "ok")
+    every = (await ec2("DescribeInstanceStatus", IncludeAllInstances=True))["InstanceStatuses"]
+    assert {s["InstanceId"]: s["SystemStatus"]["Status"] for s in every}[ids["two"]] == "not-applicable"
+    await ec2.refused("InvalidInstanceID.NotFound", "DescribeInstances", InstanceIds=["i-0"])
+    await ec2.refused("InvalidInstanceID.Malformed", "DescribeInstanceStatus", InstanceIds=["x"])
 
 
 async def test_a_failing_disk_changes_nothing(ec2: Ec2) -> None:

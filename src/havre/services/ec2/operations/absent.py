@@ -1,6 +1,7 @@
 """Describe operations of what there can be none of here, because nothing makes it: their truthful answer is an empty list.
 
-Tools ask for these before they delete or plan something. An id that is asked for does not exist.
+Tools ask for these before they delete or plan something. An id that is asked for does not exist; whatever else a request
+says narrows an empty list.
 """
 
 from __future__ import annotations
@@ -8,64 +9,111 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
-from havre.control.operation import Answer, Call, Request
+from havre.control.operation import Answer, Call, Operations, Request
 from havre.kernel.errors import ApiError
-from havre.services.ec2.declare import Ec2Operations
 
-ops = Ec2Operations()
+ops = Operations()
 
 
 class _Absent(NamedTuple):
-    operation: str
-    answer: str
-    ids: str
-    code: str
-    called: str
-    filters: str = "Filters"
+    """``ids`` names the request's members with ids, ``answer`` those of the answer where it has not the name of what is
+    described; several are separated by blanks."""
+
+    what: str
+    ids: str = ""
+    code: str = ""
+    called: str = ""
+    answer: str = ""
+
+    @property
+    def operation(self) -> str:
+        return f"Describe{self.what}"
+
+    @property
+    def empty(self) -> dict[str, list[object]]:
+        return {member: [] for member in (self.answer or self.what).split()}
 
 
-_ABSENT = (
-    _Absent("DescribeAddresses", "Addresses", "AllocationIds", "InvalidAllocationID", "allocation"),
-    _Absent("DescribeCarrierGateways", "CarrierGateways", "CarrierGatewayIds", "InvalidCarrierGatewayID", "carrier gateway"),
+ABSENT = (
+    _Absent("Addresses", "AllocationIds", "InvalidAllocationID.NotFound", "allocation ID"),
+    _Absent("AddressesAttribute", "AllocationIds", "InvalidAllocationID.NotFound", "allocation ID", answer="Addresses"),
+    _Absent("CarrierGateways", "CarrierGatewayIds", "InvalidCarrierGatewayID.NotFound", "carrier gateway ID"),
+    _Absent("CustomerGateways", "CustomerGatewayIds", "InvalidCustomerGatewayID.NotFound", "customerGateway ID"),
+    _Absent("EgressOnlyInternetGateways", "EgressOnlyInternetGatewayIds", "InvalidGatewayID.NotFound", "eigw ID"),
+    _Absent("FlowLogs", "FlowLogIds", "InvalidFlowLogId.NotFound", "flow log ID"),
+    _Absent("Hosts", "HostIds", "InvalidHostID.NotFound", "host ID"),
+    _Absent("Images", "ImageIds", "InvalidAMIID.NotFound", "image id"),
+    _Absent("KeyPairs", "KeyNames KeyPairIds", "InvalidKeyPair.NotFound", "key pair"),
     _Absent(
-        "DescribeEgressOnlyInternetGateways",
-        "EgressOnlyInternetGateways",
-        "EgressOnlyInternetGatewayIds",
-        "InvalidGatewayID",
-        "egressOnlyInternetGateway",
+        "LaunchTemplates",
+        "LaunchTemplateIds LaunchTemplateNames",
+        "InvalidLaunchTemplateId.NotFound",
+        "launch template",
     ),
-    _Absent("DescribeFlowLogs", "FlowLogs", "FlowLogIds", "InvalidFlowLogId", "flowLog", "Filter"),
-    _Absent("DescribeManagedPrefixLists", "PrefixLists", "PrefixListIds", "InvalidPrefixListID", "prefix list"),
-    _Absent("DescribeNatGateways", "NatGateways", "NatGatewayIds", "NatGateway", "NatGateway", "Filter"),
-    _Absent("DescribePrefixLists", "PrefixLists", "PrefixListIds", "InvalidPrefixListId", "prefix list"),
     _Absent(
-        "DescribeTransitGateways", "TransitGateways", "TransitGatewayIds", "InvalidTransitGatewayID", "transitGateway"
+        "ManagedPrefixLists", "PrefixListIds", "InvalidPrefixListID.NotFound", "prefix list ID", answer="PrefixLists"
     ),
-    _Absent("DescribeVpcEndpoints", "VpcEndpoints", "VpcEndpointIds", "InvalidVpcEndpointId", "Vpc Endpoint"),
+    _Absent("NatGateways", "NatGatewayIds", "NatGatewayNotFound", "NAT gateway"),
     _Absent(
-        "DescribeVpcPeeringConnections",
+        "NetworkInterfacePermissions", "NetworkInterfacePermissionIds", "InvalidPermissionID.NotFound", "permission ID"
+    ),
+    _Absent("PlacementGroups", "GroupNames GroupIds", "InvalidPlacementGroup.Unknown", "placement group"),
+    _Absent("PrefixLists", "PrefixListIds", "InvalidPrefixListId.NotFound", "prefix list ID"),
+    _Absent("ReservedInstances", "ReservedInstancesIds", "InvalidReservedInstancesId", "reserved instances ID"),
+    _Absent("SecurityGroupVpcAssociations"),
+    _Absent("Snapshots", "SnapshotIds", "InvalidSnapshot.NotFound", "snapshot"),
+    _Absent(
+        "SpotInstanceRequests",
+        "SpotInstanceRequestIds",
+        "InvalidSpotInstanceRequestID.NotFound",
+        "spot instance request ID",
+    ),
+    _Absent(
+        "TransitGatewayAttachments",
+        "TransitGatewayAttachmentIds",
+        "InvalidTransitGatewayAttachmentID.NotFound",
+        "transit gateway attachment",
+    ),
+    _Absent(
+        "TransitGatewayVpcAttachments",
+        "TransitGatewayAttachmentIds",
+        "InvalidTransitGatewayAttachmentID.NotFound",
+        "transit gateway attachment",
+    ),
+    _Absent("TransitGateways", "TransitGatewayIds", "InvalidTransitGatewayID.NotFound", "transitGateway ID"),
+    _Absent("VolumeStatus", "VolumeIds", "InvalidVolume.NotFound", "volume", answer="VolumeStatuses"),
+    _Absent("Volumes", "VolumeIds", "InvalidVolume.NotFound", "volume"),
+    _Absent("VpcEndpointConnections"),
+    _Absent(
+        "VpcEndpointServices",
+        "ServiceNames",
+        "InvalidServiceName",
+        "Vpc Endpoint Service",
+        answer="ServiceNames ServiceDetails",
+    ),
+    _Absent("VpcEndpoints", "VpcEndpointIds", "InvalidVpcEndpointId.NotFound", "Vpc Endpoint Id"),
+    _Absent(
         "VpcPeeringConnections",
         "VpcPeeringConnectionIds",
-        "InvalidVpcPeeringConnectionID",
-        "vpcPeeringConnection",
+        "InvalidVpcPeeringConnectionID.NotFound",
+        "vpcPeeringConnection ID",
     ),
-    _Absent("DescribeVpnGateways", "VpnGateways", "VpnGatewayIds", "InvalidVpnGatewayID", "vpnGateway"),
-    _Absent("DescribeVolumes", "Volumes", "VolumeIds", "InvalidVolume", "volume"),
-)  # fmt: skip
+    _Absent("VpnConnections", "VpnConnectionIds", "InvalidVpnConnectionID.NotFound", "vpnConnection ID"),
+    _Absent("VpnGateways", "VpnGatewayIds", "InvalidVpnGatewayID.NotFound", "vpnGateway ID"),
+)
 
 
 def _nothing(absent: _Absent) -> Callable[[Call, Request], Awaitable[Answer]]:
     async def describe(call: Call, request: Request) -> Answer:
-        for id in request.get(absent.ids, ()):
-            raise ApiError(f"{absent.code}.NotFound", f"The {absent.called} ID '{id}' does not exist")
+        for member in absent.ids.split():
+            for id in request.get(member, ()):
+                raise ApiError(absent.code, f"The {absent.called} '{id}' does not exist")
         for address in request.get("PublicIps", ()):
             raise ApiError("InvalidAddress.NotFound", f"Address '{address}' not found.")
-        return {absent.answer: []}
+        return absent.empty
 
     return describe
 
 
-for _each in _ABSENT:
-    ops.on(_each.operation, f"{_each.ids} {_each.filters} PublicIps MaxResults NextToken", region=False)(
-        _nothing(_each)
-    )
+for _each in ABSENT:
+    ops(_each.operation)(_nothing(_each))

@@ -150,8 +150,8 @@ def _tags_of_instance(instance: dict[str, Any]) -> Mapping[str, str]:
     return {tag["Key"]: tag["Value"] for tag in instance["Tags"]}
 
 
-@ops.on("DescribeInstances", f"InstanceIds IncludeManagedResources {ACCEPTS}", region=False)
-async def describe_instances(call: Call, request: Request) -> Answer:
+def _instances(call: Call, request: Request) -> list[dict[str, Any]]:
+    """Those that were asked for, by id. Raises InvalidInstanceID.NotFound, Malformed."""
     have = {i["InstanceId"]: i for i in (_instance(call, node) for node in call.store.list(nodes.NODE))}
     ids: Sequence[str] = request.get("InstanceIds", ())
     for id in ids:
@@ -159,11 +159,46 @@ async def describe_instances(call: Call, request: Request) -> Answer:
             raise ApiError("InvalidInstanceID.Malformed", f'Invalid id: "{id}"')
         if id not in have:
             raise ApiError("InvalidInstanceID.NotFound", f"The instance ID '{id}' does not exist")
-    chosen = sorted((i for id, i in have.items() if not ids or id in ids), key=lambda i: str(i["InstanceId"]))
+    return sorted((i for id, i in have.items() if not ids or id in ids), key=_id_of)
+
+
+def _id_of(instance: Mapping[str, Any]) -> str:
+    return str(instance["InstanceId"])
+
+
+@ops.on("DescribeInstances", f"InstanceIds IncludeManagedResources {ACCEPTS}", region=False)
+async def describe_instances(call: Call, request: Request) -> Answer:
+    chosen = _instances(call, request)
     chosen = filters.matching(chosen, request.get("Filters", ()), _INSTANCE_FILTERS, _tags_of_instance)
-    shown, token = page(call.operation, request, chosen, lambda i: str(i["InstanceId"]), "InstanceIds")
+    shown, token = page(call.operation, request, chosen, _id_of, "InstanceIds")
     reservations = [
         {"ReservationId": "r-" + i["InstanceId"][2:], "OwnerId": call.account, "Groups": [], "Instances": [i]}
         for i in shown
     ]
     return {"Reservations": reservations, "NextToken": token}
+
+
+@ops.on("DescribeInstanceStatus", f"InstanceIds IncludeAllInstances IncludeManagedResources {ACCEPTS}", region=False)
+async def describe_instance_status(call: Call, request: Request) -> Answer:
+    """Of running instances, unless all are asked for."""
+    every = request.get("IncludeAllInstances", False)
+    chosen = [i for i in _instances(call, request) if every or i["State"]["Name"] == "running"]
+    known = {name: _INSTANCE_FILTERS[name] for name in _STATUS_FILTERS}
+    chosen = filters.matching(chosen, request.get("Filters", ()), known, _tags_of_instance)
+    shown, token = page(call.operation, request, chosen, _id_of, "InstanceIds")
+    return {"InstanceStatuses": [_status(i) for i in shown], "NextToken": token}
+
+
+_STATUS_FILTERS = ("availability-zone", "instance-state-code", "instance-state-name")
+
+
+def _status(instance: Mapping[str, Any]) -> dict[str, Any]:
+    running = instance["State"]["Name"] == "running"
+    checks: dict[str, Any] = {"Status": "ok" if running else "not-applicable", "Details": []}
+    return {
+        "InstanceId": instance["InstanceId"],
+        "AvailabilityZone": instance["Placement"]["AvailabilityZone"],
+        "InstanceState": instance["State"],
+        "InstanceStatus": checks,
+        "SystemStatus": checks,
+    }

@@ -15,7 +15,7 @@ from havre.services.ec2.listing import ACCEPTS, described
 from havre.store.ports import Reader, Transaction
 
 ops = Ec2Operations()
-GATEWAYS, TABLES, ROUTES = 5, 200, 50
+GATEWAYS, TABLES, ROUTES = 100, 200, 50
 
 
 @ops.on("CreateInternetGateway", "TagSpecifications", resources=arns(creates=("internet-gateway",)))

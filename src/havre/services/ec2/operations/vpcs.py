@@ -18,7 +18,8 @@ from havre.services.ec2.listing import ACCEPTS, described
 from havre.store.ports import Reader, Transaction
 
 ops = Ec2Operations()
-MOST = 5
+MOST = 100
+"""Quotas are as AWS raises them when asked, for here is nobody to ask."""
 
 FILTERS: dict[str, Values[r.VpcR]] = {
     "cidr": lambda v: v.spec.cidr,
