@@ -123,3 +123,10 @@ def test_a_group_is_made_where_the_container_asks_for_it(havre: Starter) -> None
     )
     _ended(instance, task)
     assert _lines(instance, task, "/made") == ["hello", "€"]
+
+
+def test_a_task_without_its_log_group_does_not_start(havre: Starter) -> None:
+    instance = havre()
+    task = _ended(instance, _run(instance, "/none"))
+    assert task["stopCode"] == "TaskFailedToStart"
+    assert "ResourceNotFoundException: The specified log group does not exist." in task["stoppedReason"]

@@ -43,7 +43,7 @@ class Logs:
 
 
 def definition(family: str = "web", **options: str) -> dict[str, Any]:
-    app = {**DEFINITION["containerDefinitions"][0]}
+    app: dict[str, Any] = dict(DEFINITION["containerDefinitions"][0])  # type: ignore[arg-type]
     given = {"awslogs-group": "/web", "awslogs-region": "us-east-1", "awslogs-stream-prefix": "p", **options}
     app["logConfiguration"] = {"logDriver": "awslogs", "options": given}
     return {"family": family, "containerDefinitions": [app]}
