@@ -53,7 +53,7 @@ contracts: install system ## one suite a port, on the fake and on the real thing
 	@scripts/with-docker $(BIN)/pytest tests/contracts
 
 simulation: install ## the whole control plane on fakes, with faults and crashes
-	$(BIN)/pytest tests/simulation
+	PYTHONHASHSEED=0 $(BIN)/pytest tests/simulation
 
 acceptance: install system ## the program as users run it, real containers
 	@scripts/with-docker $(BIN)/pytest tests/acceptance

@@ -173,6 +173,18 @@ class FakeAws:
         }
         return {"NetworkInterface": self.interfaces[eni]}
 
+    def DescribeSubnets(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        for subnet in request["SubnetIds"]:
+            if subnet.startswith("subnet-none"):
+                raise ApiError("InvalidSubnetID.NotFound", f"The subnet ID '{subnet}' does not exist")
+        return {"Subnets": [{"SubnetId": s} for s in request["SubnetIds"]]}
+
+    def DescribeSecurityGroups(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        for group in request["GroupIds"]:
+            if group.startswith("sg-none"):
+                raise ApiError("InvalidGroup.NotFound", f"The security group '{group}' does not exist")
+        return {"SecurityGroups": [{"GroupId": g} for g in request["GroupIds"]]}
+
     def DescribeNetworkInterfaces(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
         wanted = request["Filters"][0]["Values"]
         return {"NetworkInterfaces": [i for i in self.interfaces.values() if i["Description"] in wanted]}

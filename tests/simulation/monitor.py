@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from havre.control.nodes import WORKLOAD
@@ -25,8 +25,11 @@ class Monitor:
     def __init__(self) -> None:
         self.told: Counter[str] = Counter()
         self.broken: list[str] = []
+        self.parts: list[Callable[[Sequence[Change]], None]] = []
 
     def seen(self, changes: Sequence[Change]) -> None:
+        for part in self.parts:
+            part(changes)
         for change in changes:
             if change.key.kind == TASK.name:
                 self._task(change)

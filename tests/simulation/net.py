@@ -48,9 +48,9 @@ class _Writer:
             if end is not None and not end.closed:
                 end.closed = True
                 end.far.feed_eof()
-        self._net.connections.discard(self)
+        self._net.connections.pop(self, None)
         if self.other is not None:
-            self._net.connections.discard(self.other)
+            self._net.connections.pop(self.other, None)
 
 
 class Net:
@@ -58,7 +58,8 @@ class Net:
 
     def __init__(self, chance: Random) -> None:
         self.chance = chance
-        self.connections: set[_Writer] = set()
+        self.connections: dict[_Writer, None] = {}
+        """In their order: a set would have another one in each run of the same seed."""
         self._servers: list[_Server] = []
 
     async def open_unix_connection(self, path: str, **more: Any) -> tuple[asyncio.StreamReader, Any]:
@@ -68,7 +69,7 @@ class Net:
             raise ConnectionRefusedError(path)
         there, back = _Writer(self), _Writer(self)
         there.other, back.other = back, there
-        self.connections |= {there, back}
+        self.connections |= {there: None, back: None}
         server.accept(there.far, back)
         return back.far, there
 

@@ -90,3 +90,31 @@ def expect(task: Mapping[str, Any], code: str, reason: str, exit_code: int | Non
         raise Broken(f"{told}; it should be {code}: …{reason}…")
     if exit_code is not None and task["containers"][0].get("exitCode") != exit_code:
         raise Broken(f"{told}, with exit code {task['containers'][0].get('exitCode')} instead of {exit_code}")
+
+
+def kill_any(sim: Simulation) -> None:
+    """``docker kill`` of some container."""
+    running = [(node, state) for node in sim.nodes for state in node.engine.running if state.container]
+    if running:
+        node, state = sim.chance.choice(running)
+        node.engine.kill(state.id)
+
+
+async def accident(sim: Simulation) -> None:
+    chance, node = sim.chance, sim.chance.choice(sim.nodes)
+    match chance.choice(("cut", "server", "node", "both", "engine", "vanish")):
+        case "cut":
+            sim.net.cut()
+        case "server":
+            sim.server.life.kill()
+        case "node":
+            node.life.kill()
+        case "both":
+            sim.server.life.kill()
+            node.life.kill()
+        case "engine":
+            node.engine.leave()
+            await asyncio.sleep(chance.uniform(0.1, 40))
+            node.engine.come_back()
+        case "vanish" if node.engine.existing:
+            node.engine.vanish(chance.choice(node.engine.existing).id)

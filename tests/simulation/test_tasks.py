@@ -12,7 +12,7 @@ from random import Random
 import pytest
 
 from tests.simulation.fate import TROUBLES, Fate
-from tests.simulation.scenes import DEFINITIONS, begin, ended, expect, is_, run, up
+from tests.simulation.scenes import DEFINITIONS, accident, begin, ended, expect, is_, run, up
 from tests.simulation.world import Simulation, simulate
 
 SEEDS = int(os.environ.get("HAVRE_SEEDS", "60"))
@@ -90,26 +90,6 @@ async def storm(sim: Simulation) -> None:
         is_(sim, id)()
     for id in chance.sample(made, len(made) // 2):
         await sim.ask("StopTask", task=id)
-
-
-async def accident(sim: Simulation) -> None:
-    chance, node = sim.chance, sim.chance.choice(sim.nodes)
-    match chance.choice(("cut", "server", "node", "both", "engine", "vanish")):
-        case "cut":
-            sim.net.cut()
-        case "server":
-            sim.server.life.kill()
-        case "node":
-            node.life.kill()
-        case "both":
-            sim.server.life.kill()
-            node.life.kill()
-        case "engine":
-            node.engine.leave()
-            await asyncio.sleep(chance.uniform(0.1, 40))
-            node.engine.come_back()
-        case "vanish" if node.engine.existing:
-            node.engine.vanish(chance.choice(node.engine.existing).id)
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import tempfile
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -32,35 +33,29 @@ from havre.control.workloads.parts import AgentParts
 from havre.engines.fake import FakeContainers, Program
 from havre.engines.fake_balancer import FakeBalancerEngine
 from havre.engines.fake_network import FakeNetwork
-from havre.kernel.errors import ApiError, Temporary
+from havre.kernel.errors import ApiError, Permanent, Temporary
 from havre.kernel.resource import NoStatus
 from havre.kernel.workload import Subnet, Vpc
 from havre.kernel.world import World
 from havre.services import ecs
 from havre.services.ecs.ledger import Ledger, ledger_of
+from havre.services.ecs.queries import TaskRecord
 from havre.services.ecs.resources import TASK
 from havre.store.memory import MemoryJournal
-from tests.simulation.fakes import FakeAws
+from tests.simulation.balance import Balanced
 from tests.simulation.fate import STORE, Fate, Life, Port, belonging
 from tests.simulation.monitor import Broken, Monitor, WatchedStore
 from tests.simulation.net import Net
+from tests.simulation.service_rules import ServiceRules
 
 ACCOUNT, REGION = "000000000000", "us-east-1"
 START = 1_800_000_000.0
-AFTERWARDS = 700.0
+AFTERWARDS = 1500.0
 """Seconds that everything has to come to rest: a resync is among them."""
-_CONTAINERS = (
-    "pull",
-    "sandbox",
-    "create",
-    "start",
-    "stop",
-    "remove",
-    "inspect",
-    "containers",
+_CONTAINERS = {"pull", "sandbox", "create", "start", "stop", "remove", "inspect", "containers"} | {
     "ensure_volume",
     "remove_volumes",
-)
+}
 _NETWORK = ("ensure_vpc", "remove_vpc", "attach", "detach", "interfaces")
 
 
@@ -214,13 +209,26 @@ class Simulation:
         self.store = WatchedStore((*self.service.kinds, *nodes.KINDS), self.world)
         self.monitor = self.store.monitor = Monitor()
         self.journal = MemoryJournal()
-        self.aws = FakeAws(self.world)
+        self.rules = ServiceRules(self.monitor, self.store)
+        self.monitor.parts.append(self.rules.seen)
+        self.aws = Balanced(self.world, self.store, self._serves)
         self.net = Net(Random(f"{seed} net"))
         self.programs: dict[str, Program] = {}
         self.faults: list[str] = []
         self.lines: list[tuple[str, str, int]] = []
         self.server = Server(self, "server")
         self.nodes = [Node(self, f"node-{n + 1}") for n in range(machines)]
+
+    def _serves(self, id: str, port: int) -> bool:
+        """Whether a container listens at this target."""
+        at = [n for n in self.nodes if nodes.ec2_instance(n.name) == id]
+        if at:
+            return any(p.host_port == port for s in at[0].engine.running for p in s.ports)
+        eni = next((e for e, i in self.aws.interfaces.items() if i["PrivateIpAddress"] == id), "")
+        found = [t for t in self.store.list(TASK) if t.status.interface and t.status.interface.eni == eni]
+        return any(
+            s.workload == t.meta.name and s.container for t in found for n in self.nodes for s in n.engine.running
+        )
 
     async def keep_lines(self, stream: Any, lines: Any) -> None:
         self.lines += [(stream.workload, stream.container, at) for at, _ in lines]
@@ -242,7 +250,7 @@ class Simulation:
         while True:
             try:
                 return await self.once(operation, **request)
-            except (Unreachable, Temporary):
+            except (Unreachable, Temporary, Permanent):  # the last is answered with 500, as any surprise
                 await asyncio.sleep(0.5)
 
     async def tasks(self, **filters: Any) -> list[dict[str, Any]]:
@@ -300,6 +308,13 @@ class Simulation:
         enis = {t.status.interface.eni for id, t in tasks.items() if id in alive and t.status.interface}
         demand(set(self.aws.interfaces) == enis, f"interfaces {set(self.aws.interfaces) ^ enis} are orphans or missing")
         self._reservations()
+        self.rules.at_rest(len(self.nodes))
+        self._targets([t for id, t in tasks.items() if id in alive])
+
+    def _targets(self, alive: Sequence[TaskRecord]) -> None:
+        wanted = {target for t in alive for target in t.status.registered}
+        there = {(group, *at) for group, targets in self.aws.groups.items() for at in targets}
+        self.monitor.demand(there == wanted, f"targets {there ^ wanted} are left or missing")
 
     def _machine(self, node: Node, mine: set[str]) -> None:
         demand = self.monitor.demand
@@ -365,9 +380,9 @@ def simulate(
             return sim
     except (AssertionError, ApiError) as broken:
         story = "\n".join(f"  {n}: {effect}: {what}" for n, effect, what in fate.happened[-30:])
-        raise Broken(
-            f"{broken}\nseed {seed}, {len(fate.effects)} effects, of which\n{story or '  all went well'}"
-        ) from broken
+        told = f"seed {seed}, {len(fate.effects)} effects, of which\n{story or '  all went well'}"
+        again = "PYTHONHASHSEED=" + os.environ.get("PYTHONHASHSEED", "… (not set: the seed does not repeat itself)")
+        raise Broken(f"{broken}\n{told}\n{again}") from broken
     finally:
         logger.removeHandler(errors)
         loop.close()

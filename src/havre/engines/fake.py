@@ -68,7 +68,7 @@ class FakeContainers:
         self.pulled: list[str] = []
         self.volumes: dict[str, str] = {}
         self._containers: dict[str, _Running] = {}
-        self._listeners: set[asyncio.Queue[str]] = set()
+        self._listeners: list[asyncio.Queue[str]] = []
         self._made = 0
 
     # --- misbehaviour
@@ -211,13 +211,13 @@ class FakeContainers:
 
     async def events(self) -> AsyncIterator[str]:
         told: asyncio.Queue[str] = asyncio.Queue()
-        self._listeners.add(told)
+        self._listeners.append(told)
         try:
             yield ""
             while True:
                 yield await told.get()
         finally:
-            self._listeners.discard(told)
+            self._listeners.remove(told)
 
     async def exec(self, id: str, command: Sequence[str]) -> tuple[int, bytes]:
         await self._begin("exec")
