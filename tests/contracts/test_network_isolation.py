@@ -229,6 +229,17 @@ async def _reach(client: Machine, address: str, port: int) -> bool:
         return False
 
 
+async def test_nothing_link_local_leaves_the_vpc(engine: HostNetwork, machines: list[Machine]) -> None:
+    """The machine that Havre runs on may have a metadata service, whose credentials are not the tasks'. It is refused at
+    once: SDKs that look for it do not wait."""
+    vpc = vpc_of(group("a", ALL), internet=True)
+    await engine.ensure_vpc(vpc)
+    await engine.attach(interface(vpc, "172.31.0.5", "a"), machines[0].pid)
+    for address in ("169.254.169.254", "169.254.169.123"):
+        with pytest.raises(OSError, match="Errno 113"):  # no route to host
+            await machines[0].connect(address, 80)
+
+
 async def test_only_public_subnets_have_a_way_out(engine: HostNetwork, machines: list[Machine]) -> None:
     """The way out leads over the host: to an address of a machine beyond it, which a namespace stands for here."""
     public, private, beyond = machines

@@ -24,7 +24,7 @@ _MAC, _NAME, _MTU, _LINKINFO, _ALIAS, _NS_FD = 1, 3, 4, 18, 20, 28
 _KIND, _DATA, _PEER = 1, 2, 1
 _NOPREFIXROUTE = 0x200
 _MAIN, _STATIC, _UNIVERSE, _LINK_SCOPE = 254, 4, 0, 253
-UNICAST, BLACKHOLE = 1, 6
+UNICAST, BLACKHOLE, UNREACHABLE = 1, 6, 7
 
 
 class Link(NamedTuple):
@@ -179,7 +179,7 @@ class Netlink:
 
     def set_route(self, address: str, bits: int, index: int = 0, via: str = "", kind: int = UNICAST) -> None:
         """Replaces the route to the same prefix. ``via`` a gateway, or straight on the link."""
-        scope = _UNIVERSE if via or kind == BLACKHOLE else _LINK_SCOPE
+        scope = _UNIVERSE if via or kind != UNICAST else _LINK_SCOPE
         body = _ROUTE.pack(socket.AF_INET, bits, 0, 0, _MAIN, _STATIC, scope, kind, 0)
         if bits:
             body += _attribute(1, socket.inet_aton(address))

@@ -14,7 +14,7 @@ from hashlib import sha256
 from typing import NamedTuple
 
 from havre.engines.host_network import namespaces, rules
-from havre.engines.host_network.netlink import BLACKHOLE, Netlink
+from havre.engines.host_network.netlink import BLACKHOLE, UNREACHABLE, Netlink
 from havre.engines.host_network.nft import Nft
 from havre.engines.host_network.rules import Member
 from havre.kernel.addresses import parse_cidr
@@ -137,6 +137,7 @@ class Space:
             self.netlink.remove_address(routers.number, address)
         for cidr in map(parse_cidr, vpc.cidrs):
             self.netlink.set_route(str(cidr).partition("/")[0], cidr.bits, kind=BLACKHOLE)
+        self.netlink.set_route("169.254.0.0", 16, kind=UNREACHABLE)  # the host's own metadata service above all
 
     def _regroup(self, eni: str, groups: tuple[str, ...]) -> None:
         self.members[eni] = Member(self.members[eni].address, groups)
