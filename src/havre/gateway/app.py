@@ -184,7 +184,7 @@ class Gateway:
 
     def as_service(self, service: str, account: str, region: str) -> Aws:
         """AWS as a service of it (``ecs.amazonaws.com``) sees it in this account: by its linked role, allowed everything."""
-        return InProcess(self, service_principal(service, account), account, region)
+        return InProcess(self, service_principal(service, account, region), account, region)
 
     def authorize(
         self,

@@ -76,6 +76,7 @@ def condition_keys(context: Context, extra: Mapping[str, str | Sequence[str]]) -
         ("aws:username", who.name if who.kind == "IAMUser" else ""),
         ("aws:principalservicename", who.service),
         ("aws:calledvia", context.invoked_by),
+        ("aws:multifactorauthpresent", "false" if who.access_key.startswith("ASIA") else ""),
     ):
         if value:
             keys[name] = (value,)

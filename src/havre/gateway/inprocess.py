@@ -24,10 +24,13 @@ LINKED_ROLES = {
 """Services that act by a linked role of the account; any other acts as itself."""
 
 
-def service_principal(service: str, account: str) -> Principal:
+def service_principal(service: str, account: str, region: str) -> Principal:
+    """With the keys by which a role's trust policy tells for whose sake the service comes (the confused deputy)."""
     role = LINKED_ROLES.get(service)
     if role is None:
-        return Principal("AWSService", account, service, service, service=service)
+        what = service.partition(".")[0].removesuffix("-tasks")
+        source = {"aws:SourceAccount": account, "aws:SourceArn": f"arn:aws:{what}:{region}:{account}:*"}
+        return Principal("AWSService", account, service, service, service=service, context=source)
     session = role.removeprefix("AWSServiceRoleFor")
     return Principal(
         "AssumedRole",

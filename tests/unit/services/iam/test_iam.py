@@ -301,6 +301,21 @@ def test_the_simulator(iam: Any) -> None:
     assert code(iam.simulate_principal_policy, PolicySourceArn=arn + "x", ActionNames=both) == "NoSuchEntity"
 
 
+def test_the_simulator_tells_what_it_was_not_told(iam: Any) -> None:
+    condition = {"StringEquals": {"aws:ResourceTag/team": "${aws:PrincipalTag/team}"}}
+    statement = {"Effect": "Allow", "Action": "*", "Resource": "*", "Condition": condition}
+    text = json.dumps({"Version": "2012-10-17", "Statement": statement})
+    entry = {"ContextKeyName": "aws:PrincipalTag/team", "ContextKeyType": "string", "ContextKeyValues": ["a"]}
+    asked = {"PolicyInputList": [text], "ActionNames": ["ecs:RunTask"]}
+    (row,) = iam.simulate_custom_policy(**asked)["EvaluationResults"]
+    assert row["MissingContextValues"] == ["aws:PrincipalTag/team", "aws:ResourceTag/team"]
+    (row,) = iam.simulate_custom_policy(**asked, ContextEntries=[entry])["EvaluationResults"]
+    assert (row["EvalDecision"], row["MissingContextValues"]) == ("implicitDeny", ["aws:ResourceTag/team"])
+    both = [entry, {**entry, "ContextKeyName": "aws:ResourceTag/team"}]
+    (row,) = iam.simulate_custom_policy(**asked, ContextEntries=both)["EvaluationResults"]
+    assert (row["EvalDecision"], row["MissingContextValues"]) == ("allowed", [])
+
+
 def test_aws_own_policies_can_be_read(iam: Any) -> None:
     for policy in managed.catalogue().values():
         parse(policy.text)

@@ -125,6 +125,36 @@ def test_a_service_assumes_its_role(running: Running, iam: Any) -> None:
         running.wait(other("sts", "AssumeRole", request))
 
 
+def test_a_service_says_for_whose_sake_it_comes(running: Running, iam: Any) -> None:
+    condition = {
+        "ArnLike": {"aws:SourceArn": f"arn:aws:ecs:us-east-1:{ACCOUNT}:*"},
+        "StringEquals": {"aws:SourceAccount": ACCOUNT},
+    }
+    arn = role(iam, {"Service": "ecs-tasks.amazonaws.com"}, condition=condition)
+    request = {"RoleArn": arn, "RoleSessionName": "task-1"}
+    running.wait(
+        running.gateway.as_service("ecs-tasks.amazonaws.com", ACCOUNT, "us-east-1")("sts", "AssumeRole", request)
+    )
+    for account, region in ((ACCOUNT, "eu-west-1"), (OTHER, "us-east-1")):
+        deputy = running.gateway.as_service("ecs-tasks.amazonaws.com", account, region)
+        with pytest.raises(Exception, match="not authorized"):
+            running.wait(deputy("sts", "AssumeRole", request))
+
+
+def test_sessions_are_without_a_second_factor(running: Running, iam: Any) -> None:
+    deny = {
+        "Effect": "Deny",
+        "Action": "*",
+        "Resource": "*",
+        "Condition": {"Bool": {"aws:MultiFactorAuthPresent": "false"}},
+    }
+    allow = {"Effect": "Allow", "Action": "*", "Resource": "*"}
+    key = user(iam, policy=json.dumps({"Version": "2012-10-17", "Statement": [allow, deny]}))
+    assert code(running.client("ecs", key).describe_clusters) == "no error"
+    session = running.client("sts", key).get_session_token()["Credentials"]
+    assert code(running.client("ecs", session).describe_clusters) == "AccessDeniedException"
+
+
 def test_session_policies(running: Running, iam: Any) -> None:
     key = user(iam, policy=ALL)
     sts, arn = running.client("sts", key), role(iam, {"AWS": ACCOUNT})

@@ -31,13 +31,18 @@ async def simulate_principal_policy(call: Call, request: Request) -> Answer:
 
 @ops("GetContextKeysForCustomPolicy", read_only=True)
 async def context_keys_for_custom_policy(call: Call, request: Request) -> Answer:
+    for text in request["PolicyInputList"]:
+        checked_document(text)
     return {"ContextKeyNames": _context_keys(request["PolicyInputList"])}
 
 
 @ops("GetContextKeysForPrincipalPolicy", read_only=True)
 async def context_keys_for_principal_policy(call: Call, request: Request) -> Answer:
     policies, _ = _policies_of(call, request["PolicySourceArn"])
-    return {"ContextKeyNames": _context_keys([p.text for p in policies] + list(request.get("PolicyInputList", ())))}
+    given = list(request.get("PolicyInputList", ()))
+    for text in given:
+        checked_document(text)
+    return {"ContextKeyNames": _context_keys([p.text for p in policies] + given)}
 
 
 def _context_keys(documents: Sequence[str]) -> list[str]:
@@ -46,7 +51,6 @@ def _context_keys(documents: Sequence[str]) -> list[str]:
 
     keys: set[str] = set()
     for text in documents:
-        checked_document(text)
         keys |= {k.split(",")[0].strip() for k in re.findall(r"\$\{([^{}]+)\}", text)} - {"*", "?", "$"}
         statements = json.loads(text)["Statement"]
         for statement in statements if isinstance(statements, list) else [statements]:
@@ -115,13 +119,15 @@ def _simulate(call: Call, request: Request, policies: Sequence[Policy], boundary
     if on_resource is not None and not caller:
         raise invalid("CallerArn is required when ResourcePolicy is given.")
     owner = _owner(request.get("ResourceOwner", ""))
+    documents = [p.text for p in (*policies, boundary, on_resource) if p is not None]
+    missing = [key for key in _context_keys(documents) if key.lower() not in context]
     rows = []
     for action in request["ActionNames"]:
         if ":" not in action:
             raise ApiError("InvalidInput", f"Invalid Action : {action}")
         for resource in request.get("ResourceArns") or ("*",):
             decision = decide(Question(action, resource, context, _who(caller)), grants, on_resource, owner)
-            rows.append(_result(action, resource, decision, boundary, context))
+            rows.append(_result(action, resource, decision, boundary, missing))
     numbered = [(f"{i:06d}", row) for i, row in enumerate(rows)]
     found, more = page(request, numbered, lambda row: row[0])
     return {"EvaluationResults": [row for _, row in found], **more}
@@ -135,7 +141,7 @@ _TYPES = {"identity": "IAM Policy", "resource": "Resource Policy", "boundary": "
 
 
 def _result(
-    action: str, resource: str, decision: Decision, boundary: Policy | None, context: Mapping[str, Any]
+    action: str, resource: str, decision: Decision, boundary: Policy | None, missing: Sequence[str]
 ) -> dict[str, Any]:
     matched = [
         {"SourcePolicyId": m.policy, "SourcePolicyType": _TYPES.get(m.layer, "IAM Policy")} for m in decision.matched
@@ -145,7 +151,7 @@ def _result(
         "EvalResourceName": resource,
         "EvalDecision": decision.outcome,
         "MatchedStatements": matched,
-        "MissingContextValues": [],
+        "MissingContextValues": missing,
     }
     if boundary is not None:
         out["PermissionsBoundaryDecisionDetail"] = {"AllowedByPermissionsBoundary": decision.layer != "boundary"}
