@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -110,6 +111,20 @@ async def test_what_was_appended_is_there_after_a_restart(tmp_path: Path) -> Non
     assert await datas(second) == [b"c", b"a", b"b"]
     assert await second.extents("") == {"s": Extent(3, 0, 2, 7)}
     await second.close()
+
+
+async def test_the_file_shrinks_when_much_is_dropped(tmp_path: Path) -> None:
+    journal = SqliteJournal.open(tmp_path / "journal.db")
+    for n in range(40):
+        await journal.append(f"s{n % 2}", [(n, os.urandom(1 << 20))])
+    before = (tmp_path / "journal.db").stat().st_size
+    await asyncio.gather(journal.drop("s0"), journal.append("s1", [(99, b"last")]))
+    while not journal._committer.idle:
+        await asyncio.sleep(0.01)
+    assert len(await journal.scan("s1", limit=100)) == 21
+    await journal.close()
+    after = (tmp_path / "journal.db").stat().st_size
+    assert after < before * 0.7
 
 
 TIMES = st.integers(0, 3 * CHUNK_SPAN)

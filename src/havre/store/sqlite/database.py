@@ -28,15 +28,19 @@ class Database:
         writer.set_wal_hook(self._committed)
 
     @classmethod
-    def open(cls, path: Path, migrations: Sequence[str], vfs: str | None = None) -> Database:
-        """Creates what is missing. Raises Permanent when another process has it, or a newer Havre has made it."""
+    def open(cls, path: Path, migrations: Sequence[str], vfs: str | None = None, *, shrinks: bool = False) -> Database:
+        """Creates what is missing. Raises Permanent when another process has it, or a newer Havre has made it.
+
+        A file that ``shrinks`` can give free pages back (``PRAGMA incremental_vacuum``); that is settled when it is made.
+        """
         lock = _lock(path)
         try:
             if not path.exists():
                 _create(path)
             writer = apsw.Connection(os.fspath(path), vfs=vfs)
             try:
-                for pragma in ("journal_mode=wal", "synchronous=full", "wal_autocheckpoint=0"):
+                vacuum = "auto_vacuum=incremental" if shrinks else "auto_vacuum=none"
+                for pragma in (vacuum, "journal_mode=wal", "synchronous=full", "wal_autocheckpoint=0"):
                     writer.execute(f"PRAGMA {pragma}").fetchall()
                 migrate(writer, migrations)
             except BaseException:
