@@ -45,9 +45,9 @@ def place(demand: Demand, places: Iterable[Place], count: int, pick: Pick) -> tu
     fitting = _fitting(demand, everything)
     chosen: list[Place] = []
     if len(fitting) == 1 or count == 1:
-        chosen = _one_by_one(demand, fitting, count, pick)
+        chosen = _one_by_one(demand, fitting, everything, count, pick)
     elif fitting:
-        chosen = _batch(demand, fitting, count, pick)
+        chosen = _batch(demand, fitting, everything, count, pick)
     if len(chosen) == count:
         return chosen, []
     return chosen, refusals(demand, everything)
@@ -131,13 +131,16 @@ class _Ranking:
         return (*[s(at) for s in self.scores], -at.machine.free_memory, at.running)
 
 
-def _one_by_one(demand: Demand, fitting: list[Place], count: int, pick: Pick) -> list[Place]:
+def _one_by_one(
+    demand: Demand, fitting: list[Place], everything: Sequence[Place], count: int, pick: Pick
+) -> list[Place]:
     ranking = _Ranking(demand, pick)
     chosen: list[Place] = []
     while fitting and len(chosen) < count:
-        rest: Sequence[Place] = fitting
+        rest, whole = fitting, everything
         for field in ranking.fields:
-            rest = _least_used(rest, field, demand.group)
+            value = _least_used(rest, whole, field, demand.group)
+            rest, whole = _with(rest, field, value), _with(whole, field, value)
         best = rest[0] if len(rest) == 1 else min(rest, key=ranking.score)
         best.take(demand)
         chosen.append(best)
@@ -146,15 +149,19 @@ def _one_by_one(demand: Demand, fitting: list[Place], count: int, pick: Pick) ->
     return chosen
 
 
-def _least_used(places: Sequence[Place], field: str, group: str) -> Sequence[Place]:
-    totals: dict[str, int] = {}
-    for p in places:
-        value = p.attributes.get(field, "")
-        totals[value] = totals.get(value, 0) + p.counts.get(group, 0)
-    if len(totals) == 1:
-        return places
-    best = min(totals, key=lambda v: (totals[v], v))
-    return [p for p in places if p.attributes.get(field, "") == best]
+def _with(places: Sequence[Place], field: str, value: str) -> list[Place]:
+    return [p for p in places if p.attributes.get(field, "") == value]
+
+
+def _least_used(fitting: Sequence[Place], whole: Sequence[Place], field: str, group: str) -> str:
+    """The value of the field, of those that fit, with the fewest tasks; those on full machines count as well."""
+    totals = dict.fromkeys((p.attributes.get(field, "") for p in fitting), 0)
+    if len(totals) > 1:
+        for p in whole:
+            value = p.attributes.get(field, "")
+            if value in totals:
+                totals[value] += p.counts.get(group, 0)
+    return min(totals, key=lambda v: (totals[v], v))
 
 
 class _Level:
@@ -163,19 +170,21 @@ class _Level:
 
     __slots__ = ("count", "heap", "leaf")
 
-    def __init__(self, places: list[Place], ranking: _Ranking, fields: list[str]) -> None:
+    def __init__(
+        self, fitting: Sequence[Place], whole: Sequence[Place], ranking: _Ranking, fields: Sequence[str]
+    ) -> None:
+        """``whole`` are the places whose tasks count, those that are full among them."""
         self.leaf = not fields
+        self.count = sum(p.counts.get(ranking.group, 0) for p in whole)
         self.heap: list[tuple[Any, str, Any]]
         if self.leaf:
-            self.heap = [(ranking.score(p), p.name, p) for p in places]
-            self.count = sum(p.counts.get(ranking.group, 0) for p in places)
+            self.heap = [(ranking.score(p), p.name, p) for p in fitting]
         else:
-            groups: dict[str, list[Place]] = {}
-            for p in places:
-                groups.setdefault(p.attributes.get(fields[0], ""), []).append(p)
-            levels = [(value, _Level(members, ranking, fields[1:])) for value, members in groups.items()]
-            self.heap = [(level.count, value, level) for value, level in levels]
-            self.count = sum(level.count for _, level in levels)
+            all_of = _grouped(whole, fields[0])
+            self.heap = []
+            for value, members in _grouped(fitting, fields[0]).items():
+                level = _Level(members, all_of[value], ranking, fields[1:])
+                self.heap.append((level.count, value, level))
         heapify(self.heap)
 
     def place(self, demand: Demand, ranking: _Ranking) -> Place | None:
@@ -199,9 +208,18 @@ class _Level:
         return at
 
 
-def _batch(demand: Demand, fitting: list[Place], count: int, pick: Pick) -> list[Place]:
+def _grouped(places: Sequence[Place], field: str) -> dict[str, list[Place]]:
+    groups: dict[str, list[Place]] = {}
+    for p in places:
+        groups.setdefault(p.attributes.get(field, ""), []).append(p)
+    return groups
+
+
+def _batch(
+    demand: Demand, fitting: Sequence[Place], everything: Sequence[Place], count: int, pick: Pick
+) -> list[Place]:
     ranking = _Ranking(demand, pick)
-    root = _Level(fitting, ranking, ranking.fields)
+    root = _Level(fitting, everything, ranking, ranking.fields)
     chosen: list[Place] = []
     while len(chosen) < count and (at := root.place(demand, ranking)) is not None:
         chosen.append(at)

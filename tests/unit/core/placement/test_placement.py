@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from havre.core.placement import Constraint, Demand, Machine, Place, QueryError, Strategy, parse, place, suits
@@ -155,6 +155,8 @@ demands = st.builds(
         ]
     ),
 )
+OVER_ZONES = (Strategy("spread", "attribute:ecs.availability-zone"), Strategy("binpack", "memory"))
+"""A machine that is full has its tasks all the same: they count in its zone."""
 machines = st.lists(st.tuples(st.integers(0, 2048), st.integers(0, 4096), st.sampled_from("abc")), max_size=6)
 
 
@@ -192,6 +194,7 @@ def test_no_machine_is_given_away_twice_and_what_is_given_back_is_free_again(siz
 
 @settings(max_examples=200, deadline=None)
 @given(machines, demands.filter(lambda d: d.strategies != (Strategy("random"),)), st.integers(2, 8))
+@example([(1, 0, "a"), (1, 0, "a"), (1, 0, "b")], Demand(cpu=1, group="g", strategies=OVER_ZONES), 2)
 def test_many_at_once_go_where_one_after_the_other_would(sizes, demand, count):
     """As many, and spread over zones alike."""
 
