@@ -17,7 +17,9 @@ from typing import Any
 
 import pytest
 
-from .conftest import HAVRE, Instance, Starter, busybox_image, eventually, start
+from tests.contracts.network_bench import elsewhere, machine
+
+from .conftest import HAVRE, Instance, Starter, busybox_image, eventually, free_port, start
 
 pytestmark = [pytest.mark.docker, pytest.mark.root, pytest.mark.timeout(180)]
 IMAGE = "localhost/havre-test-networks"
@@ -228,6 +230,34 @@ def test_vpcs_with_the_same_addresses_are_apart(cloud: Cloud, pair: Pair) -> Non
             cloud.ec2.delete_security_group(GroupId=group["GroupId"])
     cloud.ec2.delete_vpc(VpcId=vpc)
     eventually(lambda: vpc.removeprefix("vpc-") not in _output("ip", "netns", "list"))
+
+
+def test_tasks_reach_what_lies_beyond_this_machine_and_nothing_of_it(cloud: Cloud, pair: Pair, tmp_path: Path) -> None:
+    """A machine beyond it is played by a namespace with a web server; this one has a web server on all of its addresses."""
+    (tmp_path / "index.html").write_text("beyond\n")
+    serve = ["busybox", "httpd", "-f", "-h", str(tmp_path), "-p"]
+    beyond, port = machine(), free_port()
+    servers = [
+        subprocess.Popen(["nsenter", f"--net=/proc/{beyond.pid}/ns/net", *serve, "80"]),
+        subprocess.Popen([*serve, str(port)]),
+    ]
+    try:
+        with elsewhere(beyond) as address:
+            eventually(lambda: pair.friend.get(address) == "beyond")
+            here = address.rpartition(".")[0] + ".1"
+            assert urllib.request.urlopen(f"http://{here}:{port}/", timeout=5).read() == b"beyond\n"
+            assert pair.friend.get(here, port) == ""
+            table = cloud.ec2.create_route_table(VpcId=cloud.vpc)["RouteTable"]["RouteTableId"]
+            association = cloud.ec2.associate_route_table(RouteTableId=table, SubnetId=pair.friend.subnet)
+            eventually(lambda: pair.friend.get(address) == "")
+            assert pair.stranger.get(address) == "beyond", "the other subnet still has its route"
+            cloud.ec2.disassociate_route_table(AssociationId=association["AssociationId"])
+            eventually(lambda: pair.friend.get(address) == "beyond")
+    finally:
+        for server in servers:
+            server.kill()
+            server.wait()
+        beyond.close()
 
 
 def test_load_balancers_pass_by_their_groups(cloud: Cloud, pair: Pair) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import shutil
 import socket
 from collections.abc import AsyncIterator, Iterator
 
 import msgspec
 import pytest
 
-from havre.engines.host_network import HostNetwork, namespaces
+from havre.engines.host_network import HostNetwork, namespaces, nft
 from havre.kernel.workload import NetworkRule, Subnet
 from tests.contracts.network_bench import (
     ALL,
@@ -130,6 +131,41 @@ async def test_groups_of_an_interface_change(engine: HostNetwork, machines: list
     assert not await client.reaches("172.31.0.5", 80)
     await engine.ensure_vpc(msgspec.structs.replace(vpc, regrouped={who.eni: ("sg-client",)}))
     assert await client.reaches("172.31.0.5", 80, 5)
+
+
+async def test_the_program_stands_in_for_nftables_library(
+    instance: str, machines: list[Machine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nft, "_library", lambda: None)
+    web, client, other = machines
+    vpc = vpc_of(group("web", tcp(80, group="sg-client")), group("client"), group("other"), internet=True)
+    engine = HostNetwork(instance)
+    try:
+        assert engine.available() == ""
+        await engine.ensure_vpc(vpc)
+        for address, name, who in (
+            ("172.31.0.5", "web", web),
+            ("172.31.0.6", "client", client),
+            ("172.31.0.7", "other", other),
+        ):
+            await engine.attach(interface(vpc, address, name), who.pid)
+        web.serve(80)
+        assert await asyncio.gather(client.reaches("172.31.0.5", 80, 5), other.reaches("172.31.0.5", 80)) == [
+            True,
+            False,
+        ]
+    finally:
+        await engine.remove_all()
+        await engine.close()
+    assert state_of(instance) == ""
+
+
+def test_it_is_said_what_is_missing(instance: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nft, "_library", lambda: None)
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    assert "install libnftables1" in HostNetwork(instance).available()
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert "need root" in HostNetwork(instance).available()
 
 
 async def test_vpcs_are_apart_though_their_addresses_are_the_same(engine: HostNetwork, machines: list[Machine]) -> None:
