@@ -201,7 +201,7 @@ async def test_stop_leaves_nothing(directory: Path, target: Target, port: int) -
     async with real(directory) as engine:
         await engine.apply([balancer(port, target.target())], {})
         await until(lambda: answers(port))
-    assert processes(directory) == []
+    assert processes(directory) == [] and not directory.exists()
     with pytest.raises(OSError):
         await fetch(HOST, port)
     await HaproxyEngine(directory).stop()
@@ -221,7 +221,7 @@ async def test_the_last_balancer_takes_the_proxy_along(
     await engine.apply([balancer(port, target.target())], {})
     assert processes(directory)
     await engine.apply([], {})
-    assert processes(directory) == []
+    assert processes(directory) == [] and not directory.exists()
     await engine.apply([balancer(port, target.target())], {})
     await until(lambda: answers(port))
 

@@ -24,8 +24,8 @@ from havre.engines.haproxy.targets import room, routes, watched
 from havre.kernel.errors import Permanent, Temporary
 from havre.kernel.workload import Balancer, BalancerStatus
 
-RETRY = 2.0
-"""Seconds until a proxy that failed, or a port that was taken, is tried again."""
+FIRST_RETRY, RETRY = 0.05, 2.0
+"""Seconds until a proxy that failed, or a port that was taken, is tried again: the first time, and at most."""
 
 
 class HaproxyEngine:
@@ -104,14 +104,16 @@ class HaproxyEngine:
             await self._end()
 
     async def _follow(self) -> None:
-        """Health that changed, failures to be tried again."""
+        """Health that changed, failures to be tried again: soon at first, for a process that died lets go in a moment."""
+        delay = FIRST_RETRY
         while True:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(RETRY if self._failure or self._unbound else None):
+                async with asyncio.timeout(delay if self._troubled else None):
                     await self._work.wait()
             self._work.clear()
             async with self._lock:
                 await self._converge()
+            delay = min(2 * delay, RETRY) if self._troubled else FIRST_RETRY
 
     async def _supervise(self) -> None:
         """A proxy that dies is started again at once, with what it was to do."""
@@ -152,6 +154,7 @@ class HaproxyEngine:
 
     async def _converge(self) -> None:
         """Bring the proxy to what is wanted, by the least: nothing, runtime commands, a reload, a start."""
+        troubled = self._troubled
         failure, self._failure = self._failure, ""
         try:
             if self._balancers:
@@ -162,10 +165,17 @@ class HaproxyEngine:
             self._failure, self._structure = error.reason, ""
         if failure != self._failure or not self._balancers:
             self._notify()
+        if self._troubled and not troubled:
+            self._work.set()
+
+    @property
+    def _troubled(self) -> bool:
+        return bool(self._failure or self._unbound)
 
     async def _end(self) -> None:
         if self._proxy.running:
             await self._proxy.stop()
+        self._proxy.clear()
         self._slots, self._structure, self._bound, self._unbound, self._told = {}, "", set(), {}, {}
 
     async def _bring_up(self) -> None:

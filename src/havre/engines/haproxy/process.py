@@ -133,6 +133,10 @@ class Proxy:
         await self.sweep()
         self._child, self.master = None, 0
 
+    def clear(self) -> None:
+        """Take away what was written; for a proxy that has been stopped."""
+        shutil.rmtree(self.directory, ignore_errors=True)
+
     async def sweep(self) -> None:
         """End every process that has our configuration file; returns when they are gone."""
         while left := self._leftovers():
