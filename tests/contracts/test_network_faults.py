@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import subprocess
 import threading
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from havre.engines.host_network import HostNetwork, namespaces
+from havre.engines.host_network import HostNetwork, host, namespaces
 from havre.engines.host_network.netlink import Netlink
 from havre.engines.host_network.nft import Nft
 from havre.kernel.errors import Gone, Permanent, Temporary
@@ -342,3 +343,21 @@ async def test_the_event_loop_goes_on_while_the_kernel_takes_its_time(
     await held_up(engine.detach(who.eni))
     await held_up(engine.remove_vpc(vpc.id))
     monkeypatch.setattr(Netlink, "_ask", ask)
+
+
+async def test_rules_that_somebody_swept_away_come_back(
+    engine: HostNetwork, instance: str, machines: list[Machine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A firewall was loaded, or Docker started anew: the next task that starts puts them right."""
+    vpc = small()
+    await engine.ensure_vpc(vpc)
+    made = state_of(instance)
+    subprocess.run(["nft", "delete", "table", "inet", f"havre_{instance}"], check=True)
+    for rule in engine._host._accepts():
+        subprocess.run(["iptables", "-w", "-D", "DOCKER-USER", *rule], check=False)
+    assert state_of(instance) != made
+    await engine.attach(interface(vpc, "172.31.0.5", "web"), machines[0].pid)
+    assert state_of(instance) != made, "not looked at for each task"
+    monkeypatch.setattr(host, "CONSENT", 0.0)
+    await engine.attach(interface(vpc, "172.31.0.6", "web"), machines[1].pid)
+    assert sorted(state_of(instance).splitlines()) == sorted(made.splitlines())

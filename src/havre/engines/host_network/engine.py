@@ -76,7 +76,12 @@ class HostNetwork:
                 await self._do(lambda: self._disconnect(id))
 
     async def attach(self, interface: Interface, pid: int) -> None:
-        await self._do(lambda: self._space(interface.vpc).attach(interface, pid))
+        def work() -> None:
+            self._space(interface.vpc).attach(interface, pid)
+            if self._host.due:
+                self._apply_host()
+
+        await self._do(work)
 
     async def detach(self, eni: str) -> None:
         def work() -> list[Space]:
@@ -177,7 +182,7 @@ class HostNetwork:
             return
         for name in self._found():
             id = self._id(name)
-            self._spaces[id] = Space(id, name, tuple(self._answerers))
+            self._spaces[id] = Space(id, name)
         self._adopted = True
 
     def _found(self) -> list[str]:
@@ -198,7 +203,8 @@ class HostNetwork:
     def _ensure(self, vpc: Vpc) -> None:
         space = self._spaces.get(vpc.id)
         if space is None:
-            space = self._spaces[vpc.id] = Space(vpc.id, self._name(vpc.id), tuple(self._answerers))
+            space = self._spaces[vpc.id] = Space(vpc.id, self._name(vpc.id))
+        space.endpoints = tuple(self._answerers)
         space.describe(vpc)
         if vpc.internet:
             self._host.connect(vpc.id, space.fd, space.netlink)
@@ -214,7 +220,7 @@ class HostNetwork:
         name = self._name(id)
         space = self._spaces.pop(id, None)
         if space is None and name in self._found():
-            space = Space(id, name, tuple(self._answerers))
+            space = Space(id, name)
         return space
 
     def _disconnect(self, id: str) -> None:

@@ -27,7 +27,7 @@ COUNT = 1 << 13
 LOCK = Path("/run/havre-links.lock")
 FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
 CONSENT = 60.0
-"""Seconds after which Docker's rules are looked at again: it may have been started anew, or a firewall loaded."""
+"""Seconds after which rules on the host are looked at again: Docker may have been started anew, or a firewall loaded."""
 
 
 class Ends(NamedTuple):
@@ -44,7 +44,7 @@ class Host:
         self._netlink: Netlink | None = None
         self._nft: Nft | None = None
         self._applied = ""
-        self._consented = float("-inf")
+        self._looked = 0.0
 
     def close(self) -> None:
         if self._netlink is not None:
@@ -109,15 +109,20 @@ class Host:
         ours = [link for link in self.netlink.links() if link.name.startswith(self.prefix) and link.alias]
         return {link.alias.split()[0]: _ends(link.alias) for link in ours}
 
+    @property
+    def due(self) -> bool:
+        """Whether there are rules that somebody may have swept away since they were looked at."""
+        return bool(self._applied) and time.monotonic() > self._looked + CONSENT
+
     def apply(self, balancers: Sequence[HostBalancer]) -> None:
         """The instance's table, for the links that there are now; none when there is nothing for it to do."""
         links = [ends.vpc for ends in self.links().values()]
         wanted = host_table(self.table, self.prefix, sorted(links), balancers) if links or balancers else ""
-        if links and (wanted != self._applied or time.monotonic() > self._consented + CONSENT):
-            self._consent()
-            self._consented = time.monotonic()
-        if wanted == self._applied:
+        if wanted == self._applied and not self.due:
             return
+        if links:
+            self._consent()
+        self._looked = time.monotonic()
         if self._nft is None:
             self._nft = Nft()
         self._nft.run(wanted or f"table inet {self.table}\ndelete table inet {self.table}\n")

@@ -67,15 +67,15 @@ def holder_of(balancer: str) -> str:
 
 
 class Space:
-    def __init__(self, id: str, name: str, endpoints: Sequence[tuple[str, int]]) -> None:
-        """Makes the namespace, or finds it, with what is in it. ``endpoints``: addresses and TCP ports at which Havre
-        answers everyone in the VPC. Raises OSError."""
+    def __init__(self, id: str, name: str) -> None:
+        """Makes the namespace, or finds it, with what is in it. Raises OSError."""
         self.id = id
         self.name = name
         self.vpc: Vpc | None = None
         self.members: dict[str, Member] = {}
         self.balancers: dict[str, Placed] = {}
-        self.endpoints = endpoints
+        self.endpoints: Sequence[tuple[str, int]] = ()
+        """Addresses and TCP ports at which Havre answers everyone in the VPC."""
         self._combinations: set[str] = set()
         namespaces.create(name)
         self.fd = namespaces.descriptor(name)
