@@ -168,11 +168,19 @@ def _log(here: Surroundings, workload: Workload, container: Container) -> dict[s
                 "fluentd-retry-wait": "200ms",
                 "fluentd-max-retries": "1000000",
                 "tag": f"{workload.id}/{container.name}",
+                **_buffer(target.options),
             },
         }
     if target.driver:
         return {"Type": target.driver, "Config": dict(target.options)}
     return {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "2"}}
+
+
+def _buffer(options: Mapping[str, str]) -> dict[str, str]:
+    """A container that must not wait for its lines to be taken loses those that its buffer has no room for."""
+    if options.get("mode") != "non-blocking":
+        return {}
+    return {k: options[k] for k in ("mode", "max-buffer-size") if options.get(k)}
 
 
 def _network(here: Surroundings, workload: Workload, container: Container, sandbox: str, body: dict[str, Any]) -> None:

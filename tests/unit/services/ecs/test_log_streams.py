@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 from tests.simulation.harness import DEFINITION, Harness
 
+from havre.engines.docker.spec import Surroundings, create_body
 from havre.kernel.errors import ApiError, Temporary
+from havre.kernel.workload import Container, LogTarget, Workload
 
 ROLE = "arn:aws:iam::000000000000:role/execution"
 
@@ -113,3 +115,40 @@ async def test_fargate_logs_as_the_execution_role(launch: str) -> None:
     assert [t["lastStatus"] for t in await h.tasks()] == ["RUNNING"]
     assumed = [r["RoleArn"] for _, operation, r in h.aws.calls if operation == "AssumeRole"]
     assert assumed == ([ROLE] if launch == "FARGATE" else [])
+
+
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [
+        ({"awslogs-multiline-pattern": "^\\["}, "NotImplementedException"),
+        ({"awslogs-datetime-format": "%Y"}, "NotImplementedException"),
+        ({"mode": "sometimes"}, "ClientException"),
+        ({"mode": "non-blocking", "max-buffer-size": "lots"}, "ClientException"),
+        ({"awslogs-group": ""}, "ClientException"),
+        ({"mode": "non-blocking", "max-buffer-size": "4m"}, ""),
+    ],
+)
+async def test_an_option_has_an_effect_or_is_refused(options: dict[str, str], code: str) -> None:
+    h = Harness()
+    try:
+        await h.call("RegisterTaskDefinition", **definition(**options))
+    except ApiError as refusal:
+        assert refusal.code == code
+    else:
+        assert code == ""
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({}, {}),
+        ({"mode": "blocking", "max-buffer-size": "4m"}, {}),
+        ({"mode": "non-blocking", "max-buffer-size": "4m"}, {"mode": "non-blocking", "max-buffer-size": "4m"}),
+    ],
+)
+def test_the_engine_is_told_how_lines_wait(options: dict[str, str], told: dict[str, str]) -> None:
+    container = Container("c", "image", log=LogTarget("awslogs", "/g", "s", "us-east-1", options))
+    whole = Workload("w", "arn", "1", "r", (container,))
+    config = create_body(Surroundings("havre", "/lines.sock"), whole, container, "image", "")["HostConfig"]["LogConfig"]
+    assert config["Type"] == "fluentd"
+    assert {k: v for k, v in config["Config"].items() if k in ("mode", "max-buffer-size")} == told

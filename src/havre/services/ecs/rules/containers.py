@@ -12,6 +12,10 @@ from havre.services.ecs.rules.common import NAME, client
 Json = Mapping[str, Any]
 
 LOG_DRIVERS = ("json-file", "syslog", "journald", "gelf", "fluentd", "awslogs", "splunk", "awsfirelens")
+AWSLOGS = (
+    "awslogs-group", "awslogs-region", "awslogs-stream-prefix", "awslogs-create-group", "mode", "max-buffer-size",
+)  # fmt: skip
+SIZE = re.compile(r"\d{1,9}[kmg]?b?", re.IGNORECASE)
 FARGATE_LOG_DRIVERS = ("awslogs", "splunk", "awsfirelens")
 ULIMITS = (
     "core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice", "nofile", "nproc", "rss", "rtprio",
@@ -231,13 +235,20 @@ def _logs(name: str, made: Json, fargate: bool) -> None:
         what = "awsfirelens" if driver == "awsfirelens" else "secretOptions"
         raise not_built("ecs", f"RegisterTaskDefinition logConfiguration {what}")
     if driver == "awslogs":
-        for option in ("awslogs-group", "awslogs-region"):
-            if not options.get(option):
-                raise client(f"Log driver awslogs requires options: {option}")
-        if fargate and not options.get("awslogs-stream-prefix"):
-            raise client("Log driver awslogs requires options: awslogs-stream-prefix")
-        if options.get("awslogs-datetime-format") and options.get("awslogs-multiline-pattern"):
-            raise bad(name, "Only one of awslogs-datetime-format and awslogs-multiline-pattern may be given.")
+        _awslogs(name, options, fargate)
+
+
+def _awslogs(name: str, options: Json, fargate: bool) -> None:
+    for option in ("awslogs-group", "awslogs-region", *(("awslogs-stream-prefix",) if fargate else ())):
+        if not options.get(option):
+            raise client(f"Log driver awslogs requires options: {option}")
+    for option in options:
+        if option not in AWSLOGS:
+            raise not_built("ecs", f"RegisterTaskDefinition logConfiguration {option}")
+    if options.get("mode", "blocking") not in ("blocking", "non-blocking"):
+        raise bad(name, f"The log driver's mode must be blocking or non-blocking, not {options['mode']}.")
+    if not SIZE.fullmatch(options.get("max-buffer-size", "1m")):
+        raise bad(name, f"The log driver's max-buffer-size is no size: {options['max-buffer-size']}.")
 
 
 def _health(name: str, made: dict[str, Any]) -> None:
