@@ -8,29 +8,32 @@ from havre.kernel.errors import ApiError
 
 
 class Noun(NamedTuple):
-    """How EC2 speaks of a kind of resource: the prefix of its ids, its error code's stem, its name in messages."""
+    """How EC2 speaks of a kind of resource: the prefix of its ids, its error code's stem, its name in messages and in
+    ARNs, and the stem where an id is malformed, which it spells another way."""
 
     prefix: str
     code: str
     called: str
     arn: str
+    odd: str = ""
 
 
 VPC = Noun("vpc-", "InvalidVpcID", "vpc", "vpc")
 SUBNET = Noun("subnet-", "InvalidSubnetID", "subnet", "subnet")
-GROUP = Noun("sg-", "InvalidGroup", "security group", "security-group")
-GATEWAY = Noun("igw-", "InvalidInternetGatewayID", "internetGateway", "internet-gateway")
-TABLE = Noun("rtb-", "InvalidRouteTableID", "routeTable", "route-table")
-ACL = Noun("acl-", "InvalidNetworkAclID", "networkAcl", "network-acl")
-DHCP = Noun("dopt-", "InvalidDhcpOptionID", "dhcpOption", "dhcp-options")
-INTERFACE = Noun("eni-", "InvalidNetworkInterfaceID", "networkInterface", "network-interface")
+GROUP = Noun("sg-", "InvalidGroup", "security group", "security-group", "InvalidGroupId")
+GATEWAY = Noun("igw-", "InvalidInternetGatewayID", "internetGateway", "internet-gateway", "InvalidInternetGatewayId")
+TABLE = Noun("rtb-", "InvalidRouteTableID", "routeTable", "route-table", "InvalidRouteTableId")
+ACL = Noun("acl-", "InvalidNetworkAclID", "networkAcl", "network-acl", "InvalidNetworkAclId")
+DHCP = Noun("dopt-", "InvalidDhcpOptionID", "dhcpOption", "dhcp-options", "InvalidDhcpOptionsId")
+INTERFACE = Noun(
+    "eni-", "InvalidNetworkInterfaceID", "networkInterface", "network-interface", "InvalidNetworkInterfaceId"
+)
 RULE = Noun("sgr-", "InvalidSecurityGroupRuleId", "security group rule", "security-group-rule")
 NOUNS = (VPC, SUBNET, GROUP, GATEWAY, TABLE, ACL, DHCP, INTERFACE, RULE)
 
 
 def malformed(noun: Noun, id: str) -> ApiError:
-    code = "InvalidGroupId" if noun is GROUP else noun.code
-    return ApiError(f"{code}.Malformed", f'Invalid id: "{id}" (expecting "{noun.prefix}...")')
+    return ApiError(f"{noun.odd or noun.code}.Malformed", f'Invalid id: "{id}" (expecting "{noun.prefix}...")')
 
 
 def not_found(noun: Noun, id: str) -> ApiError:

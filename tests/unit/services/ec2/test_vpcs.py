@@ -213,6 +213,24 @@ async def test_pages_and_filters(ec2: Ec2) -> None:
     assert message == "The filter 'colour' is invalid"
 
 
+@pytest.mark.parametrize(("operation", "member", "code"), [
+    ("DescribeVpcs", "VpcIds", "InvalidVpcID"),
+    ("DescribeSubnets", "SubnetIds", "InvalidSubnetID"),
+    ("DescribeSecurityGroups", "GroupIds", "InvalidGroupId"),
+    ("DescribeSecurityGroupRules", "SecurityGroupRuleIds", "InvalidSecurityGroupRuleId"),
+    ("DescribeInternetGateways", "InternetGatewayIds", "InvalidInternetGatewayId"),
+    ("DescribeRouteTables", "RouteTableIds", "InvalidRouteTableId"),
+    ("DescribeNetworkAcls", "NetworkAclIds", "InvalidNetworkAclId"),
+    ("DescribeDhcpOptions", "DhcpOptionsIds", "InvalidDhcpOptionsId"),
+    ("DescribeNetworkInterfaces", "NetworkInterfaceIds", "InvalidNetworkInterfaceId"),
+])  # fmt: skip
+async def test_malformed_ids_have_the_codes_that_aws_documents(
+    ec2: Ec2, operation: str, member: str, code: str
+) -> None:
+    message = await ec2.refused(f"{code}.Malformed", operation, **{member: ["what"]})
+    assert message.startswith('Invalid id: "what" (expecting "')
+
+
 async def test_places(ec2: Ec2) -> None:
     zones = (await ec2("DescribeAvailabilityZones", region="ap-southeast-2"))["AvailabilityZones"]
     assert [(z["ZoneName"], z["ZoneId"]) for z in zones] == [

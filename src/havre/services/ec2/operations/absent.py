@@ -39,7 +39,12 @@ ABSENT = (
     _Absent("AddressesAttribute", "AllocationIds", "InvalidAllocationID.NotFound", "allocation ID", answer="Addresses"),
     _Absent("CarrierGateways", "CarrierGatewayIds", "InvalidCarrierGatewayID.NotFound", "carrier gateway ID"),
     _Absent("CustomerGateways", "CustomerGatewayIds", "InvalidCustomerGatewayID.NotFound", "customerGateway ID"),
-    _Absent("EgressOnlyInternetGateways", "EgressOnlyInternetGatewayIds", "InvalidGatewayID.NotFound", "eigw ID"),
+    _Absent(
+        "EgressOnlyInternetGateways",
+        "EgressOnlyInternetGatewayIds",
+        "InvalidEgressOnlyInternetGatewayId.NotFound",
+        "eigw ID",
+    ),
     _Absent("FlowLogs", "FlowLogIds", "InvalidFlowLogId.NotFound", "flow log ID"),
     _Absent("Hosts", "HostIds", "InvalidHostID.NotFound", "host ID"),
     _Absent("Images", "ImageIds", "InvalidAMIID.NotFound", "image id"),
@@ -58,7 +63,7 @@ ABSENT = (
         "NetworkInterfacePermissions", "NetworkInterfacePermissionIds", "InvalidPermissionID.NotFound", "permission ID"
     ),
     _Absent("PlacementGroups", "GroupNames GroupIds", "InvalidPlacementGroup.Unknown", "placement group"),
-    _Absent("PrefixLists", "PrefixListIds", "InvalidPrefixListId.NotFound", "prefix list ID"),
+    _Absent("PrefixLists", "PrefixListIds", "InvalidPrefixListID.NotFound", "prefix list ID"),
     _Absent("ReservedInstances", "ReservedInstancesIds", "InvalidReservedInstancesId", "reserved instances ID"),
     _Absent("SecurityGroupVpcAssociations"),
     _Absent("Snapshots", "SnapshotIds", "InvalidSnapshot.NotFound", "snapshot"),

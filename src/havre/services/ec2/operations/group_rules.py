@@ -25,6 +25,10 @@ _NAMED = "SourceSecurityGroupName SourceSecurityGroupOwnerId"
 _FLAT = f"GroupId GroupName IpPermissions CidrIp IpProtocol FromPort ToPort {_NAMED}"
 
 
+def _no_rule(id: str) -> ApiError:
+    return (errors.not_found if id.startswith(errors.RULE.prefix) else errors.malformed)(errors.RULE, id)
+
+
 @ops.on("AuthorizeSecurityGroupIngress", f"{_FLAT} TagSpecifications", resources=arns("GroupId"))
 async def authorize_ingress(call: Call, request: Request) -> Answer:
     return await _authorize(call, request, egress=False)
@@ -101,7 +105,7 @@ async def _revoke(call: Call, request: Request, egress: bool) -> Answer:
         group = the_group(call, tx, request)
         for id in ids:
             if not any(x.id == id and x.egress is egress for x in group.spec.rules):
-                raise errors.not_found(errors.RULE, id)
+                raise _no_rule(id)
         wanted = _looked_up(call, tx, group, asked)
         whats = {x.what for x in wanted}
         gone = [x for x in group.spec.rules if x.id in ids or x.what in whats]
@@ -127,7 +131,7 @@ async def modify_security_group_rules(call: Call, request: Request) -> Answer:
         for each in request["SecurityGroupRules"]:
             at = next((n for n, x in enumerate(rules) if x.id == each["SecurityGroupRuleId"]), None)
             if at is None:
-                raise errors.not_found(errors.RULE, each["SecurityGroupRuleId"])
+                raise _no_rule(each["SecurityGroupRuleId"])
             asked = _rule_asked(each.get("SecurityGroupRule", {}), rules[at].egress)
             (new,) = _looked_up(call, tx, group, [asked])
             rules[at] = replace(new, id=rules[at].id, tags=rules[at].tags)
@@ -186,7 +190,7 @@ async def _describe_anew(call: Call, request: Request, egress: bool) -> Answer:
         by_what = {x.what: x.description for x in _looked_up(call, tx, group, asked)}
         own = [x for x in group.spec.rules if x.egress is egress]
         for id in by_id.keys() - {x.id for x in own}:
-            raise errors.not_found(errors.RULE, id)
+            raise _no_rule(id)
         if by_what.keys() - {x.what for x in own}:
             raise ApiError("InvalidPermission.NotFound", "The specified rule does not exist in this security group.")
         rules = (replace(x, description=by_id.get(x.id, by_what.get(x.what, x.description))) for x in group.spec.rules)
@@ -209,7 +213,7 @@ async def describe_security_group_rules(call: Call, request: Request) -> Answer:
     ids = request.get("SecurityGroupRuleIds", ())
     for id in ids:
         if not any(x.id == id for _, x in pairs):
-            raise errors.not_found(errors.RULE, id)
+            raise _no_rule(id)
     chosen = [pair for pair in pairs if not ids or pair[1].id in ids]
     chosen = filters.matching(chosen, request.get("Filters", ()), _RULE_FILTERS, lambda pair: pair[1].tags)
     chosen.sort(key=lambda pair: pair[1].id)
