@@ -7,6 +7,7 @@ that writes the task; it is taken back if that fails. So two decisions never giv
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
@@ -243,6 +244,11 @@ class Ledger:
     def known(self, node: str) -> bool:
         """Whether the node is there, connected or not."""
         return node in self._nodes
+
+    def heard(self, node: str) -> float:
+        """Since when the node tells what becomes of its tasks; infinity while it does not."""
+        found = self._nodes.get(node)
+        return found.status.since if found is not None and found.status.connected else math.inf
 
     def zone(self, node: str) -> str:
         """The letter of its availability zone."""

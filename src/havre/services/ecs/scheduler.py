@@ -28,7 +28,9 @@ FAILED = "deployment failed: tasks failed to start."
 class Advance(Effect, frozen=True):
     """One step of a service, all of it in one transaction, if the service still is as it was seen.
 
-    ``stops``: (task id, why). ``start`` tasks go where placement decides, or one to each instance of ``at``.
+    ``stops``: (task id, why), if the tasks ``trusted`` to serve meanwhile still run, and the ``useless`` ones among those
+    that are stopped, (id, version), have not changed and nobody settles before ``until``. ``start`` tasks go where
+    placement decides, or one to each instance of ``at``.
     """
 
     service: ServiceRecord
@@ -36,6 +38,9 @@ class Advance(Effect, frozen=True):
     spec: Service | None = None
     deployments: tuple[tuple[DeploymentRecord, DeploymentStatus], ...] = ()
     stops: tuple[tuple[str, str], ...] = ()
+    trusted: tuple[str, ...] = ()
+    useless: tuple[tuple[str, int], ...] = ()
+    until: float | None = None
     start: int = 0
     at: tuple[str, ...] = ()
     messages: tuple[str, ...] = ()
@@ -153,6 +158,9 @@ def _active(seen: ServiceSeen) -> Plan:
         status,
         deployments=deployments,
         stops=found.step.stop,
+        trusted=_trusted(found),
+        useless=_useless(seen, found),
+        until=found.rollout.settles if found.step.stop else None,
         start=start,
         at=at,
         messages=messages,
@@ -198,6 +206,20 @@ def _rollout_view(record: DeploymentRecord) -> RolloutView:
         failed=s.failed,
         counted=s.counted,
     )
+
+
+def _trusted(found: Decision) -> tuple[str, ...]:
+    """The healthy tasks that stay, where healthy ones leave."""
+    going = dict(found.step.stop)
+    healthy = [t.id for t in found.tasks if t.alive and t.healthy]
+    return tuple(id for id in healthy if id not in going) if any(id in going for id in healthy) else ()
+
+
+def _useless(seen: ServiceSeen, found: Decision) -> tuple[tuple[str, int], ...]:
+    """The tasks that are stopped because they do not serve."""
+    going = dict(found.step.stop)
+    sick = {t.id for t in found.tasks if t.id in going and not t.healthy and t.phase == "running"}
+    return tuple((t.meta.name, t.meta.version) for t in seen.tasks if t.meta.name in sick)
 
 
 def _is_steady(found: Decision) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import isinf
 from typing import Any
 
 import msgspec
@@ -24,7 +25,8 @@ class Sight(msgspec.Struct, frozen=True):
     """What tasks are looked at with. ``checked``: definitions with an essential container that has a health check.
     ``targets``: what the load balancers say of each target, as (state, description); of those of the groups ``gone``
     nobody says anything any more. ``proven``: tasks that were healthy once: they stay so while nobody knows. ``closed``:
-    container instances that take no tasks any more. ``zones``: of nodes."""
+    container instances that take no tasks any more. ``zones``: of nodes. ``heard``: since when a node tells what becomes
+    of its tasks: one that ran before may have ended unseen."""
 
     now: float
     grace: int = 0
@@ -34,6 +36,7 @@ class Sight(msgspec.Struct, frozen=True):
     proven: frozenset[str] = frozenset()
     closed: frozenset[str] = frozenset()
     zones: Mapping[str, str] = {}
+    heard: Mapping[str, float] = {}
 
 
 def view(task: TaskRecord, sight: Sight) -> TaskView:
@@ -94,8 +97,9 @@ def _health(task: TaskRecord, sight: Sight) -> tuple[bool, str, float | None]:
         return proven, "", None
     if proven or checked or status.registered:
         return True, "", None
-    settled = sight.now >= started + SETTLED
-    return settled, "", None if settled else started + SETTLED
+    settles = max(started, sight.heard.get(spec.node, 0.0)) + SETTLED
+    settled = sight.now >= settles
+    return settled, "", None if settled or isinf(settles) else settles
 
 
 def _unknown(target: Target, sight: Sight) -> bool:

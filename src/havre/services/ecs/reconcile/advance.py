@@ -106,11 +106,26 @@ class Advancing:
 
     # What is written
 
+    def _still(self, tx: Transaction, step: Advance) -> None:
+        """A decision is some time old when it is written. Raises Conflict when it may not be right any more."""
+        m = step.service.meta
+        for id in step.trusted:
+            task = tx.get(TASK, m.account, m.region, id)
+            if task is None or task.spec.desired != "RUNNING" or task.status.last != "RUNNING":
+                raise Conflict(f"task {id} has ended since others were told to")
+        for id, version in step.useless:
+            task = tx.get(TASK, m.account, m.region, id)
+            if task is None or task.meta.version != version:
+                raise Conflict(f"task {id} has changed since it was told to end")
+        if step.until is not None and self._world.now() >= step.until:
+            raise Conflict(f"tasks of {m.name} have settled since")
+
     def _write(self, tx: Transaction, step: Advance, placing: Placing) -> list[TaskRecord]:
         m = step.service.meta
         found = tx.get(SERVICE, m.account, m.region, m.name)
         if found is None or found.meta.version != m.version:
             raise Conflict(f"{m.name} has moved on")
+        self._still(tx, step)
         status = _placed(step.status, placing)
         told = list(step.messages)
         if placing.unplaced and placing.unplaced != found.status.unplaced:

@@ -8,7 +8,6 @@ from typing import Any
 import msgspec
 
 from havre.control.deps import ReconcilerDeps
-from havre.control.nodes import WORKLOAD
 from havre.control.reconciler import Executor
 from havre.kernel.effects import Effect
 from havre.kernel.errors import ApiError, Conflict
@@ -101,14 +100,12 @@ class TaskEffects:
             await self._targets(effect, "RegisterTargets")
 
     def _passed_on(self, effect: Deregister) -> bool:
-        store = self._deps.store
-        for each in store.find(WORKLOAD, "node", effect.node) if effect.target.startswith("i-") else ():
-            report, task = each.status.report, store.get(TASK, *each.key[1:])
-            if each.meta.name == effect.task or report is None or task is None or task.spec.desired != "RUNNING":
-                continue
-            bound = {p.host_port for c in report.containers if c.state == "RUNNING" for p in c.ports}
-            if effect.port in bound and any(t.group == effect.group for t in task.spec.targets):
-                return True
+        """Whether it is the target of another task by now."""
+        target = (effect.group, effect.target, effect.port)
+        for task in self._deps.store.find(TASK, "node", effect.node) if effect.target.startswith("i-") else ():
+            status = task.status
+            if task.meta.name != effect.task and target in status.registered and status.deregistered_at is None:
+                return task.spec.desired == "RUNNING"
         return False
 
     async def _leave(self, effect: Deregister) -> None:

@@ -63,7 +63,13 @@ class Services:
             return _keys(self._store.find(SERVICE, "balanced", "1")) if _reports_differ(change) else ()
         if change.old is not None and change.new is not None and _same_room(change):
             return ()
-        return (*self._unplaced(), *_keys(s for s in self._store.list(SERVICE) if s.spec.scheduling == "DAEMON"))
+        daemons = _keys(s for s in self._store.list(SERVICE) if s.spec.scheduling == "DAEMON")
+        return (*self._unplaced(), *daemons, *self._on(name))
+
+    def _on(self, node: str) -> set[ServiceKey]:
+        """The services that have tasks there."""
+        tasks = [t for t in self._store.find(TASK, "node", node) if t.spec.service]
+        return {(t.meta.account, t.meta.region, f"{t.spec.cluster}/{t.spec.service}") for t in tasks}
 
     def _of_task(self, change: Change) -> Iterable[ServiceKey]:
         task, keys = change.new or change.old, []
@@ -146,6 +152,7 @@ class Services:
             proven=frozenset(id for d in known for id in d.status.proven),
             closed=frozenset(name for name, place in at.items() if place is not None and not place.accepting),
             zones={node: zone_of(m.region, self._ledger.zone(node)) for node in {t.spec.node for t in tasks}},
+            heard={node: self._ledger.heard(node) for node in {t.spec.node for t in tasks}},
         )
 
     def _checked(self, service: ServiceRecord, tasks: Sequence[TaskRecord]) -> frozenset[str]:
