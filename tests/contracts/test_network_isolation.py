@@ -357,6 +357,7 @@ async def test_names_resolve_in_the_vpc(engine: HostNetwork, machines: list[Mach
 
     assert await ask("ip-172-31-0-5.ec2.internal") == (0, ["172.31.0.5"])
     assert await ask("WEB-1.us-east-1.elb.localhost") == (0, ["172.31.0.10", "172.31.0.9"])
+    assert await ask("web-1.us-east-1.elb.amazonaws.com") == (0, ["172.31.0.10", "172.31.0.9"])
     assert await ask("db.internal.example") == (0, ["172.31.9.9"])
     assert await ask("nothing.ec2.internal") == (3, [])
     assert await ask("far-1.us-east-1.elb.localhost") == (3, [])

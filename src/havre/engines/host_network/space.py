@@ -368,5 +368,11 @@ def bound(address: str, port: int, kind: socket.SocketKind) -> socket.socket:
 
 
 def addresses_by_name(balancers: Mapping[str, Balancer]) -> dict[str, Sequence[str]]:
-    """What the resolver tells of load balancers."""
-    return {b.dns_name.lower(): [address for _, address in b.addresses] for b in balancers.values()}
+    """What the resolver tells of load balancers: by their names, and by the names that they would have in AWS, for programs
+    that take everything below .localhost for themselves without asking (curl does)."""
+    found: dict[str, Sequence[str]] = {}
+    for balancer in balancers.values():
+        name = balancer.dns_name.lower()
+        addresses = [address for _, address in balancer.addresses]
+        found |= {name: addresses, name.removesuffix(".localhost") + ".amazonaws.com": addresses}
+    return found
