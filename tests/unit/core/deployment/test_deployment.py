@@ -147,7 +147,7 @@ def test_it_always_ends_where_the_configuration_allows_it(data, desired, there, 
     for _ in range(12 * (desired + there) + 12):
         step = stepped(world, wish)
         world.all_progress()
-    if minimum >= desired and maximum <= desired and there >= desired > 0:
+    if minimum >= desired and maximum <= desired and there and desired:
         assert step.stuck and world.healthy >= minimum
         return
     assert sorted({t.deployment for t in world.alive} or {NEW}) == [NEW]
