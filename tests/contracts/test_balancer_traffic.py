@@ -319,6 +319,8 @@ async def test_one_address_serves_all_by_their_names(engine: HaproxyEngine, targ
     assert (await asked("nobody.example"))[0] == 404
     await engine.apply([one], {})
     assert await asked("nobody.example") == (200, targets[0].id)
+    assert (await asked(two.dns_name))[0] == 404, "what another instance may have is not answered by this one's"
+    assert await asked(f"dualstack.{one.dns_name}") == (200, targets[0].id)
 
 
 async def test_a_keep_alive_connection_is_kept(engine: HaproxyEngine, targets: list[Target], port: int) -> None:

@@ -19,7 +19,7 @@ from havre.engines.haproxy.rules import (
     single_pool,
 )
 from havre.engines.haproxy.text import name, quote
-from havre.kernel.workload import BalancerListener
+from havre.kernel.workload import Balancer, BalancerListener
 
 POOL = "use_backend %[var(txn.pool)]"
 
@@ -83,7 +83,7 @@ def _head(plan: Plan, keep: Keep) -> list[str]:
 
 
 def _frontend(front: Frontend, keep: Keep) -> list[str]:
-    listener = front.listeners[0][1]
+    balancer, listener = front.listeners[0]
     title = name("f", front.id)
     lines = [f"frontend {title}"]
     secure = _certificates(front, keep)
@@ -98,6 +98,7 @@ def _frontend(front: Frontend, keep: Keep) -> list[str]:
         lines += [f"  {line}" for line in _shared(front, keep)]
         return [*lines, ""]
     if any(bind.address == SHARED for bind in front.binds):
+        lines.append(f"  {own_answer(404, keep)} if {{ dst {SHARED} }} {_of_another(balancer)}")
         lines += [f"  {line}" for line in _let_in(listener, f"{{ dst {SHARED} }}")]
     if single_pool(listener):
         lines += [f"  {line}" for line in _way(front)]
@@ -106,6 +107,13 @@ def _frontend(front: Frontend, keep: Keep) -> list[str]:
         context = Context("", keep, port=listener.port, secure=bool(secure))
         lines += [f"  {line}" for line in [*listener_lines(listener, context), *_way(front), POOL]]
     return [*lines, ""]
+
+
+def _of_another(balancer: Balancer) -> str:
+    """The request names another balancer, which another instance on this machine may have."""
+    domain = quote(balancer.dns_name.partition(".")[2])
+    own = quote(balancer.dns_name)
+    return f"{{ req.hdr(host),host_only -m end -i -- {domain} }} !{{ req.hdr(host),host_only -m end -i -- {own} }}"
 
 
 def _certificates(front: Frontend, keep: Keep) -> str:
