@@ -106,12 +106,17 @@ class Networks:
             trouble = await self._build_all()
             trouble = await self._converge_balancers() or trouble
             await self._report()
-            for id in [i for i in self._gone if i not in self._used()]:
-                await self._parts.network.remove_vpc(id)
-                self._built.pop(id, None)
-                self._gone.discard(id)
+            await self._take_down()
         if trouble:
             raise Temporary(trouble)
+
+    async def _take_down(self) -> None:
+        """Whoever needs one of them meanwhile waits, for it is not called built any more, and builds it anew."""
+        for id in tuple(self._gone):
+            if id in self._gone and id not in self._used():
+                self._built.pop(id, None)
+                await self._parts.network.remove_vpc(id)
+                self._gone.discard(id)
 
     async def _build_all(self) -> str:
         """What is in use, and what was; one that cannot be built keeps none of the others. Says what went wrong."""

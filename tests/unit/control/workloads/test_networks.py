@@ -1,0 +1,86 @@
+"""A node's VPCs: there while something needs them, whatever the order in which the server and tasks change their minds."""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+import pytest
+from tests.unit.control.workloads.test_agent import VPC, Node, work
+
+from havre.control.nodelink.messages import Assign
+from havre.kernel.workload import Balancer, SecurityGroup
+
+pytestmark = pytest.mark.looptime
+NOTHING_MORE = Assign(removed_vpcs=(VPC.id,))
+
+
+async def until(seen: object) -> None:
+    async with asyncio.timeout(60):
+        while not seen():  # type: ignore[operator]
+            await asyncio.sleep(0.05)
+
+
+async def test_a_vpc_goes_with_the_last_task_in_it() -> None:
+    node = Node()
+    async with node.life():
+        node.assign(work("w", network="awsvpc"))
+        await node.until("w", "RUNNING")
+        node.agent.changed(NOTHING_MORE)
+        await asyncio.sleep(5)
+        assert VPC.id in node.network.vpcs, "a task is in it"
+        node.want_stopped("w")
+        await until(lambda: VPC.id not in node.network.vpcs)
+        assert node.phase("w") == "STOPPED"
+
+
+@pytest.mark.parametrize("wait", [0.0, 0.01, 0.5, 0.99, 1.01])
+async def test_a_task_that_comes_while_its_vpc_is_taken_down_finds_it_built_again(wait: float) -> None:
+    node = Node()
+    node.network.delay["remove_vpc"] = 1.0
+    async with node.life():
+        node.assign(work("w", network="awsvpc"))
+        await node.until("w", "RUNNING")
+        node.want_stopped("w")
+        await node.until("w", "STOPPED")
+        await node.gone()
+        node.agent.changed(NOTHING_MORE)
+        await asyncio.sleep(wait)
+        node.agent.changed(Assign(vpcs=(VPC,)))
+        node.assign(work("x", network="awsvpc"))
+        await node.until("x", "RUNNING")
+        await asyncio.sleep(5)
+        assert set(node.network.attached) == {"eni-x"} and VPC.id in node.network.vpcs
+
+
+async def test_a_vpc_that_is_built_holds_nobody_up_while_balancers_are_applied() -> None:
+    node = Node()
+    async with node.life():
+        node.assign(work("w", network="awsvpc"))
+        await node.until("w", "RUNNING")
+        held, apply = asyncio.Event(), node.balancer.apply
+
+        async def slow(*arguments: object) -> None:
+            await held.wait()
+            await apply(*arguments)  # type: ignore[arg-type]
+
+        node.balancer.apply = slow  # type: ignore[method-assign]
+        balancer = Balancer("lb", "lb-1.us-east-1.elb.localhost", VPC.id, (("subnet-1", "10.0.0.20"),), "127.77.0.1")
+        node.agent.changed(Assign(balancers=(balancer,)))
+        node.assign(work("x", network="awsvpc"))
+        await node.until("x", "RUNNING")
+        held.set()
+
+
+async def test_changed_groups_reach_a_vpc_that_is_built() -> None:
+    node = Node()
+    changed = msgspec.structs.replace(VPC, security_groups=(SecurityGroup("sg-1"),))
+    async with node.life():
+        node.agent.changed(Assign(vpcs=(changed,)))
+        await asyncio.sleep(5)
+        assert node.network.vpcs == {}, "nothing needs it"
+        node.agent.changed(Assign(vpcs=(VPC,)))
+        node.assign(work("w", network="awsvpc"))
+        await node.until("w", "RUNNING")
+        node.agent.changed(Assign(vpcs=(changed,)))
+        await until(lambda: node.network.vpcs[VPC.id] == changed)
