@@ -1,7 +1,7 @@
 """Load balancers: CPU a request against the same HAProxy configured by hand; requests that fail while targets are swapped.
 
 Havre runs as users run it; targets are registered, deregistered and found healthy by its API. A target's process is a tiny
-HTTP server: in every second swap it is killed after it was deregistered, in the others while it still gets requests.
+HTTP server. Two are swapped at a time: one is killed while it still gets requests, the other once it has drained.
 """
 
 from __future__ import annotations
@@ -80,8 +80,11 @@ class Target:
         self.process.wait()
 
 
-def _haproxy(config: Path) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(["haproxy", "-db", "-f", str(config)], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+def _haproxy(config: Path, alone: bool = False) -> subprocess.Popen[bytes]:
+    """``alone``: in a session of its own, which the kernel schedules as fairly as Havre's proxy in its own."""
+    command = ["haproxy", "-db", "-f", str(config)]
+    quiet = subprocess.DEVNULL
+    return subprocess.Popen(command, stdout=quiet, stderr=quiet, start_new_session=alone)
 
 
 class Balancer:
@@ -200,7 +203,7 @@ def by_hand(directory: Path, behind: list[Target]) -> Iterator[tuple[int, int]]:
     config = directory / "by-hand.cfg"
     threads = min(4, os.cpu_count() or 1)
     config.write_text(BY_HAND.format(port=port, servers=servers, directory=directory, threads=threads))
-    process = _haproxy(config)
+    process = _haproxy(config, alone=True)
     try:
         _answers(port)
         yield port, process.pid
@@ -218,12 +221,14 @@ def cpu(pid: int) -> float:
 def worker(running: _peers.Running) -> int:
     """The process of Havre's proxy that answers requests."""
     config = str(running.state / "haproxy" / "haproxy.cfg").encode()
-    found = [
-        int(entry.name)
-        for entry in Path("/proc").iterdir()
-        if entry.name.isdigit() and config in (entry / "cmdline").read_bytes()
-    ]
-    return max(found, key=cpu)
+    return max((pid for pid in running.tree() if config in _command(pid)), key=cpu)
+
+
+def _command(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
 
 
 def load(port: int, seconds: float) -> subprocess.Popen[str]:
@@ -253,17 +258,16 @@ def swap(balancer: Balancer, directory: Path, live: list[Target]) -> tuple[int, 
     """Replace every target again and again under load; (requests answered, requests that failed)."""
     answered = failed = swapped = 0
     while swapped < SWAPS or answered < REQUESTS:
-        under_load = load(balancer.port, 20)
+        under_load = load(balancer.port, 15)
         while under_load.poll() is None:
-            new, old = Target(directory), live[0]
-            live.append(new)
-            balancer.register(new)
-            if swapped % 2:
-                old.kill()
-            balancer.deregister(old)
-            old.kill()
-            live.remove(old)
-            swapped += 1
+            new, old = [Target(directory), Target(directory)], live[:2]
+            live += new
+            balancer.register(*new)
+            old[0].kill()
+            balancer.deregister(*old)
+            old[1].kill()
+            del live[:2]
+            swapped += 2
         more, lost = result(under_load)
         answered, failed = answered + more, failed + lost
     print(f"  {swapped} targets swapped, {answered} requests answered, {failed} failed", file=sys.stderr)
