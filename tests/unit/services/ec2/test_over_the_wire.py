@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlencode
@@ -13,7 +14,7 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
-from tests.running_gateway import ROOT, Running
+from tests.running_gateway import ACCOUNT, ROOT, Running
 from tests.unit.services.ec2.ec2_harness import model
 
 from havre.control import nodes
@@ -119,6 +120,47 @@ def test_policies_name_single_resources(running: Running, client: Any) -> None:
     assert refused(keeper.delete_security_group, GroupId=other)[0] == "UnauthorizedOperation"
     keeper.delete_security_group(GroupId=allowed)
     client.delete_security_group(GroupId=other)
+
+
+def test_a_denied_resource_is_denied_by_whatever_it_is_called(running: Running, client: Any) -> None:
+    """A group by its name, a route table and a subnet by their association, the default VPC by leaving it out."""
+    iam = running.client("iam")
+    group = client.create_security_group(GroupName="kept", Description="d")["GroupId"]
+    vpc = client.describe_security_groups(GroupIds=[group])["SecurityGroups"][0]["VpcId"]
+    subnets = client.describe_subnets(Filters=[{"Name": "vpc-id", "Values": [vpc]}])["Subnets"]
+    table = client.create_route_table(VpcId=vpc)["RouteTable"]["RouteTableId"]
+    association = client.associate_route_table(RouteTableId=table, SubnetId=subnets[0]["SubnetId"])["AssociationId"]
+    rule = dict(IpProtocol="tcp", FromPort=80, ToPort=80, CidrIp="0.0.0.0/0")
+
+    def who(name: str, denied: str) -> Any:
+        iam.create_user(UserName=name)
+        arn = f"arn:aws:ec2:us-east-1:{ACCOUNT}:{denied}"
+        policy = [
+            {"Effect": "Allow", "Action": "*", "Resource": "*"},
+            {"Effect": "Deny", "Action": "*", "Resource": arn},
+        ]
+        document = json.dumps({"Version": "2012-10-17", "Statement": policy})
+        iam.put_user_policy(UserName=name, PolicyName="p", PolicyDocument=document)
+        return running.client("ec2", iam.create_access_key(UserName=name)["AccessKey"])
+
+    user = who("no-group", f"security-group/{group}")
+    for call, more in (
+        (user.authorize_security_group_ingress, rule),
+        (user.authorize_security_group_egress, {"IpPermissions": [{"IpProtocol": "-1"}], "GroupId": group}),
+        (user.revoke_security_group_ingress, rule),
+        (user.delete_security_group, {}),
+    ):
+        assert (
+            refused(call, **({} if "GroupId" in more else {"GroupName": "kept"}), **more)[0] == "UnauthorizedOperation"
+        )
+    for number, denied in enumerate((f"route-table/{table}", f"subnet/{subnets[0]['SubnetId']}")):
+        user = who(f"no-way-{number}", denied)
+        assert refused(user.disassociate_route_table, AssociationId=association)[0] == "UnauthorizedOperation"
+    user = who("no-vpc", f"vpc/{vpc}")
+    assert refused(user.create_security_group, GroupName="new", Description="d")[0] == "UnauthorizedOperation"
+    client.disassociate_route_table(AssociationId=association)
+    client.delete_route_table(RouteTableId=table)
+    client.delete_security_group(GroupId=group)
 
 
 def test_pages_and_waiters_work_as_boto3_has_them(client: Any) -> None:

@@ -11,10 +11,10 @@ from havre.control.operation import Answer, Call, Request
 from havre.kernel.errors import ApiError
 from havre.services.ec2 import errors, filters, find, make, permissions, present, tags
 from havre.services.ec2 import resources as r
-from havre.services.ec2.declare import Ec2Operations, arns
+from havre.services.ec2.declare import Ec2Operations
 from havre.services.ec2.filters import Values, flag
 from havre.services.ec2.listing import ACCEPTS
-from havre.services.ec2.operations.groups import named, the_group
+from havre.services.ec2.operations.groups import group_arns, named, the_group
 from havre.services.ec2.paging import page
 from havre.store.ports import Reader, Transaction
 
@@ -29,12 +29,12 @@ def _no_rule(id: str) -> ApiError:
     return (errors.not_found if id.startswith(errors.RULE.prefix) else errors.malformed)(errors.RULE, id)
 
 
-@ops.on("AuthorizeSecurityGroupIngress", f"{_FLAT} TagSpecifications", resources=arns("GroupId"))
+@ops.on("AuthorizeSecurityGroupIngress", f"{_FLAT} TagSpecifications", resources=group_arns)
 async def authorize_ingress(call: Call, request: Request) -> Answer:
     return await _authorize(call, request, egress=False)
 
 
-@ops.on("AuthorizeSecurityGroupEgress", f"{_FLAT} TagSpecifications", resources=arns("GroupId"))
+@ops.on("AuthorizeSecurityGroupEgress", f"{_FLAT} TagSpecifications", resources=group_arns)
 async def authorize_egress(call: Call, request: Request) -> Answer:
     return await _authorize(call, request, egress=True)
 
@@ -86,12 +86,12 @@ def _referenced(call: Call, reader: Reader, group: r.GroupR, reference: str) -> 
     return other.meta.name
 
 
-@ops.on("RevokeSecurityGroupIngress", f"{_FLAT} SecurityGroupRuleIds", resources=arns("GroupId"))
+@ops.on("RevokeSecurityGroupIngress", f"{_FLAT} SecurityGroupRuleIds", resources=group_arns)
 async def revoke_ingress(call: Call, request: Request) -> Answer:
     return await _revoke(call, request, egress=False)
 
 
-@ops.on("RevokeSecurityGroupEgress", f"{_FLAT} SecurityGroupRuleIds", resources=arns("GroupId"))
+@ops.on("RevokeSecurityGroupEgress", f"{_FLAT} SecurityGroupRuleIds", resources=group_arns)
 async def revoke_egress(call: Call, request: Request) -> Answer:
     return await _revoke(call, request, egress=True)
 
@@ -123,7 +123,7 @@ async def _revoke(call: Call, request: Request, egress: bool) -> Answer:
     }
 
 
-@ops.on("ModifySecurityGroupRules", "GroupId SecurityGroupRules", resources=arns("GroupId"))
+@ops.on("ModifySecurityGroupRules", "GroupId SecurityGroupRules", resources=group_arns)
 async def modify_security_group_rules(call: Call, request: Request) -> Answer:
     def change(tx: Transaction) -> None:
         group = find.one(call, tx, r.GROUP, request["GroupId"])
@@ -168,12 +168,12 @@ def _rule_asked(shape: Mapping[str, Any], egress: bool) -> r.Rule:
 _DESCRIPTIONS = "GroupId GroupName IpPermissions SecurityGroupRuleDescriptions"
 
 
-@ops.on("UpdateSecurityGroupRuleDescriptionsIngress", _DESCRIPTIONS, resources=arns("GroupId"))
+@ops.on("UpdateSecurityGroupRuleDescriptionsIngress", _DESCRIPTIONS, resources=group_arns)
 async def describe_ingress_anew(call: Call, request: Request) -> Answer:
     return await _describe_anew(call, request, egress=False)
 
 
-@ops.on("UpdateSecurityGroupRuleDescriptionsEgress", _DESCRIPTIONS, resources=arns("GroupId"))
+@ops.on("UpdateSecurityGroupRuleDescriptionsEgress", _DESCRIPTIONS, resources=group_arns)
 async def describe_egress_anew(call: Call, request: Request) -> Answer:
     return await _describe_anew(call, request, egress=True)
 

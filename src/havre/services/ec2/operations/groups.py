@@ -54,11 +54,21 @@ FILTERS: dict[str, Values[r.GroupR]] = {
 }
 
 
-@ops.on(
-    "CreateSecurityGroup",
-    "Description GroupName VpcId TagSpecifications",
-    resources=arns("VpcId", creates=("security-group",)),
-)
+def group_arns(call: Call, request: Request) -> Sequence[str]:
+    """The group that a request means, also by its name: a policy that names it holds either way."""
+    if "GroupId" in request or "GroupName" not in request:
+        return arns("GroupId")(call, request)
+    vpc = find.default_vpc(call, call.store)
+    found = call.store.find(r.GROUP, "name", f"{vpc.meta.name}/{request['GroupName']}") if vpc else ()
+    return [g.meta.arn for g in found] or ["*"]
+
+
+def _new_group_arns(call: Call, request: Request) -> Sequence[str]:
+    vpc = None if "VpcId" in request else find.default_vpc(call, call.store)
+    return [*arns("VpcId", creates=("security-group",))(call, request), *([vpc.meta.arn] if vpc else [])]
+
+
+@ops.on("CreateSecurityGroup", "Description GroupName VpcId TagSpecifications", resources=_new_group_arns)
 async def create_security_group(call: Call, request: Request) -> Answer:
     name, description = request["GroupName"].strip(), request["Description"]
     for member, value in (("groupName", name), ("groupDescription", description)):
@@ -111,7 +121,7 @@ def named(reader: Reader, vpc: r.VpcR, name: str) -> r.GroupR:
     return found[0]
 
 
-@ops.on("DeleteSecurityGroup", "GroupId GroupName", resources=arns("GroupId"))
+@ops.on("DeleteSecurityGroup", "GroupId GroupName", resources=group_arns)
 async def delete_security_group(call: Call, request: Request) -> Answer:
     def change(tx: Transaction) -> r.GroupR:
         group = the_group(call, tx, request)

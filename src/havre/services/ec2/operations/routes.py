@@ -251,7 +251,17 @@ def _association(reader: Reader, id: str) -> r.TableR:
     return found[0]
 
 
-@ops.on("DisassociateRouteTable", "AssociationId")
+def _association_arns(call: Call, request: Request) -> list[str]:
+    """The route table and the subnet behind an association, and the table that takes its place."""
+    found = [call.arn(f"route-table/{request['RouteTableId']}")] if "RouteTableId" in request else []
+    for table in call.store.find(r.TABLE, "association", request["AssociationId"]):
+        if (table.meta.account, table.meta.region) == (call.account, call.region):
+            own = (a.subnet for a in table.spec.associations if a.id == request["AssociationId"])
+            found += [table.meta.arn, *(call.arn(f"subnet/{subnet}") for subnet in own)]
+    return found or ["*"]
+
+
+@ops.on("DisassociateRouteTable", "AssociationId", resources=_association_arns)
 async def disassociate_route_table(call: Call, request: Request) -> Answer:
     id: str = request["AssociationId"]
 
@@ -274,7 +284,7 @@ def _own(call: Call, reader: Reader, id: str) -> Reader:
     return reader
 
 
-@ops.on("ReplaceRouteTableAssociation", "AssociationId RouteTableId", resources=arns("RouteTableId"))
+@ops.on("ReplaceRouteTableAssociation", "AssociationId RouteTableId", resources=_association_arns)
 async def replace_route_table_association(call: Call, request: Request) -> Answer:
     id: str = request["AssociationId"]
 
