@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import aclosing
 from typing import Any
 
 import msgspec
@@ -163,7 +164,7 @@ def _event_payload(shape: Shape, value: Any, kind: str, render: Payload) -> tupl
 
 async def encode_events(
     stream: Shape, events: AsyncIterator[Mapping[str, Mapping[str, Any]]], protocol: str
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes, None]:
     """Messages of ``events``, each ``{member of the stream: its members}``. An ApiError that the iterator raises becomes
     the stream's last message."""
     try:
@@ -172,6 +173,10 @@ async def encode_events(
                 yield encode_event(stream, name, value, protocol)
     except ApiError as error:
         yield _failure(stream, error, protocol)
+    finally:
+        close = getattr(events, "aclose", None)
+        if close is not None:  # whoever makes them hears at once that nobody listens any more
+            await close()
 
 
 def _failure(stream: Shape, error: ApiError, protocol: str) -> bytes:
@@ -194,8 +199,9 @@ def stream_rpc(operation: OperationModel, answer: Mapping[str, Any], request_id:
 
     async def body() -> AsyncIterator[bytes]:
         yield initial
-        async for message in encode_events(output.members[member], answer[member], protocol):
-            yield message
+        async with aclosing(encode_events(output.members[member], answer[member], protocol)) as messages:
+            async for message in messages:
+                yield message
 
     sent = [("Content-Type", CONTENT_TYPE), ("x-amzn-RequestId", request_id)]
     if protocol == "smithy-rpc-v2-cbor":
