@@ -17,6 +17,7 @@ from havre.kernel.world import World
 from havre.services.cloudtrail.trail import Draft, Trail
 from havre.services.ecr import Facilities
 from havre.store.ports import Store
+from havre.store.sqlite import SqlitePack
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ class Registry:
             world,
             site,
             ground.secret,
+            SqlitePack(ground.state / "registry" / "pack.db"),
             self._authorize if site.auth == "strict" else None,
             self._record,
         )

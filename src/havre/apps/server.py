@@ -202,7 +202,7 @@ class Server:
             await self.tasks.close()
             await self.listeners.close()
             await self.gateway.close()
-            self.registry.parts.blobs.close()
+            await self.registry.parts.blobs.close()
             await self.store.close()
             await self.journal.close()
 

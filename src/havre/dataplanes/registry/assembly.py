@@ -13,7 +13,7 @@ from havre.core.images.passwords import Passwords
 from havre.dataplanes.registry.app import RegistryApp
 from havre.dataplanes.registry.blobs import Blobs
 from havre.dataplanes.registry.layers import DiskLayers
-from havre.dataplanes.registry.ports import Authorize, Recorder
+from havre.dataplanes.registry.ports import Authorize, Pack, Recorder
 from havre.dataplanes.registry.sweep import Sweeper
 from havre.kernel.world import World
 from havre.store.ports import Store
@@ -37,11 +37,12 @@ def assemble(
     world: World,
     site: Site,
     secret: bytes,
+    pack: Pack,
     authorize: Authorize | None,
     record: Recorder | None = None,
 ) -> Registry:
     """``root`` is the registry's own directory, made if need be. ``authorize`` None lets everybody do everything."""
-    blobs = Blobs(root, world, lambda digest: store.count(LAYER, "digest", digest) > 0)
+    blobs = Blobs(root, world, lambda digest: store.count(LAYER, "digest", digest) > 0, pack)
     passwords = Passwords(secret)
     app = RegistryApp(store, blobs, world, passwords, partial(lookup, store, site), authorize, record)
     return Registry(app, DiskLayers(blobs, store), passwords, Sweeper(store, blobs, world, app.touched), blobs)

@@ -1,6 +1,7 @@
 """Blobs and uploads on disk.
 
-``blobs/<algorithm>/<hex>`` are whole and never change; a file counts only while a layer record names it.
+``blobs/<algorithm>/<hex>`` are whole and never change; small ones lie in the pack instead, many to a file. A blob counts
+only while a layer record names it.
 ``uploads/<id>.<scope>`` are what has arrived of uploads: an upload of which a client was told that bytes are kept has its
 file, and survives a restart with nothing but it.
 """
@@ -19,8 +20,9 @@ from typing import Any, TypeVar
 
 from havre.control.images import Place, Refusal, Why
 from havre.core.images.names import HASHES, algorithm, is_digest
+from havre.dataplanes.registry.ports import Pack
 from havre.dataplanes.registry.syncer import Syncer
-from havre.dataplanes.registry.upload import Upload, create, write_all
+from havre.dataplanes.registry.upload import Upload
 from havre.kernel.errors import Gone, Temporary
 from havre.kernel.world import World
 
@@ -28,18 +30,17 @@ R = TypeVar("R")
 WORKERS = 8
 OPEN_LIMIT = 256
 """Uploads whose files are kept open between requests."""
-LARGE = 4 << 20
-"""Bytes from which a file is synced alone, so that the small ones do not wait for it."""
 SMALL = 64 << 10
-"""Bytes up to which the thread that syncs writes the file as well."""
+"""Bytes up to which a blob lies in the pack."""
 
 
 class Blobs:
     """``fault``, when set, is called with the name of each step on disk (create, write, publish, read) before it; what it
     raises (OSError) is what a failing disk would do. ``known`` tells whether a layer record names the digest."""
 
-    def __init__(self, root: Path, world: World, known: Callable[[str], bool]) -> None:
+    def __init__(self, root: Path, world: World, known: Callable[[str], bool], pack: Pack) -> None:
         self._world = world
+        self._pack = pack
         self._known = known
         self._uploads: dict[str, Upload] = {}
         self._locks: dict[str, tuple[asyncio.Lock, int]] = {}
@@ -120,50 +121,48 @@ class Blobs:
             await self.cancel(upload)
             raise Refusal(Why.WRONG_DIGEST, f"The content has the digest {found}, not {digest}", [digest])
         async with self.holding(digest):
-            if self._known(digest) and self.path(digest).exists():
+            if self._known(digest) and self._has(digest):
                 result = await link(upload.offset)
-                upload.discard()
             else:
                 await self._publish(upload, digest)
                 try:
                     result = await link(upload.offset)
                 except Exception:
-                    self.path(digest).rename(upload.path)  # no record was made: whoever tries again finds the upload
-                    upload.held = None
+                    if upload.held is None:  # no record was made: whoever tries again finds the upload
+                        self.path(digest).rename(upload.path)
                     raise
             self._uploads.pop(upload.path.name, None)
+            upload.discard()
         return result
+
+    def _has(self, digest: str) -> bool:
+        return self.path(digest).exists() or self._pack.has(digest)
 
     async def keep(self, content: bytes, digest: str) -> None:
         """Content that is in memory already and has this digest. A layer record must follow soon."""
         async with self.holding(digest):
-            if not (self._known(digest) and self.path(digest).exists()):
+            if not (self._known(digest) and self._has(digest)):
                 path = self._incoming / f"{self._world.uuid()}.kept"
                 kept = Upload("", path, 0.0, "", None, offset=len(content), held=[content])
                 await self._publish(kept, digest)
 
     async def _publish(self, upload: Upload, digest: str) -> None:
-        """Rename, then make content and name durable. The order saves one journal commit, and is safe because a file counts
-        only once its layer record is written, which happens after this. Raises Temporary, and changes nothing then."""
+        """Durable under its digest: content first, then the name. Raises Temporary, and changes nothing then."""
         source, target = upload.path, self.path(digest)
         with _Disk():
             self._check("publish")
             if upload.held is not None and upload.offset <= SMALL:
-                move = partial(self._move_held, upload.held, source, target)
-            else:
-                file = await self.submit(self._whole_file, upload)
-                move = partial(_move, file, source, target)
+                self._check("create")
+                self._check("write")
+                await self._pack.put(digest, b"".join(upload.held), self._world.now())
+                return
+            await self.submit(self._whole_file, upload)
             try:
-                await self._syncer.sync(move, self._descriptors[algorithm(digest)])
+                await self._syncer.sync(partial(source.rename, target), self._descriptors[algorithm(digest)])
             except OSError:
                 with suppress(FileNotFoundError):
-                    if upload.held is None:
-                        target.rename(source)
-                    else:
-                        target.unlink()
+                    target.rename(source)
                 raise
-        if upload.held is not None:
-            upload.held = []
 
     async def _digest(self, upload: Upload, kind: str) -> str:
         """What has arrived, hashed; anew only if this process did not see all of it arrive, or by another algorithm."""
@@ -181,6 +180,10 @@ class Blobs:
         kind, _, encoded = digest.partition(":")
         return self._directories[kind] / encoded
 
+    def small(self, digest: str) -> bytes | None:
+        """The content of a blob that lies in the pack."""
+        return self._pack.get(digest)
+
     def open(self, digest: str) -> int:
         """A descriptor to read from; whoever asked closes it. Raises Gone."""
         try:
@@ -189,6 +192,10 @@ class Blobs:
             raise Gone(digest) from None
 
     async def read(self, digest: str) -> bytes:
+        """Raises Gone."""
+        content = self.small(digest)
+        if content is not None:
+            return content
         try:
             return await self.work(self.path(digest).read_bytes)
         except FileNotFoundError:
@@ -220,15 +227,19 @@ class Blobs:
 
     # housekeeping
 
-    def stored(self) -> Iterator[tuple[str, float, int]]:
-        """(digest, time of its last change, size) of every blob file."""
+    async def stored(self) -> list[tuple[str, float, int]]:
+        """(digest, time of its last change, size) of every blob."""
+        return [*await self.work(self._files), *await self._pack.stored()]
+
+    def _files(self) -> list[tuple[str, float, int]]:
+        found = []
         for kind, directory in self._directories.items():
             with os.scandir(directory) as entries:
                 for entry in entries:
-                    digest = f"{kind}:{entry.name}"
-                    if is_digest(digest):
+                    if is_digest(f"{kind}:{entry.name}"):
                         seen = entry.stat()
-                        yield digest, seen.st_mtime, seen.st_size
+                        found.append((f"{kind}:{entry.name}", seen.st_mtime, seen.st_size))
+        return found
 
     def pending(self) -> Iterator[tuple[str, float]]:
         """(name, time of its last change) of every upload, in memory or on disk."""
@@ -244,6 +255,8 @@ class Blobs:
         async with self.holding(digest):
             if self._known(digest):
                 return False
+            if self._pack.has(digest):
+                await self._pack.remove(digest)
             await self.work(self.path(digest).unlink, True)
             return True
 
@@ -260,10 +273,12 @@ class Blobs:
         """Forget everything (``POST /_havre/reset``, after the store was wiped)."""
         for name, _ in list(self.pending()):
             self.drop(name)
-        for digest, _, _ in await self.work(lambda: list(self.stored())):
+        await self._pack.clear()
+        for digest, _, _ in await self.work(self._files):
             await self.remove(digest)
 
-    def close(self) -> None:
+    async def close(self) -> None:
+        await self._pack.close()
         self._pool.shutdown(cancel_futures=True)
         self._syncer.close()
         for upload in self._uploads.values():
@@ -277,31 +292,14 @@ class Blobs:
         if self.fault is not None:
             self.fault(step)
 
-    def _move_held(self, held: Sequence[bytes], source: Path, target: Path) -> int:
-        """A new file with this content, under its name. Gives the open file."""
-        self._check("create")
-        file = create(source)
-        try:
-            self._check("write")
-            write_all(file, held)
-            source.rename(target)
-        except OSError:
-            os.close(file)
-            source.unlink()
-            raise
-        return file
-
-    def _whole_file(self, upload: Upload) -> int:
-        """All that has arrived, in an open file; what is large is on the disk already then."""
+    def _whole_file(self, upload: Upload) -> None:
+        """All that has arrived is in the file, durably; the file is closed."""
         upload.spill(self._check)
         file = upload.take_file()
-        if upload.offset > LARGE:
-            try:
-                os.fdatasync(file)
-            except OSError:
-                os.close(file)
-                raise
-        return file
+        try:
+            os.fdatasync(file)
+        finally:
+            os.close(file)
 
     def _hash(self, path: Path, kind: str) -> Any:
         with open(path, "rb", buffering=0) as file:
@@ -316,15 +314,6 @@ def scope_of(place: Place) -> str:
 
 def _is_uuid(text: str) -> bool:
     return len(text) == 36 and all(c in "0123456789abcdef-" for c in text)
-
-
-def _move(file: int, source: Path, target: Path) -> int:
-    try:
-        source.rename(target)
-    except OSError:
-        os.close(file)
-        raise
-    return file
 
 
 def _sync_directory(path: Path) -> None:

@@ -20,6 +20,28 @@ class Authorize(Protocol):
         ...
 
 
+class Pack(Protocol):
+    """Small blobs, many to a file. What ``put`` and ``remove`` did is durable on return; they raise Temporary."""
+
+    async def put(self, name: str, body: bytes, at: float) -> None:
+        """``at``: seconds since the epoch. What had the name before is replaced."""
+        ...
+
+    async def remove(self, name: str) -> None: ...
+
+    async def clear(self) -> None: ...
+
+    def get(self, name: str) -> bytes | None: ...
+
+    def has(self, name: str) -> bool: ...
+
+    async def stored(self) -> list[tuple[str, float, int]]:
+        """(name, when it was put, size) of each."""
+        ...
+
+    async def close(self) -> None: ...
+
+
 class Access(msgspec.Struct, frozen=True):
     """One request to the data plane, as CloudTrail records it. ``error`` is the error code, "" when it succeeded."""
 

@@ -8,7 +8,7 @@ import re
 from havre.control.images import Layer
 from havre.control.images.changes import layer, remove_layer, repository
 from havre.core.images.names import is_digest
-from havre.dataplanes.registry.blobs import Blobs
+from havre.dataplanes.registry.blobs import SMALL, Blobs
 from havre.dataplanes.registry.errors import OciError, blob_unknown, digest_invalid, unsupported
 from havre.dataplanes.registry.exchange import Exchange
 from havre.dataplanes.registry.gate import Gate
@@ -72,6 +72,9 @@ class Pulls:
         if wanted:
             headers["content-range"] = f"bytes {start}-{end - 1}/{size}"
         headers["content-length"] = str(end - start)
+        if size <= SMALL and (content := self._blobs.small(found.spec.digest)) is not None:
+            await exchange.answer(status, headers, content[start:end])
+            return
         try:
             file = self._blobs.open(found.spec.digest)
         except Gone:

@@ -145,10 +145,10 @@ class Sweeper:
         return gone
 
     async def _sweep_files(self) -> int:
-        """Files that no record names: layers that went, and what a crash left between publishing and recording."""
+        """Blobs that no record names: layers that went, and what a crash left between publishing and recording."""
         since = self._world.now() - GRACE
         gone = 0
-        for digest, at, _ in await self._blobs.work(lambda: list(self._blobs.stored())):
+        for digest, at, _ in await self._blobs.stored():
             if at < since and not self._store.count(LAYER, "digest", digest):
                 gone += await self._blobs.remove(digest)
         return gone

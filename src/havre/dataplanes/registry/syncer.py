@@ -1,8 +1,4 @@
-"""Files made durable in groups: while one group is synced, the next one gathers.
-
-A thread of its own, and only one: each call of the system hands the interpreter over and back, so a few threads that each
-sync one file spend more time on waiting for one another than the disk takes.
-"""
+"""Names of files made durable in groups: while a directory is synced for one group, the next one gathers."""
 
 from __future__ import annotations
 
@@ -15,7 +11,7 @@ from typing import NamedTuple
 
 
 class _Waiting(NamedTuple):
-    move: Callable[[], int]
+    move: Callable[[], object]
     directory: int
     durable: asyncio.Future[None]
 
@@ -30,9 +26,9 @@ class Syncer:
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
 
-    async def sync(self, move: Callable[[], int], directory: int) -> None:
-        """``move`` runs in the thread: it puts a file under its name in the directory and gives the file, open. Its content
-        and the name are durable on return; the file is closed, whatever happens. Raises OSError."""
+    async def sync(self, move: Callable[[], object], directory: int) -> None:
+        """``move`` runs in the thread: it puts a file under its name in the directory. The name is durable on return. Raises
+        OSError."""
         loop = asyncio.get_running_loop()
         durable: asyncio.Future[None] = loop.create_future()
         self._gathered.append(_Waiting(move, directory, durable))
@@ -79,7 +75,7 @@ class Syncer:
 
 def _sync_all(group: Sequence[_Waiting]) -> list[OSError | None]:
     """What the disk refused, one by one."""
-    errors = [_sync(waiting.move) for waiting in group]
+    errors = [_attempt(waiting.move) for waiting in group]
     for directory in {waiting.directory for waiting in group}:
         try:
             os.fsync(directory)
@@ -88,13 +84,9 @@ def _sync_all(group: Sequence[_Waiting]) -> list[OSError | None]:
     return errors
 
 
-def _sync(move: Callable[[], int]) -> OSError | None:
+def _attempt(move: Callable[[], object]) -> OSError | None:
     try:
-        file = move()
-        try:
-            os.fdatasync(file)
-        finally:
-            os.close(file)
+        move()
     except OSError as error:
         return error
     return None

@@ -1,10 +1,11 @@
-"""The store and the journal on SQLite: WAL, synchronous FULL, group commit, one writer.
+"""The store, the journal and the registry's small blobs on SQLite: WAL, synchronous FULL, group commit, one writer.
 
 The promise: what was acknowledged survives ``kill -9`` and power loss; what the disk refused never was. A file that another
 process writes is not opened.
 """
 
 from havre.store.sqlite.journal import SqliteJournal
+from havre.store.sqlite.pack import SqlitePack
 from havre.store.sqlite.store import SqliteStore
 
-__all__ = ["SqliteJournal", "SqliteStore"]
+__all__ = ["SqliteJournal", "SqlitePack", "SqliteStore"]

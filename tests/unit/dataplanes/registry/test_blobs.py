@@ -16,17 +16,20 @@ from havre.control.images import KINDS, LAYER, REPOSITORY, Place, Refusal, Repos
 from havre.control.images.changes import link, put_image, remove_image, remove_repository
 from havre.core.images.manifest import OCI_IMAGE, parse
 from havre.core.images.names import digest_of
+from havre.dataplanes.registry import blobs, syncer
 from havre.dataplanes.registry.blobs import SMALL, Blobs
 from havre.dataplanes.registry.sweep import GRACE, UPLOAD_LIFE, Sweeper, Touched
 from havre.dataplanes.registry.upload import HELD
 from havre.kernel.errors import Temporary
 from havre.kernel.world import World
 from havre.store.memory import MemoryStore
+from havre.store.sqlite import SqlitePack
+from havre.store.sqlite.committer import Committer
 
 PLACE = Place("111122223333", "eu-west-1", "team/web")
 OTHER = PLACE._replace(repository="team/other")
 SIZES = [0, 5, SMALL + 1, HELD + 1]
-"""In memory and written by who syncs; in memory and written by a worker; on disk."""
+"""In the pack; in memory until it is written whole; on disk while it comes."""
 
 
 class Rig:
@@ -40,7 +43,8 @@ class Rig:
         self.sweeper = Sweeper(self.store, self.blobs, self.world, self.touched)
 
     def open(self) -> Blobs:
-        return Blobs(self.root, self.world, lambda digest: self.store.count(LAYER, "digest", digest) > 0)
+        pack = SqlitePack(self.root / "pack.db")
+        return Blobs(self.root, self.world, lambda digest: self.store.count(LAYER, "digest", digest) > 0, pack)
 
     async def repository(self, place: Place) -> None:
         await self.store.transact(
@@ -69,8 +73,12 @@ class Rig:
 
         return record
 
-    def files(self, kind: str = "blobs/sha256") -> list[str]:
-        return sorted(path.name for path in (self.root / kind).iterdir())
+    async def kept(self) -> list[str]:
+        """Digests of the blobs that take room, in files or in the pack."""
+        return sorted(digest for digest, _, _ in await self.blobs.stored())
+
+    def pending(self) -> list[str]:
+        return [path.name for path in (self.root / "uploads").iterdir()]
 
     def age(self, seconds: float) -> None:
         """Time passes, for the clock and for the files."""
@@ -95,7 +103,7 @@ async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
     await made.repository(PLACE)
     await made.repository(OTHER)
     yield made
-    made.blobs.close()
+    await made.blobs.close()
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -103,8 +111,8 @@ async def test_what_was_pushed_is_there(rig: Rig, size: int) -> None:
     content = os.urandom(size)
     digest = await rig.push(content)
     assert await rig.blobs.read(digest) == content
-    assert rig.files() == [digest.removeprefix("sha256:")]
-    assert rig.files("uploads") == []
+    assert await rig.kept() == [digest]
+    assert rig.pending() == []
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -112,7 +120,7 @@ async def test_a_wrong_digest_leaves_nothing(rig: Rig, size: int) -> None:
     with pytest.raises(Refusal) as refused:
         await rig.push(os.urandom(size), digest="sha256:" + "0" * 64)
     assert refused.value.why is Why.WRONG_DIGEST
-    assert rig.files() == rig.files("uploads") == []
+    assert await rig.kept() == rig.pending() == []
     assert rig.store.list(LAYER) == []
 
 
@@ -137,29 +145,29 @@ async def test_a_full_disk_is_temporary_and_the_upload_goes_on(rig: Rig, size: i
                 assert rig.store.list(LAYER) == []
     assert await rig.blobs.read(digest) == content
     assert failures == 1
-    assert rig.files("uploads") == []
+    assert rig.pending() == []
 
 
 @pytest.mark.parametrize("size", SIZES)
 async def test_a_refused_sync_is_told_and_can_be_tried_again(
     rig: Rig, size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from havre.dataplanes.registry import syncer
-
     content = os.urandom(size)
     digest = digest_of(content)
     upload = rig.blobs.begin(PLACE)
 
-    def refuse(file: int) -> None:
+    def refuse(*_: object) -> None:
         raise OSError(errno.EIO, "Input/output error")
 
     async with rig.blobs.claim(PLACE, upload.id):
         rig.blobs.absorb(upload, [content])
-        with monkeypatch.context() as patch:
-            patch.setattr(syncer.os, "fdatasync", refuse)
-            with pytest.raises(Temporary):
-                await rig.blobs.commit(upload, digest, rig.linker(PLACE, digest))
-        assert rig.files() == []
+        refusals = [(Committer, "_statements")] if size <= SMALL else [(blobs.os, "fdatasync"), (syncer.os, "fsync")]
+        for where, name in refusals:
+            with monkeypatch.context() as patch:
+                patch.setattr(where, name, refuse)
+                with pytest.raises(Temporary):
+                    await rig.blobs.commit(upload, digest, rig.linker(PLACE, digest))
+            assert await rig.kept() == []
         await rig.blobs.commit(upload, digest, rig.linker(PLACE, digest))
     assert await rig.blobs.read(digest) == content
 
@@ -177,7 +185,9 @@ async def test_a_refused_record_gives_the_upload_back(rig: Rig, size: int) -> No
         rig.blobs.absorb(upload, [content])
         with pytest.raises(Temporary):
             await rig.blobs.commit(upload, digest, refuse)
-        assert rig.files() == []
+        rig.age(GRACE + 1)
+        await rig.sweeper.sweep()
+        assert await rig.kept() == []
         await rig.blobs.commit(upload, digest, rig.linker(PLACE, digest))
     assert await rig.blobs.read(digest) == content
 
@@ -189,7 +199,7 @@ async def test_retained_uploads_outlive_the_process(rig: Rig, size: int) -> None
     async with rig.blobs.claim(PLACE, upload.id):
         rig.blobs.absorb(upload, [content])
         await rig.blobs.retain(upload)
-    rig.blobs.close()
+    await rig.blobs.close()
     rig.blobs = rig.open()
     with pytest.raises(Refusal):
         rig.blobs.find(OTHER, upload.id)
@@ -249,11 +259,11 @@ async def test_the_sweep_frees_what_no_image_needs(rig: Rig) -> None:
     image = await _image(rig, PLACE, [needed])
     rig.age(GRACE + 1)
     await rig.sweeper.sweep()
-    assert orphan.removeprefix("sha256:") not in rig.files()
+    assert orphan not in await rig.kept()
     assert await rig.blobs.read(needed) == b"needed"
     await rig.store.transact(lambda change: remove_image(change, PLACE, image))
     await rig.sweeper.sweep()
-    assert rig.files() == []
+    assert await rig.kept() == []
     assert rig.store.list(LAYER) == []
 
 
@@ -268,25 +278,25 @@ async def test_the_sweep_spares_what_another_repository_needs(rig: Rig) -> None:
     assert await rig.blobs.read(shared) == b"shared"
     await rig.store.transact(lambda change: remove_repository(change, OTHER, force=True))
     await rig.sweeper.sweep()
-    assert rig.files() == []
+    assert await rig.kept() == []
 
 
 async def test_the_sweep_spares_what_is_new_looked_at_or_being_pushed(rig: Rig) -> None:
     digest = await rig.push(b"young")
     await rig.sweeper.sweep()
-    assert rig.files() == [digest.removeprefix("sha256:")]
+    assert await rig.kept() == [digest]
     rig.age(GRACE + 1)
     rig.touched.note(PLACE, digest)
     await rig.sweeper.sweep()
-    assert rig.files() == [digest.removeprefix("sha256:")]
+    assert await rig.kept() == [digest]
     rig.age(GRACE + 1)
     rig.blobs.begin(PLACE)
     await rig.sweeper.sweep()
-    assert rig.files() == [digest.removeprefix("sha256:")]
+    assert await rig.kept() == [digest]
     rig.age(UPLOAD_LIFE + 1)
     await rig.sweeper.sweep()
     await rig.sweeper.sweep()
-    assert rig.files() == []
+    assert await rig.kept() == []
 
 
 async def test_the_sweep_drops_stale_uploads_and_what_a_crash_left(rig: Rig) -> None:
@@ -297,7 +307,7 @@ async def test_the_sweep_drops_stale_uploads_and_what_a_crash_left(rig: Rig) -> 
     (rig.root / "blobs/sha256" / ("a" * 64)).write_bytes(b"published, never recorded")
     rig.age(UPLOAD_LIFE + 1)
     assert await rig.sweeper.sweep() == (0, 1, 2)
-    assert rig.files() == rig.files("uploads") == []
+    assert await rig.kept() == rig.pending() == []
     for upload in (held, kept):
         with pytest.raises(Refusal):
             rig.blobs.find(PLACE, upload.id)
@@ -312,5 +322,5 @@ async def test_clear_forgets_everything(rig: Rig) -> None:
     rig.blobs.begin(PLACE)
     await rig.store.reset()
     await rig.blobs.clear()
-    assert rig.files() == rig.files("uploads") == []
+    assert await rig.kept() == rig.pending() == []
     assert list(rig.blobs.pending()) == []

@@ -36,8 +36,8 @@ class Installation:
         given.layers, given.passwords = self.registry.facilities.layers, self.registry.facilities.passwords
 
     def close(self) -> None:
+        self.running.wait(self.registry.parts.blobs.close())
         self.running.close()
-        self.registry.parts.blobs.close()
 
     def client(self, key: Any = ROOT, region: str = REGION) -> Any:
         return self.running.client("ecr", key, region)
