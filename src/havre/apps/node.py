@@ -18,6 +18,7 @@ from msgspec.structs import replace
 
 from havre.apps.config import Config, system_world
 from havre.apps.host_doors import HostDoors, serve
+from havre.apps.shelf import SharedShelf
 from havre.control.nodelink.client import Link, LinkParts
 from havre.control.nodelink.messages import NodeInfo
 from havre.control.nodelink.spool import Spool
@@ -65,8 +66,8 @@ class Node:
         self.doors = HostDoors(self.network, site)
         self.link = Link(self._link_parts())
         self.agent = NodeAgent(self._agent_parts())
-        self.lines = LineKeeper(self.agent, self.spool)
-        self.intake = Intake(state / "lines.sock", self.lines.take)
+        self.lines = LineKeeper(self.agent, self.spool, state / "lines.streams")
+        self.intake = Intake(state / "lines.sock", self.lines.take, SharedShelf(os.environ))
         self.supervisor = Supervisor(self._loops(), self.world)
         self.tasks = Tasks()
         self.known = NodeInfo()

@@ -15,6 +15,7 @@ import sys
 import time
 
 from havre.cli.options import UpOptions, running
+from havre.cli.shelf import Shelf
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -98,6 +99,7 @@ class Supervisor:
         self.options = options
         self.lock = lock
         self.wake = os.pipe()
+        self.shelf = Shelf()
         self.children: dict[str, int] = {}
         self.failures: dict[str, list[float]] = {"server": [], "node": []}
         self.asked = 0
@@ -124,7 +126,8 @@ class Supervisor:
             os.write(int(fd), b"ready\n")
             os.close(int(fd))
         while not self.asked:
-            select.select([wake], [], [], 5.0)
+            select.select([wake, self.shelf.fileno()], [], [], 5.0)
+            self.shelf.receive()
             with contextlib.suppress(BlockingIOError):
                 os.read(wake, 4096)
             self._revive()
@@ -152,11 +155,15 @@ class Supervisor:
                 comm.write(f"havre-{role}")
             os.environ["HAVRE_CONFIG"] = json.dumps(self.options.to_json())
             os.environ["HAVRE_READY"] = str(writer)
+            if role == "node":
+                os.environ.update(self.shelf.environment())
             # another program from here on: named, not imported, for the command line knows no composition root
             __import__(f"havre.apps.{role}", fromlist=["main"]).main()
             return 0
 
-        self.children[role] = _fork(work, close=(reader, self.lock, *self.wake))
+        self.shelf.receive()
+        others = (self.shelf.fileno(),) if role == "node" else self.shelf.descriptors()
+        self.children[role] = _fork(work, close=(reader, self.lock, *self.wake, *others))
         os.close(writer)
         self._write_run_file()
         return reader

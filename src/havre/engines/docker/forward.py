@@ -1,4 +1,4 @@
-"""The forward protocol (MessagePack over a stream) of Docker's ``fluentd`` log driver: reading messages, and acknowledging.
+"""The forward protocol (MessagePack over a stream) of Docker's ``fluentd`` log driver: reading messages.
 
 The driver sends ``[tag, time, record, option]``, one message a line. A line longer than 16 KiB comes in pieces, marked
 ``partial_message`` with an id and ``partial_last``. Messages have no length in front, so this walks through them by hand;
@@ -25,12 +25,11 @@ class Short(Exception):
 
 
 class Message(NamedTuple):
-    """``at`` in milliseconds since the epoch; ``chunk`` asks to be acknowledged ("" does not)."""
+    """``at`` in milliseconds since the epoch."""
 
     tag: str
     at: int
     record: dict[bytes, bytes]
-    chunk: bytes
 
 
 def _text(data: bytes, at: int) -> tuple[bytes, int]:
@@ -101,19 +100,11 @@ def read(data: bytes, at: int) -> tuple[Message, int]:
         tag, place = _text(data, at + 1)
         moment, place = _time(data, place)
         record, place = _map(data, place)
-        option: dict[bytes, bytes] = {}
         if head == 0x94:
-            option, place = _map(data, place)
+            _, place = _map(data, place)
     except IndexError:
         raise Short from None
-    return Message(tag.decode("utf-8", "replace"), moment, record, option.get(b"chunk", b"")), place
-
-
-def acknowledgement(chunk: bytes) -> bytes:
-    """``{"ack": chunk}``; chunks are short strings."""
-    size = len(chunk)
-    head = bytes((0xA0 | size,)) if size < 32 else bytes((0xD9, size))
-    return b"\x81\xa3ack" + head + chunk
+    return Message(tag.decode("utf-8", "replace"), moment, record), place
 
 
 class Lines:

@@ -163,7 +163,7 @@ def _log(here: Surroundings, workload: Workload, container: Container) -> dict[s
             "Config": {
                 "fluentd-address": f"unix://{here.log_socket}",
                 "fluentd-async": "false",
-                "fluentd-request-ack": "true",
+                "fluentd-request-ack": "false",
                 "fluentd-sub-second-precision": "true",
                 "fluentd-retry-wait": "200ms",
                 "fluentd-max-retries": "1000000",

@@ -422,7 +422,7 @@ LOGGED = Container("c0", "ok", log=LogTarget("awslogs", "/g", "s/c0/w", options=
 
 async def test_lines_go_where_the_container_says(node: Node, tmp_path: Any) -> None:
     spool = Spool(tmp_path / "lines")
-    keeper = LineKeeper(node.agent, spool)
+    keeper = LineKeeper(node.agent, spool, tmp_path / "streams")
     waiting = keeper.take("w", "c0", [(1, b"early")])
     assert waiting is not None and not waiting.done()
     node.known["w"] = replace(work("w"), containers=(LOGGED,))
@@ -436,4 +436,8 @@ async def test_lines_go_where_the_container_says(node: Node, tmp_path: Any) -> N
         assert (batch.stream.group, batch.stream.stream, batch.stream.region) == ("/g", "s/c0/w", "us-east-1")
         assert batch.stream.options == {"a": "b"}
     await keeper.close()
+    again = LineKeeper(node.agent, spool, tmp_path / "streams")
+    assert again.take("w", "c0", [(3, b"before the server has said anything")]) is None
+    assert spool.read(0, 1 << 16)[1][0].lines[-1][0] == 3
+    await again.close()
     spool.close()
