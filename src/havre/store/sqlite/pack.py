@@ -20,6 +20,8 @@ MIGRATIONS = (
 HEAVY_BYTES = 1 << 20
 """Bytes from which a group is written by the thread, so that the loop goes on meanwhile."""
 LISTED = 1000
+SHRUNK_PAGES = 4000
+"""Free pages that a removal gives back at most, since the loop waits for it; later ones give back the rest."""
 PUT = """INSERT INTO blob VALUES (?,?,?,?)
     ON CONFLICT (name) DO UPDATE SET at = excluded.at, size = excluded.size, body = excluded.body"""
 
@@ -92,7 +94,7 @@ class SqlitePack:
             else:
                 run("DELETE FROM blob")
         if any(item.body is None for item in items):
-            run("PRAGMA incremental_vacuum").fetchall()
+            run(f"PRAGMA incremental_vacuum({SHRUNK_PAGES})").fetchall()
 
     def _done(self, items: Sequence[_Item], error: Exception | None) -> None:
         for item in items:
