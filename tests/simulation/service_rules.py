@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from math import ceil
 
+from havre.control.nodes import NODE
 from havre.kernel.resource import scoped
 from havre.services.ecs.queries import ServiceRecord, TaskRecord
 from havre.services.ecs.resources import DEPLOYMENT, EVENTS, SERVICE, TASK
@@ -38,6 +39,8 @@ WORDS = re.compile(
     + ")"
 )
 SETTLED = 3.0
+SLOWEST = 10.0
+"""Seconds that a decision may be old when it is written down: effects can be slow."""
 
 
 class ServiceRules:
@@ -80,10 +83,18 @@ class ServiceRules:
         least = ceil(spec.desired * spec.deployment["minimumHealthyPercent"] / 100)
         now = max((t.meta.updated for t in tasks), default=0.0)
         left = sum(1 for t in tasks if t.spec.desired == "RUNNING" and t.status.last == "RUNNING")
-        if any(_serves(t, now) for t in stopped):
+        if any(self._serves(t, now) for t in stopped):
             self._demand(
                 left >= least, f"{spec.name} is scaled to {left} tasks; minimumHealthyPercent asks for {least}"
             )
+
+    def _serves(self, task: TaskRecord, now: float) -> bool:
+        """Healthy, as far as that can be told from here: it ran long enough while its node told of it."""
+        status, node = task.status, self._reader.get(NODE, "", "", task.spec.node)
+        if status.started is None or node is None or not node.status.connected:
+            return False
+        settled = now >= max(status.started, node.status.since) + SETTLED + SLOWEST
+        return status.last == "RUNNING" and settled and status.health != "UNHEALTHY"
 
     def _one_each(self, tasks: Sequence[TaskRecord], started: Sequence[TaskRecord]) -> None:
         for each in started:
@@ -115,10 +126,3 @@ def _scaled(change: Change) -> bool:
     assert old is not None and new is not None
     told = old.spec.desired == "RUNNING" and new.spec.desired == "STOPPED"
     return bool(told and new.spec.stop_reason.startswith("Scaling activity"))
-
-
-def _serves(task: TaskRecord, now: float) -> bool:
-    """Healthy, as far as that can be told from here: it ran long enough, and nobody says otherwise."""
-    status = task.status
-    settled = status.started is not None and now >= status.started + SETTLED + 1.0
-    return status.last == "RUNNING" and settled and status.health != "UNHEALTHY"

@@ -50,7 +50,7 @@ from tests.simulation.service_rules import ServiceRules
 
 ACCOUNT, REGION = "000000000000", "us-east-1"
 START = 1_800_000_000.0
-AFTERWARDS = 1500.0
+AFTERWARDS = 400.0
 """Seconds that everything has to come to rest: a resync is among them."""
 _CONTAINERS = {"pull", "sandbox", "create", "start", "stop", "remove", "inspect", "containers"} | {
     "ensure_volume",
@@ -200,6 +200,7 @@ class _Errors(logging.Handler):
 
 class Simulation:
     def __init__(self, seed: int, directory: Path, fate: Fate, machines: int = 2) -> None:
+        self.afterwards = AFTERWARDS
         self.chance = Random(f"{seed} world")
         self.fate = fate
         self.directory = directory
@@ -276,7 +277,7 @@ class Simulation:
         try:
             await scenario(self)
             self.fate.over = True
-            await asyncio.sleep(AFTERWARDS)
+            await asyncio.sleep(self.afterwards)
             self.at_rest()
         finally:
             for process, task in zip(processes, running, strict=True):

@@ -27,6 +27,8 @@ class NodeStatus(msgspec.Struct, frozen=True):
     ``address`` is where host ports answer."""
 
     connected: bool = False
+    since: float = 0.0
+    """When this connection began: what is known of its workloads may be as old as the last one."""
     cpu: int = 0
     memory: int = 0
     architecture: str = "x86_64"

@@ -115,7 +115,8 @@ class Hub:
         self._sessions[node] = session
         if older is not None:
             older.close()
-        await self.write_node(node, lambda old: status if self._sessions.get(node) is session else old)
+        fresh = msgspec.structs.replace(status, since=self.parts.world.now())
+        await self.write_node(node, lambda old: fresh if self._sessions.get(node) is session else old)
 
     async def leave(self, node: str, session: Session) -> None:
         if self._sessions.get(node) is session:

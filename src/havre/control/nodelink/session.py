@@ -174,7 +174,7 @@ class Session:
             while True:
                 try:
                     if info:
-                        await self._hub.write_node(self._node, lambda old: _node_status(info))  # noqa: B023
+                        await self._hub.write_node(self._node, lambda old: _node_status(info, old.since))  # noqa: B023
                     await self._store.transact(lambda tx: self._report(tx, workloads, balancers))  # noqa: B023
                     break
                 except (Temporary, Conflict, Gone):
@@ -218,8 +218,8 @@ class Session:
                 return
 
 
-def _node_status(info: m.NodeInfo) -> NodeStatus:
-    return NodeStatus(connected=True, **msgspec.structs.asdict(info))
+def _node_status(info: m.NodeInfo, since: float = 0.0) -> NodeStatus:
+    return NodeStatus(connected=True, since=since, **msgspec.structs.asdict(info))
 
 
 def _is_later(old: WorkloadStatus | None, new: WorkloadStatus) -> bool:
