@@ -5,7 +5,7 @@ healthy, and none once it drains; targets come and go without a failed request. 
 
 Left out, and refused by name: network and gateway load balancers, HTTPS listeners (there is no ACM yet), target groups of
 Lambda functions and load balancers, HTTP/2 and gRPC to targets, authentication, regular expressions in conditions,
-transforms, trust stores, access logs, IPv6.
+transforms, trust stores, reserved capacity, access logs, IPv6.
 """
 
 from __future__ import annotations
@@ -15,7 +15,16 @@ from typing import Any
 from havre.control.deps import ReconcilerDeps
 from havre.control.operation import Service, merge
 from havre.control.reconciler import Reconciler
-from havre.services.elbv2.operations import account, listeners, load_balancers, rules, tags, target_groups, targets
+from havre.services.elbv2.operations import (
+    account,
+    capacity,
+    listeners,
+    load_balancers,
+    rules,
+    tags,
+    target_groups,
+    targets,
+)
 from havre.services.elbv2.reconcilers.load_balancer import LoadBalancers
 from havre.services.elbv2.reconcilers.target_group import Departures
 from havre.services.elbv2.resources import KINDS
@@ -24,12 +33,21 @@ PARTIAL = {
     "routing.http.desync_mitigation_mode": "the proxy always refuses requests that are not RFC 7230, as strictest does",
     "AWSALBAPP-0": "is sent with the first answer, not only once the application has set its own cookie",
     "DescribeSSLPolicies": "lists three of AWS's policies; no listener uses them yet",
+    "headers": "a request's or an answer's head may have 15 KiB (AWS: 64 KiB and 32 KiB)",
+    "Availability Zones": "targets in zones that the load balancer has no subnet in get requests too (AWS: unused)",
 }
 
 
 def service() -> Service:
     operations = merge(
-        load_balancers.ops, target_groups.ops, targets.ops, listeners.ops, rules.ops, tags.ops, account.ops
+        load_balancers.ops,
+        target_groups.ops,
+        targets.ops,
+        listeners.ops,
+        rules.ops,
+        tags.ops,
+        account.ops,
+        capacity.ops,
     )
     return Service("elbv2", operations, KINDS, "elasticloadbalancing", PARTIAL)
 

@@ -103,12 +103,14 @@ async def delete_rule(call: Call, request: Request) -> Answer:
 
 
 def _ranked(call: Call, request: Request) -> list[str]:
-    return [each.get("RuleArn") or "" for each in request["RulePriorities"]]
+    return [each.get("RuleArn") or "" for each in request["RulePriorities"]] or ["*"]
 
 
 @ops.on("SetRulePriorities", "RulePriorities", resources=_ranked)
 async def set_rule_priorities(call: Call, request: Request) -> Answer:
     wanted = {each.get("RuleArn") or "": each.get("Priority") or 0 for each in request["RulePriorities"]}
+    if not wanted:
+        raise validation("At least one rule priority must be specified")
     for priority in wanted.values():
         _check_priority(priority)
 
@@ -119,7 +121,7 @@ async def set_rule_priorities(call: Call, request: Request) -> Answer:
         for rule in ranked:
             if rule.spec.priority == 0:
                 raise not_permitted(f"Default rule '{rule.meta.arn}' cannot be modified")
-        _check_free(call, tx, wanted, ranked[0].spec.listener if ranked else "")
+        _check_free(call, tx, wanted, ranked[0].spec.listener)
         return [tx.update(rule, spec=replace(rule.spec, priority=wanted[rule.meta.arn])) for rule in ranked]
 
     changed = await call.store.transact(change)

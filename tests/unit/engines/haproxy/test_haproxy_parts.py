@@ -1,0 +1,124 @@
+"""Slots, patterns, words, what is found of a proxy that was left behind."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from havre.engines.fake_balancer import wildcard
+from havre.engines.haproxy.adopt import bound_by, found_healthy
+from havre.engines.haproxy.patterns import regex, tokens
+from havre.engines.haproxy.slots import Route, Slots
+from havre.engines.haproxy.text import Unsafe, literal, name, quote
+from havre.kernel.workload import Balancer, BalancerPool, BalancerTarget
+
+ROUTES = st.dictionaries(
+    st.sampled_from([f"t{n}" for n in range(6)]),
+    st.builds(
+        Route,
+        st.sampled_from(["10.0.0.1", "10.0.0.2"]),
+        st.sampled_from([80, 81]),
+        st.sampled_from(["", "vpc-1"]),
+        st.sampled_from([1, 5]),
+    ),
+)
+
+
+class Told:
+    """What the proxy knows of its slots after the commands that it was sent."""
+
+    def __init__(self) -> None:
+        self.ready: set[str] = set()
+        self.places: dict[str, tuple[str, int]] = {}
+        self.weights: dict[str, int] = {}
+
+    def hear(self, commands: list[str]) -> None:
+        for command in commands:
+            words = command.split()
+            server = words[2].partition("/")[2]
+            if words[3] == "addr":
+                assert server not in self.ready, "a slot's address changes only while it is out of work"
+                self.places[server] = (words[4], int(words[6]))
+            elif words[3] == "weight":
+                self.weights[server] = int(words[4])
+            elif words[4] == "ready":
+                self.ready.add(server)
+            else:
+                self.ready.discard(server)
+
+
+@given(st.lists(ROUTES, max_size=8))
+def test_the_proxy_knows_exactly_the_routes_after_every_change(steps: list[dict[str, Route]]) -> None:
+    slots, told = Slots("pool"), Told()
+    for routes in steps:
+        needed: dict[str, int] = {"": 0}
+        for route in routes.values():
+            needed[route.vpc] = needed.get(route.vpc, 0) + 1
+        slots.grow(needed)
+        told.hear(slots.assign(routes))
+        held = {slot.target: slot for slot in slots.all if slot.target is not None}
+        assert set(held) == set(routes)
+        assert told.ready == {f"s{slot.number}" for slot in held.values()}
+        for target, slot in held.items():
+            route = routes[target]
+            assert (slot.route, slot.vpc) == (route, route.vpc)
+            assert told.places[f"s{slot.number}"] == (route.address, route.port)
+            assert told.weights[f"s{slot.number}"] == route.weight
+        assert [slot.number for slot in slots.in_order()] == list(range(1, len(slots.all) + 1))
+        assert slots.assign(routes) == []
+
+
+def test_newcomers_are_there_before_others_leave() -> None:
+    slots = Slots("pool")
+    slots.grow({"": 2})
+    slots.assign({"old": Route("10.0.0.1", 80)})
+    commands = slots.assign({"new": Route("10.0.0.2", 80)})
+    assert commands[-2].endswith("state ready") and commands[-1].endswith("state maint")
+
+
+def test_a_slot_that_was_freed_is_taken_last() -> None:
+    slots = Slots("pool")
+    slots.grow({"": 2})
+    slots.assign({"a": Route("10.0.0.1", 80)})
+    freed = next(slot for slot in slots.all if slot.target == "a").number
+    slots.assign({})
+    slots.assign({"b": Route("10.0.0.2", 80)})
+    assert next(slot for slot in slots.all if slot.target == "b").number != freed
+
+
+@given(st.text("ab/*?\\.", max_size=8), st.text("ab/*?\\.", max_size=6))
+def test_patterns_become_expressions_that_mean_the_same(pattern: str, text: str) -> None:
+    assert bool(re.fullmatch(regex(tokens(pattern)), text)) == wildcard(pattern, text)
+
+
+@given(st.text(max_size=20))
+def test_a_quoted_word_is_read_as_it_was(text: str) -> None:
+    if any(ord(c) < 32 or ord(c) == 127 for c in text):
+        with pytest.raises(Unsafe):
+            quote(text)
+        return
+    assert quote(text)[1:-1].replace("'\\''", "'") == text
+    assert literal(text).count("%") == 2 * text.count("%")
+
+
+def test_names_are_safe_and_differ() -> None:
+    ids = ["web-1", "web 1", "web\n1", "", "é", "a" * 81]
+    names = [name("p", id) for id in ids]
+    assert len(set(names)) == len(ids) and all(re.fullmatch(r"[A-Za-z0-9_.-]+", each) for each in names)
+
+
+def test_what_a_proxy_listens_on_is_read_from_its_configuration() -> None:
+    text = "frontend f\n  bind 127.0.0.1:80\n  bind 172.31.0.5:80 namespace 'havre-1' ssl crt 'x'\nbackend b\n"
+    assert bound_by(text) == {("127.0.0.1", 80, ""), ("172.31.0.5", 80, "havre-1")}
+
+
+def test_targets_that_a_proxy_sends_work_to_are_found() -> None:
+    head = "1\n# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state …\n"
+    line = "3 p_pool {n} s{n} 10.0.0.{n} 2 {admin} 1 1 9 1 0 0 0 0 0 0 - 80 - 0 0 - - 0\n"
+    state = head + line.format(n=1, admin=4) + line.format(n=2, admin=1) + "nonsense\n"
+    targets = tuple(BalancerTarget(f"t{n}", f"10.0.0.{n}", 80) for n in (1, 2, 3))
+    lb = Balancer("lb", "", "", (), "", pools=(BalancerPool("pool", "HTTP", targets),))
+    assert found_healthy(state, [lb]) == {("pool", "t1")}

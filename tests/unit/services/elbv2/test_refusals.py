@@ -1,0 +1,337 @@
+"""What is refused: by AWS's code, in words, and nothing has changed. What is not built names itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.unit.services.elbv2.elb_harness import Harness
+
+from havre.kernel.errors import ApiError
+from havre.services.elbv2 import actions, conditions
+from havre.services.elbv2.operations import account, listeners, load_balancers, rules, target_groups, targets
+from havre.services.elbv2.resources import KINDS
+
+
+@pytest.fixture
+async def h() -> Harness:
+    harness = Harness()
+    await harness.node()
+    return harness
+
+
+async def refused(h: Harness, operation: str, **request: Any) -> ApiError:
+    """The error; everything is as it was before."""
+    before = [list(h.store.list(kind)) for kind in KINDS]
+    with pytest.raises(ApiError) as caught:
+        await h.elb(operation, **request)
+    assert [list(h.store.list(kind)) for kind in KINDS] == before
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("more", "code", "words"),
+    [
+        ({"Name": "a" * 33}, "ValidationError", "cannot be longer than '32' characters"),
+        ({"Name": "under_score"}, "ValidationError", "alphanumeric characters and hyphens"),
+        ({"Name": "-web"}, "ValidationError", "cannot begin or end with '-'"),
+        ({"Name": "internal-web"}, "ValidationError", "cannot begin with 'internal-'"),
+        ({"Type": "network"}, "NotImplementedException", "load balancers of the type network"),
+        ({"Type": "gateway"}, "NotImplementedException", "load balancers of the type gateway"),
+        ({"Type": "classic"}, "ValidationError", "must be one of '[application, network, gateway]'"),
+        ({"IpAddressType": "dualstack"}, "NotImplementedException", "the IP address type dualstack"),
+        ({"Scheme": "public"}, "InvalidScheme", "must be one of"),
+        ({"Subnets": []}, "ValidationError", "two different Availability Zones"),
+        ({"Subnets": ["subnet-00000000000000000"] * 2}, "InvalidConfigurationRequest", "more than once"),
+        ({"Subnets": ["subnet-0", "subnet-1"]}, "SubnetNotFound", "subnet-0"),
+        ({"SecurityGroups": ["sg-00000000000000000"]}, "InvalidSecurityGroup", "sg-0"),
+        ({"SecurityGroups": [f"sg-{n}" for n in range(6)]}, "InvalidConfigurationRequest", "at most 5"),
+        ({"CustomerOwnedIpv4Pool": "p"}, "NotImplementedException", "CustomerOwnedIpv4Pool"),
+    ],
+)
+async def test_load_balancers(h: Harness, more: dict[str, Any], code: str, words: str) -> None:
+    _, subnets = await h.network()
+    error = await refused(h, "CreateLoadBalancer", **{"Name": "web", "Subnets": subnets[:2], **more})
+    assert error.code == code and words in error.message
+
+
+async def test_one_subnet_is_not_enough(h: Harness) -> None:
+    _, subnets = await h.network()
+    assert (await refused(h, "CreateLoadBalancer", Name="web", Subnets=subnets[:1])).code == "ValidationError"
+
+
+@pytest.mark.parametrize(
+    ("more", "code", "words"),
+    [
+        ({"Protocol": "TCP"}, "NotImplementedException", "network load balancers"),
+        ({"Protocol": ""}, "NotImplementedException", "protocol"),
+        ({"ProtocolVersion": "GRPC"}, "NotImplementedException", "protocol version GRPC"),
+        ({"ProtocolVersion": "HTTP3"}, "ValidationError", "must be one of"),
+        ({"TargetType": "lambda"}, "NotImplementedException", "of the type lambda"),
+        ({"TargetType": "alb"}, "NotImplementedException", "of the type alb"),
+        ({"TargetType": "pod"}, "ValidationError", "must be one of"),
+        ({"VpcId": "vpc-00000000000000000"}, "ValidationError", "is not found"),
+        ({"Port": None}, "ValidationError", "A port must be specified"),
+        ({"HealthCheckIntervalSeconds": 4}, "ValidationError", "interval '4' must be between '5' and '300'"),
+        ({"HealthCheckTimeoutSeconds": 121}, "ValidationError", "timeout '121'"),
+        ({"HealthCheckIntervalSeconds": 5}, "ValidationError", "must be greater than the timeout"),
+        ({"HealthyThresholdCount": 11}, "ValidationError", "healthy threshold count '11'"),
+        ({"UnhealthyThresholdCount": 1}, "ValidationError", "unhealthy threshold count '1'"),
+        ({"HealthCheckPath": "up"}, "ValidationError", "must begin with a '/'"),
+        ({"HealthCheckPath": "/a\r\nX: y"}, "ValidationError", "must begin with a '/'"),
+        ({"HealthCheckPort": "0"}, "ValidationError", "1-65535"),
+        ({"HealthCheckProtocol": "TCP"}, "ValidationError", "must be one of '[HTTP, HTTPS]'"),
+        ({"HealthCheckEnabled": False}, "InvalidConfigurationRequest", "must be true"),
+        ({"Matcher": {"HttpCode": "200-"}}, "ValidationError", "within '200-499'"),
+        ({"Matcher": {"HttpCode": "500"}}, "ValidationError", "within '200-499'"),
+        ({"Matcher": {"GrpcCode": "0"}}, "InvalidConfigurationRequest", "GrpcCode"),
+    ],
+)
+async def test_target_groups(h: Harness, more: dict[str, Any], code: str, words: str) -> None:
+    vpc, _ = await h.network()
+    wanted = {"Name": "tg", "Protocol": "HTTP", "Port": 80, "VpcId": vpc, "TargetType": "ip", **more}
+    error = await refused(h, "CreateTargetGroup", **wanted)
+    assert error.code == code and words in error.message
+
+
+FIXED = {"Type": "fixed-response", "FixedResponseConfig": {"StatusCode": "404"}}
+
+
+@pytest.mark.parametrize(
+    ("more", "code", "words"),
+    [
+        ({"Protocol": "HTTPS"}, "NotImplementedException", "HTTPS listeners"),
+        ({"Protocol": "TCP"}, "ValidationError", "must be one of '[HTTP, HTTPS]'"),
+        ({"Port": None}, "ValidationError", "A port must be specified"),
+        ({"Certificates": [{"CertificateArn": "a"}]}, "ValidationError", "cannot be specified for HTTP"),
+        ({"MutualAuthentication": {"Mode": "off"}}, "NotImplementedException", "MutualAuthentication"),
+        ({"AlpnPolicy": ["None"]}, "NotImplementedException", "AlpnPolicy"),
+        ({"DefaultActions": []}, "ValidationError", "at least one action"),
+        ({"DefaultActions": [FIXED, FIXED]}, "TooManyActions", "number of actions"),
+        ({"DefaultActions": [{"Type": "forward"}]}, "ValidationError", "target group ARN"),
+        ({"DefaultActions": [{"Type": "authenticate-oidc"}]}, "NotImplementedException", "authenticate-oidc"),
+        ({"DefaultActions": [{"Type": "authenticate-cognito"}]}, "NotImplementedException", "authenticate-cognito"),
+        ({"DefaultActions": [{"Type": "jwt-validation"}]}, "NotImplementedException", "jwt-validation"),
+        ({"DefaultActions": [{"Type": "reject"}]}, "ValidationError", "not a valid action type"),
+    ],
+)
+async def test_listeners(h: Harness, more: dict[str, Any], code: str, words: str) -> None:
+    arn = await h.balancer()
+    wanted = {"LoadBalancerArn": arn, "Protocol": "HTTP", "Port": 80, "DefaultActions": [FIXED], **more}
+    error = await refused(h, "CreateListener", **wanted)
+    assert error.code == code and words in error.message
+
+
+@pytest.mark.parametrize(
+    ("operation", "more"),
+    [
+        ("DescribeLoadBalancerAttributes", {}),
+        ("SetSecurityGroups", {"SecurityGroups": ["sg-1"]}),
+        ("CreateListener", {"Protocol": "HTTP", "Port": 80, "DefaultActions": [FIXED]}),
+        ("DescribeCapacityReservation", {}),
+        ("ModifyCapacityReservation", {}),
+    ],
+)
+async def test_unknown_load_balancers(h: Harness, operation: str, more: dict[str, Any]) -> None:
+    arn = "arn:aws:elasticloadbalancing:us-east-1:000000000000:loadbalancer/app/web/0123456789abcdef"
+    for unknown in (arn, arn.replace("us-east-1", "eu-west-1"), arn.replace("000000000000", "111111111111")):
+        assert (await refused(h, operation, LoadBalancerArn=unknown, **more)).code == "LoadBalancerNotFound"
+    for bad in ("web", "arn:aws:ec2:us-east-1:000000000000:vpc/vpc-1", arn.replace("loadbalancer", "targetgroup")):
+        assert (await refused(h, operation, LoadBalancerArn=bad, **more)).code == "ValidationError"
+
+
+async def test_priorities_of_no_rule(h: Harness) -> None:
+    assert (await refused(h, "SetRulePriorities", RulePriorities=[])).code == "ValidationError"
+
+
+async def test_what_others_ask_of_every_load_balancer_is_answered(h: Harness) -> None:
+    arn = await h.balancer()
+    assert await h.elb("DescribeCapacityReservation", LoadBalancerArn=arn) == {"CapacityReservationState": []}
+    await h.elb("ModifyCapacityReservation", LoadBalancerArn=arn, ResetCapacityReservation=True)
+    units = {"CapacityUnits": 100}
+    error = await refused(h, "ModifyCapacityReservation", LoadBalancerArn=arn, MinimumLoadBalancerCapacity=units)
+    assert error.code == "NotImplementedException" and "capacity" in error.message
+    assert (await refused(h, "ModifyCapacityReservation", LoadBalancerArn=arn)).code == "ValidationError"
+    assert (await h.elb("DescribeTrustStores"))["TrustStores"] == []
+    assert (await refused(h, "DescribeTrustStores", Names=["x"])).code == "TrustStoreNotFound"
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "code"),
+    [
+        ("idle_timeout.timeout_seconds", "0", "InvalidConfigurationRequest"),
+        ("idle_timeout.timeout_seconds", "ten", "InvalidConfigurationRequest"),
+        ("nonsense", "1", "ValidationError"),
+        ("access_logs.s3.enabled", "true", "NotImplementedException"),
+        ("waf.fail_open.enabled", "true", "NotImplementedException"),
+        ("routing.http.desync_mitigation_mode", "monitor", "NotImplementedException"),
+    ],
+)
+async def test_attributes(h: Harness, key: str, value: str, code: str) -> None:
+    arn = await h.balancer()
+    good = {"Key": "routing.http2.enabled", "Value": "false"}
+    wanted = [good, {"Key": key, "Value": value}]
+    error = await refused(h, "ModifyLoadBalancerAttributes", LoadBalancerArn=arn, Attributes=wanted)
+    assert error.code == code
+
+
+# --- limits
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (load_balancers, target_groups, listeners, rules, targets):
+        monkeypatch.setattr(module, "MOST", 2)
+
+
+@pytest.mark.usefixtures("small")
+async def test_limits_have_codes_of_their_own(h: Harness) -> None:
+    arn, group = await h.balancer(), await h.group()
+    await h.balancer("two")
+    await h.group("two")
+    _, subnets = await h.network()
+    vpc, _ = await h.network()
+    assert (await refused(h, "CreateLoadBalancer", Name="c", Subnets=subnets[:2])).code == "TooManyLoadBalancers"
+    many = await refused(h, "CreateTargetGroup", Name="c", Protocol="HTTP", Port=80, VpcId=vpc)
+    assert many.code == "TooManyTargetGroups"
+    listener = await h.listener(arn, group)
+    await h.listener(arn, group, 81)
+    more = {"LoadBalancerArn": arn, "Protocol": "HTTP", "Port": 82, "DefaultActions": [FIXED]}
+    assert (await refused(h, "CreateListener", **more)).code == "TooManyListeners"
+    path = [{"Field": "path-pattern", "Values": ["/x"]}]
+    wanted = {"ListenerArn": listener, "Conditions": path, "Actions": [FIXED]}
+    for priority in (1, 2):
+        await h.elb("CreateRule", Priority=priority, **wanted)
+    assert (await refused(h, "CreateRule", Priority=2, **wanted)).code == "PriorityInUse"
+    assert (await refused(h, "CreateRule", Priority=3, **wanted)).code == "TooManyRules"
+    three = [{"Id": f"172.31.0.{n}"} for n in (20, 21, 22)]
+    assert (await refused(h, "RegisterTargets", TargetGroupArn=group, Targets=three)).code == "TooManyTargets"
+
+
+async def test_limits_are_told(h: Harness) -> None:
+    told = {each["Name"]: each["Max"] for each in (await h.elb("DescribeAccountLimits"))["Limits"]}
+    assert told == {name: str(most) for name, most in account.LIMITS.items()}
+
+
+# --- conditions and actions
+
+VALUES = {
+    "path-pattern": st.from_regex(r"/[a-z*?]{0,10}", fullmatch=True),
+    "host-header": st.from_regex(r"[a-z*?]{1,5}\.[a-z*]{1,5}", fullmatch=True),
+    "http-request-method": st.from_regex(r"[A-Z_-]{1,40}", fullmatch=True),
+    "source-ip": st.from_regex(r"10\.0\.0\.[0-9]/(8|16|32)", fullmatch=True),
+}
+
+
+@given(st.data(), st.sampled_from(sorted(VALUES)))
+def test_a_condition_is_shown_as_it_was_given(data: st.DataObject, field: str) -> None:
+    values = data.draw(st.lists(VALUES[field], min_size=1, max_size=3))
+    old_way, new_way = {"Values": values}, {conditions.CONFIGS[field]: {"Values": values}}
+    try:
+        (parsed,) = conditions.parse([{"Field": field, **old_way}])
+    except ApiError as error:
+        assert "wildcards" in error.message
+        return
+    assert conditions.parse([{"Field": field, **new_way}]) == (parsed,)
+    shown = conditions.shown(parsed)
+    assert shown["Field"] == field and shown[conditions.CONFIGS[field]]["Values"] == values
+    assert conditions.parse([{k: v for k, v in shown.items() if k != "Values"}]) == (parsed,)
+
+
+@pytest.mark.parametrize(
+    "given_",
+    [
+        {"Field": "path-pattern", "Values": ["/a b"]},
+        {"Field": "path-pattern", "Values": ["/a\n"]},
+        {"Field": "path-pattern", "Values": []},
+        {"Field": "host-header", "Values": ["localhost"]},
+        {"Field": "host-header", "Values": ["a_b.example"]},
+        {"Field": "http-request-method", "Values": ["get"]},
+        {"Field": "source-ip", "Values": ["10.0.0.1"]},
+        {"Field": "source-ip", "Values": ["::/0"]},
+        {"Field": "http-header", "HttpHeaderConfig": {"HttpHeaderName": "Host", "Values": ["x"]}},
+        {"Field": "http-header", "HttpHeaderConfig": {"HttpHeaderName": "a b", "Values": ["x"]}},
+        {"Field": "query-string", "QueryStringConfig": {"Values": [{"Key": "a"}]}},
+        {"Field": "path-pattern", "HostHeaderConfig": {"Values": ["a.b"]}},
+        {"Field": "path-pattern", "Values": ["/a"], "PathPatternConfig": {"Values": ["/b"]}},
+        {"Field": "cookie", "Values": ["a"]},
+    ],
+)
+def test_conditions_that_aws_does_not_take(given_: dict[str, Any]) -> None:
+    with pytest.raises(ApiError) as caught:
+        conditions.parse([given_])
+    assert caught.value.code == "ValidationError"
+
+
+def test_a_rule_has_few_values_and_wildcards() -> None:
+    paths = [{"Field": "path-pattern", "Values": [f"/{n}" for n in range(6)]}]
+    with pytest.raises(ApiError, match="condition values"):
+        conditions.parse(paths)
+    with pytest.raises(ApiError, match="wildcards"):
+        conditions.parse([{"Field": "path-pattern", "Values": ["/*****", "/**"]}])
+    assert conditions.parse(
+        [{"Field": "http-header", "HttpHeaderConfig": {"HttpHeaderName": "X", "Values": [r"\*" * 9]}}]
+    )
+    twice = [{"Field": "path-pattern", "Values": ["/a"]}] * 2
+    with pytest.raises(ApiError, match="more than one condition"):
+        conditions.parse(twice)
+
+
+@given(st.integers(-2, 1200), st.integers(0, 700000), st.booleans())
+def test_weights_and_stickiness_have_bounds(weight: int, seconds: int, sticky: bool) -> None:
+    config = {
+        "TargetGroups": [{"TargetGroupArn": "a", "Weight": weight}, {"TargetGroupArn": "b"}],
+        "TargetGroupStickinessConfig": {"Enabled": sticky, "DurationSeconds": seconds},
+    }
+    good = 0 <= weight <= 999 and (not sticky or 1 <= seconds <= 604800)
+    try:
+        action = actions.parse([{"Type": "forward", "ForwardConfig": config}])
+    except ApiError as error:
+        assert error.code == "ValidationError" and not good
+    else:
+        assert good and action.groups == (("a", weight), ("b", 1)) and action.sticky == (seconds if sticky else 0)
+
+
+@pytest.mark.parametrize(
+    ("config", "code"),
+    [
+        ({"StatusCode": "HTTP_301"}, "InvalidLoadBalancerAction"),
+        ({"StatusCode": "HTTP_301", "Port": "0"}, "ValidationError"),
+        ({"StatusCode": "HTTP_301", "Port": "http"}, "ValidationError"),
+        ({"StatusCode": "HTTP_301", "Path": "x"}, "ValidationError"),
+        ({"StatusCode": "HTTP_301", "Host": "#{nonsense}"}, "ValidationError"),
+        ({"StatusCode": "HTTP_301", "Path": "/\r\nSet-Cookie: x"}, "ValidationError"),
+        ({"StatusCode": "HTTP_307", "Port": "81"}, "ValidationError"),
+    ],
+)
+def test_redirects_that_aws_does_not_take(config: dict[str, str], code: str) -> None:
+    with pytest.raises(ApiError) as caught:
+        actions.parse([{"Type": "redirect", "RedirectConfig": config}])
+    assert caught.value.code == code
+
+
+PRIORITIES = st.dictionaries(st.integers(0, 4), st.integers(1, 6), min_size=1, max_size=5)
+
+
+@settings(max_examples=25, deadline=None)
+@given(PRIORITIES)
+async def test_priorities_are_changed_all_or_none(wanted: dict[int, int]) -> None:
+    h = Harness()
+    await h.node()
+    listener = await h.listener(await h.balancer(), await h.group())
+    path = [{"Field": "path-pattern", "Values": ["/x"]}]
+    made = []
+    for number in range(5):
+        answer = await h.elb("CreateRule", ListenerArn=listener, Priority=number + 1, Conditions=path, Actions=[FIXED])
+        made.append(answer["Rules"][0]["RuleArn"])
+    after = {arn: number + 1 for number, arn in enumerate(made)} | {made[n]: p for n, p in wanted.items()}
+    ranks = [{"RuleArn": made[n], "Priority": p} for n, p in wanted.items()]
+    if len(set(after.values())) < len(after):
+        assert (await refused(h, "SetRulePriorities", RulePriorities=ranks)).code == "PriorityInUse"
+        return
+    await h.elb("SetRulePriorities", RulePriorities=ranks)
+    shown = (await h.elb("DescribeRules", ListenerArn=listener))["Rules"]
+    assert [r["RuleArn"] for r in shown[:-1]] == sorted(after, key=after.__getitem__)
+    assert shown[-1]["Priority"] == "default"
