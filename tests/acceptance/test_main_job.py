@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 from pathlib import Path
 
@@ -40,6 +41,15 @@ def _log(state: Path) -> str:
         return ""
 
 
+def _processes(word: str) -> list[str]:
+    """Command lines of the processes that name it."""
+    lines = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            lines.append(path.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+    return [line for line in lines if word in line]
+
+
 def _left(state: Path) -> list[str]:
     """Containers, networks, rules and processes that carry this instance's name."""
     from havre.cli.options import UpOptions
@@ -51,9 +61,8 @@ def _left(state: Path) -> list[str]:
         ["ip", "netns", "list"],
         ["ip", "-o", "link"],
         ["nft", "list", "tables"],
-        ["ps", "-eo", "pid,comm,args"],
     )
-    found = []
+    found = _processes(str(state)) + _processes(name)
     for number, command in enumerate(commands):
         lines = subprocess.run(command, capture_output=True, text=True, check=False).stdout.splitlines()
         found += [line for line in lines if number < 2 or name in line]
