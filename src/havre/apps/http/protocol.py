@@ -51,6 +51,8 @@ class Connection(asyncio.Protocol):
         self.reading: Exchange | None = None
         self.url = b""
         self.headers: list[tuple[bytes, bytes]] = []
+        self.length = b""
+        self.expects = False
         self.head_size = 0
         self.paused = self.refused = False
         self.writable = asyncio.Event()
@@ -140,16 +142,23 @@ class Connection(asyncio.Protocol):
     def on_message_begin(self) -> None:
         self.url = b""
         self.headers = []
+        self.length = b""
+        self.expects = False
 
     def on_url(self, url: bytes) -> None:
         self.url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self.headers.append((name.lower(), value))
+        name = name.lower()
+        self.headers.append((name, value))
+        if name == b"content-length":
+            self.length = value
+        elif name == b"expect":
+            self.expects = value.lower() == b"100-continue"
 
     def on_headers_complete(self) -> None:
         self.head_size = 0
-        length = next((value for name, value in self.headers if name == b"content-length"), b"")
+        length = self.length
         self.unparsed = int(length) if len(length) > 5 and length.isdigit() else 0
         exchange = Exchange(self, self._scope(), self.parser.should_keep_alive())
         self.reading = exchange
@@ -252,7 +261,7 @@ class Exchange:
         self.left: int | None = None
         self.pending = b""
         self.waiter: asyncio.Future[None] | None = None
-        self.expect = any(name == b"expect" and value.lower() == b"100-continue" for name, value in scope["headers"])
+        self.expect = connection.expects
 
     def start(self) -> None:
         task = asyncio.get_running_loop().create_task(self._run())
