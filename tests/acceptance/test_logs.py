@@ -82,7 +82,7 @@ def test_every_line_is_there_once_and_in_order(havre: Starter) -> None:
     instance = havre()
     task = _run(instance)
     assert _ended(instance, task)["containers"][0]["exitCode"] == 0
-    assert _lines(instance, task) == [f"line {n}" for n in range(1, COUNT + 1)]
+    assert _lines(instance, task) == [f"line {n}" for n in range(1, COUNT + 1)], "each once, in order"
     pages = instance.client("logs").get_paginator("filter_log_events")
     found = [e["message"] for p in pages.paginate(logGroupName=GROUP, filterPattern="%e 1.345$%") for e in p["events"]]
     assert found == [f"line 1{n}345" for n in range(10)]
@@ -103,7 +103,8 @@ def test_no_line_is_lost_when_a_process_is_killed(havre: Starter, role: str) -> 
         os.kill(instance.run_file["pids"][role], signal.SIGKILL)
     assert _ended(instance, task)["containers"][0]["exitCode"] == 0
     found = _lines(instance, task)
-    assert set(found) == {f"line {n}" for n in range(1, MANY + 1)}
+    missing = {f"line {n}" for n in range(1, MANY + 1)} - set(found)
+    assert not missing, f"{len(missing)} lines are missing, of {len(found)} the last is {found[-1]}"
     assert len(found) < MANY * 1.2
 
 
