@@ -197,6 +197,16 @@ def test_security_groups_decide_and_changes_reach_running_tasks(cloud: Cloud, pa
     assert pair.stranger.get(web) == ""
 
 
+def test_the_groups_of_a_running_task_can_be_changed(cloud: Cloud, pair: Pair) -> None:
+    change, eni = cloud.ec2.modify_network_interface_attribute, pair.stranger.eni
+    (shown,) = cloud.ec2.describe_network_interfaces(NetworkInterfaceIds=[eni])["NetworkInterfaces"]
+    before = [g["GroupId"] for g in shown["Groups"]]
+    change(NetworkInterfaceId=eni, Groups=[*before, pair.friends])
+    eventually(lambda: pair.stranger.get(pair.web.address) == "web")
+    change(NetworkInterfaceId=eni, Groups=before)
+    eventually(lambda: pair.stranger.get(pair.web.address) == "")
+
+
 def test_names_and_the_api_are_there(cloud: Cloud, pair: Pair) -> None:
     private = f"ip-{pair.web.address.replace('.', '-')}.ec2.internal"
     assert pair.friend.names(private) == {pair.web.address}
@@ -261,9 +271,10 @@ def test_tasks_reach_what_lies_beyond_this_machine_and_nothing_of_it(cloud: Clou
 
 
 def test_load_balancers_pass_by_their_groups(cloud: Cloud, pair: Pair) -> None:
-    """The balancer is reached by whom its group lets in, and the targets by the balancer alone."""
-    elb = cloud.instance.client("elbv2")
-    front = cloud.group("front", port=80, cidr="0.0.0.0/0")
+    """The balancer is reached by whom its group lets in, and the targets by the balancer alone. On a port of the test's
+    own: 127.0.0.1:80 may be another instance's."""
+    elb, port = cloud.instance.client("elbv2"), free_port()
+    front = cloud.group("front", port=port, cidr="0.0.0.0/0")
     back = cloud.run("serve", cloud.group("back", port=80, of=front), name="back")
     made = elb.create_load_balancer(Name="web", Subnets=cloud.subnets, SecurityGroups=[front])["LoadBalancers"][0]
     pool = elb.create_target_group(
@@ -271,20 +282,20 @@ def test_load_balancers_pass_by_their_groups(cloud: Cloud, pair: Pair) -> None:
     )["TargetGroups"][0]["TargetGroupArn"]
     forward = [{"Type": "forward", "TargetGroupArn": pool}]
     listener = elb.create_listener(
-        LoadBalancerArn=made["LoadBalancerArn"], Protocol="HTTP", Port=80, DefaultActions=forward
+        LoadBalancerArn=made["LoadBalancerArn"], Protocol="HTTP", Port=port, DefaultActions=forward
     )["Listeners"][0]["ListenerArn"]
     elb.register_targets(TargetGroupArn=pool, Targets=[{"Id": back.address, "Port": 80}])
     name = made["DNSName"]
     addresses = eventually(lambda: pair.stranger.names(name))
     assert len(addresses) == 3
     inner = sorted(addresses)[0]
-    eventually(lambda: pair.stranger.get(inner, host=name) == "back")
-    assert eventually(lambda: _from_host(name)) == "back"
+    eventually(lambda: pair.stranger.get(inner, port, host=name) == "back")
+    assert eventually(lambda: _from_host(name, port)) == "back"
     assert pair.stranger.get(back.address) == "", "past the balancer nobody comes"
-    cloud.revoke(front, 80, cidr="0.0.0.0/0")
-    cloud.allow(front, 80, of=pair.friends)
-    eventually(lambda: pair.stranger.get(inner, host=name) == "" and _from_host(name) == "")
-    assert pair.friend.get(inner, host=name) == "back"
+    cloud.revoke(front, port, cidr="0.0.0.0/0")
+    cloud.allow(front, port, of=pair.friends)
+    eventually(lambda: pair.stranger.get(inner, port, host=name) == "" and _from_host(name, port) == "")
+    assert pair.friend.get(inner, port, host=name) == "back"
     elb.delete_listener(ListenerArn=listener)
     elb.delete_load_balancer(LoadBalancerArn=made["LoadBalancerArn"])
     eventually(lambda: not pair.stranger.names(name))
@@ -292,9 +303,9 @@ def test_load_balancers_pass_by_their_groups(cloud: Cloud, pair: Pair) -> None:
     cloud.stop(back)
 
 
-def _from_host(name: str) -> str:
+def _from_host(name: str, port: int) -> str:
     """What a browser on this machine gets: names below .localhost are 127.0.0.1."""
-    request = urllib.request.Request("http://127.0.0.1/", headers={"Host": name})
+    request = urllib.request.Request(f"http://127.0.0.1:{port}/", headers={"Host": name})
     try:
         with urllib.request.urlopen(request, timeout=2) as answer:
             return str(answer.read().decode().strip())
