@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import socket
 import threading
@@ -21,6 +22,8 @@ from havre.engines.host_network.space import Space, addresses_by_name, bound
 from havre.engines.ports import Answerer, Door
 from havre.kernel.errors import Gone, Permanent, Temporary
 from havre.kernel.workload import Balancer, Interface, Vpc
+
+log = logging.getLogger("havre.network")
 
 R = TypeVar("R")
 OUR_NAMES = ("elb.localhost", "localhost")
@@ -79,7 +82,7 @@ class HostNetwork:
         def work() -> None:
             self._space(interface.vpc).attach(interface, pid)
             if self._host.due:
-                self._apply_host()
+                self._look_after_host()
 
         await self._do(work)
 
@@ -214,6 +217,13 @@ class HostNetwork:
 
     def _apply_host(self) -> None:
         self._host.apply([b for space in self._spaces.values() for b in space.host_balancers()])
+
+    def _look_after_host(self) -> None:
+        """No task fails for what cannot be put right on the host now."""
+        try:
+            self._apply_host()
+        except (OSError, Permanent) as error:
+            log.warning("the host's rules: %s", error)
 
     def _taken(self, id: str) -> Space | None:
         """A VPC that is to be removed, out of the list; also one of which a removal that failed has left something."""
