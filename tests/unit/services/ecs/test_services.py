@@ -3,34 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from tests.simulation.harness import DEFINITION, Harness
+from ecs_services import BALANCED, BREAKER, GROUP, create, described, ready, told
 
 from havre.kernel.errors import ApiError
-
-GROUP = "arn:aws:elasticloadbalancing:us-east-1:000000000000:targetgroup/instance/1"
-BALANCED = {
-    "loadBalancers": [{"targetGroupArn": GROUP, "containerName": "app", "containerPort": 80}],
-}
-BREAKER = {"deploymentConfiguration": {"deploymentCircuitBreaker": {"enable": True, "rollback": True}}}
-
-
-async def ready(**more):
-    h = Harness()
-    await h.ready(DEFINITION, DEFINITION, **more)
-    return h
-
-
-async def create(h, **members):
-    request = {"serviceName": "web", "taskDefinition": "web:1", "desiredCount": 3, **members}
-    return (await h.call("CreateService", request))["service"]
-
-
-async def described(h):
-    return (await h.call("DescribeServices", services=["web"]))["services"][0]
-
-
-def told(service):
-    return [e["message"] for e in reversed(service["events"])]
 
 
 async def test_a_service_starts_its_tasks_and_says_so():

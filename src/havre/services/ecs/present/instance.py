@@ -33,7 +33,7 @@ def present(reader: Reader, ledger: Ledger, record: InstanceRecord, with_tags: b
         "registeredResources": _resources(machine.cpu, machine.memory, RESERVED, ()),
         "remainingResources": _remaining(machine),
         "status": spec.state,
-        "agentConnected": not machine.error or status.connected,
+        "agentConnected": status.connected,
         "runningTasksCount": running,
         "pendingTasksCount": starting,
         "attributes": _attributes(ledger, record),
