@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from ecs_services import BALANCED, create, described, ready, told
 from tests.simulation.harness import DEFINITION, Harness
+from tests.unit.services.ecs.ecs_services import BALANCED, create, described, ready, told
 
 from havre.kernel.errors import ApiError
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from ecs_services import BALANCED, BREAKER, GROUP, create, described, ready, told
+from tests.unit.services.ecs.ecs_services import BALANCED, BREAKER, GROUP, create, described, ready, told
 
 from havre.kernel.errors import ApiError
 
