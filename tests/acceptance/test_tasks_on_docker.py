@@ -142,10 +142,11 @@ def test_another_tasks_credentials_are_refused(cluster: Cluster, role: str, tmp_
         owners.append(cluster.run(f"owner-{mode}", mode, f"{say}; {wait}", taskRoleArn=role, **more))
         eventually(Path(where).exists, 60)
     for asker in modes:
-        ask = "wget -T 3 -q -O - $(cat {0}/uri-{1}) >> {0}/stolen; echo $? >> {0}/codes-{2}"
+        ask = "timeout 3 wget -q -O - $(cat {0}/uri-{1}) >> {0}/stolen; echo $? >> {0}/codes-{2}"
         script = "\n".join(ask.format(tmp_path, mode, asker) for mode in modes)
         cluster.until(cluster.run(f"thief-{asker}", asker, script, **more))
-        assert (tmp_path / f"codes-{asker}").read_text().split() == ["1", "1"]
+        codes = (tmp_path / f"codes-{asker}").read_text().split()
+        assert len(codes) == 2 and "0" not in codes
     assert (tmp_path / "stolen").read_text() == ""
     for arn in owners:
         cluster.ecs.stop_task(cluster="c", task=arn)
