@@ -328,8 +328,18 @@ def _listen(pid: int, address: str, port: int) -> int:
         os.close(there)
 
 
+_SAMPLE = """table inet havre {
+set s { type ipv4_addr; }
+map m { type ipv4_addr : verdict; }
+chain c { ct state established accept; ip saddr @s tcp dport 80 accept; ip saddr vmap @m; }
+chain f { type filter hook forward priority 10; policy drop; jump c; }
+chain n { type nat hook postrouting priority srcnat; masquerade; }
+}"""
+"""Of each kind of thing that rules.py writes, one."""
+
+
 def why_not() -> str:
-    """ "" when a namespace with a link and rules can be made here: it is tried, on a thread that ends with it."""
+    """ "" when networks can be made here: all that one is made of is tried, on a thread that ends with it."""
     if os.geteuid() != 0:
         return "VPC networks need root (or CAP_NET_ADMIN and CAP_SYS_ADMIN): Havre runs as an ordinary user"
     missing = nft.why_not()
@@ -340,12 +350,16 @@ def why_not() -> str:
     def probe() -> None:
         try:
             namespaces.leave()
-            netlink = Netlink()
-            netlink.add_holder("havre")
-            netlink.close()
-            rules = nft.Nft()
-            rules.run("table inet havre { chain c { ct state established accept; }; }")
-            rules.close()
+            netlink, own = Netlink(), os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                netlink.add_holder("havre")
+                netlink.add_veth("havre0", "havre1", own)
+            finally:
+                netlink.close()
+                os.close(own)
+            nftables = nft.Nft()
+            nftables.run(_SAMPLE)
+            nftables.close()
         except (OSError, Permanent) as error:
             found.append(f"VPC networks cannot be made here: {error}")
 
