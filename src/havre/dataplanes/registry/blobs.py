@@ -22,7 +22,7 @@ from havre.control.images import Place, Refusal, Why
 from havre.core.images.names import HASHES, algorithm, is_digest
 from havre.dataplanes.registry.ports import Pack
 from havre.dataplanes.registry.syncer import Syncer
-from havre.dataplanes.registry.upload import Upload
+from havre.dataplanes.registry.upload import Unsynced, Upload
 from havre.kernel.errors import Gone, Temporary
 from havre.kernel.world import World
 
@@ -95,6 +95,7 @@ class Blobs:
         """Append; runs on the loop for little, in a worker for much. Raises Temporary, and then nothing was appended."""
         with _Disk():
             upload.absorb(pieces, self._check)
+            upload.flush(self._pool)
 
     async def retain(self, upload: Upload) -> None:
         """A client will be told what has arrived, and will count on it: it survives this process. Raises Temporary."""
@@ -115,7 +116,8 @@ class Blobs:
 
     async def commit(self, upload: Upload, digest: str, link: Callable[[int], Awaitable[R]]) -> R:
         """The upload becomes the blob ``digest``: durable first, then ``link(size)`` makes the layer record. Raises Refusal
-        (WRONG_DIGEST), and then the upload is gone; Temporary, and then it can be tried again."""
+        (WRONG_DIGEST), and then the upload is gone; Temporary, and then it can be tried again, with the upload if that is
+        still there."""
         found = await self._digest(upload, algorithm(digest))
         if found != digest:
             await self.cancel(upload)
@@ -147,7 +149,8 @@ class Blobs:
                 await self._publish(kept, digest)
 
     async def _publish(self, upload: Upload, digest: str) -> None:
-        """Durable under its digest: content first, then the name. Raises Temporary, and changes nothing then."""
+        """Durable under its digest: content first, then the name. Raises Temporary, and then the upload is as it was, or
+        gone if the disk has lost some of it."""
         source, target = upload.path, self.path(digest)
         with _Disk():
             self._check("publish")
@@ -156,7 +159,11 @@ class Blobs:
                 self._check("write")
                 await self._pack.put(digest, b"".join(upload.held), self._world.now())
                 return
-            await self.submit(self._whole_file, upload)
+            try:
+                await self.submit(self._whole_file, upload)
+            except Unsynced:
+                await self.cancel(upload)
+                raise
             try:
                 await self._syncer.sync(partial(source.rename, target), self._descriptors[algorithm(digest)])
             except OSError:
@@ -295,11 +302,7 @@ class Blobs:
     def _whole_file(self, upload: Upload) -> None:
         """All that has arrived is in the file, durably; the file is closed."""
         upload.spill(self._check)
-        file = upload.take_file()
-        try:
-            os.fdatasync(file)
-        finally:
-            os.close(file)
+        upload.sync()
 
     def _hash(self, path: Path, kind: str) -> Any:
         with open(path, "rb", buffering=0) as file:

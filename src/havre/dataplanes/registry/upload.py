@@ -5,20 +5,29 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, Future
 from pathlib import Path
 from typing import Any
 
+FLUSH = 32 << 20
+"""Bytes after which the disk is told to begin."""
 HELD = 1 << 20
 """Bytes that stay in memory while one request brings them: most blobs come whole, and then one file is made and written
 at once."""
 IOV_MAX = 1024
 
 
+class Unsynced(OSError):
+    """The disk failed to take what had been written. What the page cache still shows may never reach it, and a second sync
+    would not say so: only sending it again helps."""
+
+
 class Upload:
     """``hasher`` is None when it has to be made anew from the file (after a restart), ``file`` -1 while the file is not
-    open. ``held`` is None once there is a file. ``at`` is when something last happened, seconds since the epoch."""
+    open. ``held`` is None once there is a file. ``at`` is when something last happened, seconds since the epoch. ``dirty``
+    counts bytes since ``flushing``, the last sync on the way, began."""
 
-    __slots__ = ("algorithm", "at", "file", "hasher", "held", "id", "lock", "offset", "path")
+    __slots__ = ("algorithm", "at", "dirty", "file", "flushing", "hasher", "held", "id", "lock", "offset", "path")
 
     def __init__(
         self,
@@ -39,6 +48,8 @@ class Upload:
         self.offset = offset
         self.held = held
         self.file = -1
+        self.dirty = 0
+        self.flushing: Future[None] | None = None
         self.lock = asyncio.Lock()
 
     def absorb(self, pieces: Sequence[bytes], check: Callable[[str], None]) -> None:
@@ -61,6 +72,24 @@ class Upload:
             if self.hasher is not None:
                 self.hasher.update(piece)
         self.offset += size
+        self.dirty += size
+
+    def flush(self, pool: Executor) -> None:
+        """Let the disk begin with what has come, so that little is left to wait for at the end."""
+        before = self.flushing
+        if self.file >= 0 and self.dirty >= FLUSH and (before is None or (before.done() and not before.exception())):
+            self.dirty = 0
+            self.flushing = pool.submit(_sync, os.dup(self.file))
+
+    def sync(self) -> None:
+        """All that has arrived is in the file, durably; the file is closed. Raises Unsynced, and OSError when there is no
+        file yet and none can be made. Waits for the disk."""
+        if self.flushing is not None and (error := self.flushing.exception()) is not None:
+            raise Unsynced(*error.args)
+        try:
+            _sync(self.take_file())
+        except OSError as error:
+            raise Unsynced(*error.args) from error
 
     def spill(self, check: Callable[[str], None]) -> None:
         """What is held goes into the file. Raises OSError, and then it is still held."""
@@ -97,6 +126,13 @@ class Upload:
         if self.held is None:
             self.path.unlink(missing_ok=True)
         self.held = None
+
+
+def _sync(file: int) -> None:
+    try:
+        os.fdatasync(file)
+    finally:
+        os.close(file)
 
 
 def create(path: Path) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import hashlib
 import os
@@ -16,7 +17,8 @@ from havre.control.images import KINDS, LAYER, REPOSITORY, Place, Refusal, Repos
 from havre.control.images.changes import link, put_image, remove_image, remove_repository
 from havre.core.images.manifest import OCI_IMAGE, parse
 from havre.core.images.names import digest_of
-from havre.dataplanes.registry import blobs, syncer
+from havre.dataplanes.registry import syncer
+from havre.dataplanes.registry import upload as uploading
 from havre.dataplanes.registry.blobs import SMALL, Blobs
 from havre.dataplanes.registry.sweep import GRACE, UPLOAD_LIFE, Sweeper, Touched
 from havre.dataplanes.registry.upload import HELD
@@ -148,27 +150,54 @@ async def test_a_full_disk_is_temporary_and_the_upload_goes_on(rig: Rig, size: i
     assert rig.pending() == []
 
 
+def _refuse(*_: object) -> None:
+    raise OSError(errno.EIO, "Input/output error")
+
+
 @pytest.mark.parametrize("size", SIZES)
-async def test_a_refused_sync_is_told_and_can_be_tried_again(
+async def test_a_name_that_was_not_synced_is_told_and_can_be_tried_again(
     rig: Rig, size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     content = os.urandom(size)
     digest = digest_of(content)
     upload = rig.blobs.begin(PLACE)
-
-    def refuse(*_: object) -> None:
-        raise OSError(errno.EIO, "Input/output error")
-
     async with rig.blobs.claim(PLACE, upload.id):
         rig.blobs.absorb(upload, [content])
-        refusals = [(Committer, "_statements")] if size <= SMALL else [(blobs.os, "fdatasync"), (syncer.os, "fsync")]
-        for where, name in refusals:
-            with monkeypatch.context() as patch:
-                patch.setattr(where, name, refuse)
-                with pytest.raises(Temporary):
-                    await rig.blobs.commit(upload, digest, rig.linker(PLACE, digest))
-            assert await rig.kept() == []
+        where, name = (Committer, "_statements") if size <= SMALL else (syncer.os, "fsync")
+        with monkeypatch.context() as patch:
+            patch.setattr(where, name, _refuse)
+            with pytest.raises(Temporary):
+                await rig.blobs.commit(upload, digest, rig.linker(PLACE, digest))
+        assert await rig.kept() == []
         await rig.blobs.commit(upload, digest, rig.linker(PLACE, digest))
+    assert await rig.blobs.read(digest) == content
+
+
+@pytest.mark.parametrize("when", ["on the way", "at the end"])
+async def test_content_that_the_disk_lost_has_to_be_sent_again(
+    rig: Rig, when: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second sync would succeed although the pages never reached the disk."""
+    monkeypatch.setattr(uploading, "FLUSH", 100_000)
+    content = os.urandom(HELD + 200_000)
+    digest = digest_of(content)
+    begun = rig.blobs.begin(PLACE)
+    async with rig.blobs.claim(PLACE, begun.id):
+        with monkeypatch.context() as patch:
+            if when == "on the way":
+                patch.setattr(uploading.os, "fdatasync", _refuse)
+            rig.blobs.absorb(begun, [content])
+            if begun.flushing is not None:
+                await asyncio.to_thread(begun.flushing.exception)
+        with monkeypatch.context() as patch:
+            if when == "at the end":
+                patch.setattr(uploading.os, "fdatasync", _refuse)
+            with pytest.raises(Temporary):
+                await rig.blobs.commit(begun, digest, rig.linker(PLACE, digest))
+    assert await rig.kept() == rig.pending() == []
+    with pytest.raises(Refusal):
+        rig.blobs.find(PLACE, begun.id)
+    assert await rig.push(content) == digest
     assert await rig.blobs.read(digest) == content
 
 
