@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Iterator, Sequence
 from operator import itemgetter
 from typing import Any
@@ -18,6 +19,8 @@ BATCH_EVENTS, BATCH_BYTES, EVENT_OVERHEAD = 10_000, 1_048_576, 26
 BATCH_SPAN = 24 * 3_600_000
 """Milliseconds between its first and its last event."""
 RETRY = 0.5
+TOLD_EVERY = 60.0
+MOST_UNTOLD = 1_000
 Event = dict[str, Any]
 
 
@@ -26,6 +29,7 @@ class LineSink:
 
     def __init__(self, aws: Callable[[str, str], Aws]) -> None:
         self._aws = aws
+        self._losses = Losses()
 
     async def keep(self, stream: LogStream, lines: Sequence[tuple[int, bytes]]) -> None:
         """Durable when it returns, however long that takes: a disk that is full makes the writers wait.
@@ -38,7 +42,7 @@ class LineSink:
             try:
                 await self._put(logs, stream, request)
             except ApiError as refusal:
-                log.error("%d lines of %s are lost: %s", len(events), stream.workload, refusal)
+                self._losses.note(stream, len(events), refusal)
 
     async def _put(self, logs: Aws, stream: LogStream, request: dict[str, Any]) -> None:
         """Each batch is tried again by itself: those before it are kept already."""
@@ -54,6 +58,25 @@ class LineSink:
                 if made or refusal.code != "ResourceNotFoundException":
                     raise
             made = await _make(logs, stream)
+
+
+class Losses:
+    """Tells of lines that have nowhere to go: at once, then once a minute for each log stream, for they may be many."""
+
+    def __init__(self) -> None:
+        self._untold: dict[tuple[str, str], tuple[float, int]] = {}
+
+    def note(self, stream: LogStream, count: int, why: ApiError) -> None:
+        key = (stream.workload, stream.container)
+        told, before = self._untold.get(key, (-TOLD_EVERY, 0))
+        now = time.monotonic()
+        if now - told < TOLD_EVERY:
+            self._untold[key] = (told, before + count)
+            return
+        if len(self._untold) >= MOST_UNTOLD:
+            self._untold.clear()
+        self._untold[key] = (now, 0)
+        log.error("%d lines of %s/%s are lost: %s", before + count, stream.workload, stream.container, why)
 
 
 async def _make(logs: Aws, stream: LogStream) -> bool:

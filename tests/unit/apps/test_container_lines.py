@@ -88,7 +88,7 @@ async def test_a_group_is_made_only_where_the_container_asks_for_it(caplog: pyte
     aws.group = False
     sink = LineSink(lambda account, region: aws)
     await sink.keep(STREAM, [(1, b"a")])
-    assert aws.kept == [] and "1 lines of w are lost" in caplog.text
+    assert aws.kept == [] and "1 lines of w/c are lost" in caplog.text
     await sink.keep(LogStream("w", "c", "1", "r", "/g", "s", {"awslogs-create-group": "true"}), [(1, b"a")])
     assert aws.kept == ["a"]
 
@@ -99,3 +99,19 @@ async def test_what_is_kept_is_not_sent_again() -> None:
     aws.away = 2
     await LineSink(lambda account, region: aws).keep(STREAM, [(2, b"more")])
     assert aws.kept == [*(str(n) for n in range(15_000)), "more"]
+
+
+async def test_many_losses_are_told_together(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    aws = Aws()
+    aws.group = False
+    sink = LineSink(lambda account, region: aws)
+    for _ in range(50):
+        await sink.keep(STREAM, [(1, b"a")])
+    assert told(caplog) == ["1 lines"]
+    monkeypatch.setattr(container_lines, "TOLD_EVERY", 0.0)
+    await sink.keep(STREAM, [(1, b"a")])
+    assert told(caplog) == ["1 lines", "50 lines"]
+
+
+def told(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage().partition(" of ")[0] for record in caplog.records]
