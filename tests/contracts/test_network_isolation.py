@@ -17,14 +17,12 @@ from havre.kernel.workload import NetworkRule, Subnet
 from tests.contracts.network_bench import (
     ALL,
     Machine,
-    answered,
     answers,
     balancer,
     elsewhere,
     group,
     interface,
     machine,
-    query,
     state_of,
     tcp,
     vpc_of,
@@ -340,34 +338,6 @@ def _host_reaches(address: str, port: int) -> bool:
     except TimeoutError:
         return False
     return True
-
-
-async def test_names_resolve_in_the_vpc(engine: HostNetwork, machines: list[Machine]) -> None:
-    client = machines[0]
-    vpc = vpc_of(group("a"), names={"db.internal.example": "172.31.9.9"})
-    other = vpc_of(group("a"))
-    await engine.ensure_vpc(vpc)
-    await engine.ensure_vpc(other)
-    await engine.attach(interface(vpc, "172.31.0.5", "a"), client.pid)
-    await engine.add_balancer(balancer(vpc, "web", "127.77.3.4", "172.31.0.9", "172.31.0.10"))
-    await engine.add_balancer(balancer(other, "far", "127.77.3.5", "172.31.0.9"))
-
-    async def ask(name: str) -> tuple[int, list[str]]:
-        return answered(await client.ask(engine.resolver_for(vpc.id)[0], query(name)))
-
-    assert await ask("ip-172-31-0-5.ec2.internal") == (0, ["172.31.0.5"])
-    assert await ask("WEB-1.us-east-1.elb.localhost") == (0, ["172.31.0.10", "172.31.0.9"])
-    assert await ask("web-1.us-east-1.elb.amazonaws.com") == (0, ["172.31.0.10", "172.31.0.9"])
-    assert await ask("db.internal.example") == (0, ["172.31.9.9"])
-    assert await ask("nothing.ec2.internal") == (3, [])
-    assert await ask("far-1.us-east-1.elb.localhost") == (3, [])
-    assert await ask("example.com") == (3, []), "there is no way out of this VPC"
-    assert answered(await client.ask("172.31.0.2", query("db.internal.example"))) == (0, ["172.31.9.9"])
-    stream = await client.connect("172.31.0.2", 53)
-    loop, message = asyncio.get_running_loop(), query("db.internal.example")
-    await loop.sock_sendall(stream, len(message).to_bytes(2, "big") + message)
-    assert answered((await loop.sock_recv(stream, 600))[2:]) == (0, ["172.31.9.9"])
-    stream.close()
 
 
 async def test_a_process_that_died_leaves_networks_that_its_successor_finds(

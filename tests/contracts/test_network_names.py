@@ -1,4 +1,4 @@
-"""What a VPC's DNS server does with names that are not its own: the machine's resolvers, in turn, tried with stand-ins."""
+"""What a VPC's DNS server answers: its own names, and others' from the machine's resolvers, which have stand-ins here."""
 
 from __future__ import annotations
 
@@ -13,8 +13,17 @@ from pathlib import Path
 import pytest
 
 from havre.engines.host_network import HostNetwork, forwarder
-from havre.kernel.workload import Vpc
-from tests.contracts.network_bench import Machine, answered, group, interface, machine, query, state_of, vpc_of
+from tests.contracts.network_bench import (
+    Machine,
+    answered,
+    balancer,
+    group,
+    interface,
+    machine,
+    query,
+    state_of,
+    vpc_of,
+)
 
 pytestmark = pytest.mark.root
 
@@ -56,10 +65,10 @@ class Resolver(asyncio.DatagramProtocol):
 
 
 class Network:
-    """A VPC with a way out, one machine in it, and a resolv.conf of the test's own."""
+    """A VPC with a way out, one machine in it and one elsewhere, and a resolv.conf of the test's own."""
 
-    def __init__(self, engine: HostNetwork, client: Machine, vpc: Vpc, conf: Path) -> None:
-        self.engine, self.client, self.vpc, self.conf = engine, client, vpc, conf
+    def __init__(self, engine: HostNetwork, client: Machine, other: Machine, conf: Path) -> None:
+        self.engine, self.client, self.other, self.conf = engine, client, other, conf
         self._told = 0
 
     def use(self, *servers: str) -> None:
@@ -80,16 +89,46 @@ async def net(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
     monkeypatch.setattr(forwarder, "PATIENCE", 0.2)
     monkeypatch.setattr(forwarder, "TIMEOUT", 0.4)
     instance = f"t{random.getrandbits(24):06x}"
-    engine, client, vpc = HostNetwork(instance), machine(), vpc_of(group("a"), internet=True)
+    engine, client, other = HostNetwork(instance), machine(), machine()
+    vpc = vpc_of(group("a"), internet=True)
     try:
         await engine.ensure_vpc(vpc)
         await engine.attach(interface(vpc, "172.31.0.5", "a"), client.pid)
-        yield Network(engine, client, vpc, conf)
+        yield Network(engine, client, other, conf)
     finally:
         client.close()
+        other.close()
         await engine.remove_all()
         await engine.close()
     assert state_of(instance) == ""
+
+
+async def test_names_resolve_in_the_vpc(net: Network) -> None:
+    engine, client = net.engine, net.other
+    vpc = vpc_of(group("a"), names={"db.internal.example": "172.31.9.9"})
+    other = vpc_of(group("a"))
+    await engine.ensure_vpc(vpc)
+    await engine.ensure_vpc(other)
+    await engine.attach(interface(vpc, "172.31.0.5", "a"), client.pid)
+    await engine.add_balancer(balancer(vpc, "web", "127.77.3.4", "172.31.0.9", "172.31.0.10"))
+    await engine.add_balancer(balancer(other, "far", "127.77.3.5", "172.31.0.9"))
+
+    async def ask(name: str) -> tuple[int, list[str]]:
+        return answered(await client.ask(engine.resolver_for(vpc.id)[0], query(name)))
+
+    assert await ask("ip-172-31-0-5.ec2.internal") == (0, ["172.31.0.5"])
+    assert await ask("WEB-1.us-east-1.elb.localhost") == (0, ["172.31.0.10", "172.31.0.9"])
+    assert await ask("web-1.us-east-1.elb.amazonaws.com") == (0, ["172.31.0.10", "172.31.0.9"])
+    assert await ask("db.internal.example") == (0, ["172.31.9.9"])
+    assert await ask("nothing.ec2.internal") == (3, [])
+    assert await ask("far-1.us-east-1.elb.localhost") == (3, [])
+    assert await ask("example.com") == (3, []), "there is no way out of this VPC"
+    assert answered(await client.ask("172.31.0.2", query("db.internal.example"))) == (0, ["172.31.9.9"])
+    stream = await client.connect("172.31.0.2", 53)
+    loop, message = asyncio.get_running_loop(), query("db.internal.example")
+    await loop.sock_sendall(stream, len(message).to_bytes(2, "big") + message)
+    assert answered((await loop.sock_recv(stream, 600))[2:]) == (0, ["172.31.9.9"])
+    stream.close()
 
 
 async def test_other_names_are_asked_of_the_machines_resolver(net: Network) -> None:
