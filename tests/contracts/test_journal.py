@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from havre.store.memory import MemoryJournal
 from havre.store.ports import Extent, Journal
 from havre.store.sqlite import SqliteJournal
-from havre.store.sqlite.journal import CHUNK_BYTES, CHUNK_SPAN
+from havre.store.sqlite.database import Database
+from havre.store.sqlite.journal import CHUNK_BYTES, CHUNK_SPAN, MIGRATIONS
 from tests.contracts.store_kinds import open_journal
 
 
@@ -125,6 +126,19 @@ async def test_the_file_shrinks_when_much_is_dropped(tmp_path: Path) -> None:
     await journal.close()
     after = (tmp_path / "journal.db").stat().st_size
     assert after < before * 0.7
+
+
+async def test_a_file_that_cannot_shrink_is_left_alone(tmp_path: Path) -> None:
+    """One that was made before journals could."""
+    Database.open(tmp_path / "journal.db", MIGRATIONS).close()
+    journal = SqliteJournal.open(tmp_path / "journal.db")
+    for n in range(20):
+        await journal.append(f"s{n % 2}", [(n, os.urandom(1 << 18))])
+    await journal.drop("s0")
+    while not journal._committer.idle:
+        await asyncio.sleep(0.01)
+    assert len(await journal.scan("s1")) == 10
+    await journal.close()
 
 
 TIMES = st.integers(0, 3 * CHUNK_SPAN)

@@ -91,6 +91,7 @@ class SqliteJournal:
         self._database = database
         self._streams: dict[str, Stream] = {}
         self._closing = False
+        self._free = 0
         self._committer = Committer[Item](database, self._write, self._done, _heavy)
 
     @classmethod
@@ -212,8 +213,9 @@ class SqliteJournal:
         """Give the disk its room back, some at a time, so that appends get their turn in between."""
         run: Any = self._database.writer.execute
         ((free,),) = run("PRAGMA freelist_count").fetchall()
-        if free:
+        if free and free != self._free:  # a file of an earlier version cannot shrink: there it stays as it is
             self._committer.add(Item(None, "shrink"))
+        self._free = free
 
     # ------------------------------------------------------------------ reading
 
