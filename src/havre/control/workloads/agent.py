@@ -233,6 +233,7 @@ class NodeAgent:
         for worker in workers:
             worker.abandon()
         await _all_idle(workers, _LAST_WORD)
+        await self.networks.stop()
         await remove_all(self.parts)
 
 

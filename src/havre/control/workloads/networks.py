@@ -33,6 +33,7 @@ class Networks:
         self._told: dict[str, BalancerStatus] = {}
         self._changed = asyncio.Event()
         self._lock = asyncio.Lock()
+        self._stopped = False
 
     # --- what is wanted
     def replace(self, vpcs: Sequence[Vpc], balancers: Sequence[Balancer]) -> None:
@@ -85,6 +86,12 @@ class Networks:
             await self._parts.network.ensure_vpc(wanted)
             self._built[id] = wanted
 
+    async def stop(self) -> None:
+        """Nothing is built or applied from now on, whatever the server says: all of it is about to be removed."""
+        self._stopped = True
+        async with self._lock:
+            return
+
     # --- the loops
     async def run(self) -> None:
         """For ever: what changes is built, taken down, applied."""
@@ -103,6 +110,8 @@ class Networks:
             self._fail_balancers(why)
             return
         async with self._lock:
+            if self._stopped:
+                return
             trouble = await self._build_all()
             trouble = await self._converge_balancers() or trouble
             await self._report()
