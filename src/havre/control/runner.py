@@ -134,10 +134,15 @@ class Runner:
                     self._look_at_all(lane)
 
     def _look_at_all(self, lane: _Lane) -> None:
-        for key in lane.reconciler.all_keys():
-            lane.queue.wake(key, fresh=False)
-        if lane.reconciler.resync > 0:
-            lane.resync_at = self._world.now() + lane.reconciler.resync
+        """A listing that fails is tried again: no timer of any key may hang on it."""
+        again = lane.reconciler.resync
+        try:
+            for key in lane.reconciler.all_keys():
+                lane.queue.wake(key, fresh=False)
+        except Exception:
+            log.exception("%s cannot list its keys", lane.reconciler.name)
+            again = LONGEST_BACK_OFF
+        lane.resync_at = self._world.now() + again if again > 0 else None
 
     def _ring(self) -> None:
         now = self._world.now()
@@ -252,7 +257,11 @@ class Runner:
             key = lane.reconciler.key_of(arn)
             if key is None:
                 continue
-            seen = await lane.reconciler.observe(key)
+            try:
+                seen = await lane.reconciler.observe(key)
+            except (Temporary, Permanent, ApiError) as error:
+                reasons.append(f"It cannot be looked at now: {_reason(error)}.")
+                continue
             if seen is not None:
                 reasons += lane.reconciler.decide(seen).reasons
             trouble = lane.trouble.get(key)

@@ -10,6 +10,7 @@ from random import Random
 from typing import Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
+SPARE = 64
 CHOICE = 64
 """Among how many keys chance chooses."""
 
@@ -43,6 +44,14 @@ class WorkQueue(Generic[K]):
             self._due[key] = when
             self._count += 1
             heapq.heappush(self._heap, (when, self._count, key))
+            if len(self._heap) > SPARE + 2 * len(self._due):
+                self._sweep()
+
+    def _sweep(self) -> None:
+        """Forget timers that are off: some of them would stay for days."""
+        self._heap = [(when, n, key) for n, (key, when) in enumerate(self._due.items())]
+        self._count = len(self._heap)
+        heapq.heapify(self._heap)
 
     def next_time(self) -> float | None:
         """When the next timer goes off."""

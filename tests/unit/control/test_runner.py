@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 
 import pytest
 from hypothesis import given, settings
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from tests.unit.control.fakes import TANK, Clock, Fill, Level, level, loop_world, make, want
 
 from havre.control.runner import Runner
+from havre.control.workqueue import WorkQueue
 from havre.kernel.effects import Effect, Plan, Update
 from havre.kernel.errors import Permanent, Temporary
 
@@ -297,3 +299,74 @@ async def test_no_wake_up_is_lost_under_concurrency(seed: int) -> None:
     assert {name: level(store, name) for name in last} == last
     loop.cancel()
     await asyncio.wait([loop])
+
+
+async def test_a_listing_that_fails_once_stops_no_timer() -> None:
+    clock = Clock()
+    store, world, tanks = make(clock)
+    listing, failures = tanks.all_keys, 1
+
+    def all_keys() -> Iterable[str]:
+        nonlocal failures
+        if clock.now > 1500 and failures:
+            failures -= 1
+            raise ZeroDivisionError
+        return listing()
+
+    tanks.all_keys = all_keys  # type: ignore[method-assign]
+    runner = Runner([tanks], store, world)
+    await want(store, "a", 1)
+    await runner.drain()
+    tanks.real["a"] = 0
+    clock.now = 1700.0
+    await runner.drain()
+    when = runner.next_time()
+    assert when is not None and when > clock.now
+    clock.now = when
+    await runner.drain()
+    assert tanks.real["a"] == 1
+
+
+@pytest.mark.looptime
+async def test_a_listing_that_fails_in_the_loop_is_tried_again() -> None:
+    store, world, tanks = loop_world()
+    listing, broken = tanks.all_keys, False
+    tanks.all_keys = lambda: 1 / 0 if broken else listing()  # type: ignore[method-assign, assignment]
+    loop = asyncio.create_task(Runner([tanks], store, world).run())
+    await want(store, "a", 2)
+    await asyncio.sleep(1)
+    broken, tanks.real["a"] = True, 0
+    await asyncio.sleep(1000)
+    broken = False
+    await asyncio.sleep(700)
+    assert tanks.real["a"] == 2
+    loop.cancel()
+    await asyncio.wait([loop])
+
+
+async def test_explaining_what_cannot_be_looked_at_says_why() -> None:
+    store, world, tanks = make()
+    runner = Runner([tanks], store, world)
+    await want(store, "a", 1)
+
+    async def observe(key: str) -> None:
+        raise Temporary("the meter does not answer")
+
+    tanks.observe = observe  # type: ignore[method-assign, assignment]
+    assert await runner.explain("tank/a") == ["It cannot be looked at now: the meter does not answer."]
+
+
+def test_a_timer_that_is_set_again_and_again_takes_no_memory() -> None:
+    queue: WorkQueue[str] = WorkQueue()
+    for n in range(10_000):
+        queue.wake("a")
+        assert queue.take(float(n)) == "a"
+        queue.done("a")
+        queue.wake_at("a", 1e9)
+        queue.wake_at("b", 2e9 - n)
+    assert len(queue._heap) < 300
+    assert queue.next_time() == 1e9
+    queue.ring(1e9)
+    assert queue.take(1e9) == "a" and queue.take(1e9) is None
+    queue.ring(2e9)
+    assert queue.take(2e9) == "b"
