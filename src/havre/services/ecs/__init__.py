@@ -67,7 +67,8 @@ def service() -> Service:
 
 def reconcilers(deps: ReconcilerDeps) -> list[Reconciler[Any]]:
     from havre.services.ecs.reconcile.instances import Instances
+    from havre.services.ecs.reconcile.leftovers import Leftovers
     from havre.services.ecs.reconcile.services import Services
     from havre.services.ecs.reconcile.tasks import Tasks
 
-    return [Tasks(deps), Instances(deps), Services(deps)]
+    return [Tasks(deps), Instances(deps), Services(deps), Leftovers(deps)]

@@ -163,9 +163,10 @@ def deploy(tx: Transaction, call: Call, service: str, id: str, launch: Launch, n
 
 
 def supersede(tx: Transaction, call: Call, known: Sequence[queries.DeploymentRecord], primary: str) -> None:
-    """The primary deployment gives way; the oldest that have long ended are forgotten."""
+    """The primary deployment gives way; the oldest that have long ended are forgotten, but for the last good one."""
+    good = [d.meta.name for d in known if d.status.was_completed][-1:]
     for record in known[:-REMEMBERED]:
-        if record.meta.name != primary and record.status.state != "IN_PROGRESS":
+        if record.meta.name not in (primary, *good):
             tx.remove(record)
     for record in known:
         if record.meta.name == primary and record.status.state == "IN_PROGRESS":

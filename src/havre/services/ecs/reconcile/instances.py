@@ -1,4 +1,4 @@
-"""Every node in every cluster, as a container instance; and the end of what nobody needs."""
+"""Every node in every cluster, as a container instance."""
 
 from __future__ import annotations
 
