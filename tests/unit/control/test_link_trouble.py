@@ -175,3 +175,13 @@ async def test_a_link_that_is_lost_while_it_is_stopped_stops(tmp_path: Path, lat
         g.tasks[1].cancel()
         await asyncio.sleep(5)
         assert g.tasks[1].done()
+
+
+async def test_thousands_of_reports_fit_into_frames(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(m, "MAX_FRAME", 200_000)
+    async with ground(tmp_path) as g:
+        for n in range(5_000):
+            g.link.report(WorkloadStatus(f"other-{n}", "RUNNING", stop_reason="x" * 100))
+        g.link.report(WorkloadStatus("w1", "RUNNING"))
+        await asyncio.sleep(10)
+        assert g.report() == WorkloadStatus("w1", "RUNNING")

@@ -24,6 +24,8 @@ _GATHER = 0.02
 _IN_FLIGHT = 4
 _UNACKED = 8
 """So many status messages at most wait for their acknowledgement: until then the latest of each workload gathers here."""
+_MOST = 500
+"""Workloads in one status message: a frame has a bound."""
 _HEARTBEAT = 10.0
 _SILENCE = 35.0
 _FIRST_WAIT = 0.005
@@ -227,9 +229,11 @@ class Link:
             if not (self._workloads or self._balancers or self._info) or len(self._unacked) >= _UNACKED:
                 continue
             self._seq += 1
-            workloads, balancers = tuple(self._workloads.values()), tuple(self._balancers.values())
-            message = m.Status(self._seq, workloads, balancers, self._info)
-            self._workloads, self._balancers, self._info = {}, {}, None
+            workloads = [self._workloads.pop(id) for id in tuple(self._workloads)[:_MOST]]
+            message = m.Status(self._seq, tuple(workloads), tuple(self._balancers.values()), self._info)
+            self._balancers, self._info = {}, None
+            if self._workloads:
+                self._pending.set()
             self._unacked[self._seq] = message
             self._send(message)
             if self._writer:

@@ -8,6 +8,8 @@ When ``limit`` bytes wait, ``append`` makes the writers wait.
 from __future__ import annotations
 
 import asyncio
+import errno
+import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +18,8 @@ from typing import NamedTuple
 import msgspec
 
 from havre.control.nodelink.messages import LogBatch, LogStream
+
+log = logging.getLogger("havre.nodelink")
 
 _SEGMENT = 16 << 20
 _HEAD = 4
@@ -65,7 +69,7 @@ class Spool:
         at = 0
         while at + _HEAD <= len(data):
             size = int.from_bytes(data[at : at + _HEAD], "big")
-            if at + _HEAD + size > len(data):
+            if not size or at + _HEAD + size > len(data):  # a power loss may leave zeros where data should be
                 break
             at += _HEAD + size
         if at < len(data):
@@ -85,7 +89,7 @@ class Spool:
     def append(self, stream: LogStream, lines: Sequence[tuple[int, bytes]]) -> asyncio.Future[None] | None:
         """None: kept. A future: kept too, and done when there is room for more."""
         body = _encode((stream, lines))
-        os.write(self._fd, len(body).to_bytes(_HEAD, "big") + body)
+        self._write(len(body).to_bytes(_HEAD, "big") + body)
         self.end += _HEAD + len(body)
         if self.end - self._segments[-1].start >= _SEGMENT:
             self._open_segment()
@@ -95,6 +99,16 @@ class Spool:
         room: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._room.append(room)
         return room
+
+    def _write(self, record: bytes) -> None:
+        """All of it or nothing: what follows half a record could not be read."""
+        size = self.end - self._segments[-1].start
+        try:
+            if os.write(self._fd, record) < len(record):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError:
+            os.ftruncate(self._fd, size)
+            raise
 
     def read(self, position: int, size: int) -> tuple[int, tuple[LogBatch, ...]]:
         """About ``size`` bytes of records from ``position`` on, lines of a stream together; and where they end."""
@@ -113,12 +127,17 @@ class Spool:
             end = at + _HEAD + int.from_bytes(data[at : at + _HEAD], "big")
             if end > len(data):
                 break
-            stream, lines = self._decode(data[at + _HEAD : end])
-            found.setdefault((stream.workload, stream.container), (stream, []))[1].extend(lines)
+            try:
+                stream, lines = self._decode(data[at + _HEAD : end])
+                found.setdefault((stream.workload, stream.container), (stream, []))[1].extend(lines)
+            except msgspec.DecodeError as error:
+                log.error("%d bytes of lines in %s cannot be read, and are lost: %s", end - at, segment.path, error)
             at = end
         if at == 0:  # the end of a segment: go on in the next one
             after = next((s.start for s in self._segments if s.start > position), None)
             return (position, ()) if after is None else self.read(after, size)
+        if not found:
+            return self.read(position + at, size)
         return position + at, tuple(LogBatch(stream, tuple(lines)) for stream, lines in found.values())
 
     def acknowledge(self, position: int) -> None:
