@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import shlex
 import subprocess
+import sys
 import threading
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from typing import Any
@@ -257,6 +259,30 @@ async def test_a_namespace_file_that_was_never_mounted_is_no_vpc(instance: str) 
         await engine.remove_all()
         await engine.close()
     assert not empty.exists()
+
+
+ALONE = """
+import subprocess
+from havre.engines.host_network import namespaces
+for name in ("havre-x-1", "havre-x-2"):
+    namespaces.create(name)
+    subprocess.run(["ip", "netns", "add", "theirs-" + name[-1]], check=True)
+listed = subprocess.run(["ip", "netns", "list"], check=True, capture_output=True, text=True).stdout.split()
+assert {"havre-x-1", "havre-x-2", "theirs-1"} <= set(listed), listed
+namespaces.delete("havre-x-1")
+subprocess.run(["ip", "netns", "delete", "theirs-1"], check=True)
+namespaces.delete("havre-x-2")
+assert namespaces.names("havre") == []
+mounts = open("/proc/self/mounts").read()
+assert "havre-x" not in mounts, mounts
+"""
+
+
+def test_namespaces_live_beside_those_of_ip_netns() -> None:
+    """On a machine where neither has made any before: nothing of the one is hidden by the other."""
+    prepare = "mount -t tmpfs tmpfs /run && exec " + shlex.join([sys.executable, "-c", ALONE])
+    done = subprocess.run(["unshare", "--mount", "sh", "-c", prepare], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 async def test_the_hosts_own_namespace_gets_no_interface(engine: HostNetwork) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 RUN = Path("/run/netns")
 _NEWNET = 0x40000000
-_BIND, _DETACH = 0x1000, 2
+_BIND, _RECURSIVE, _SHARED, _DETACH = 0x1000, 0x4000, 1 << 20, 2
 
 
 @lru_cache(maxsize=1)
@@ -47,7 +47,7 @@ def create(name: str) -> None:
     path = RUN / name
     if path.exists() and is_namespace(path):
         return
-    RUN.mkdir(mode=0o755, parents=True, exist_ok=True)
+    _share()
     path.touch(0o444)
     home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     try:
@@ -62,6 +62,18 @@ def create(name: str) -> None:
         raise
     finally:
         os.close(home)
+
+
+def _share() -> None:
+    """The directory is a mount of its own, and shared, as ``ip netns`` has it: were it the first to make it so, what we
+    had mounted before would be hidden below, and never go. So should we not be, where others are before us. Raises
+    OSError."""
+    RUN.mkdir(mode=0o755, parents=True, exist_ok=True)
+    if _libc().mount(b"", bytes(RUN), b"none", _SHARED | _RECURSIVE, None) == 0:
+        return
+    if not any(is_namespace(path) for path in RUN.iterdir()):
+        _check(_libc().mount(bytes(RUN), bytes(RUN), b"none", _BIND | _RECURSIVE, None), f"cannot mount {RUN}")
+        _check(_libc().mount(b"", bytes(RUN), b"none", _SHARED | _RECURSIVE, None), f"cannot share {RUN}")
 
 
 def _thread() -> str:
