@@ -42,17 +42,22 @@ def first(
         definition.meta.name,
         capacity.subnets(body, request.get("networkConfiguration")),
         providers,
-        fargate.platform(request.get("platformVersion")) if kind == "FARGATE" else "",
+        fargate.wanted_platform(request.get("platformVersion"), kind),
         capacity.constraints(request.get("placementConstraints"), kind),
         capacity.strategies(request.get("placementStrategy"), kind),
         rules.targets(request.get("loadBalancers"), body, call.operation),
         bool(request.get("enableExecuteCommand")),
     )
-    check(launch, daemon)
+    check(call, launch, body, daemon)
     return launch
 
 
-def check(launch: Launch, daemon: bool) -> None:
+def check(call: Call, launch: Launch, body: Json, daemon: bool) -> None:
+    """What holds for a whole launch. Raises InvalidParameterException."""
+    if launch.exec and not body.get("taskRoleArn"):
+        done = "created" if call.operation == "CreateService" else "updated"
+        raise invalid(f"The service couldn't be {done} because a valid taskRoleArn is not being used. Specify a valid "
+                      "task role in your task definition and try again.")  # fmt: skip
     if not daemon:
         return
     if launch.type == "FARGATE":
@@ -103,11 +108,8 @@ def _kind(request: Json, owner: queries.ClusterRecord, before: Launch) -> tuple[
 
 
 def _platform(request: Json, kind: str, before: Launch) -> str:
-    if kind != "FARGATE":
-        return ""
-    if request.get("platformVersion") or not before.platform:
-        return fargate.platform(request.get("platformVersion"))
-    return before.platform
+    given = request.get("platformVersion")
+    return fargate.wanted_platform(given, kind) if given or not before.platform else before.platform
 
 
 def _network(before: Launch) -> Json | None:

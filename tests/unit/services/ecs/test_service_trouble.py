@@ -165,5 +165,6 @@ async def test_fargate_tasks_are_shared_out_over_capacity_providers():
     assert names == ["FARGATE"] * 3 + ["FARGATE_SPOT"] * 3
     assert sorted(t["availabilityZone"] for t in tasks) == ["us-east-1a"] * 3 + ["us-east-1b"] * 3
     service = await described(h)
-    assert "launchType" not in service and service["platformVersion"] == "1.4.0"
+    assert "launchType" not in service and service["platformVersion"] == "LATEST"
+    assert service["deployments"][0]["platformVersion"] == tasks[0]["platformVersion"] == "1.4.0"
     assert service["capacityProviderStrategy"][0] == strategy[0]

@@ -248,6 +248,8 @@ async def test_creating_it_again_is_idempotent_or_refused():
             "InvalidParameterException",
             "does not have an associated load balancer",
         ),
+        ({"platformVersion": "1.4.0"}, "InvalidParameterException", "The platform version must be null"),
+        ({"enableExecuteCommand": True}, "InvalidParameterException", "a valid taskRoleArn is not being used"),
         ({"serviceRegistries": [{"registryArn": "x"}]}, "NotImplementedException", "serviceRegistries"),
         ({"deploymentController": {"type": "EXTERNAL"}}, "NotImplementedException", "EXTERNAL"),
     ],

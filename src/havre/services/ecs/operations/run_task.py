@@ -53,7 +53,7 @@ async def run_task(call: Call, request: Request) -> Answer:
         definition.meta.name,
         capacity.subnets(body, request.get("networkConfiguration")),
         providers,
-        fargate.platform(request.get("platformVersion")) if kind == "FARGATE" else "",
+        fargate.wanted_platform(request.get("platformVersion"), kind),
         capacity.constraints(request.get("placementConstraints"), kind),
         capacity.strategies(request.get("placementStrategy"), kind),
     )
@@ -99,7 +99,7 @@ async def _template(
         definition=definition.meta.name,
         launch=launch.type,
         node="",
-        platform=launch.platform,
+        platform=fargate.platform(launch.platform),
         group=group,
         started_by=started_by,
         overrides=overrides,

@@ -33,7 +33,7 @@ async def update_service(call: Call, request: Request) -> Answer:
     else:
         definition = queries.definition(call, now.definition)
     wanted = revisions.later(call, request, owner, definition, now)
-    revisions.check(wanted, seen.spec.scheduling == "DAEMON")
+    revisions.check(call, wanted, definition.spec.body, seen.spec.scheduling == "DAEMON")
     if wanted.targets != now.targets or definition.meta.name != now.definition:
         await revisions.check_groups(call, wanted.targets, definition.spec.body)
     if request.get("networkConfiguration"):

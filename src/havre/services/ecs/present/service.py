@@ -9,6 +9,7 @@ from havre.kernel.arn import arn
 from havre.kernel.resource import scoped
 from havre.services.ecs.queries import DeploymentRecord, ServiceRecord, deployments
 from havre.services.ecs.resources import EVENTS, TASK, Launch
+from havre.services.ecs.rules import fargate
 from havre.services.ecs.rules.common import tag_list
 from havre.store.ports import Reader
 
@@ -109,7 +110,7 @@ def launched_by(launch: Launch) -> dict[str, Any]:
     else:
         shown["launchType"] = launch.type
     if launch.type == "FARGATE":
-        shown.update({"platformVersion": launch.platform, "platformFamily": "Linux"})
+        shown.update({"platformVersion": fargate.platform(launch.platform), "platformFamily": "Linux"})
     return shown
 
 
@@ -120,6 +121,7 @@ def load_balancers(launch: Launch) -> list[Json]:
 def _launched(launch: Launch, account: str, region: str) -> dict[str, Any]:
     return {
         **launched_by(launch),
+        "platformVersion": launch.platform or None,  # as it was asked for; deployments show what it came to
         "taskDefinition": arn("ecs", region, account, f"task-definition/{launch.definition}"),
         "loadBalancers": load_balancers(launch),
     }

@@ -28,6 +28,7 @@ from havre.services.ecs.resources import (
     Tags,
     Task,
 )
+from havre.services.ecs.rules import fargate
 from havre.services.ecs.scheduler import GUIDE, Advance
 from havre.store.ports import Transaction
 
@@ -166,7 +167,7 @@ def _template(spec: Service, deployment: Deployment, id: str, definition_tags: T
         definition=launch.definition,
         launch=launch.type,
         node="",
-        platform=launch.platform,
+        platform=fargate.platform(launch.platform),
         group=f"service:{spec.name}",
         started_by=id,
         service=spec.name,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from havre.kernel.errors import ApiError
 from havre.kernel.quantities import parse_cpu, parse_memory
 from havre.services.ecs.rules.common import client, invalid
 
@@ -65,8 +66,17 @@ def fits(body: Mapping[str, Any]) -> bool:
     return True
 
 
-def platform(version: str | None) -> str:
-    """The platform version that a task runs on. Raises InvalidParameterException."""
+def wanted_platform(version: str | None, launch: str) -> str:
+    """The platform version that is asked for: "LATEST" where none is, "" for EC2. Raises PlatformUnknownException."""
+    if launch != "FARGATE":
+        if version:
+            raise invalid("The platform version must be null when specifying an EC2 launch type.")
+        return ""
     if version is not None and version not in PLATFORMS:
-        raise invalid("The specified platform does not exist.")
-    return PLATFORM if version in (None, "LATEST") else str(version)
+        raise ApiError("PlatformUnknownException", "The specified platform version does not exist.")
+    return version or "LATEST"
+
+
+def platform(wanted: str) -> str:
+    """The platform version that a task runs on."""
+    return PLATFORM if wanted == "LATEST" else wanted
