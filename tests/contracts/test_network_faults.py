@@ -244,6 +244,24 @@ async def test_removing_can_fail_at_any_question_and_be_tried_again(instance: st
     assert at > 2
 
 
+async def test_what_cannot_be_removed_is_in_the_way_of_nothing_else(instance: str, faults: Faults) -> None:
+    engine = HostNetwork(instance)
+    try:
+        for _ in range(3):
+            await engine.ensure_vpc(small())
+        faults.arm(1, OSError(16, "Device or resource busy"))
+        with pytest.raises(Temporary, match="busy"):
+            await engine.remove_all()
+        faults.disarm()
+        assert len(namespaces.names(f"havre-{instance}-")) == 1, "the first one; two went, and the host's side"
+        assert engine._host.links() == {}
+        await engine.remove_all()
+    finally:
+        faults.disarm()
+        await engine.remove_all()
+        await engine.close()
+
+
 async def test_a_namespace_file_that_was_never_mounted_is_no_vpc(instance: str) -> None:
     """What a crash in the middle of making a namespace leaves."""
     vpc = small()

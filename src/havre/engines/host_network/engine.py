@@ -9,6 +9,7 @@ import socket
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TypeVar
 
 from havre.engines.host_network import dns, namespaces, nft
@@ -238,12 +239,22 @@ class HostNetwork:
         self._apply_host()
 
     def _remove_all(self) -> None:
-        for space in self._spaces.values():
-            space.remove()
+        """As much as can be; raises what was in the way of the rest."""
+        spaces = list(self._spaces.values())
         self._spaces.clear()
-        for name in namespaces.names(self._prefix):
-            namespaces.delete(name)
-        self._host.remove_all()
+        left = [n for n in namespaces.names(self._prefix) if n not in {space.name for space in spaces}]
+        trouble: list[OSError] = []
+        for remove in (
+            *(space.remove for space in spaces),
+            *(partial(namespaces.delete, name) for name in left),
+            self._host.remove_all,
+        ):
+            try:
+                remove()
+            except OSError as error:
+                trouble.append(error)
+        if trouble:
+            raise trouble[0]
 
     def _let_go(self) -> None:
         for space in self._spaces.values():
