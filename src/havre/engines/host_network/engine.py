@@ -243,12 +243,10 @@ class HostNetwork:
         spaces = list(self._spaces.values())
         self._spaces.clear()
         left = [n for n in namespaces.names(self._prefix) if n not in {space.name for space in spaces}]
+        removals: list[Callable[[], None]] = [space.remove for space in spaces]
+        removals += [partial(namespaces.delete, name) for name in left]
         trouble: list[OSError] = []
-        for remove in (
-            *(space.remove for space in spaces),
-            *(partial(namespaces.delete, name) for name in left),
-            self._host.remove_all,
-        ):
+        for remove in (*removals, self._host.remove_all):
             try:
                 remove()
             except OSError as error:
