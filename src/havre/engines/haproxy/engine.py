@@ -181,13 +181,14 @@ class HaproxyEngine:
     async def _bring_up(self) -> None:
         health = dict(self._checker.health)
         spaces = self._spaces()
-        wanted = {p.id: routes(p, health) for b in self._balancers for p in b.pools}
+        pools = {p.id: p for b in self._balancers for p in b.pools}
+        wanted = {id: routes(pool, health) for id, pool in pools.items()}
         places = {p.id: room(b, p, spaces) for b in self._balancers for p in b.pools}
         self._slots = {id: self._slots.get(id) or Slots(id) for id in wanted}
         commands: list[str] = []
         for id, slots in self._slots.items():
             slots.grow(places[id])
-            commands += slots.assign(wanted[id])
+            commands += slots.assign(wanted[id], {target.id for target in pools[id].targets})
         if any(self._used.get(vpc, space) != space for vpc, space in spaces.items()):
             await self._proxy.stop(grace=1)  # a namespace was made anew: a reload would keep the sockets in the old one
         usable = self._usable(spaces)

@@ -11,6 +11,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 from havre.engines.haproxy.plan import ADMIN, MASTER
 from havre.kernel.errors import Permanent, Temporary
@@ -49,6 +50,9 @@ class Proxy:
         _write(self.directory / CONFIG, text.encode())
         for file in stale:
             (self.files / file).unlink(missing_ok=True)
+        log = self.directory / LOG
+        if log.exists() and log.stat().st_size > _LOG_LIMIT:
+            os.truncate(log, 0)
 
     async def adopt(self) -> bool:
         """Find the proxy that an earlier process of this instance left; whether there was one that answers."""
@@ -67,7 +71,7 @@ class Proxy:
             raise Permanent(f"{self._binary} is not installed")
         await self.sweep()
         command = [self._binary, "-W", "-S", f"unix@{MASTER},mode,600", "-f", str(self.directory / CONFIG)]
-        with (self.directory / LOG).open("wb") as log:
+        with _fresh(self.directory / LOG, os.O_APPEND) as log:  # appending, for it may be cut
             self._child = subprocess.Popen(  # noqa: ASYNC220  a fork of milliseconds, and the child outlives this loop
                 command,
                 cwd=self.directory,
@@ -84,8 +88,6 @@ class Proxy:
         as before, when the configuration is refused."""
         before, failed = await self._worker()
         log = self.directory / LOG
-        if log.exists() and log.stat().st_size > _LOG_LIMIT:
-            os.truncate(log, 0)
         start = log.stat().st_size if log.exists() else 0
         os.kill(self.master, signal.SIGUSR2)
 
@@ -213,10 +215,15 @@ def _alive(pid: int) -> bool:
         return False
 
 
+def _fresh(path: Path, flags: int = 0) -> BinaryIO:
+    """An empty file, for this user only."""
+    return open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | flags, 0o600), "wb")
+
+
 def _write(path: Path, content: bytes) -> None:
     """Whole or not at all, for this user only."""
     temporary = path.with_name(path.name + ".new")
-    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+    with _fresh(temporary) as file:
         file.write(content)
     temporary.replace(path)
 

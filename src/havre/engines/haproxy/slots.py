@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 import msgspec
@@ -23,7 +23,7 @@ class Route(msgspec.Struct, frozen=True):
 
 @dataclass
 class Slot:
-    """``number`` names it (``s3``); ``target`` is whose work it takes, None when it is free."""
+    """``number`` names it (``s3``); ``target`` is whose it is, None when it is free; ``route`` None while it has no work."""
 
     number: int
     vpc: str
@@ -48,29 +48,47 @@ class Slots:
                 self.all += [Slot(len(self.all) + i + 1, vpc) for i in range(size - have)]
         return len(self.all) > before
 
-    def assign(self, routes: Mapping[str, Route]) -> list[str]:
-        """Give every route a slot and take the others' away; the commands that tell the proxy, newcomers first.
+    def assign(self, routes: Mapping[str, Route], known: Collection[str] = ()) -> list[str]:
+        """Give every route a slot and take work from the others; the commands that tell the proxy, newcomers first.
 
-        Raises ValueError when ``grow`` was not asked before.
+        ``known`` targets without a route (they drain, they are ill) keep their slots: an answer that is under way leaves a
+        connection behind, which must not carry another target's work. Raises StopIteration when ``grow`` was not asked.
         """
         held = {slot.target: slot for slot in self.all if slot.target is not None}
-        leaving = [s for t, s in held.items() if t not in routes or (s.route and _moved(s.route, routes[t]))]
+        staying, resting, leaving = self._sort(held, routes, known)
         out: list[str] = []
-        stay = {t for t, s in held.items() if s not in leaving}
-        for target in sorted(stay):
-            out += self._reweigh(held[target], routes[target])
-        newcomers = [t for t in routes if t not in stay]
-        for target in newcomers:
-            slot = self._free(routes[target].vpc)
-            if slot is None:
-                out += self._release(next(s for s in leaving if s.vpc == routes[target].vpc))
-                leaving = [s for s in leaving if s.target is not None]
-                slot = self._free(routes[target].vpc)
-            assert slot is not None, "grow() makes room first"
-            out += self._take(slot, target, routes[target])
+        for target, slot in staying.items():
+            out += self._reweigh(slot, routes[target]) if slot.route else self._take(slot, target, routes[target])
+        for target in [t for t in routes if t not in staying]:
+            free = self._free(routes[target].vpc)
+            if free is None:
+                free = next(slot for slot in leaving if slot.vpc == routes[target].vpc)
+                leaving.remove(free)
+                out += self._release(free)
+            out += self._take(free, target, routes[target])
         for slot in leaving:
             out += self._release(slot)
+        for slot in resting:
+            out += self._rest(slot)
         return out
+
+    @staticmethod
+    def _sort(
+        held: Mapping[str, Slot], routes: Mapping[str, Route], known: Collection[str]
+    ) -> tuple[dict[str, Slot], list[Slot], list[Slot]]:
+        """(whose target goes on, by target; whose target has no work now; that are given up)"""
+        staying: dict[str, Slot] = {}
+        resting: list[Slot] = []
+        leaving: list[Slot] = []
+        for target, slot in held.items():
+            route = routes.get(target)
+            if route is None:
+                (resting if target in known else leaving).append(slot)
+            elif slot.vpc != route.vpc or (slot.route and _moved(slot.route, route)):
+                leaving.append(slot)
+            else:
+                staying[target] = slot
+        return staying, resting, leaving
 
     def _free(self, vpc: str) -> Slot | None:
         return next((slot for slot in self.all if slot.target is None and slot.vpc == vpc), None)
@@ -85,9 +103,16 @@ class Slots:
         ]
 
     def _release(self, slot: Slot) -> list[str]:
-        slot.target = slot.route = None
+        out = self._rest(slot)
+        slot.target = None
         self.all.remove(slot)
         self.all.append(slot)
+        return out
+
+    def _rest(self, slot: Slot) -> list[str]:
+        if slot.route is None:
+            return []
+        slot.route = None
         return [f"set server {self.server(slot)} state maint"]
 
     def _reweigh(self, slot: Slot, route: Route) -> list[str]:

@@ -50,25 +50,46 @@ class Told:
                 self.ready.discard(server)
 
 
-@given(st.lists(ROUTES, max_size=8))
-def test_the_proxy_knows_exactly_the_routes_after_every_change(steps: list[dict[str, Route]]) -> None:
+@given(st.lists(st.tuples(ROUTES, st.sets(st.sampled_from([f"t{n}" for n in range(6)]))), max_size=8))
+def test_the_proxy_knows_exactly_the_routes_after_every_change(
+    steps: list[tuple[dict[str, Route], set[str]]],
+) -> None:
     slots, told = Slots("pool"), Told()
-    for routes in steps:
+    for routes, known in steps:
         needed: dict[str, int] = {"": 0}
         for route in routes.values():
             needed[route.vpc] = needed.get(route.vpc, 0) + 1
+        for vpc in ("", "vpc-1"):  # those that rest keep their places
+            needed[vpc] = needed.get(vpc, 0) + len(known - set(routes))
+        before = {slot.target: slot.number for slot in slots.all if slot.target is not None}
         slots.grow(needed)
-        told.hear(slots.assign(routes))
+        told.hear(slots.assign(routes, known))
         held = {slot.target: slot for slot in slots.all if slot.target is not None}
-        assert set(held) == set(routes)
-        assert told.ready == {f"s{slot.number}" for slot in held.values()}
-        for target, slot in held.items():
-            route = routes[target]
+        assert set(held) == set(routes) | (set(before) & known)
+        assert told.ready == {f"s{slot.number}" for slot in slots.all if slot.route}
+        assert {t for t, slot in held.items() if slot.route} == set(routes)
+        for target, route in routes.items():
+            slot = held[target]
             assert (slot.route, slot.vpc) == (route, route.vpc)
             assert told.places[f"s{slot.number}"] == (route.address, route.port)
             assert told.weights[f"s{slot.number}"] == route.weight
+        for target in (set(before) & known) - set(routes):
+            assert held[target].number == before[target]
         assert [slot.number for slot in slots.in_order()] == list(range(1, len(slots.all) + 1))
-        assert slots.assign(routes) == []
+        assert slots.assign(routes, known) == []
+
+
+def test_a_target_that_drains_keeps_its_slot_from_others() -> None:
+    slots = Slots("pool")
+    slots.grow({"": 2})
+    slots.assign({"old": Route("10.0.0.1", 80)}, {"old"})
+    mine = next(slot for slot in slots.all if slot.target == "old")
+    assert slots.assign({}, {"old"}) == [f"set server p_pool/s{mine.number} state maint"]
+    others = {f"t{n}": Route("10.0.0.2", 80 + n) for n in range(7)}
+    slots.assign(others, {"old", *others})
+    assert mine.target == "old" and mine.route is None
+    slots.assign({"old": Route("10.0.0.1", 80), **others}, {"old", *others})
+    assert mine.route == Route("10.0.0.1", 80)
 
 
 def test_newcomers_are_there_before_others_leave() -> None:
