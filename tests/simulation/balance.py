@@ -8,6 +8,7 @@ from contextvars import Context
 from typing import Any
 
 from havre.control.nodes import BALANCER, BalancerReport, BalancerSpec
+from havre.kernel.errors import Temporary
 from havre.kernel.workload import Balancer, BalancerStatus, TargetHealth
 from havre.kernel.world import World
 from havre.store.ports import Store, Transaction
@@ -57,7 +58,12 @@ class Balanced(FakeAws):
 
         async def report() -> None:
             await asyncio.sleep(after + 0.01)
-            await self.store.transact(self._report)
+            while True:
+                try:
+                    await self.store.transact(self._report)
+                    return
+                except Temporary:
+                    await asyncio.sleep(0.5)
 
         task = asyncio.get_running_loop().create_task(report(), context=Context())  # whoever caused it may die
         self._tasks.add(task)

@@ -102,7 +102,8 @@ def kill_any(sim: Simulation) -> None:
 
 async def accident(sim: Simulation) -> None:
     chance, node = sim.chance, sim.chance.choice(sim.nodes)
-    match chance.choice(("cut", "server", "node", "both", "engine", "vanish")):
+    seconds = chance.choice((0.1, 2.0, 40.0))
+    match chance.choice(("cut", "server", "node", "both", "gone", "engine", "restart", "vanish", "disk", "sick")):
         case "cut":
             sim.net.cut()
         case "server":
@@ -112,9 +113,23 @@ async def accident(sim: Simulation) -> None:
         case "both":
             sim.server.life.kill()
             node.life.kill()
+        case "gone":
+            await _for_a_while(seconds, node.leave, node.come_back)
         case "engine":
-            node.engine.leave()
-            await asyncio.sleep(chance.uniform(0.1, 40))
-            node.engine.come_back()
+            await _for_a_while(seconds, node.engine.leave, node.engine.come_back)
+        case "restart":
+            node.engine.restart()
         case "vanish" if node.engine.existing:
             node.engine.vanish(chance.choice(node.engine.existing).id)
+        case "disk":
+            await _for_a_while(seconds, sim.fill_disk, sim.free_disk)
+        case "sick" if sim.aws.since:
+            target = chance.choice(tuple(sim.aws.since))
+            await _for_a_while(seconds, lambda: sim.aws.sick.add(target), lambda: sim.aws.sick.discard(target))
+            sim.aws.look(0.0)
+
+
+async def _for_a_while(seconds: float, begin: Callable[[], None], end: Callable[[], None]) -> None:
+    begin()
+    await asyncio.sleep(seconds)
+    end()

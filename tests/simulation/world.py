@@ -88,6 +88,14 @@ class Process:
     def loops(self, life: Life) -> list[Loop]:
         raise NotImplementedError
 
+    def leave(self) -> None:
+        """Gone until it comes back: nobody starts it again."""
+        self.down = True
+        self.life.kill()
+
+    def come_back(self) -> None:
+        self.down = False
+
     async def run(self) -> None:
         """One life after the other, as the program that a user starts sees to it."""
         while True:
@@ -233,6 +241,15 @@ class Simulation:
 
     async def keep_lines(self, stream: Any, lines: Any) -> None:
         self.lines += [(stream.workload, stream.container, at) for at, _ in lines]
+
+    def fill_disk(self) -> None:
+        def refuse() -> None:
+            raise Temporary("the disk did not take the write: it is full")
+
+        self.store.fault = refuse
+
+    def free_disk(self) -> None:
+        self.store.fault = None
 
     # --- what a user does
     async def once(self, operation: str, **request: Any) -> dict[str, Any]:
