@@ -5,9 +5,10 @@ that AWS would refuse as malformed is refused when it is written, so that a deci
 holds for the very next request.
 
 Left out (each says so): console passwords (login profiles), MFA devices, SAML providers, signing and server certificates,
-SSH keys, service-specific credentials, credential reports, last-used data. AWS's own managed policies are those that
-container workloads use; some are shorter than AWS's and say in what in their description. A trust policy that names a
-role which is deleted and made again trusts the new one, where AWS ties it to the old one's id.
+SSH keys, service-specific credentials, credential reports, last-used data; lists of these are empty, which is true. AWS's
+own managed policies are those that container workloads use; some are shorter than AWS's and say in what in their
+description. A trust policy that names a role which is deleted and made again trusts the new one, where AWS ties it to the
+old one's id.
 """
 
 from havre.control.operation import Service, merge
@@ -16,6 +17,7 @@ from havre.services.iam.resources import KINDS
 
 def service() -> Service:
     from havre.services.iam.operations import (
+        absent,
         account,
         boundaries,
         groups,
@@ -28,13 +30,13 @@ def service() -> Service:
         users,
     )
 
-    modules = (account, boundaries, groups, hanging, oidc, policies, profiles, roles, simulate, users)
+    modules = (absent, account, boundaries, groups, hanging, oidc, policies, profiles, roles, simulate, users)
     return Service(
         "iam",
         merge(*(m.ops for m in modules)),
         KINDS,
         partial={
-            "SimulateCustomPolicy": "MissingContextValues is always empty; statements carry no positions",
-            "SimulatePrincipalPolicy": "MissingContextValues is always empty; statements carry no positions",
+            "SimulateCustomPolicy": "statements carry no positions",
+            "SimulatePrincipalPolicy": "statements carry no positions",
         },
     )

@@ -316,6 +316,23 @@ def test_the_simulator_tells_what_it_was_not_told(iam: Any) -> None:
     assert (row["EvalDecision"], row["MissingContextValues"]) == ("allowed", [])
 
 
+def test_what_nobody_has_is_told_to_be_absent(iam: Any) -> None:
+    iam.create_user(UserName="ann")
+    for operation, member in (
+        ("list_mfa_devices", "MFADevices"),
+        ("list_ssh_public_keys", "SSHPublicKeys"),
+        ("list_signing_certificates", "Certificates"),
+        ("list_service_specific_credentials", "ServiceSpecificCredentials"),
+    ):
+        assert getattr(iam, operation)(UserName="ann")[member] == []
+        assert code(getattr(iam, operation), UserName="nobody") == "NoSuchEntity"
+    assert iam.list_virtual_mfa_devices()["VirtualMFADevices"] == []
+    assert iam.list_server_certificates()["ServerCertificateMetadataList"] == []
+    assert iam.list_saml_providers()["SAMLProviderList"] == []
+    assert code(iam.get_login_profile, UserName="ann") == "NoSuchEntity"
+    assert code(iam.delete_login_profile, UserName="ann") == "NoSuchEntity"
+
+
 def test_aws_own_policies_can_be_read(iam: Any) -> None:
     for policy in managed.catalogue().values():
         parse(policy.text)
