@@ -181,6 +181,8 @@ class _Connection:
 
     async def finish(self) -> None:
         """Let nothing more in, and hand over what is there; the driver sends on over another connection."""
+        if self.sock.fileno() < 0:
+            return
         asyncio.get_running_loop().remove_reader(self.sock)
         if self._slow is not None:
             await asyncio.wait([self._slow], timeout=1.0)

@@ -22,12 +22,10 @@ _ECS_LABELS = {
 
 
 class Surroundings(msgspec.Struct, frozen=True):
-    """What of the machine goes into every container: the instance, where log lines go, the parent of a workload's
-    cgroups ("" for Docker's own)."""
+    """What of the machine goes into every container: the instance, where log lines go."""
 
     instance: str
     log_socket: str = ""
-    cgroup_parent: str = ""
 
 
 def container_name(instance: str, workload: str, container: str) -> str:
@@ -117,9 +115,8 @@ def _host_config(here: Surroundings, workload: Workload, container: Container, s
         config["Init"] = True
     if container.shm_size_mib:
         config["ShmSize"] = container.shm_size_mib * MIB
-    if here.cgroup_parent:
-        config["CgroupParent"] = here.cgroup_parent
-    sysctls = {k: v for k, v in container.sysctls.items() if not (sandbox and k.startswith("net."))}
+    shared = workload.network == "awsvpc"
+    sysctls = {k: v for k, v in container.sysctls.items() if not (shared and k.startswith("net."))}
     if sysctls:
         config["Sysctls"] = sysctls
     return config
@@ -130,7 +127,7 @@ def _joined(mode: str, sandbox: str) -> str:
 
 
 def _limits(workload: Workload, container: Container) -> dict[str, Any]:
-    """A task's own limits hold each of its containers too; together they are held by the parent cgroup."""
+    """A task's own limits hold each of its containers, not all of them together."""
     memory = container.memory or workload.memory
     limits: dict[str, Any] = {"CpuShares": max(container.cpu, _MIN_SHARES)}
     units = container.cpu_limit or workload.cpu
