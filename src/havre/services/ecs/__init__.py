@@ -23,11 +23,15 @@ PARTIAL = {
     "enableExecuteCommand": "recorded; the agent is shown as STOPPED, and ExecuteCommand is not implemented",
     "ephemeralStorage": "recorded; a task's disk is not limited",
     "capacityProviders": "FARGATE and FARGATE_SPOT; Spot tasks are never interrupted",
+    "portMappings.name, appProtocol": "recorded; Service Connect is not implemented",
     "requiresCompatibilities FARGATE": "the task is a container that shares the node's kernel",
     "secrets": "checked; the task stops with ResourceInitializationError, for Secrets Manager and SSM are not built",
     "settings.containerInsights": "recorded; no metrics are made of it",
     "configuration.executeCommandConfiguration": "recorded; ExecuteCommand is not implemented",
+    "RegisterTaskDefinition cpu, memory": "hold each container of the task by itself, not all of them together",
     "runtimePlatform.cpuArchitecture": "the task goes to a node of this architecture, and waits where there is none",
+    "versionConsistency": "recorded; each task pulls what the tag names when it starts",
+    "volumes.dockerVolumeConfiguration.autoprovision": "a shared volume is made where there is none yet, either way",
 }
 
 

@@ -14,7 +14,7 @@ from havre.kernel.workload import Registry
 from havre.services.ecs.life import INITIALIZATION
 from havre.services.ecs.queries import TaskRecord
 from havre.services.ecs.rules.task_definition import is_ecr
-from havre.services.ecs.workload import role
+from havre.services.ecs.workload import role, unassumable
 
 PRINCIPAL = "ecs-tasks.amazonaws.com"
 FRESH = 300.0
@@ -30,9 +30,13 @@ class Registries:
     def __init__(self, deps: ReconcilerDeps) -> None:
         self._deps = deps
         self._tokens: dict[tuple[str, str, str, str], tuple[float, Credentials]] = {}
+        self._assumed: dict[tuple[str, str], float] = {}
 
     async def of(self, task: TaskRecord, body: Mapping[str, Any]) -> Mapping[str, tuple[str, Registry]] | str:
         """image → (image to pull, credentials), or the reason why the task cannot start."""
+        task_role = role(body, task.spec.overrides, "taskRoleArn", task.meta.account)
+        if task_role and not await self._assumable(task, task_role):
+            return f"{unassumable(task_role)}."
         images = {c["image"] for c in body["containerDefinitions"] if is_ecr(c["image"])}
         found: dict[str, tuple[str, Registry]] = {}
         for image in sorted(images):
@@ -44,6 +48,20 @@ class Registries:
                     f"{error.code}: {error.message}"
                 )
         return found
+
+    async def _assumable(self, task: TaskRecord, arn: str) -> bool:
+        now, m = self._deps.world.now(), task.meta
+        if now < self._assumed.get((m.account, arn), now - FRESH) + FRESH:
+            return True
+        sts = self._deps.aws_for(m.account, m.region, PRINCIPAL)
+        try:
+            await sts("sts", "AssumeRole", {"RoleArn": arn, "RoleSessionName": m.name})
+        except ApiError:
+            return False
+        if len(self._assumed) > 1000:
+            self._assumed.clear()
+        self._assumed[m.account, arn] = now
+        return True
 
     async def _credentials(self, task: TaskRecord, body: Mapping[str, Any], image: str) -> tuple[str, Registry]:
         m = task.meta

@@ -22,6 +22,7 @@ from havre.kernel.workload import (
 )
 from havre.services.ecs.ledger import zone_of
 from havre.services.ecs.queries import DefinitionRecord, TaskRecord
+from havre.services.ecs.rules.overrides import overridden
 
 Json = Mapping[str, Any]
 START_TIMEOUT = 180
@@ -33,6 +34,14 @@ def role(body: Json, overrides: Json, member: str, account: str) -> str:
     """The ARN of the task or execution role (``taskRoleArn``, ``executionRoleArn``), "" without one."""
     given: str = overrides.get(member) or body.get(member) or ""
     return given if not given or given.startswith("arn:") else f"arn:aws:iam::{account}:role/{given}"
+
+
+def unassumable(arn: str) -> str:
+    """Why a task with this task role does not start, as the beginning of a sentence."""
+    return (
+        f"ECS was unable to assume the role '{arn}' that was provided for this task. Please verify that the role being "
+        "passed has the proper trust relationship and permissions"
+    )
 
 
 def workload(
@@ -87,22 +96,6 @@ def container_arn(task: TaskRecord, name: str) -> str:
     h = m.name.ljust(32, "0")
     id = f"{h[:8]}-{h[8:12]}-4{h[13:16]}-a{h[17:20]}-{tail}"
     return arn("ecs", m.region, m.account, f"container/{task.spec.cluster}/{m.name}/{id}")
-
-
-def overridden(given: Json, overrides: Json) -> dict[str, Any]:
-    """A container definition with what RunTask overrides of it."""
-    made = dict(given)
-    for change in overrides.get("containerOverrides", ()):
-        if change.get("name") != given["name"]:
-            continue
-        for member in ("command", "cpu", "memory", "memoryReservation"):
-            if member in change:
-                made[member] = change[member]
-        if change.get("environment"):
-            names = {e.get("name") for e in change["environment"]}
-            made["environment"] = [e for e in given["environment"] if e.get("name") not in names]
-            made["environment"] += change["environment"]
-    return made
 
 
 def _container(
@@ -166,7 +159,7 @@ def _process(c: Json) -> dict[str, Any]:
         "dns_search": tuple(c.get("dnsSearchDomains", ())),
         "security_options": tuple(c.get("dockerSecurityOptions", ())),
         "ulimits": tuple(Ulimit(u["name"], u["softLimit"], u["hardLimit"]) for u in c.get("ulimits", ())),
-        "sysctls": {s["namespace"]: s["value"] for s in c["systemControls"] if s.get("namespace")},
+        "sysctls": {s["namespace"]: s["value"] for s in c["systemControls"]},
     }
 
 

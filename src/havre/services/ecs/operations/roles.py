@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from havre.control.operation import Call
-from havre.services.ecs.workload import role
+from havre.kernel.errors import ApiError
+from havre.services.ecs.rules.common import client
+from havre.services.ecs.workload import role, unassumable
 
 PRINCIPAL = "ecs-tasks.amazonaws.com"
 
@@ -20,3 +22,14 @@ async def pass_roles(call: Call, body: Mapping[str, Any], overrides: Mapping[str
     }
     if found:
         await call.authorize("iam:PassRole", sorted(found), {"iam:PassedToService": PRINCIPAL})
+
+
+async def check_task_role(call: Call, body: Mapping[str, Any], overrides: Mapping[str, Any]) -> None:
+    """Raises ClientException unless tasks may assume the task role: they would find no credentials."""
+    arn = role(body, overrides, "taskRoleArn", call.account)
+    if not arn or call.as_service is None:
+        return
+    try:
+        await call.as_service(PRINCIPAL)("sts", "AssumeRole", {"RoleArn": arn, "RoleSessionName": "ecs"})
+    except ApiError:
+        raise client(f"{unassumable(arn)}, and that your IAM user has permissions to pass this role.") from None

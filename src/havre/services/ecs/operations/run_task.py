@@ -16,11 +16,12 @@ from havre.services.ecs import queries
 from havre.services.ecs.launch import Order, Placed, order, place_tasks, put, write
 from havre.services.ecs.ledger import Ledger, ledger_of
 from havre.services.ecs.network import check_network
-from havre.services.ecs.operations.roles import pass_roles
+from havre.services.ecs.operations.roles import check_task_role, pass_roles
 from havre.services.ecs.operations.tasks import shape
 from havre.services.ecs.resources import TASK, TOKEN, Launch, Task, Token
 from havre.services.ecs.rules import capacity, fargate
 from havre.services.ecs.rules.common import client, digest, invalid, one_of, tags
+from havre.services.ecs.rules.overrides import overrides as checked
 from havre.store.ports import Transaction
 
 ops = Operations()
@@ -76,9 +77,10 @@ async def _template(
     body = definition.spec.body
     if request.get("volumeConfigurations"):
         raise not_built("ecs", f"{call.operation} volumeConfigurations")
-    overrides = capacity.overrides(request.get("overrides"), body)
+    overrides = checked(request.get("overrides"), body, launch.type)
     await check_network(call, launch.subnets)
     await pass_roles(call, body, overrides)
+    await check_task_role(call, body, overrides)
     group, started_by = request.get("group") or f"family:{definition.spec.family}", request.get("startedBy") or ""
     if group.startswith("service:") or len(group) > 255:
         raise invalid("Invalid namespace for group.")

@@ -12,7 +12,8 @@ from havre.services.ecs.launch import ARCHITECTURES
 from havre.services.ecs.ledger import zone_of
 from havre.services.ecs.queries import DefinitionRecord, TaskRecord
 from havre.services.ecs.rules.common import tag_list
-from havre.services.ecs.workload import container_arn, overridden
+from havre.services.ecs.rules.overrides import overridden
+from havre.services.ecs.workload import container_arn
 
 Json = Mapping[str, Any]
 _STATES = {"PENDING": "PENDING", "PULLING": "PENDING", "CREATED": "PENDING", "RUNNING": "RUNNING", "STOPPED": "STOPPED"}

@@ -121,18 +121,3 @@ def strategies(given: Sequence[Json] | None, launch: str) -> tuple[tuple[str, st
             raise invalid("Placement strategy random takes no field.")
         made.append((str(kind), field))
     return tuple(made)
-
-
-def overrides(given: Json | None, body: Json) -> Json:
-    """RunTask's overrides: for containers that the definition has. What Havre cannot override is refused."""
-    given = given or {}
-    names = {c["name"] for c in body["containerDefinitions"]}
-    for each in given.get("containerOverrides", ()):
-        if each.get("name") not in names:
-            raise invalid(f"Override for container named {each.get('name')} is not a container in the TaskDefinition.")
-        for member in ("environmentFiles", "resourceRequirements"):
-            if each.get(member):
-                raise not_built("ecs", f"overrides.containerOverrides.{member}")
-    if given.get("inferenceAcceleratorOverrides"):
-        raise not_built("ecs", "overrides.inferenceAcceleratorOverrides")
-    return given

@@ -12,6 +12,7 @@ import msgspec
 from havre.kernel.errors import ApiError
 
 NAME = re.compile(r"[A-Za-z0-9_-]{1,255}")
+ROLE = re.compile(r"arn:aws:iam::\d{12}:role/\S+|[A-Za-z0-9+=,.@_-]{1,64}")
 MAX_TAGS = 50
 
 

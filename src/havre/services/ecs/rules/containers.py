@@ -16,6 +16,7 @@ AWSLOGS = (
     "awslogs-group", "awslogs-region", "awslogs-stream-prefix", "awslogs-create-group", "mode", "max-buffer-size",
 )  # fmt: skip
 SIZE = re.compile(r"\d{1,9}[kmg]?b?", re.IGNORECASE)
+FARGATE_TIMEOUT = 120
 FARGATE_LOG_DRIVERS = ("awslogs", "splunk", "awsfirelens")
 ULIMITS = (
     "core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice", "nofile", "nproc", "rss", "rtprio",
@@ -100,7 +101,7 @@ def container(given: Json, network: str, fargate: bool) -> dict[str, Any]:
     made: dict[str, Any] = {"cpu": 0, "essential": True, "environment": [], "mountPoints": [], "volumesFrom": []}
     made.update({"systemControls": [], **given})
     made["portMappings"] = _ports(name, given.get("portMappings") or (), network)
-    _sizes(name, made)
+    sizes(name, made)
     _times(name, made)
     _process(name, made, network)
     _linux(name, made, fargate)
@@ -139,7 +140,8 @@ def _ports(name: str, given: Any, network: str) -> list[dict[str, Any]]:
     return made
 
 
-def _sizes(name: str, made: Json) -> None:
+def sizes(name: str, made: Json) -> None:
+    """A container's CPU and memory. Raises ClientException."""
     cpu, memory, soft = made.get("cpu", 0), made.get("memory"), made.get("memoryReservation")
     if cpu < 0 or cpu > 196_608:
         raise bad(name, "Invalid value for 'cpu'.")
@@ -172,6 +174,9 @@ def _process(name: str, made: Json, network: str) -> None:
         if not _SECRET.fullmatch(secret["valueFrom"]):
             raise bad(name, f"Invalid valueFrom of secret '{secret['name']}'.")
     _names(made, network)
+    for control in made["systemControls"]:
+        if not control.get("namespace") or not control.get("value"):
+            raise bad(name, "systemControls need a namespace and a value.")
     for limit in made.get("ulimits", ()):
         if limit["name"] not in ULIMITS:
             raise bad(name, f"Invalid ulimit name: {limit['name']}.")
@@ -201,6 +206,8 @@ def _linux(name: str, made: Json, fargate: bool) -> None:
         raise bad(name, "swappiness must be between 0 and 100.")
     if linux.get("maxSwap", 0) < 0:
         raise bad(name, "maxSwap must be 0 or positive.")
+    if linux.get("sharedMemorySize", 1) < 1:
+        raise bad(name, "sharedMemorySize must be at least 1 MiB.")
     for each in linux.get("tmpfs", ()):
         if each["size"] < 1 or not each["containerPath"].startswith("/"):
             raise bad(name, "tmpfs needs an absolute containerPath and a size of at least 1 MiB.")
@@ -217,6 +224,9 @@ def _linux_on_fargate(name: str, made: Json, linux: Json) -> None:
     for member in ("devices", "sharedMemorySize", "tmpfs", "maxSwap", "swappiness"):
         if linux.get(member):
             raise client(f"Fargate does not support linuxParameters.{member}.")
+    for member in ("startTimeout", "stopTimeout"):
+        if made.get(member, 0) > FARGATE_TIMEOUT:
+            raise bad(name, f"{member} can be at most {FARGATE_TIMEOUT} seconds on Fargate.")
     for member in ("privileged", "dockerSecurityOptions", "links"):
         if made.get(member):
             raise client(f"The '{member}' setting for container '{name}' is not supported by Fargate.")

@@ -49,6 +49,12 @@ def check_size(cpu: int, memory: int) -> None:
         )
 
 
+def check_disk(given: Mapping[str, Any]) -> None:
+    """``ephemeralStorage`` of a task definition or of overrides. Raises ClientException."""
+    if not 21 <= (given.get("ephemeralStorage") or {}).get("sizeInGiB", 21) <= 200:
+        raise client("ephemeralStorage.sizeInGiB must be between 21 and 200.")
+
+
 def fits(body: Mapping[str, Any]) -> bool:
     """Whether Fargate could run this definition though it was not asked for (``compatibilities``)."""
     if body.get("networkMode") != "awsvpc" or body.get("pidMode") == "host" or body.get("ipcMode"):

@@ -96,6 +96,8 @@ def configuration(given: Json | None, strategy: str, operation: str, before: Jso
     for member in _REFUSED_DEPLOYMENT:
         if given.get(member):
             raise not_built("ecs", f"{operation} deploymentConfiguration.{member}")
+    if (given.get("earlySuccessCriteria") or {}).get("enable"):
+        raise not_built("ecs", f"{operation} deploymentConfiguration.earlySuccessCriteria")
     if given.get("strategy", "ROLLING") != "ROLLING":
         raise not_built("ecs", f"{operation} deploymentConfiguration.strategy {given['strategy']}")
     if (given.get("alarms") or {}).get("enable"):

@@ -9,14 +9,14 @@ from typing import Any
 from havre.core.placement import QueryError, parse
 from havre.kernel.errors import not_built
 from havre.services.ecs.rules import fargate
-from havre.services.ecs.rules.common import NAME, client
+from havre.services.ecs.rules.common import NAME, ROLE, client
 from havre.services.ecs.rules.containers import container
 
 Json = Mapping[str, Any]
 
 NETWORK_MODES = ("bridge", "host", "awsvpc", "none")
 COMPATIBILITIES = ("EC2", "FARGATE", "EXTERNAL", "MANAGED_INSTANCES")
-_ROLE = re.compile(r"arn:aws:iam::\d{12}:role/\S+|[A-Za-z0-9+=,.@_-]{1,64}")
+_PORT_NAME = re.compile(r"[a-z0-9_][a-z0-9_-]{0,63}")
 _ECR = re.compile(r"(127\.\d+\.\d+\.\d+|localhost):\d+/|\d{12}\.dkr\.ecr\.[a-z0-9-]+\.")
 _MEMBERS = (
     "family", "taskRoleArn", "executionRoleArn", "networkMode", "cpu", "memory", "pidMode", "ipcMode",
@@ -153,6 +153,13 @@ def _references(each: Json, names: Sequence[str], volumes: set[str]) -> None:
 
 
 def _distinct_ports(containers: Sequence[Json]) -> None:
+    names = [p["name"] for c in containers for p in c["portMappings"] if p.get("name")]
+    for each in names:
+        if not _PORT_NAME.fullmatch(each):
+            raise client(f"Invalid portMappings.name: {each}. Up to 64 lowercase letters, numbers, underscores, and "
+                         "hyphens are allowed; it cannot start with a hyphen.")  # fmt: skip
+        if names.count(each) > 1:
+            raise client(f"The portMappings.name {each} is given twice.")
     ports: set[tuple[int, str]] = set()
     for each in containers:
         for mapping in each["portMappings"]:
@@ -186,7 +193,7 @@ def _task_level(made: dict[str, Any], on_fargate: bool) -> None:
         made["memory"] = str(memory)
     _budget(made["containerDefinitions"], cpu, memory)
     for member in ("taskRoleArn", "executionRoleArn"):
-        if made.get(member) and not _ROLE.fullmatch(made[member]):
+        if made.get(member) and not ROLE.fullmatch(made[member]):
             raise client("Role is not valid")
     for member, allowed in (("pidMode", ("host", "task")), ("ipcMode", ("host", "task", "none"))):
         if made.get(member) not in (None, *allowed):
@@ -213,9 +220,7 @@ def _budget(containers: Sequence[Json], cpu: int, memory: int) -> None:
 def _fargate_level(made: Json) -> None:
     if made.get("pidMode") == "host" or made.get("ipcMode"):
         raise client("Fargate does not support pidMode host or ipcMode.")
-    size = (made.get("ephemeralStorage") or {}).get("sizeInGiB", 21)
-    if not 21 <= size <= 200:
-        raise client("ephemeralStorage.sizeInGiB must be between 21 and 200.")
+    fargate.check_disk(made)
     if made.get("executionRoleArn"):
         return
     for each in made["containerDefinitions"]:
