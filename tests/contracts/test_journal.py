@@ -141,7 +141,7 @@ async def test_a_file_that_cannot_shrink_is_left_alone(tmp_path: Path) -> None:
     await journal.close()
 
 
-TIMES = st.integers(0, 3 * CHUNK_SPAN)
+TIMES = st.integers(0, 3 * CHUNK_SPAN) | st.sampled_from([0, 7, CHUNK_SPAN])
 APPENDS = st.lists(st.lists(st.tuples(TIMES, st.sampled_from([1, 5, CHUNK_BYTES // 2])), max_size=4), max_size=8)
 BOUND = st.none() | TIMES
 

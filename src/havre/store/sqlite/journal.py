@@ -42,12 +42,18 @@ MIGRATIONS = (
     UPDATE stream SET first_at = (SELECT min(first_at) FROM chunk WHERE stream = stream.id),
                       last_at = (SELECT max(last_at) FROM chunk WHERE stream = stream.id);
     """,
+    """
+    DROP INDEX chunk_last;
+    CREATE INDEX chunk_last ON chunk (stream, last_at, first_seq, first_at);
+    """,
 )
 FORWARD = """SELECT first_at, first_seq, compressed, body FROM chunk WHERE stream = (SELECT id FROM stream WHERE name = ?)
-    AND first_at >= ? AND first_at < ? AND last_at >= ? ORDER BY first_at, first_seq"""
-BACKWARD = """SELECT last_at, first_at, first_seq, compressed, body FROM chunk
+    AND first_at >= ? AND first_at < ? AND last_at >= ? AND (last_at > ? OR first_seq + count - 1 > ?)
+    ORDER BY first_at, first_seq"""
+BACKWARD = """SELECT last_at, first_seq + count - 1, first_at, first_seq, compressed, body FROM chunk
     WHERE stream = (SELECT id FROM stream WHERE name = ?) AND last_at >= ? AND last_at < ? AND first_at < ?
-    ORDER BY last_at DESC"""
+    AND (first_at < ? OR first_seq < ?)
+    ORDER BY last_at DESC, first_seq DESC"""
 
 EXTENTS = "SELECT name, bytes, first_at, last_at, appended FROM stream WHERE name >= ? AND name < ? ORDER BY name"
 TOUCH = "UPDATE stream SET seq = ?, bytes = ?, first_at = ?, last_at = ?, appended = ? WHERE id = ?"
@@ -240,13 +246,14 @@ class SqliteJournal:
         return [Entry(*row) for row in bounded(found.rows, limit, size)]
 
     def _forward(self, stream: str, low: int, high: int, after: tuple[int, int] | None, ready: _Found) -> None:
-        """Chunks may overlap in time: what is older than the next chunk's first entry is complete."""
+        """Chunks may overlap in time: what comes before the next chunk's first entry is complete."""
         read: Any = self._database.reader.execute
         held: list[Row] = []
-        for first_at, first_seq, compressed, body in read(FORWARD, (stream, low - CHUNK_SPAN, high, low)):
-            if held and held[0][0] < first_at:
+        bounds = (stream, low - CHUNK_SPAN, high, low, *(after or (low, 0)))
+        for first_at, first_seq, compressed, body in read(FORWARD, bounds):
+            if held and held[0][:2] < (first_at, first_seq):
                 held.sort()
-                complete = bisect_left(held, (first_at,))
+                complete = bisect_left(held, (first_at, first_seq))
                 if ready.enough(held[:complete]):
                     return
                 del held[:complete]
@@ -256,14 +263,14 @@ class SqliteJournal:
         ready.enough(held)
 
     def _backward(self, stream: str, low: int, high: int, before: tuple[int, int] | None, ready: _Found) -> None:
-        """The mirror image: what is younger than the next chunk's last entry is complete. ``held`` is kept ascending."""
+        """The mirror image: what comes behind the next chunk's last entry is complete. ``held`` is kept ascending."""
         read: Any = self._database.reader.execute
         held: list[Row] = []
-        bounds = (stream, low, high + CHUNK_SPAN, high)
-        for last_at, first_at, first_seq, compressed, body in read(BACKWARD, bounds):
-            if held and held[-1][0] > last_at:
+        bounds = (stream, low, high + CHUNK_SPAN, high, *(before or (high, MOST)))
+        for last_at, last_seq, first_at, first_seq, compressed, body in read(BACKWARD, bounds):
+            if held and held[-1][:2] > (last_at, last_seq):
                 held.sort()
-                complete = bisect_left(held, (last_at + 1,))
+                complete = bisect_left(held, (last_at, last_seq + 1))
                 if ready.enough(held[complete:][::-1]):
                     return
                 del held[complete:]
