@@ -1,0 +1,189 @@
+"""What Docker's adapter does beyond the port: registries, sandboxes in advance, names of tasks, engines that are away."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from havre.engines.docker.client import Docker
+from havre.engines.docker.engine import DockerEngine
+from havre.engines.docker.netns import network_of
+from havre.kernel.errors import Permanent, Temporary
+from havre.kernel.workload import Container, Registry
+from tests.contracts.container_bench import IMAGE, DockerSetting, awsvpc, build_image, run, until
+from tests.contracts.registry_server import Process, running
+
+pytestmark = [pytest.mark.docker, pytest.mark.root]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def image(tmp_path_factory: pytest.TempPathFactory) -> None:
+    build_image(tmp_path_factory.mktemp("image"))
+
+
+@pytest.fixture
+async def setting() -> AsyncIterator[DockerSetting]:
+    made = DockerSetting(pool=2)
+    try:
+        yield made
+    finally:
+        await made.close()
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Iterator[Process]:
+    with running(tmp_path / "registry", ["sh"]) as process:
+        yield process
+        listed = ["docker", "images", "-q", f"{process.address}/sh"]
+        for id in set(subprocess.run(listed, capture_output=True, text=True, check=True).stdout.split()):
+            subprocess.run(["docker", "rmi", "-f", id], capture_output=True, check=False)
+    # the image itself goes with its last name: the next module makes it again
+
+
+async def _push(registry: Process, tag: str, line: str = "") -> None:
+    """An image of its own for each ``line``."""
+    name = f"{registry.address}/sh:{tag}"
+    await run("docker", "login", "-u", "AWS", "-p", registry.password, registry.address)
+    process = await asyncio.create_subprocess_exec(
+        "docker", "build", "-q", "-t", name, "-", stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+    )
+    await process.communicate(f"FROM {IMAGE}\nLABEL line={line or 'x'}\n".encode())
+    assert process.returncode == 0
+    await run("docker", "push", "-q", name)
+    await run("docker", "rmi", name)
+
+
+async def test_a_tag_that_moves_is_seen_and_one_that_stays_is_not_pulled(
+    setting: DockerSetting, registry: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reference, keys = f"{registry.address}/sh:1", Registry(registry.address, "AWS", registry.password)
+    await _push(registry, "1", "first")
+    first = await setting.engine.pull(reference, keys)
+    assert first.digest.startswith("sha256:")
+    pulled: list[str] = []
+    images = setting.docker._images
+    original = images._pull
+
+    async def counted(reference: str, *rest: object) -> object:
+        pulled.append(reference)
+        return await original(reference, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(images, "_pull", counted)
+    assert await setting.engine.pull(reference, keys) == first
+    assert pulled == []
+    await _push(registry, "2", "second")
+    await run("docker", "pull", "-q", f"{registry.address}/sh:2")
+    await run("docker", "tag", f"{registry.address}/sh:2", reference)
+    await run("docker", "push", "-q", reference)
+    await run("docker", "rmi", reference)
+    await run("docker", "tag", first.id, reference)
+    second = await setting.engine.pull(reference, keys)
+    assert pulled == [reference]
+    assert second.digest != first.digest
+    digest = f"{registry.address}/sh@{second.digest}"
+    assert (await setting.engine.pull(digest, None)).id == second.id
+
+
+async def test_words_of_a_registry(setting: DockerSetting, registry: Process) -> None:
+    keys = Registry(registry.address, "AWS", registry.password)
+    with pytest.raises(Permanent, match=r"not found|unknown"):
+        await setting.engine.pull(f"{registry.address}/sh:nope", keys)
+    with pytest.raises(Permanent, match=r"denied|unauthorized|no basic auth"):
+        await setting.engine.pull(f"{registry.address}/sh:1", Registry(registry.address, "AWS", "wrong"))
+    with pytest.raises(Temporary):
+        await setting.engine.pull("127.0.0.1:1/sh:1", None)
+
+
+async def test_a_registry_that_is_away_does_not_hold_back_what_is_here(
+    setting: DockerSetting, registry: Process
+) -> None:
+    reference, keys = f"{registry.address}/sh:1", Registry(registry.address, "AWS", registry.password)
+    await _push(registry, "1")
+    image = await setting.engine.pull(reference, keys)
+    registry.kill()
+    assert await setting.engine.pull(reference, keys) == image
+
+
+async def test_sandboxes_are_made_in_advance_and_found_again(setting: DockerSetting) -> None:
+    keeping = asyncio.ensure_future(setting.docker.keep_pool())
+    first = await setting.engine.sandbox(awsvpc(setting))
+    async with asyncio.timeout(30):
+        while len(ready := await setting.docker._ready_sandboxes()) < 2:
+            await asyncio.sleep(0.05)
+    keeping.cancel()
+    spaces = {network_of(s.pid) for s in (first, *ready)}
+    assert len(spaces) == 3
+    assert network_of(1) not in spaces
+    again = await setting.again()
+    taking = asyncio.ensure_future(again.keep_pool())
+    await asyncio.sleep(0.3)
+    taken = await again.sandbox(awsvpc(setting))
+    assert taken.id in {s.id for s in ready}
+    taking.cancel()
+    await again.remove_pool()
+    assert await setting.docker._ready_sandboxes() == []
+
+
+async def test_a_task_has_the_names_that_aws_gives_it(setting: DockerSetting) -> None:
+    script = "cat /etc/hosts /etc/resolv.conf; sleep 1; hostname; echo $HOSTNAME; sleep 100"
+    container = Container("main", IMAGE, command=("sh", "-c", script), memory=64, extra_hosts=("db:10.1.0.77",))
+    workload = awsvpc(setting, container)
+    sandbox = await setting.engine.sandbox(workload)
+    made = await setting.engine.create(workload, container, await setting.image(container), sandbox)
+    started = await setting.engine.start(made.id)
+    assert network_of(started.pid) == network_of(sandbox.pid)
+    async with asyncio.timeout(20):
+        while len((said := (await setting.engine.logs(made.id)).decode()).splitlines()) < 8:
+            await asyncio.sleep(0.05)
+    assert "10.1.0.9 ip-10-1-0-9.ec2.internal" in said
+    assert "10.1.0.77 db" in said
+    assert "nameserver 169.254.169.253" in said
+    assert said.splitlines()[-2:] == ["ip-10-1-0-9.ec2.internal"] * 2
+
+
+async def test_a_sandbox_that_was_killed_is_said(setting: DockerSetting) -> None:
+    workload = awsvpc(setting)
+    sandbox = await setting.engine.sandbox(workload)
+    await setting.kill(sandbox.id)
+    await until(setting.engine, sandbox.id, "exited")
+    with pytest.raises(Permanent, match="has ended"):
+        await setting.engine.sandbox(workload)
+
+
+async def test_another_instances_containers_are_not_seen(setting: DockerSetting) -> None:
+    other = DockerSetting()
+    try:
+        made = await other.made("sleeper")
+        assert made.id not in {s.id for s in await setting.engine.containers()}
+    finally:
+        await other.close()
+
+
+async def test_an_engine_that_is_away(tmp_path: Path) -> None:
+    engine = DockerEngine("t000000", str(tmp_path / "none.sock"))
+    for call in (engine.ping(), engine.capacity(), engine.containers(), engine.inspect("x"), engine.stop("x", 1)):
+        with pytest.raises(Temporary, match="Cannot connect to the Docker daemon"):
+            await call
+    events = engine.events()
+    assert await anext(events) == ""
+
+
+async def test_an_engine_that_closes_in_the_middle(tmp_path: Path) -> None:
+    async def rude(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        if b"/version" in head:
+            writer.write(b'HTTP/1.1 200 OK\r\nContent-Length: 21\r\n\r\n{"ApiVersion":"1.41"}')
+            head = await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{")
+        writer.close()
+
+    server = await asyncio.start_unix_server(rude, str(tmp_path / "rude.sock"))
+    docker = Docker(str(tmp_path / "rude.sock"))
+    with pytest.raises(Temporary, match="closed the connection"):
+        await docker.call("GET", "/info")
+    await docker.close()
+    server.close()
