@@ -303,8 +303,8 @@ def _target(seen: TaskSeen, status: TaskStatus, group: str, container: str, port
         return group, status.interface.address, port
     for each in status.containers:
         if each.name == container:
-            for bound in each.ports:
-                if bound.container_port == port and bound.protocol == "tcp":
+            for bound in each.ports:  # of IPv6 they are other ones than of IPv4, where nodes are reached
+                if bound.container_port == port and bound.protocol == "tcp" and ":" not in bound.bind_ip:
                     return group, seen.ec2, bound.host_port
     definition = seen.definition
     if definition is not None and definition.spec.body.get("networkMode") == "host":

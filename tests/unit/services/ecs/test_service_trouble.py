@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 from tests.simulation.harness import DEFINITION, Harness
-from tests.unit.services.ecs.ecs_services import BALANCED, create, described, ready, told
+from tests.unit.services.ecs.ecs_services import BALANCED, GROUP, create, described, ready, told
 
 from havre.kernel.errors import ApiError
 
@@ -168,3 +169,21 @@ async def test_fargate_tasks_are_shared_out_over_capacity_providers():
     assert "launchType" not in service and service["platformVersion"] == "LATEST"
     assert service["deployments"][0]["platformVersion"] == tasks[0]["platformVersion"] == "1.4.0"
     assert service["capacityProviderStrategy"][0] == strategy[0]
+
+
+async def test_targets_are_reached_where_ipv4_is_bound():
+    """Docker binds another host port for IPv6, which nobody may take for the one of IPv4."""
+    h = await ready()
+    plain = h.nodes._containers
+
+    def both(*told, **more):
+        return tuple(
+            replace(c, ports=tuple(b for p in c.ports for b in (replace(p, host_port=1000, bind_ip="::"), p)))
+            for c in plain(*told, **more)
+        )
+
+    h.nodes._containers = both
+    await create(h, desiredCount=1, **BALANCED)
+    await h.pass_time(10)
+    bindings = {b["bindIP"]: b["hostPort"] for b in (await h.tasks())[0]["containers"][0]["networkBindings"]}
+    assert [port for _, port in h.aws.groups[GROUP]] == [bindings["0.0.0.0"]] != [bindings["::"]]
