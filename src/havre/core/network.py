@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from havre.kernel.addresses import Cidr, address_of
+from havre.kernel.addresses import Cidr, address_of, parse_cidr
 
 RESERVED = 5
 """Of every subnet: network, router, DNS, one for later, broadcast."""
+
+
+UNUSABLE = tuple(map(parse_cidr, ("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3")))
+"""Blocks that no network can have: this host's own, link-local ones, multicast and what is reserved."""
 
 
 def usable(cidr: Cidr) -> range:

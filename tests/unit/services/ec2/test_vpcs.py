@@ -102,7 +102,8 @@ async def test_vpcs_are_refused_as_aws_refuses_them(ec2: Ec2) -> None:
         await ec2.refused("InvalidVpc.Range", "CreateVpc", CidrBlock="10.0.0.0/15")
         == "The CIDR '10.0.0.0/15' is invalid."
     )
-    await ec2.refused("InvalidVpc.Range", "CreateVpc", CidrBlock="10.0.0.0/29")
+    for block in ("10.0.0.0/29", "127.0.0.0/16", "169.254.0.0/24", "239.1.0.0/16", "0.0.0.0/16"):
+        await ec2.refused("InvalidVpc.Range", "CreateVpc", CidrBlock=block)
     await ec2.refused("InvalidParameterValue", "CreateVpc", CidrBlock="10.0.0.0")
     await ec2.refused("MissingParameter", "CreateVpc")
     await ec2.refused("NotImplementedException", "CreateVpc", CidrBlock="10.0.0.0/16", AmazonProvidedIpv6CidrBlock=True)

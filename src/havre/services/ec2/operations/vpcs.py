@@ -7,6 +7,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from havre.control.operation import Answer, Call, Request
+from havre.core import network
 from havre.kernel.addresses import parse_cidr
 from havre.kernel.errors import ApiError, not_built
 from havre.kernel.resource import Kind
@@ -54,7 +55,7 @@ async def create_vpc(call: Call, request: Request) -> Answer:
         raise errors.invalid(
             f"Value ({request['CidrBlock']}) for parameter cidrBlock is invalid. This is not a valid CIDR block."
         ) from None
-    if not 16 <= cidr.bits <= 28:
+    if not 16 <= cidr.bits <= 28 or any(cidr.meets(block) for block in network.UNUSABLE):
         raise ApiError("InvalidVpc.Range", f"The CIDR '{request['CidrBlock']}' is invalid.")
     given = tags.given(request, "vpc")
     await tags.allow(call, given, "vpc/*")
