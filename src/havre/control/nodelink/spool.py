@@ -118,7 +118,7 @@ class Spool:
         segment = next(s for s in reversed(self._segments) if s.start <= position)
         with open(segment.path, "rb") as file:
             file.seek(position - segment.start)
-            data = file.read(size)
+            data = file.read(max(size, _HEAD))
             if len(data) >= _HEAD and (need := _HEAD + int.from_bytes(data[:_HEAD], "big")) > len(data):
                 data += file.read(need - len(data))
         found: dict[tuple[str, str], tuple[LogStream, list[tuple[int, bytes]]]] = {}
