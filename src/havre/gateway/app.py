@@ -77,6 +77,10 @@ class Gateway:
     def claim(self, request: Canonical) -> Signature | None:
         return self._identify.claim(request)
 
+    def knows(self, claimed: Signature | None) -> bool:
+        """Whether the claimed key is somebody's; the signature is not checked yet."""
+        return self._identify.knows(claimed)
+
     def _route(self, context: Context, request: HttpRequest) -> None:
         """Which service, operation and protocol. Nothing is known of the sender yet, and nothing else is read."""
         scope = context.claimed.service if context.claimed is not None else None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from havre.gateway import limits
 from havre.gateway.context import Context
-from havre.gateway.faults import as_api_error
+from havre.gateway.faults import as_api_error, unknown_key
 from havre.gateway.ports import Asgi, Receive, Scope, Send
 from havre.gateway.sigv4 import Canonical
 from havre.wire import codec
@@ -65,7 +65,11 @@ class Front:
             if len(path) + len(canonical.query) > limits.URL:
                 raise limits.url_too_long()
             claimed = context.claimed = self._gateway.claim(canonical)
-            body = await _read(receive, headers, limits.body_limit(claimed.service if claimed is not None else ""))
+            limit = limits.body_limit(claimed.service if claimed is not None else "")
+            if limit > limits.DEFAULT and not self._gateway.knows(claimed):
+                await _drain(receive)  # much is kept in memory only for those who have a key
+                raise unknown_key()
+            body = await _read(receive, headers, limit)
         except ClientGone:
             return
         except Exception as fault:

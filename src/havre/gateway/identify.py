@@ -34,6 +34,12 @@ class Identify:
                 return None
             raise
 
+    def knows(self, claimed: Signature | None) -> bool:
+        """Whether the key is somebody's (with open doors, anybody's)."""
+        return self._open or (
+            claimed is not None and self._identities.credential(claimed.access_key, claimed.token) is not None
+        )
+
     def prove(self, context: Context, request: Canonical, body: bytes) -> bytes:
         """Fills in who and where; gives the body as the service shall see it. Raises Denied."""
         claimed = context.claimed

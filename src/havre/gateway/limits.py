@@ -13,7 +13,6 @@ BY_SERVICE = {
     "iam": 1 * MIB,
     "lambda": 100 * MIB,  # a zip archive of 50 MiB as base64 in JSON
     "logs": 8 * MIB,  # 1 MiB of events, whose characters JSON may write as \\u followed by four digits
-    "s3": 5 * 1024 * MIB,
 }
 URL = 16 * KIB
 DRAINED = 16 * MIB

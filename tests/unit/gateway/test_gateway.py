@@ -109,6 +109,21 @@ def test_sizes_are_bounded(running: Running) -> None:
     assert post(running, b"", {}, "/?" + "a" * 20_000)[0] == 414
 
 
+def test_much_is_read_only_from_those_who_have_a_key(running: Running) -> None:
+    """The largest requests are ECR's; a stranger's is thrown away as it comes."""
+    body = b'{"repositoryName": "' + b"x" * (2 * 1024 * 1024) + b'"}'
+    scope = "20260101/us-east-1/ecr/aws4_request"
+    for key, wanted in (
+        ("AKIANOBODYNOBODYNOBO", "UnrecognizedClientException"),
+        (ROOT.access_key, "NotImplementedException"),
+    ):
+        signed = f"AWS4-HMAC-SHA256 Credential={key}/{scope}, SignedHeaders=host, Signature=00"
+        target = "AmazonEC2ContainerRegistry_V20150921.DescribeImages"
+        headers = {"X-Amz-Target": target, "Authorization": signed, "X-Amz-Date": "20260101T000000Z"}
+        _, _, answer = post(running, body, headers)
+        assert wanted in json.loads(answer)["__type"]
+
+
 def test_bad_bodies(running: Running) -> None:
     status, _, _ = post(running, b"", {"Authorization": "AWS4-HMAC-SHA256 nonsense"})
     assert status == 400

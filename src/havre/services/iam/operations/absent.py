@@ -30,7 +30,7 @@ def _list(member: str, of_a_user: bool) -> Any:
     paged = member != "SAMLProviderList"
 
     async def answer(call: Call, request: Request) -> Answer:
-        if of_a_user:
+        if of_a_user and ("UserName" in request or call.principal.kind != "Root"):
             holder(call.store, call.account, "User", own_name(call, request))
         found: Mapping[str, Any] = {member: []}
         return {**found, "IsTruncated": False} if paged else found
