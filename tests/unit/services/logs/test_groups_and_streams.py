@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from tests.running_gateway import ACCOUNT, OTHER_ROOT, code
 from tests.unit.services.logs.logs_harness import GROUP, Logs, refusal, texts
+
+from havre.services.logs.operations.absent import NONE
 
 ARN = f"arn:aws:logs:us-east-1:{ACCOUNT}:log-group:{GROUP}"
 
@@ -60,6 +64,16 @@ def test_what_is_not_built_is_refused_by_name(logs: Logs) -> None:
     assert found == ("NotImplementedException", "Havre does not implement logs PutSubscriptionFilter")
     assert logs.client.describe_subscription_filters(logGroupName=GROUP)["subscriptionFilters"] == []
     assert logs.client.describe_metric_filters(logGroupName=GROUP)["metricFilters"] == []
+
+
+def test_what_nobody_can_make_is_not_there(logs: Logs) -> None:
+    logs.make()
+    needed = {"DescribeAccountPolicies": {"policyType": "DATA_PROTECTION_POLICY"}}
+    for name, member in NONE.items():
+        method = getattr(logs.client, re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower())
+        assert method(**needed.get(name, {}))[member] == []
+    found = logs.client.get_data_protection_policy(logGroupIdentifier=GROUP)
+    assert found["logGroupIdentifier"] == GROUP and "policyDocument" not in found
 
 
 def test_lists_of_groups_by_prefix_pattern_and_page(logs: Logs) -> None:

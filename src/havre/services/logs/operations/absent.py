@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
-from havre.control.operation import Answer, Call, Operations, Request
+from havre.control.operation import Answer, Call, Handler, Operations, Request
 from havre.services.logs import names, queries
 
 ops = Operations()
+NONE = {
+    "DescribeAccountPolicies": "accountPolicies",
+    "DescribeDeliveries": "deliveries",
+    "DescribeDeliveryDestinations": "deliveryDestinations",
+    "DescribeDeliverySources": "deliverySources",
+    "DescribeDestinations": "destinations",
+    "DescribeExportTasks": "exportTasks",
+    "DescribeQueries": "queries",
+    "DescribeQueryDefinitions": "queryDefinitions",
+    "ListLogAnomalyDetectors": "anomalyDetectors",
+}
+"""Lists of what nobody can have made: operation → the member that is empty."""
 
 
 @ops("DescribeMetricFilters", resources=names.of_group, conditions=names.conditions)
@@ -19,3 +31,21 @@ async def describe_metric_filters(call: Call, request: Request) -> Answer:
 async def describe_subscription_filters(call: Call, request: Request) -> Answer:
     queries.group(call, request["logGroupName"])
     return {"subscriptionFilters": []}
+
+
+@ops("GetDataProtectionPolicy", resources=names.of_group, conditions=names.conditions)
+async def get_data_protection_policy(call: Call, request: Request) -> Answer:
+    name = names.identified(call, request["logGroupIdentifier"])
+    queries.group(call, name)
+    return {"logGroupIdentifier": request["logGroupIdentifier"]}
+
+
+def _empty(member: str) -> Handler:
+    async def answer(call: Call, request: Request) -> Answer:
+        return {member: []}
+
+    return answer
+
+
+for _name, _member in NONE.items():
+    ops(_name)(_empty(_member))
