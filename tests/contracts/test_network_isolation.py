@@ -13,6 +13,7 @@ import msgspec
 import pytest
 
 from havre.engines.host_network import HostNetwork, namespaces, nft
+from havre.engines.host_network import engine as engines
 from havre.kernel.workload import NetworkRule, Subnet
 from tests.contracts.network_bench import (
     ALL,
@@ -162,8 +163,14 @@ def test_it_is_said_what_is_missing(instance: str, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(nft, "_library", lambda: None)
     monkeypatch.setattr(shutil, "which", lambda name: None)
     assert "install libnftables1" in HostNetwork(instance).available()
-    monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    assert "need root" in HostNetwork(instance).available()
+    monkeypatch.undo()
+    made = HostNetwork(instance)
+    with monkeypatch.context() as ordinary:
+        ordinary.setattr(os, "geteuid", lambda: 1000)
+        assert "need root" in made.available()
+    assert "need root" in made.available(), "it is not tried at each question"
+    monkeypatch.setattr(engines, "AGAIN", -1.0)
+    assert made.available() == "", "what was missing is there by now"
 
 
 async def test_vpcs_are_apart_though_their_addresses_are_the_same(engine: HostNetwork, machines: list[Machine]) -> None:

@@ -7,6 +7,7 @@ import logging
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -27,6 +28,8 @@ from havre.kernel.workload import Balancer, Interface, Vpc
 log = logging.getLogger("havre.network")
 
 R = TypeVar("R")
+AGAIN = 30.0
+"""Seconds after which it is looked again whether networks can be made."""
 OUR_NAMES = ("elb.localhost", "localhost")
 """Names that no one else may be asked for."""
 
@@ -53,12 +56,15 @@ class HostNetwork:
         self._adopted = False
         self._turn = asyncio.Lock()
         self._why: str | None = None
+        self._asked = 0.0
 
     # the port
 
     def available(self) -> str:
-        if self._why is None:
-            self._why = why_not()
+        """Looks again now and then while it does not work: what is missing may be installed."""
+        now = time.monotonic()
+        if self._why is None or (self._why and now > self._asked + AGAIN):
+            self._why, self._asked = why_not(), now
         return self._why
 
     async def ensure_vpc(self, vpc: Vpc) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import shutil
 import subprocess
-from functools import lru_cache
 from typing import Any
 
 from havre.kernel.errors import Permanent
@@ -13,7 +12,6 @@ from havre.kernel.errors import Permanent
 LIBRARY = "libnftables.so.1"
 
 
-@lru_cache(maxsize=1)
 def _library() -> Any:
     try:
         library = ctypes.CDLL(LIBRARY)
