@@ -70,13 +70,13 @@ class Life:
         self.fate = fate
         self.dead = False
         self.at_end: list[Callable[[], Any]] = []
+        self.context = copy_context()
+        self.context.run(LIFE.set, self)
         self._tasks: dict[asyncio.Task[Any], None] = {}
 
     def begin(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """A task of this process."""
-        context = copy_context()
-        context.run(LIFE.set, self)
-        return asyncio.get_running_loop().create_task(work, context=context)
+        return asyncio.get_running_loop().create_task(work, context=self.context.copy())
 
     def own(self, task: asyncio.Task[Any]) -> None:
         self._tasks[task] = None

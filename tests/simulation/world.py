@@ -10,7 +10,9 @@ import asyncio
 import logging
 import os
 import tempfile
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from contextvars import Context
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -29,6 +31,7 @@ from havre.control.operation import Call, Principal, Site
 from havre.control.runner import Runner
 from havre.control.supervisor import Loop, LoopFault, Supervisor
 from havre.control.workloads.agent import NodeAgent
+from havre.control.workloads.lines import LineKeeper
 from havre.control.workloads.parts import AgentParts
 from havre.engines.fake import FakeContainers, Program
 from havre.engines.fake_balancer import FakeBalancerEngine
@@ -116,7 +119,8 @@ class Server(Process):
         sim = self.sim
         self.store: Any = Port(life, STORE, sim.store, {"transact"})
         deps = ReconcilerDeps(self.store, sim.journal, sim.world, sim.site, lambda *who: self.aws(life, *who))
-        hub = Hub(HubParts(self.store, sim.world, "sim", lambda: "token", sim.keep_lines, no_answers))
+        sink: Any = Port(life, "logs.", sim, {"keep_lines"})
+        hub = Hub(HubParts(self.store, sim.world, "sim", lambda: "token", sink.keep_lines, no_answers))
         self.runner = Runner(ecs.reconcilers(deps), self.store, sim.world)
         life.at_end.append(sim.net.shut)
         return [
@@ -167,6 +171,25 @@ class Node(Process):
         self.network = FakeNetwork()
         self.balancer = FakeBalancerEngine()
         self.directory = sim.directory / name
+        self.written: Counter[tuple[str, str]] = Counter()
+        """How many lines of each (workload, container) were taken in."""
+
+    async def write_lines(self) -> None:
+        """Containers write; what nobody takes in stays with them, as Docker's driver keeps it."""
+        while not self.sim.fate.over:
+            await asyncio.sleep(2.0)
+            for state in self.engine.running:
+                if state.container and not self.life.dead:
+                    await self._write_line(state.workload, state.container)
+
+    async def _write_line(self, *key: str) -> None:
+        number = self.written[key]
+        taken = self.life.context.run(self.keeper.take, *key, [(number, b"line %d" % number)])
+        if taken is not None:
+            await asyncio.wait([taken], timeout=5.0)
+            if not taken.done() or taken.cancelled() or taken.exception() is not None:
+                return
+        self.written[key] += 1
 
     def loops(self, life: Life) -> list[Loop]:
         sim = self.sim
@@ -176,6 +199,8 @@ class Node(Process):
         network: Any = Port(life, "network.", self.network, _NETWORK)
         link = Link(LinkParts(sim.directory / "node.sock", self.name, "sim", lambda: "token", self._info, spool))
         self.agent = NodeAgent(AgentParts(engine, network, self.balancer, _Metadata(), link, sim.world))
+        self.keeper = LineKeeper(self.agent, spool, self.directory / "streams")
+        life.at_end.append(lambda: sim.later(self.keeper.close()))
         return [
             Loop("agent", self.agent.run),
             Loop("balancer", self.balancer.run),
@@ -224,7 +249,7 @@ class Simulation:
         self.net = Net(Random(f"{seed} net"))
         self.programs: dict[str, Program] = {}
         self.faults: list[str] = []
-        self.lines: list[tuple[str, str, int]] = []
+        self.lines: dict[tuple[str, str], list[int]] = {}
         self.server = Server(self, "server")
         self.nodes = [Node(self, f"node-{n + 1}") for n in range(machines)]
 
@@ -240,7 +265,11 @@ class Simulation:
         )
 
     async def keep_lines(self, stream: Any, lines: Any) -> None:
-        self.lines += [(stream.workload, stream.container, at) for at, _ in lines]
+        self.lines.setdefault((stream.workload, stream.container), []).extend(at for at, _ in lines)
+
+    def later(self, work: Coroutine[Any, Any, None]) -> None:
+        """Of nobody's life."""
+        asyncio.get_running_loop().create_task(work, context=Context())
 
     def fill_disk(self) -> None:
         def refuse() -> None:
@@ -290,15 +319,16 @@ class Simulation:
     async def run(self, scenario: Callable[[Simulation], Awaitable[None]]) -> None:
         processes: list[Process] = [self.server, *self.nodes]
         await self._networks()
-        running = [asyncio.get_running_loop().create_task(p.run()) for p in processes]
+        loops = [*(p.run() for p in processes), *(n.write_lines() for n in self.nodes)]
+        for loop in loops:
+            asyncio.get_running_loop().create_task(loop)
         try:
             await scenario(self)
             self.fate.over = True
             await asyncio.sleep(self.afterwards)
             self.at_rest()
         finally:
-            for process, task in zip(processes, running, strict=True):
-                task.cancel()
+            for process in processes:
                 process.life.kill()
             rest = asyncio.all_tasks() - {asyncio.current_task()}
             for task in rest:
@@ -343,6 +373,9 @@ class Simulation:
         orphans = {i.eni for i, _ in node.network.attached.values()} - set(self.aws.interfaces)
         demand(not orphans, f"{orphans} are attached on {node.name} and exist no more")
         demand(set(node.engine.volumes.values()) <= mine, f"volumes are left on {node.name}")
+        for key, count in node.written.items():
+            kept = list(dict.fromkeys(self.lines.get(key, ())))
+            demand(kept[:count] == list(range(count)), f"of {count} lines of {_short(key)} these were kept: {kept}")
 
     def _reservations(self) -> None:
         """The ledger in memory is what a fresh one makes of the store."""
