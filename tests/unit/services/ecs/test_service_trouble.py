@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from msgspec.structs import replace
+from tests.simulation.fakes import add_node
 from tests.simulation.harness import DEFINITION, Harness
 from tests.unit.services.ecs.ecs_services import BALANCED, GROUP, create, described, ready, told
 
@@ -187,3 +188,31 @@ async def test_targets_are_reached_where_ipv4_is_bound():
     await h.pass_time(10)
     bindings = {b["bindIP"]: b["hostPort"] for b in (await h.tasks())[0]["containers"][0]["networkBindings"]}
     assert [port for _, port in h.aws.groups[GROUP]] == [bindings["0.0.0.0"]] != [bindings["::"]]
+
+
+async def test_fargate_without_capacity_says_so_and_starts_when_there_is_some():
+    h = Harness()
+    far = {
+        "family": "far",
+        "networkMode": "awsvpc",
+        "requiresCompatibilities": ["FARGATE"],
+        "cpu": "256",
+        "memory": "512",
+        "containerDefinitions": [{"name": "app", "image": "example/app:1"}],
+    }
+    await h.ready(far, memory=600)
+    network = {"awsvpcConfiguration": {"subnets": ["subnet-a"]}}
+    await create(h, taskDefinition="far", desiredCount=2, launchType="FARGATE", networkConfiguration=network)
+    await h.pass_time(10)
+    service = await described(h)
+    assert service["runningCount"] == 1
+    assert any(
+        m.startswith(
+            "(service web) was unable to place a task. Reason: Capacity is unavailable at this time. Please try again "
+            "later or in a different availability zone."
+        )
+        for m in told(service)
+    )
+    await add_node(h.store, "node-2", memory=600)
+    await h.pass_time(1)
+    assert (await described(h))["runningCount"] == 2

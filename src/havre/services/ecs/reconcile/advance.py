@@ -184,8 +184,8 @@ def _words(wish: Order, refused: Sequence[Refusal]) -> str:
         why = ""
         if refused:
             machine = refused[0].place.machine
-            why = f" The nearest machine {machine.error or machine.network_error or refused[0].words}."
-        return f"was unable to place a task. Reason: {FARGATE}{why}"
+            why = f" (Nearest machine: {machine.error or machine.network_error or refused[0].words}.)"
+        return f"was unable to place a task. Reason: {FARGATE} {GUIDE}{why}"
     if not refused:
         return (
             f"was unable to place a task because {NO_INSTANCE} Reason: No Container Instances were found in your "
