@@ -120,7 +120,9 @@ async def test_sandboxes_are_made_in_advance_and_found_again(setting: DockerSett
     assert network_of(1) not in spaces
     again = await setting.again()
     taking = asyncio.ensure_future(again.keep_pool())
-    await asyncio.sleep(0.3)
+    async with asyncio.timeout(30):
+        while len(again._sandboxes._ready) < 2:
+            await asyncio.sleep(0.02)
     taken = await again.sandbox(awsvpc(setting))
     assert taken.id in {s.id for s in ready}
     taking.cancel()
