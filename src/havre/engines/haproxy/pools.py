@@ -51,7 +51,7 @@ def _place(balancer: Balancer, vpc: str, spaces: Mapping[str, tuple[str, int]]) 
 def _http(balancer: Balancer, pool: BalancerPool, keep: Keep) -> list[str]:
     lines = [
         f"{own_answer(503, keep)} if {{ nbsrv eq 0 }} !{{ stopping }}",  # a worker that stops counts no servers
-        "retry-on conn-failure empty-response",
+        "retry-on conn-failure empty-response junk-response",
         "http-request disable-l7-retry unless METH_GET or METH_HEAD or METH_OPTIONS",
         *_forwarded(balancer.attributes),
         *_trace(),
