@@ -69,6 +69,10 @@ def of_permission(permission: Permission, egress: bool) -> Iterator[Rule]:
         group = each.get("GroupId") or each.get("GroupName") or ""
         if not group:
             raise missing("groupId or groupName")
+        if peering := each.get("VpcPeeringConnectionId"):
+            raise ApiError(
+                "InvalidVpcPeeringConnectionID.NotFound", f"The vpcPeeringConnection ID '{peering}' does not exist"
+            )
         yield Rule("", egress, protocol, first, last, group=group, description=note(each))
 
 

@@ -153,6 +153,8 @@ async def test_the_permissions_of_a_group_can_be_given_to_another_and_taken_away
     ({**WEB, "UserIdGroupPairs": [{"GroupName": "nobody"}]}, "InvalidGroup.NotFound"),
     ({**WEB, "UserIdGroupPairs": [{"UserId": "000000000000"}]}, "MissingParameter"),
     ({**WEB, "PrefixListIds": [{"PrefixListId": "pl-1"}]}, "InvalidPrefixListID.NotFound"),
+    ({**WEB, "UserIdGroupPairs": [{"GroupName": "default", "VpcPeeringConnectionId": "pcx-1"}]},
+     "InvalidVpcPeeringConnectionID.NotFound"),
     ({"FromPort": 1, "ToPort": 2, "IpRanges": WEB["IpRanges"]}, "MissingParameter"),
 ])  # fmt: skip
 async def test_rules_are_refused_as_aws_refuses_them(ec2: Ec2, permission: dict[str, Any], code: str) -> None:
