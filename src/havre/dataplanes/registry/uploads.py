@@ -85,7 +85,11 @@ class Uploads:
                 await exchange.answer(204, {})
                 return
             self._check_range(exchange, upload)
-            await self._receive(exchange, upload)
+            try:
+                await self._receive(exchange, upload)
+            except Disconnected:
+                await self._blobs.retain(upload)  # it may go on from here, and takes no memory until it does
+                raise
             if exchange.method == "PATCH":
                 await self._blobs.retain(upload)
                 await self._state(exchange, upload, 202)
