@@ -46,7 +46,7 @@ def view(task: TaskRecord, sight: Sight) -> TaskView:
     return TaskView(
         id=task.meta.name,
         deployment=spec.deployment,
-        phase=_phase(status.last),
+        phase=phase(status.last),
         wanted=spec.desired == "RUNNING",
         healthy=healthy,
         failing=failing,
@@ -60,7 +60,8 @@ def view(task: TaskRecord, sight: Sight) -> TaskView:
     )
 
 
-def _phase(last: str) -> str:
+def phase(last: str) -> str:
+    """How far a task is, as far as its service cares."""
     if last in ("RUNNING", "STOPPED"):
         return last.lower()
     return "starting" if starting(last) else "ending"

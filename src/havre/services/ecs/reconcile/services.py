@@ -17,7 +17,7 @@ from havre.services.ecs.reconcile.advance import Advancing
 from havre.services.ecs.reconcile.effects import PRINCIPAL
 from havre.services.ecs.resources import EVENTS, SERVICE, TASK, TASK_DEFINITION
 from havre.services.ecs.scheduler import Advance, ServiceSeen, decide
-from havre.services.ecs.views import Sight, Target, has_check
+from havre.services.ecs.views import Sight, Target, has_check, phase
 from havre.store.ports import Change
 
 ServiceKey = tuple[str, str, str]
@@ -187,8 +187,11 @@ def _matters(old: TaskRecord, new: TaskRecord) -> bool:
 
 
 def _told(task: TaskRecord) -> tuple[Any, ...]:
+    """What a service looks at: not each step of a task on its way."""
     spec, status = task.spec, task.status
-    return status.last, status.health, status.registered_at, spec.desired, spec.protected, spec.protected_until
+    far = phase(status.last)
+    health = status.health if far == "running" else ""
+    return far, health, status.registered_at, spec.desired, spec.protected, spec.protected_until
 
 
 def _reports_differ(change: Change) -> bool:
