@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from havre.control.operation import Answer, Call, Handler, Operations, Request, Resources
+from havre.control.operation import Answer, Call, ConditionContext, Handler, Operations, Request, Resources
 from havre.kernel.errors import not_built
+from havre.services.ec2 import find
+from havre.services.ec2 import resources as r
 from havre.services.ec2.defaults import ensure_region
 from havre.services.ec2.errors import NOUNS
 
@@ -33,10 +35,30 @@ class Ec2Operations(Operations):
                     await ensure_region(call)
                 return await handler(call, request)
 
-            self(name, resources=resources)(handled)
+            self(name, resources=resources, conditions=about(resources) if resources else None)(handled)
             return handler
 
         return declare
+
+
+def about(resources: Resources) -> ConditionContext:
+    """Condition keys of the resource that a request is about: its tags and its VPC. Of several there are none, so that
+    nothing is allowed for the sake of the other one's tags."""
+
+    def conditions(call: Call, request: Request) -> dict[str, str]:
+        named = resources(call, request)
+        if len(named) != 1:
+            return {}
+        id = named[0].rpartition("/")[2]
+        kind = find.KIND_OF_PREFIX.get(id[: id.find("-") + 1])
+        found = call.store.get(kind, call.account, call.region, id) if kind else None
+        if found is None:
+            return {}
+        keys = {f"{of}:ResourceTag/{key}": value for key, value in found.spec.tags.items() for of in ("aws", "ec2")}
+        vpc = id if kind is r.VPC else getattr(found.spec, "vpc", "")
+        return {**keys, "ec2:Vpc": call.arn(f"vpc/{vpc}")} if vpc else keys
+
+    return conditions
 
 
 def refuse_others(name: str, request: Request, members: frozenset[str]) -> None:

@@ -163,6 +163,34 @@ def test_a_denied_resource_is_denied_by_whatever_it_is_called(running: Running, 
     client.delete_security_group(GroupId=group)
 
 
+def test_policies_may_ask_for_tags_and_vpcs(running: Running, client: Any) -> None:
+    iam = running.client("iam")
+    vpc = client.create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]
+
+    def group(team: str, **more: str) -> str:
+        made = client.create_security_group(GroupName=f"of-{team}", Description="d", **more)["GroupId"]
+        client.create_tags(Resources=[made], Tags=[{"Key": "team", "Value": team}])
+        return str(made)
+
+    mine, theirs, there = group("a"), group("b"), group("a", VpcId=vpc)
+    arn = f"arn:aws:ec2:us-east-1:{ACCOUNT}:vpc/{vpc}"
+    tagged = {"StringEquals": {"ec2:ResourceTag/team": "a"}}
+    policy = [
+        {"Effect": "Allow", "Action": "ec2:DeleteSecurityGroup", "Resource": "*", "Condition": tagged},
+        {"Effect": "Deny", "Action": "*", "Resource": "*", "Condition": {"ArnEquals": {"ec2:Vpc": arn}}},
+    ]
+    iam.create_user(UserName="of-team-a")
+    document = json.dumps({"Version": "2012-10-17", "Statement": policy})
+    iam.put_user_policy(UserName="of-team-a", PolicyName="p", PolicyDocument=document)
+    user = running.client("ec2", iam.create_access_key(UserName="of-team-a")["AccessKey"])
+    for denied in (theirs, there):
+        assert refused(user.delete_security_group, GroupId=denied)[0] == "UnauthorizedOperation"
+    user.delete_security_group(GroupId=mine)
+    for left in (theirs, there):
+        client.delete_security_group(GroupId=left)
+    client.delete_vpc(VpcId=vpc)
+
+
 def test_pages_and_waiters_work_as_boto3_has_them(client: Any) -> None:
     vpc = client.create_vpc(CidrBlock="10.7.0.0/16")["Vpc"]["VpcId"]
     client.get_waiter("vpc_available").wait(VpcIds=[vpc])
