@@ -3,7 +3,8 @@
 The promise: what is written here holds on the machine. A VPC is a network of its own, a security group filters
 (statefully, both ways, between interfaces of one subnet too), a subnet without a route to an internet gateway has no
 way out. Left out, and refused by name: instances of one's own, elastic addresses, NAT gateways, peering, endpoints,
-IPv6, network ACLs other than the default one.
+IPv6, network ACLs other than the default one. Policies may ask for the tags and the VPC (``ec2:Vpc``) of the resource of a
+request that is about one resource; of several they are not told.
 """
 
 from __future__ import annotations
