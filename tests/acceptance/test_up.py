@@ -126,6 +126,25 @@ def test_detach_env_status_down(tmp_path: Path) -> None:
     assert _havre("down", "--state", state).returncode == 0
 
 
+def test_what_people_type_wrongly_is_answered_in_words(havre: Starter, tmp_path: Path) -> None:
+    state = str(havre().state)
+    nothing = _havre("explain", "--state", state, "web")
+    assert nothing.returncode == 1 and "'web' is no ARN" in nothing.stderr
+    nobody = _havre("explain", "--state", state, "arn:aws:ecs:us-east-1:000000000000:service/c/web")
+    assert nobody.returncode == 1 and "nothing here has the ARN" in nobody.stderr
+    down = _havre("status", "--state", str(tmp_path / "none"), "--json")
+    assert down.returncode == 3 and json.loads(down.stdout)["status"] == "down"
+    assert _havre("--version").stdout.startswith("Havre ")
+
+
+def test_tables_are_not_broken_into_lines_for_programs(havre: Starter) -> None:
+    instance = havre()
+    subnets = [s["SubnetId"] for s in instance.client("ec2").describe_subnets()["Subnets"]]
+    made = instance.client("elbv2").create_load_balancer(Name="a-name-of-thirty-two-characters1", Subnets=subnets)
+    name = made["LoadBalancers"][0]["DNSName"]
+    eventually(lambda: f"http://{name}/" in _havre("status", "--state", str(instance.state)).stdout, 20)
+
+
 def start_port() -> int:
     from .conftest import free_port
 

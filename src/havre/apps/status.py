@@ -9,6 +9,7 @@ import msgspec
 
 from havre import __version__
 from havre.control.nodes import BALANCER, NODE, WORKLOAD
+from havre.kernel.arn import Arn
 from havre.kernel.resource import scoped
 from havre.services import catalogue
 
@@ -34,6 +35,10 @@ class Status:
 
     async def explain(self, query: Mapping[str, str]) -> tuple[int, Any]:
         arn = query.get("arn", "")
+        try:
+            Arn.parse(arn)
+        except ValueError:
+            return 400, {"message": f"{arn!r} is no ARN; it begins with arn:aws: (aws ecs describe-tasks shows it)"}
         runner = self._server.runner
         reasons = await runner.explain(arn) if runner is not None else ["Havre is starting."]
         if not reasons and not self._known(arn):

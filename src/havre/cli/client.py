@@ -27,10 +27,13 @@ def ask(state: Path, path: str, *, method: str = "GET", **query: str) -> tuple[i
         token = (state / "admin.token").read_text().strip()
         connection.request(method, f"/_havre/{path}?{parameters}", headers={"Authorization": f"Bearer {token}"})
         response = connection.getresponse()
-        return response.status, json.loads(response.read() or b"null")
+        answer = json.loads(response.read() or b"null")
     except (OSError, http.client.HTTPException) as error:
         raise NotRunning(f"Havre does not answer on {instance['endpoint']}: {error}") from error
     except ValueError as error:
         raise NotRunning(f"what answers on {instance['endpoint']} is not Havre") from error
     finally:
         connection.close()
+    if not isinstance(answer, dict):
+        raise NotRunning(f"Havre failed to answer (HTTP {response.status}): see {state}/havre.log")
+    return response.status, answer

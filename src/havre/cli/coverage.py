@@ -48,5 +48,6 @@ def _one(name: str, each: dict[str, Any], *, as_json: bool) -> int:
         print(f"~ {what}: {lack}")
     for operation in each["missing"]:
         print(f"- {operation}")
-    print(f"{name}: {len(each['built'])} built, {len(each['missing'])} answer NotImplementedException")
+    limited = f" ({len(each['partial'])} limits: ~)" if each["partial"] else ""
+    print(f"{name}: {len(each['built'])} built{limited}, {len(each['missing'])} answer NotImplementedException (-)")
     return 0

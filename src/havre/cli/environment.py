@@ -33,7 +33,10 @@ def variables(state: Path) -> dict[str, str] | None:
 def show(state: Path, *, as_json: bool, fish: bool) -> int:
     values = variables(state)
     if values is None:
-        print(f"havre env: no Havre runs with the state directory {state}", file=sys.stderr)
+        print(
+            f"havre env: no Havre runs with the state directory {state} (start it with: havre up --state {state})",
+            file=sys.stderr,
+        )
         return 1
     if as_json:
         print(json.dumps(values))

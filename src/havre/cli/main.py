@@ -18,9 +18,32 @@ app = typer.Typer(
 )
 
 State = Annotated[
-    Path | None, typer.Option("--state", metavar="DIR", help="Where everything of this instance is kept.")
+    Path | None,
+    typer.Option(
+        "--state",
+        metavar="DIR",
+        help="Where everything of this instance is kept.",
+        show_default="$HAVRE_STATE, or /var/lib/havre for root, ~/.local/share/havre for others",
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Answer as JSON.")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from havre import __version__
+
+        typer.echo(f"Havre {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_version, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Container as a Service, wire-compatible with AWS, on machines of one's own."""
 
 
 def _state(state: Path | None) -> Path:
@@ -68,7 +91,7 @@ def env(
     raise typer.Exit(show(_state(state), as_json=as_json, fish=fish))
 
 
-@app.command(epilog="Examples: `havre status` · `havre status --json | jq .balancers`")
+@app.command(epilog="Examples: `havre status` · `havre status --json | jq .tables.Services`")
 def status(state: State = None, as_json: Json = False) -> None:
     """Show what runs: processes, the node, services, tasks, load balancers with their URLs."""
     from havre.cli.status import show

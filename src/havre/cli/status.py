@@ -10,13 +10,19 @@ from typing import Any
 from havre.cli.client import NotRunning, ask
 from havre.cli.options import running
 
+_PIPED = 1000
+"""Columns for a reader that is no terminal: nothing is broken into lines."""
+
 
 def show(state: Path, *, as_json: bool) -> int:
     """0 when the instance is healthy, 1 when it is not, 3 when there is none."""
     try:
         _, answer = ask(state, "status")
     except NotRunning as error:
-        print(json.dumps({"status": "down", "reason": str(error)}) if as_json else error, file=sys.stderr)
+        if as_json:
+            print(json.dumps({"status": "down", "reason": str(error)}))
+        else:
+            print(error, file=sys.stderr)
         return 3
     answer["tables"] = {"Processes": _processes(state), **answer["tables"]}
     if as_json:
@@ -46,6 +52,8 @@ def _print(answer: dict[str, Any]) -> None:
     from rich.table import Table
 
     console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = _PIPED
     console.print(f"Havre {answer['version']}  {answer['endpoint']}  account {answer['account']}  {answer['status']}")
     for problem in answer.get("problems", ()):
         console.print(f"  ! {problem}")
@@ -54,7 +62,7 @@ def _print(answer: dict[str, Any]) -> None:
             continue
         table = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
         for column in rows[0]:
-            table.add_column(column, overflow="fold")
+            table.add_column(column, overflow="fold", no_wrap=column == "URL")  # a URL in two lines opens nowhere
         for row in rows:
             table.add_row(*(str(value) for value in row.values()))
         console.print()
@@ -71,7 +79,7 @@ def explain(state: Path, arn: str, *, as_json: bool) -> int:
         print(json.dumps(answer, indent=2))
         return 0 if status == 200 else 1
     if status != 200:
-        print(f"havre explain: {answer.get('message', 'unknown')}", file=sys.stderr)
+        print(f"havre explain: {answer['message']}", file=sys.stderr)
         return 1
     print(answer["arn"])
     for line in answer["reasons"] or ["nothing to do: it is as it was asked to be"]:
