@@ -19,6 +19,8 @@ class Rate(msgspec.Struct, frozen=True):
 
 READS = Rate(40_000, 20_000)
 WRITES = Rate(4_000, 2_000)
+OWN_RATES = {("logs", "PutLogEvents"): READS}
+"""(service, operation) → its rate: the lines of all containers of an account come by this one."""
 MOST_BUCKETS = 20_000
 
 
@@ -32,18 +34,18 @@ class Throttle:
         writes: Rate = WRITES,
         special: Mapping[tuple[str, str], Rate] | None = None,
     ) -> None:
-        """``special``: (service, operation) → its own rate."""
+        """``special``: further operations with a rate of their own."""
         self._clock = clock
         self._reads = reads
         self._writes = writes
-        self._special = dict(special or {})
+        self._special = {**OWN_RATES, **(special or {})}
         self._buckets: dict[tuple[str, str, str, str], list[float]] = {}
 
     def take(self, account: str, region: str, service: str, operation: str, read_only: bool) -> bool:
         now = self._clock()
         where = (account, region, service, operation)
         bucket = self._buckets.get(where)
-        rate = self._special.get((service, operation)) if self._special else None
+        rate = self._special.get((service, operation))
         if rate is None:
             rate = self._reads if read_only else self._writes
         if bucket is None:

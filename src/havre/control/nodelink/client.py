@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,8 +20,9 @@ from havre.kernel.workload import Balancer, BalancerStatus, Vpc, WorkloadStatus
 log = logging.getLogger("havre.nodelink")
 
 _CHUNK = 256 << 10
-_GATHER = 0.02
-"""Seconds in which further lines gather behind a small batch: each batch costs a commit, however few lines it has."""
+_GATHER = 0.05
+"""Seconds in which further lines gather behind a small batch: each batch costs a call for each of its streams, and a commit,
+however few lines it has. Nobody waits when a workload's end waits for its last lines."""
 _IN_FLIGHT = 4
 _UNACKED = 8
 """So many status messages at most wait for their acknowledgement: until then the latest of each workload gathers here."""
@@ -76,6 +78,7 @@ class Link:
         self._pending = asyncio.Event()
         self._sent: list[int] = []
         self._acked = asyncio.Event()
+        self._hurry = asyncio.Event()
         self._writer: asyncio.StreamWriter | None = None
         self._asking: Asking | None = None
         self._tasks = Tasks()
@@ -94,6 +97,7 @@ class Link:
         self._pending.set()
 
     async def _report_last(self, status: WorkloadStatus) -> None:
+        self._hurry.set()
         await self._spool.drained(_LAST_LINES)
         self._workloads[status.id] = status
         self._pending.set()
@@ -265,7 +269,13 @@ class Link:
             if self._writer:
                 await self._writer.drain()
             if position - before < _CHUNK // 4:
-                await asyncio.sleep(_GATHER)
+                await self._gather()
+
+    async def _gather(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_GATHER):
+                await self._hurry.wait()
+        self._hurry.clear()
 
     def _lines_acked(self, position: int) -> None:
         self._spool.acknowledge(position)
