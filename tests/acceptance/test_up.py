@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import HAVRE, Starter, eventually, start, stop
+from .conftest import HAVRE, Starter, eventually, free_port, start, stop
 
 
 def _havre(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -140,9 +140,13 @@ def test_what_people_type_wrongly_is_answered_in_words(havre: Starter, tmp_path:
 def test_tables_are_not_broken_into_lines_for_programs(havre: Starter) -> None:
     instance = havre()
     subnets = [s["SubnetId"] for s in instance.client("ec2").describe_subnets()["Subnets"]]
-    made = instance.client("elbv2").create_load_balancer(Name="a-name-of-thirty-two-characters1", Subnets=subnets)
-    name = made["LoadBalancers"][0]["DNSName"]
-    eventually(lambda: f"http://{name}/" in _havre("status", "--state", str(instance.state)).stdout, 20)
+    elb = instance.client("elbv2")
+    made = elb.create_load_balancer(Name="a-name-of-thirty-two-characters1", Subnets=subnets)["LoadBalancers"][0]
+    answer = {"Type": "fixed-response", "FixedResponseConfig": {"StatusCode": "200"}}
+    elb.create_listener(
+        LoadBalancerArn=made["LoadBalancerArn"], Protocol="HTTP", Port=free_port(), DefaultActions=[answer]
+    )
+    eventually(lambda: f"http://{made['DNSName']}" in _havre("status", "--state", str(instance.state)).stdout, 20)
 
 
 def start_port() -> int:
