@@ -93,7 +93,9 @@ class ServiceRules:
         status, node = task.status, self._reader.get(NODE, "", "", task.spec.node)
         if status.started is None or node is None or not node.status.connected:
             return False
-        settled = now >= max(status.started, node.status.since) + SETTLED + SLOWEST
+        if task.spec.targets and status.registered_at is None:
+            return False
+        settled = now >= max(status.started, node.status.since, status.registered_at or 0.0) + SETTLED + SLOWEST
         return status.last == "RUNNING" and settled and status.health != "UNHEALTHY"
 
     def _one_each(self, tasks: Sequence[TaskRecord], started: Sequence[TaskRecord]) -> None:
