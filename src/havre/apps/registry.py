@@ -11,13 +11,16 @@ from havre.control.images.addresses import HOME, addresses
 from havre.control.operation import Principal, Site
 from havre.dataplanes.registry import Access, assemble
 from havre.gateway.app import Gateway
-from havre.gateway.audit import DATA, Audit
+from havre.gateway.audit import Audit
 from havre.kernel.errors import ApiError
 from havre.kernel.world import World
 from havre.services.cloudtrail.trail import Draft, Trail
 from havre.services.ecr import Facilities
 from havre.store.ports import Store
 from havre.store.sqlite import SqlitePack
+
+_WRITES = frozenset(("InitiateLayerUpload", "UploadLayerPart", "CompleteLayerUpload", "PutImage", "BatchDeleteImage"))
+"""What CloudTrail does not count as reading."""
 
 
 @dataclass(frozen=True)
@@ -56,20 +59,21 @@ class Registry:
         self.facilities = Facilities(self.parts.layers, self.parts.passwords, ground.secret)
 
     async def _authorize(self, principal: Principal, action: str, place: Place, policy: str, source_ip: str) -> str:
+        def conditions() -> dict[str, str]:
+            keys = {"aws:SourceIp": source_ip}
+            found = self._store.get(REPOSITORY, *place) if place.repository else None
+            for key, value in (found.spec.tags if found is not None else {}).items():
+                keys[f"aws:ResourceTag/{key}"] = keys[f"ecr:ResourceTag/{key}"] = value
+            return keys
+
         arn = place.arn if place.repository else "*"
-        keys: dict[str, str] = {"aws:SourceIp": source_ip}
-        found = self._store.get(REPOSITORY, *place) if place.repository else None
-        for key, value in (found.spec.tags if found is not None else {}).items():
-            keys[f"aws:ResourceTag/{key}"] = keys[f"ecr:ResourceTag/{key}"] = value
         try:
-            self._gateway.authorize(principal, place.region, action, [arn], keys)
+            self._gateway.authorize(principal, place.region, action, [arn], conditions)
         except ApiError as refusal:
             return refusal.message
         return ""
 
     def _record(self, access: Access) -> None:
-        if access.action in DATA["ecr"]:
-            return
         place = access.place
         event = Draft(
             self._world.uuid(),
@@ -79,7 +83,7 @@ class Registry:
             place.account,
             place.region,
             self._audit.identity(access.principal, ""),
-            access.action not in ("PutImage", "BatchDeleteImage"),
+            access.action not in _WRITES,
             access.source_ip,
             access.user_agent,
             (place.arn,) if place.repository else (),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -196,12 +196,12 @@ class Gateway:
         region: str,
         action: str,
         resources: Sequence[str],
-        conditions: Conditions | None = None,
+        conditions: Callable[[], Conditions] | None = None,
     ) -> None:
         """IAM's decision for what does not come through here (the registry). Raises ApiError AccessDeniedException."""
-        context = self.context()
+        context = Context("", self._world.now(), "", "")
         context.principal, context.account, context.region = principal, principal.account, region
-        self._authorize.check(context, action, resources, (lambda: conditions) if conditions else None)
+        self._authorize.check(context, action, resources, conditions)
 
     def context(self, source_ip: str = "", user_agent: str = "") -> Context:
         return Context(self._world.uuid(), self._world.now(), source_ip, user_agent)

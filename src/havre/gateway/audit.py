@@ -15,7 +15,6 @@ GLOBAL = {"iam"}
 DATA = {
     "logs": frozenset(("PutLogEvents", "GetLogEvents", "FilterLogEvents", "StartLiveTail")),
     "lambda": frozenset(("Invoke", "InvokeAsync", "InvokeWithResponseStream")),
-    "ecr": frozenset(("InitiateLayerUpload", "UploadLayerPart", "CompleteLayerUpload", "BatchCheckLayerAvailability")),
     "monitoring": frozenset(("PutMetricData", "GetMetricData", "GetMetricStatistics")),
 }
 """Data events: not recorded, as AWS does not."""

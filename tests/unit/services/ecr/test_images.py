@@ -189,6 +189,16 @@ def test_pushes_and_pulls_are_recorded(installation: Installation, api: Any) -> 
     put(api, "app", "v1")
     body = wire("GET", "/v2/app/manifests/v1", Accept=ACCEPT).body
     wire("PUT", "/v2/app/manifests/v2", body, Content_Type=IMAGE)
+    push_layer(api, "app", b"another")
+    wire("GET", f"/v2/app/blobs/{push_layer(api, 'app', b'layer')}")
+    for name in (
+        "InitiateLayerUpload",
+        "UploadLayerPart",
+        "CompleteLayerUpload",
+        "GetDownloadUrlForLayer",
+        "BatchGetImage",
+    ):
+        assert installation.running.events(name)[0]["requestParameters"]["repositoryName"] == "app"
     event = installation.running.events("PutImage")[0]
     assert event["requestParameters"]["repositoryName"] == "app"
     assert event["userIdentity"]["type"] == "Root"
