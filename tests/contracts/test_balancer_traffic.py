@@ -348,3 +348,13 @@ async def test_whom_the_groups_do_not_let_in_gets_no_answer(
             await fetch("127.0.0.1", port, Asked(host=one.dns_name, source="127.0.0.10"))
     if balancers == 2:
         assert (await fetch("127.0.0.1", port, Asked(host=two.dns_name, source="127.0.0.10"))).status == 418
+
+
+async def test_a_new_target_starts_slowly(engine: HaproxyEngine, targets: list[Target], port: int) -> None:
+    old, new, _ = targets
+    await serve(engine, port, old)
+    await serve(engine, port, old, slow_start=300)  # what has work already keeps it
+    await serve(engine, port, old, new, slow_start=300)
+    for _ in range(80):
+        assert (await fetch(HOST, port)).status == 200
+    assert 0 < new.served < 25, "an equal share would be 40"

@@ -9,6 +9,7 @@ from havre.control.operation import Call
 from havre.kernel.arn import Arn
 from havre.kernel.errors import ApiError
 from havre.kernel.resource import Resource, scoped
+from havre.kernel.workload import BalancerStatus
 from havre.services.elbv2.errors import validation
 from havre.services.elbv2.resources import (
     LISTENER,
@@ -121,6 +122,16 @@ def balancer_arn(reader: Reader, like: TargetGroupR, name: str) -> str:
 def on_node(reader: Reader, lb: LoadBalancerR) -> Resource[BalancerSpec, BalancerReport] | None:
     """What a node runs for this load balancer, and what it said last."""
     return reader.get(BALANCER, lb.meta.account, lb.meta.region, node_name(lb))
+
+
+def report_on(reader: Reader, group: TargetGroupR) -> tuple[bool, BalancerStatus | None]:
+    """(whether a load balancer uses this group, what the node said last of that load balancer)"""
+    balancers = used_by(reader, group)
+    node = None
+    for name in balancers:
+        lb = reader.get(LOAD_BALANCER, group.meta.account, group.meta.region, name)
+        node = on_node(reader, lb) if lb else None
+    return bool(balancers), node.status.report if node else None
 
 
 def node_name(lb: LoadBalancerR) -> str:

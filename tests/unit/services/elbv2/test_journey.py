@@ -85,6 +85,9 @@ async def test_a_target_is_registered_checked_drained_and_gone(h: Harness) -> No
     }
     (pool,) = h.told()[0].pools
     assert [(t.id, t.address, t.port, t.vpc) for t in pool.targets] == [("172.31.0.20:8080", "172.31.0.20", 8080, vpc)]
+    ill = TargetHealth(pool.id, "172.31.0.20:8080", "unhealthy", "Target.Timeout", "Request timed out")
+    await h.report(ill)
+    assert await h.runner.explain(group) == ["172.31.0.20:8080 is unhealthy: Request timed out (Target.Timeout)"]
     await h.report(TargetHealth(pool.id, "172.31.0.20:8080", "healthy"))
     assert (await h.health(group))["172.31.0.20:8080"] == {"State": "healthy"}
 

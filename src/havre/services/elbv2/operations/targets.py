@@ -138,13 +138,7 @@ async def describe_target_health(call: Call, request: Request) -> Answer:
 
 
 def _shown(reader: Reader, group: r.TargetGroupR, target: r.Target) -> dict[str, Any]:
-    balancers = queries.used_by(reader, group)
-    node = None
-    for name in balancers:
-        lb = reader.get(r.LOAD_BALANCER, group.meta.account, group.meta.region, name)
-        node = queries.on_node(reader, lb) if lb else None
-    report = node.status.report if node else None
-    health = health_of(group, target, bool(balancers), report)
+    health = health_of(group, target, *queries.report_on(reader, group))
     result = _target(target.id, target.port, group) | {"TargetHealth": health}
     if target.zone:
         result["Target"]["AvailabilityZone"] = target.zone

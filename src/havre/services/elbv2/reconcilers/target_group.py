@@ -14,13 +14,18 @@ from havre.core import balancing
 from havre.kernel.arn import Arn
 from havre.kernel.effects import NOTHING, Effect, Plan, Update
 from havre.kernel.resource import Key
+from havre.services.elbv2 import queries
 from havre.services.elbv2.resources import TARGET_GROUP, TargetGroupR
-from havre.store.ports import Change
+from havre.services.elbv2.state import health_of
+from havre.store.ports import Change, Reader
 
 
 class Seen(msgspec.Struct, frozen=True):
+    """``health`` in words, of those targets that get no requests."""
+
     group: TargetGroupR
     now: float
+    health: tuple[str, ...] = ()
 
 
 class Departures:
@@ -45,16 +50,25 @@ class Departures:
 
     async def observe(self, key: Any) -> Seen | None:
         group = self._store.get(TARGET_GROUP, key.account, key.region, key.name)
-        return Seen(group, self._world.now()) if group else None
+        return Seen(group, self._world.now(), _ailing(self._store, group)) if group else None
 
     def decide(self, seen: Seen) -> Plan:
         group = seen.group
         stay = tuple(t for t in group.spec.targets if t.leaves is None or t.leaves > seen.now)
         wake = balancing.next_departure((t.leaves for t in stay), seen.now)
-        drain = tuple(f"{t.key} drains" for t in stay if t.draining is not None)
         if stay == group.spec.targets:
-            return Plan(wake_at=wake, reasons=drain) if wake else NOTHING
-        return Plan(writes=(Update(group, spec=replace(group.spec, targets=stay)),), wake_at=wake, reasons=drain)
+            return Plan(wake_at=wake, reasons=seen.health) if wake or seen.health else NOTHING
+        return Plan(writes=(Update(group, spec=replace(group.spec, targets=stay)),), wake_at=wake, reasons=seen.health)
+
+
+def _ailing(reader: Reader, group: TargetGroupR) -> tuple[str, ...]:
+    used, report = queries.report_on(reader, group)
+    known = [(target.key, health_of(group, target, used, report)) for target in group.spec.targets]
+    return tuple(
+        f"{key} is {health['State']}: {health.get('Description', '')} ({health.get('Reason', '')})"
+        for key, health in known
+        if health["State"] != "healthy"
+    )
 
 
 def key_of_group(arn: str) -> Key | None:
