@@ -109,12 +109,14 @@ class Call(msgspec.Struct, frozen=True):
 Handler = Callable[[Call, Request], Awaitable[Answer]]
 Resources = Callable[[Call, Request], Sequence[str]]
 ConditionContext = Callable[[Call, Request], Mapping[str, str | Sequence[str]]]
+ResourceContext = Callable[[Call, str], Mapping[str, str | Sequence[str]]]
 
 
 class Operation(msgspec.Struct, frozen=True):
     """A declared operation. ``action`` is the IAM action where it is not ``<prefix>:<Name>``; empty means that any
     authenticated caller may (``sts:GetCallerIdentity``). ``resources`` names the ARNs that IAM decides on (``*`` where
-    None), ``conditions`` the service's condition keys. ``read_only`` is what CloudTrail records as readOnly.
+    None), ``conditions`` the service's condition keys, ``about`` those of one of the resources, by its ARN.
+    ``read_only`` is what CloudTrail records as readOnly.
     """
 
     name: str
@@ -122,6 +124,7 @@ class Operation(msgspec.Struct, frozen=True):
     action: str | None = None
     resources: Resources | None = None
     conditions: ConditionContext | None = None
+    about: ResourceContext | None = None
     read_only: bool = False
 
 
@@ -147,11 +150,12 @@ class Operations:
         action: str | None = None,
         resources: Resources | None = None,
         conditions: ConditionContext | None = None,
+        about: ResourceContext | None = None,
         read_only: bool | None = None,
     ) -> Callable[[H], H]:
         def declare(handler: H) -> H:
             reads = name.startswith(_READS) if read_only is None else read_only
-            self.all[name] = Operation(name, handler, action, resources, conditions, reads)
+            self.all[name] = Operation(name, handler, action, resources, conditions, about, reads)
             return handler
 
         return declare

@@ -129,7 +129,8 @@ class Gateway:
             context.resources = operation.resources(call, context.request)
         conditions = operation.conditions
         extra = None if conditions is None else partial(conditions, call, context.request)
-        self._authorize.check(context, action, context.resources, extra)
+        about = None if operation.about is None else partial(operation.about, call)
+        self._authorize.check(context, action, context.resources, extra, about)
         if context.protocol == "ec2" and context.request.get("DryRun"):
             raise ApiError("DryRunOperation", "Request would have succeeded, but DryRun flag is set.", 412)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from havre.control.operation import Principal
 from havre.core.policy import Decision, Policy, Question, Who, decide
@@ -32,9 +33,15 @@ class Authorize:
         self._enforced = parts.site.auth != "open"
 
     def check(
-        self, context: Context, action: str, resources: Sequence[str], extra: Callable[[], Conditions] | None = None
+        self,
+        context: Context,
+        action: str,
+        resources: Sequence[str],
+        extra: Callable[[], Conditions] | None = None,
+        about: Callable[[str], Conditions] | None = None,
     ) -> None:
-        """Raises ApiError, as the service spells it, unless ``action`` is allowed on each of ``resources``."""
+        """Raises ApiError, as the service spells it, unless ``action`` is allowed on each of ``resources``. ``extra`` gives
+        the condition keys of the request, ``about`` those of one resource."""
         who = context.principal
         if not self._enforced or not action or (who.service and action not in TRUST):
             return
@@ -42,7 +49,8 @@ class Authorize:
             # credentials of GetSessionToken and GetFederationToken never reach IAM
             raise spell("unknown_key", context.protocol, INVALID_TOKEN, context.service)
         for resource in resources:
-            decision = self.decide(context, action, resource, extra)
+            keys = extra if about is None else partial(_together, extra, about, resource)
+            decision = self.decide(context, action, resource, keys)
             if not decision.allowed:
                 raise denied(context, action, resource, decision)
 
@@ -77,6 +85,10 @@ class Authorize:
         find = self._by_resource.get(service)
         text = find(self._store, resource) if find is not None else None
         return None if text is None else self._policies.resource_policy(text)
+
+
+def _together(extra: Callable[[], Conditions] | None, about: Callable[[str], Conditions], resource: str) -> Conditions:
+    return {**(extra() if extra is not None else {}), **about(resource)}
 
 
 def who_is(principal: Principal) -> Who:

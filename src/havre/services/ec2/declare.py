@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from havre.control.operation import Answer, Call, ConditionContext, Handler, Operations, Request, Resources
+from havre.control.operation import Answer, Call, Handler, Operations, Request, Resources
 from havre.kernel.errors import not_built
 from havre.services.ec2 import find
 from havre.services.ec2 import resources as r
@@ -35,30 +35,22 @@ class Ec2Operations(Operations):
                     await ensure_region(call)
                 return await handler(call, request)
 
-            self(name, resources=resources, conditions=about(resources) if resources else None)(handled)
+            self(name, resources=resources, about=about)(handled)
             return handler
 
         return declare
 
 
-def about(resources: Resources) -> ConditionContext:
-    """Condition keys of the resource that a request is about: its tags and its VPC. Of several there are none, so that
-    nothing is allowed for the sake of the other one's tags."""
-
-    def conditions(call: Call, request: Request) -> dict[str, str]:
-        named = resources(call, request)
-        if len(named) != 1:
-            return {}
-        id = named[0].rpartition("/")[2]
-        kind = find.KIND_OF_PREFIX.get(id[: id.find("-") + 1])
-        found = call.store.get(kind, call.account, call.region, id) if kind else None
-        if found is None:
-            return {}
-        keys = {f"{of}:ResourceTag/{key}": value for key, value in found.spec.tags.items() for of in ("aws", "ec2")}
-        vpc = id if kind is r.VPC else getattr(found.spec, "vpc", "")
-        return {**keys, "ec2:Vpc": call.arn(f"vpc/{vpc}")} if vpc else keys
-
-    return conditions
+def about(call: Call, arn: str) -> dict[str, str]:
+    """Condition keys of one resource: its tags and its VPC."""
+    id = arn.rpartition("/")[2]
+    kind = find.KIND_OF_PREFIX.get(id[: id.find("-") + 1])
+    found = call.store.get(kind, call.account, call.region, id) if kind else None
+    if found is None:
+        return {}
+    keys = {f"{of}:ResourceTag/{key}": value for key, value in found.spec.tags.items() for of in ("aws", "ec2")}
+    vpc = id if kind is r.VPC else getattr(found.spec, "vpc", "")
+    return {**keys, "ec2:Vpc": call.arn(f"vpc/{vpc}")} if vpc else keys
 
 
 def refuse_others(name: str, request: Request, members: frozenset[str]) -> None:

@@ -176,7 +176,12 @@ def test_policies_may_ask_for_tags_and_vpcs(running: Running, client: Any) -> No
     arn = f"arn:aws:ec2:us-east-1:{ACCOUNT}:vpc/{vpc}"
     tagged = {"StringEquals": {"ec2:ResourceTag/team": "a"}}
     policy = [
-        {"Effect": "Allow", "Action": "ec2:DeleteSecurityGroup", "Resource": "*", "Condition": tagged},
+        {
+            "Effect": "Allow",
+            "Action": ["ec2:DeleteSecurityGroup", "ec2:CreateTags"],
+            "Resource": "*",
+            "Condition": tagged,
+        },
         {"Effect": "Deny", "Action": "*", "Resource": "*", "Condition": {"ArnEquals": {"ec2:Vpc": arn}}},
     ]
     iam.create_user(UserName="of-team-a")
@@ -185,6 +190,10 @@ def test_policies_may_ask_for_tags_and_vpcs(running: Running, client: Any) -> No
     user = running.client("ec2", iam.create_access_key(UserName="of-team-a")["AccessKey"])
     for denied in (theirs, there):
         assert refused(user.delete_security_group, GroupId=denied)[0] == "UnauthorizedOperation"
+    for several in ([mine, theirs], [mine, there]):
+        code = refused(user.create_tags, Resources=several, Tags=[{"Key": "seen", "Value": "yes"}])[0]
+        assert code == "UnauthorizedOperation", "each resource is decided by its own tags and VPC"
+    user.create_tags(Resources=[mine], Tags=[{"Key": "seen", "Value": "yes"}])
     user.delete_security_group(GroupId=mine)
     for left in (theirs, there):
         client.delete_security_group(GroupId=left)
