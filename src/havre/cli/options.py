@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 DEFAULT_PORT = 4566
 DEFAULT_REGION = "us-east-1"
 DEFAULT_ACCOUNT = "000000000000"
+LONGEST_STATE = 107 - len("/lines.sock.4194304")
 
 
 def default_state() -> str:
@@ -71,6 +72,8 @@ class UpOptions:
             return f"--auth open accepts any credentials, so it is refused on {self.host}: listen on a loopback address"
         if not (len(self.account) == 12 and self.account.isascii() and self.account.isdigit()):
             return f"--account {self.account}: an account has twelve digits"
+        if len(os.fsencode(self.state)) > LONGEST_STATE:
+            return f"--state {self.state}: longer than {LONGEST_STATE} bytes, which the paths of Unix sockets do not allow"
         return ""
 
     def to_json(self) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import pytest
 import typer.main
 
 from havre.cli.main import app
-from havre.cli.options import UpOptions, parse_up
+from havre.cli.options import LONGEST_STATE, UpOptions, parse_up
 
 
 def test_the_short_cut_knows_every_option_of_up() -> None:
@@ -45,6 +45,11 @@ def test_wrong_options_are_refused_in_words(options: dict[str, object], word: st
 
 def test_open_is_allowed_on_loopback() -> None:
     assert UpOptions(state="/x", auth="open", host="127.0.0.9").check() == ""
+
+
+def test_a_state_directory_leaves_room_for_its_sockets() -> None:
+    assert UpOptions(state="/" + "x" * (LONGEST_STATE - 1)).check() == ""
+    assert "--state" in UpOptions(state="/" + "x" * LONGEST_STATE).check()
 
 
 def test_instances_have_names_of_their_own() -> None:
