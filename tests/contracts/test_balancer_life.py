@@ -10,6 +10,7 @@ import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from havre.engines.haproxy import HaproxyEngine
@@ -292,3 +293,14 @@ async def test_an_adopted_proxy_that_is_killed_comes_back(directory: Path, targe
             with contextlib.suppress(ProcessLookupError):  # the master's end is the worker's
                 os.kill(pid, signal.SIGKILL)
         await until(lambda: answers(port))
+
+
+async def test_a_balancer_that_nobody_here_may_ask_says_so(engine: HaproxyEngine, target: Target, port: int) -> None:
+    """An answer that never comes is hard to explain otherwise."""
+    for clients, words in (
+        (("127.0.0.1/32", "10.0.0.0/8"), ""),
+        (("10.0.0.0/8", "::/0"), f"its security groups let nobody on this machine in at port {port}"),
+    ):
+        closed = msgspec.structs.replace(listener(port), clients=clients)
+        await engine.apply([balancer(port, target.target(), listeners=(closed,))], {})
+        assert await reason(engine) == ("active", words)

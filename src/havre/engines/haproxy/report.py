@@ -9,6 +9,7 @@ from havre.engines.haproxy.health import Health
 from havre.engines.haproxy.layout import SHARED, Bind, own_binds
 from havre.engines.haproxy.rules import Context, header_name, listener_lines
 from havre.engines.haproxy.text import Unsafe
+from havre.kernel.addresses import parse_cidr
 from havre.kernel.workload import Balancer, BalancerStatus, BalancerTarget, TargetHealth
 
 Binds = tuple[set[Bind], Mapping[Bind, str]]
@@ -35,10 +36,19 @@ def report(
                 f"{SHARED}:{listener.port} is not to be had ({taken}): {balancer.dns_name} does not answer on this "
                 f"machine, {balancer.host_address}:{listener.port} does"
             )
+        if listener.clients is not None and not any(_has(cidr, SHARED) for cidr in listener.clients):
+            reasons.append(f"its security groups let nobody on this machine in at port {listener.port}")
     if balancer.vpc and balancer.addresses and balancer.vpc not in spaces:
         reasons.append(f"the network of {balancer.vpc} is not there: the balancer answers on this machine only")
     ports = tuple(bind.port for bind in wished if bind in bound and bind.address == balancer.host_address)
     return BalancerStatus(balancer.id, state, "; ".join(reasons), targets(balancer, health), ports)
+
+
+def _has(cidr: str, address: str) -> bool:
+    try:
+        return parse_cidr(cidr).has(address)
+    except ValueError:  # a block of IPv6 addresses
+        return False
 
 
 def targets(balancer: Balancer, health: Mapping[Key, Health]) -> tuple[TargetHealth, ...]:
