@@ -137,6 +137,33 @@ def test_what_people_type_wrongly_is_answered_in_words(havre: Starter, tmp_path:
     assert _havre("--version").stdout.startswith("Havre ")
 
 
+def test_without_an_engine_it_says_so_and_clears_up_once_there_is_one(tmp_path: Path) -> None:
+    """The API works all the same. What cannot be removed is not said to be gone."""
+    state, missing = tmp_path / "state", f"DOCKER_HOST=unix://{tmp_path}/missing.sock"
+    instance = start(state, before=("env", missing))
+    try:
+        words = "Cannot connect to the Docker daemon"
+        status = eventually(lambda: (s := _havre("status", "--state", str(state))).returncode == 1 and s, 20)
+        assert words in status.stdout
+        ecs = instance.client("ecs")
+        ecs.create_cluster(clusterName="c")
+        container = {"name": "app", "image": "app", "memory": 64}
+        ecs.register_task_definition(family="app", containerDefinitions=[container])
+        refused = ecs.run_task(cluster="c", taskDefinition="app")
+        assert refused["tasks"] == [] and refused["failures"][0]["reason"] == "AGENT"
+        assert words in refused["failures"][0]["detail"]
+        service = ecs.create_service(cluster="c", serviceName="s", taskDefinition="app", desiredCount=1)["service"]
+        explained = ["explain", "--state", str(state), service["serviceArn"]]
+        eventually(lambda: words in _havre(*explained).stdout, 20)
+        ecs.delete_service(cluster="c", service="s", force=True)
+    finally:
+        left = subprocess.run(["env", missing, HAVRE, "down", "--state", str(state)], capture_output=True, check=False)
+        cleared = _havre("down", "--state", str(state))
+        instance.process.wait(60)
+    assert left.returncode == 1 and b"not everything that it made could be removed" in left.stderr
+    assert cleared.returncode == 0 and not (state / "run.json").exists()
+
+
 def test_tables_are_not_broken_into_lines_for_programs(havre: Starter) -> None:
     instance = havre()
     subnets = [s["SubnetId"] for s in instance.client("ec2").describe_subnets()["Subnets"]]

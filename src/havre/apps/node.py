@@ -73,6 +73,7 @@ class Node:
         self.known = NodeInfo()
         self.remove_everything = False
         self._ending = False
+        self.incomplete = False
 
     def _link_parts(self) -> LinkParts:
         state = self.config.state
@@ -158,6 +159,9 @@ class Node:
             await self.agent.stop(self.remove_everything)
             if self.remove_everything:
                 await self.doors.remove()
+        except (Temporary, Permanent, Gone) as error:
+            log.error("not everything could be removed: %s", error)
+            self.incomplete = True
         finally:
             self.supervisor.stop()
 
@@ -170,10 +174,12 @@ class Node:
         self.config.tell("ready")
         try:
             await self.supervisor.run()
-            if self.remove_everything:
+            if self.remove_everything and not self.incomplete:
                 await self.containers.remove_pool()
         finally:
             await self.close()
+        if self.incomplete:
+            sys.exit(1)
 
     async def close(self) -> None:
         self.doors.close()
@@ -238,4 +244,8 @@ def clean() -> None:
         finally:
             await node.close()
 
-    asyncio.run(remove())
+    try:
+        asyncio.run(remove())
+    except (Temporary, Permanent, Gone) as error:
+        log.error("not everything could be removed: %s", error)
+        sys.exit(1)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from havre.cli.options import UpOptions, running
-from havre.cli.up import STOP_TIMEOUT, lives
+from havre.cli.up import LEFT, STOP_TIMEOUT, lives
 
 
 def down(state: Path, *, keep: bool) -> int:
@@ -27,14 +27,18 @@ def down(state: Path, *, keep: bool) -> int:
         if not _wait(lambda: lives(supervisor), 2 * STOP_TIMEOUT + 5):
             print("havre down: it does not stop; its log says why", file=sys.stderr)
             return 1
+        cleared = keep or running(str(state)) is None
     else:
-        _clear(state, instance, keep=keep)
+        cleared = _clear(state, instance, keep=keep)
+    if not cleared:
+        print(f"havre down: {LEFT}; havre down tries again", file=sys.stderr)
+        return 1
     print("Havre is down" + (", tasks run on" if keep else ""))
     return 0
 
 
-def _clear(state: Path, instance: dict[str, Any], *, keep: bool) -> None:
-    """The supervisor was killed: end its children, then remove what the node made."""
+def _clear(state: Path, instance: dict[str, Any], *, keep: bool) -> bool:
+    """The supervisor was killed: end its children, then remove what the node made. False when something is left."""
     for process in instance.get("processes", {}).values():
         if lives(process):
             os.kill(process[0], signal.SIGTERM)
@@ -42,13 +46,16 @@ def _clear(state: Path, instance: dict[str, Any], *, keep: bool) -> None:
                 os.kill(process[0], signal.SIGKILL)
     if not keep:
         options = UpOptions.from_json(instance)
-        subprocess.run(
+        done = subprocess.run(
             [sys.executable, "-c", "from havre.apps.node import clean; clean()"],
             env={**os.environ, "HAVRE_CONFIG": json.dumps(options.to_json())},
             check=False,
             timeout=STOP_TIMEOUT,
         )
+        if done.returncode:
+            return False
     (state / "run.json").unlink(missing_ok=True)
+    return True
 
 
 def _wait(alive: object, seconds: float) -> bool:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 READY_TIMEOUT = 60.0
 NODE_TIMEOUT = 10.0
 STOP_TIMEOUT = 90.0
+LEFT = "not everything that it made could be removed (its log says why)"
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGCHLD)
 
 
@@ -191,10 +192,14 @@ class Supervisor:
             os.close(self._start(role))
 
     def _stop(self, *, keep: bool) -> int:
-        """The node first, so that the server can record how tasks ended; then the server."""
+        """The node first, so that the server can record how tasks ended; then the server. 1 when something is left that
+        was to go: the run file stays for those who clear up."""
+        codes = {}
         for role, number in (("node", signal.SIGTERM if keep else signal.SIGUSR1), ("server", signal.SIGTERM)):
             if pid := self.children.get(role):
-                _end(pid, number)
+                codes[role] = _end(pid, number)
+        if codes.get("node") and not keep:
+            return _say(f"{LEFT}; havre down --state {self.options.state} tries again", 1)
         with contextlib.suppress(FileNotFoundError):
             os.unlink(f"{self.options.state}/run.json")  # noqa: PTH108  pathlib is not imported here
         return 0
@@ -268,17 +273,18 @@ def _ended(pid: int) -> int | None:
     return status if done else None
 
 
-def _end(pid: int, number: int) -> None:
-    if _ended(pid) is not None:
-        return
+def _end(pid: int, number: int) -> int:
+    """The wait status with which it ended."""
+    if (status := _ended(pid)) is not None:
+        return status
     os.kill(pid, number)
     deadline = time.monotonic() + STOP_TIMEOUT
-    while _ended(pid) is None:
+    while (status := _ended(pid)) is None:
         if time.monotonic() > deadline:
             os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
-            return
+            return os.waitpid(pid, 0)[1]
         time.sleep(0.02)
+    return status
 
 
 def _read_line(fd: int, timeout: float = READY_TIMEOUT) -> str | None:

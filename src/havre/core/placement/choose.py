@@ -55,8 +55,14 @@ def place(demand: Demand, places: Iterable[Place], count: int, pick: Pick) -> tu
 
 def refusals(demand: Demand, places: Iterable[Place]) -> list[Refusal]:
     """Why each place refuses, the nearest miss first."""
-    found = [Refusal(p, code, _WORDS[code]) for p in places if (code := refusal(demand, p))]
+    found = [Refusal(p, code, _words(p, code)) for p in places if (code := refusal(demand, p))]
     return sorted(found, key=lambda r: -_RANK[r.code])
+
+
+def _words(at: Place, code: str) -> str:
+    """AWS's words; where it is the machine that cannot, also what it says of itself."""
+    error = f" ({at.machine.error})" if code == "AGENT" and at.machine.error else ""
+    return _WORDS[code] + error
 
 
 def refusal(demand: Demand, at: Place) -> str:
