@@ -177,6 +177,18 @@ async def test_attributes(h: Harness, key: str, value: str, code: str) -> None:
     assert error.code == code
 
 
+async def test_what_nobody_looks_for_is_refused_by_name(h: Harness) -> None:
+    group = await h.group()
+    error = await refused(h, "DescribeTargetHealth", TargetGroupArn=group, Include=["AnomalyDetection"])
+    assert error.code == "NotImplementedException" and "DescribeTargetHealth with Include" in error.message
+
+
+async def test_policies_for_tls_are_those_of_application_load_balancers(h: Harness) -> None:
+    assert len((await h.elb("DescribeSSLPolicies"))["SslPolicies"]) == 3
+    assert (await h.elb("DescribeSSLPolicies", LoadBalancerType="network"))["SslPolicies"] == []
+    assert (await refused(h, "DescribeSSLPolicies", Names=["x"])).code == "SSLPolicyNotFound"
+
+
 # --- limits
 
 

@@ -47,6 +47,8 @@ async def describe_ssl_policies(call: Call, request: Request) -> Answer:
     unknown = [name for name in wanted if name not in POLICIES]
     if unknown:
         raise ApiError("SSLPolicyNotFound", f"SSL policies '{unknown}' not found")
+    if request.get("LoadBalancerType", "application") != "application":
+        wanted = []
     shown, marker = page(call, request, sorted(wanted), lambda name: name)
     described = []
     for name in shown:

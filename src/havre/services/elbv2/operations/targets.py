@@ -126,7 +126,7 @@ def _check_registered(group: r.TargetGroupR, wanted: Sequence[tuple[str, int | N
             raise ApiError("InvalidTarget", f"The instance ID '{bad[0]}' is not valid")
 
 
-@ops.on("DescribeTargetHealth", "TargetGroupArn Targets Include")
+@ops.on("DescribeTargetHealth", "TargetGroupArn Targets")
 async def describe_target_health(call: Call, request: Request) -> Answer:
     group = queries.target_group(call, call.store, request["TargetGroupArn"])
     wanted = [(each["Id"], each.get("Port")) for each in request.get("Targets") or ()]
