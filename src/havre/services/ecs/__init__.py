@@ -24,6 +24,7 @@ PARTIAL = {
     "ephemeralStorage": "recorded; a task's disk is not limited",
     "capacityProviders": "FARGATE and FARGATE_SPOT; Spot tasks are never interrupted",
     "portMappings.name, appProtocol": "recorded; Service Connect is not implemented",
+    "referenceId": "recorded; nothing refers to it",
     "requiresCompatibilities FARGATE": "the task is a container that shares the node's kernel",
     "secrets": "checked; the task stops with ResourceInitializationError, for Secrets Manager and SSM are not built",
     "settings.containerInsights": "recorded; no metrics are made of it",

@@ -15,7 +15,7 @@ from havre.kernel.resource import Resource
 from havre.kernel.workload import Registry, WorkloadStatus
 from havre.services.ecs import log_streams
 from havre.services.ecs.queries import DefinitionRecord, TaskRecord
-from havre.services.ecs.resources import Task, TaskStatus
+from havre.services.ecs.resources import TaskStatus
 from havre.services.ecs.workload import workload
 
 replace = msgspec.structs.replace
@@ -340,9 +340,3 @@ def _stop(seen: TaskSeen, record: Resource[WorkloadSpec, WorkloadReport], report
         told = replace(told, desired="STOPPED", stop_code=spec.stop_code, stop_reason=spec.stop_reason)
         writes = (*writes, Update(record, spec=WorkloadSpec(record.spec.node, told)))
     return Plan(writes=writes, reasons=(f"It is being stopped: {spec.stop_reason}.",))
-
-
-def failed(task: Resource[Task, TaskStatus]) -> bool:
-    """Whether the task ended by itself, for the circuit breaker."""
-    code = task.status.stop_code or task.spec.stop_code
-    return task.status.last == "STOPPED" and code in ("TaskFailedToStart", "EssentialContainerExited")

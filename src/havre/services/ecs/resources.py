@@ -187,7 +187,6 @@ class Deployment(msgspec.Struct, frozen=True):
     service: str
     launch: Launch
     number: int
-    cause: str = ""
 
 
 class DeploymentStatus(msgspec.Struct, frozen=True):
