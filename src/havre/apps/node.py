@@ -137,15 +137,16 @@ class Node:
         return self.known
 
     async def _watch_engine(self) -> None:
-        """For ever: the server hears when the engine goes and when it is back."""
-        told = await self._info()
+        """For ever: the server hears when the engine goes and when it is back. Every look is handed on, for the link may
+        have told of a moment between two of them."""
+        seen = await self._info()
         while True:
             await asyncio.sleep(_LOOK)
             info = await self._info()
-            if info != told:
+            if info != seen:
                 log.info("engine: %s", info.engine_error or "it answers")
-                self.link.report_info(info)
-                told = info
+            self.link.report_info(info)
+            seen = info
 
     def _stop(self, remove_everything: bool) -> None:
         if self._ending:

@@ -59,7 +59,7 @@ class Told:
 
 class Ground:
     def __init__(self, directory: Path) -> None:
-        self.world = World(lambda: asyncio.get_running_loop().time(), Random(1))
+        self.world = World(lambda: 1000.0 + asyncio.get_running_loop().time(), Random(1))
         self.store = SlowStore(nodes.KINDS, self.world)
         self.net = Net(Random(1))
         self.hub = Hub(HubParts(self.store, self.world, "me", lambda: "token", self._keep, no_answers))
@@ -67,13 +67,14 @@ class Ground:
         spool = Spool(directory / "lines")
         self.link = Link(LinkParts(self.socket, "n1", "me", lambda: "token", self._info, spool))
         self.told = Told()
+        self.engine_error = ""
         self.tasks: list[asyncio.Task[None]] = []
 
     async def _keep(self, stream: m.LogStream, lines: Sequence[tuple[int, bytes]]) -> None:
         return
 
     async def _info(self) -> m.NodeInfo:
-        return m.NodeInfo(cpu=1024, memory=1024)
+        return m.NodeInfo(cpu=1024, memory=1024, engine_error=self.engine_error)
 
     def connected(self) -> bool:
         node = self.store.get(NODE, "", "", "n1")
@@ -185,3 +186,18 @@ async def test_thousands_of_reports_fit_into_frames(tmp_path: Path, monkeypatch:
         g.link.report(WorkloadStatus("w1", "RUNNING"))
         await asyncio.sleep(10)
         assert g.report() == WorkloadStatus("w1", "RUNNING")
+
+
+async def test_an_engine_that_was_away_at_the_connection_is_known_to_be_back(tmp_path: Path) -> None:
+    async with ground(tmp_path) as g:
+        g.engine_error = "it is being restarted"
+        await asyncio.sleep(1)
+        g.engine_error = ""
+        g.link.report_info(await g._info())
+        await asyncio.sleep(1)
+        node = g.store.get(NODE, "", "", "n1")
+        assert node is not None and node.status.engine_error == "" and node.status.since == 1000.0
+        revision = g.store.revision
+        g.link.report_info(await g._info())
+        await asyncio.sleep(1)
+        assert g.store.revision == revision and g.link._seq == 1

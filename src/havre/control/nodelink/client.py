@@ -74,6 +74,8 @@ class Link:
         self._workloads: dict[str, WorkloadStatus] = {}
         self._balancers: dict[str, BalancerStatus] = {}
         self._info: m.NodeInfo | None = None
+        self._told: m.NodeInfo | None = None
+        """What the server heard of this machine last, at the connection or since."""
         self._unacked: dict[int, m.Status] = {}
         self._pending = asyncio.Event()
         self._sent: list[int] = []
@@ -108,7 +110,8 @@ class Link:
         self._pending.set()
 
     def report_info(self, info: m.NodeInfo) -> None:
-        self._info = info
+        """May be called as often as one looks: it is told when it is not what the server knows."""
+        self._info = info if info != self._told else None
         self._pending.set()
 
     async def ask(self, what: str, question: Any, timeout: float = 10.0) -> Any:
@@ -141,7 +144,7 @@ class Link:
         reader, writer = await asyncio.open_unix_connection(str(self._parts.path))
         self._writer = writer
         try:
-            info = await self._parts.info()
+            self._told = info = await self._parts.info()
             self._send(m.Hello(self._parts.node, self._parts.token(), m.VERSION, info))
             async with asyncio.timeout(_SILENCE):
                 welcome = await m.receive(reader)
@@ -235,6 +238,7 @@ class Link:
             self._seq += 1
             workloads = [self._workloads.pop(id) for id in tuple(self._workloads)[:_MOST]]
             message = m.Status(self._seq, tuple(workloads), tuple(self._balancers.values()), self._info)
+            self._told = self._info or self._told
             self._balancers, self._info = {}, None
             if self._workloads:
                 self._pending.set()
