@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -9,6 +10,7 @@ import stat
 import subprocess
 import time
 import urllib.error
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -199,6 +201,55 @@ def test_a_killed_child_comes_back(havre: Starter, role: str) -> None:
     eventually(healthy, 20)
     arns = instance.client("ecs").list_clusters()["clusterArns"]
     assert any(arn.endswith("/kept") for arn in arns)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(disk)], check=True)
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+def _fill(file: Path) -> None:
+    with file.open("wb", buffering=0) as out, contextlib.suppress(OSError):
+        while True:
+            out.write(bytes(4096))
+
+
+@pytest.mark.root
+def test_a_full_disk_is_said_and_got_over_without_a_person(small_disk: Path) -> None:
+    state, filler = small_disk / "state", small_disk / "filler"
+    instance = start(state)
+    try:
+        _fill(filler)
+        status = _havre("status", "--state", str(state))
+        assert status.returncode == 1 and "is full" in status.stdout
+        with pytest.raises(Exception, match="ServiceUnavailable"):
+            instance.client("ecs").create_cluster(clusterName="none")
+        for pid in instance.run_file["pids"].values():
+            os.kill(pid, signal.SIGKILL)
+        time.sleep(1)  # it starts them again, which cannot succeed now
+        assert instance.process.poll() is None
+        filler.unlink()
+        eventually(lambda: _havre("status", "--state", str(state)).returncode == 0, 60)
+        assert instance.client("ecs").list_clusters()["clusterArns"] == []
+        instance.client("ecs").create_cluster(clusterName="made")
+        _fill(filler)
+        for pid in (instance.process.pid, *instance.run_file["pids"].values()):
+            os.kill(pid, signal.SIGKILL)
+        instance.process.wait()
+        again = _havre("up", "--state", str(state), "--port", str(instance.port), "--detach")
+        if again.returncode:  # SQLite may have found the room that it needs
+            assert f"the disk of {state} is full" in again.stderr
+        filler.unlink()
+        _havre("up", "--state", str(state), "--port", str(instance.port), "--detach")
+        assert len(instance.client("ecs").list_clusters()["clusterArns"]) == 1
+    finally:
+        down = _havre("down", "--state", str(state))
+        stop(instance)
+    assert down.returncode == 0
 
 
 def test_everything_killed_and_started_again(havre: Starter, tmp_path: Path) -> None:

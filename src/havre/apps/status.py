@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,9 @@ from havre.control.nodes import BALANCER, NODE, WORKLOAD
 from havre.kernel.arn import Arn
 from havre.kernel.resource import scoped
 from havre.services import catalogue
+
+MIN_FREE = 4 << 20
+"""Bytes on the disk of the state directory below which it is called full."""
 
 if TYPE_CHECKING:
     from havre.apps.server import Server
@@ -81,6 +85,9 @@ class Status:
     def _problems(self) -> list[str]:
         states = self._server.supervisor.health()
         found = [f"{name}: {state.error}" for name, state in states.items() if state.state == "restarting"]
+        disk = os.statvfs(self._server.config.state)
+        if disk.f_bavail * disk.f_frsize < MIN_FREE:
+            found.append(f"the disk of {self._server.config.state} is full: nothing is written until there is room")
         nodes = self._server.store.list(NODE)
         if not any(node.status.connected for node in nodes):
             return [*found, "no node is connected"]

@@ -20,11 +20,13 @@ from havre.cli.shelf import Shelf
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
+    from typing import Any, TextIO
 
 READY_TIMEOUT = 60.0
 NODE_TIMEOUT = 10.0
 STOP_TIMEOUT = 90.0
+MIN_FREE = 1 << 20
+"""Bytes: a disk with less is full, for no database can be opened on it."""
 LEFT = "not everything that it made could be removed (its log says why)"
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGCHLD)
 
@@ -49,9 +51,23 @@ def up(options: UpOptions) -> int:
     return Supervisor(options, lock).run()
 
 
-def _say(text: str, code: int) -> int:
-    print(text, file=sys.stderr, flush=True)
+def _say(text: str, code: int, file: TextIO | None = None) -> int:
+    """On standard error, unless told otherwise; a log on a full disk is no reason to fail."""
+    with contextlib.suppress(OSError):
+        print(text, file=file or sys.stderr, flush=True)
     return code
+
+
+def _no_start(state: str) -> str:
+    disk = os.statvfs(state)
+    full = disk.f_bavail * disk.f_frsize < MIN_FREE
+    return "the server did not start" + (f": the disk of {state} is full" if full else "")
+
+
+def _write(path: str, text: str) -> None:
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:
+        file.write(text)
+        file.truncate()
 
 
 def _detach(options: UpOptions) -> int:
@@ -76,9 +92,8 @@ def _detach(options: UpOptions) -> int:
         with open(log) as file:
             file.seek(start)
             sys.stderr.write(file.read()[-4000:])
-        return _say(f"havre up: did not start; its log is {log}", 1)
-    print(banner(options))
-    return 0
+        return _say(f"havre up: {_no_start(options.state)}; its log is {log}", 1)
+    return _say(banner(options), 0, sys.stdout)
 
 
 def banner(options: UpOptions) -> str:
@@ -113,16 +128,19 @@ class Supervisor:
         for number in SIGNALS:
             signal.signal(number, self._on_signal)
         self._clear_strays()
-        ready = self._start("server")
-        node = self._start("node")
+        try:
+            ready, node = self._start("server"), self._start("node")
+        except OSError as error:
+            self._stop(keep=True)
+            return _say(f"havre up: cannot write into {self.options.state}: {error.strerror}", 1)
         line = _read_line(ready)
         if line != "ready":
             self._stop(keep=True)
-            return 0 if self.asked else _say(f"havre up: {line or 'the server did not start'}", 1)
+            return 0 if self.asked else _say(f"havre up: {line or _no_start(self.options.state)}", 1)
         # the API answers; what runs containers may take a moment longer, and may lack something that it will tell
         if (problem := _read_line(node, NODE_TIMEOUT)) != "ready":
             _say(f"havre up: {problem or 'the node takes its time'}; havre doctor says more", 0)
-        print(banner(self.options), flush=True)
+        _say(banner(self.options), 0, sys.stdout)
         if fd := os.environ.get("HAVRE_READY_FD"):
             os.write(int(fd), b"ready\n")
             os.close(int(fd))
@@ -133,7 +151,7 @@ class Supervisor:
                 os.read(wake, 4096)
             self._revive()
         keep = self.asked == signal.SIGUSR1
-        print("stopping" + (", tasks run on" if keep else ""), flush=True)
+        _say("stopping" + (", tasks run on" if keep else ""), 0, sys.stdout)
         return self._stop(keep=keep)
 
     def _on_signal(self, number: int, _frame: object) -> None:
@@ -174,9 +192,13 @@ class Supervisor:
         data = {**self.options.to_json(), "supervisor": [os.getpid(), birth(os.getpid())], "pids": self.children}
         data["processes"] = births
         path = f"{self.options.state}/run.json"
-        with open(os.open(f"{path}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            json.dump(data, file)
-        os.replace(f"{path}.new", path)  # noqa: PTH105  pathlib is not imported here
+        try:
+            _write(f"{path}.new", json.dumps(data))
+            os.replace(f"{path}.new", path)  # noqa: PTH105  pathlib is not imported here
+        except OSError:  # a full disk: the room that the old file has will do
+            with contextlib.suppress(OSError):
+                os.unlink(f"{path}.new")  # noqa: PTH108
+            _write(path, json.dumps(data))
 
     def _revive(self) -> None:
         """Start again what has died, at once the first time, later and later if it keeps dying."""
@@ -189,7 +211,10 @@ class Supervisor:
             if recent:
                 time.sleep(min(0.1 * 2 ** len(recent), 5.0))
             _say(f"the {role} ended ({describe_exit(status)}); starting it again", 0)
-            os.close(self._start(role))
+            try:
+                os.close(self._start(role))
+            except OSError as error:
+                _say(f"cannot write into {self.options.state}: {error.strerror}", 0)
 
     def _stop(self, *, keep: bool) -> int:
         """The node first, so that the server can record how tasks ended; then the server. 1 when something is left that
@@ -238,8 +263,9 @@ def describe_exit(status: int) -> str:
 
 def _fork(work: Callable[[], int], close: tuple[int, ...]) -> int:
     """Run ``work`` in a child with a session of its own and nothing on its standard input; its pid."""
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):
+            stream.flush()
     if pid := os.fork():
         return pid
     code = 1
