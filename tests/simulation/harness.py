@@ -44,7 +44,7 @@ class Harness:
     def start(self) -> None:
         """The processes anew: everything in memory is gone."""
         forget(self.store)
-        deps = ReconcilerDeps(self.store, self.journal, self.world, self.site, self.aws.for_)
+        self.deps = deps = ReconcilerDeps(self.store, self.journal, self.world, self.site, self.aws.for_)
         self.runner = Runner(ecs.reconcilers(deps), self.store, self.world)
 
     async def call(self, name: str, request: Mapping[str, Any] | None = None, **members: Any) -> dict[str, Any]:

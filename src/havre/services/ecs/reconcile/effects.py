@@ -8,7 +8,9 @@ from typing import Any
 import msgspec
 
 from havre.control.deps import ReconcilerDeps
+from havre.control.nodes import WORKLOAD
 from havre.control.reconciler import Executor
+from havre.core.lifecycle import ending
 from havre.kernel.effects import Effect
 from havre.kernel.errors import ApiError, Conflict
 from havre.kernel.workload import Interface
@@ -100,12 +102,16 @@ class TaskEffects:
             await self._targets(effect, "RegisterTargets")
 
     def _passed_on(self, effect: Deregister) -> bool:
-        """Whether it is the target of another task by now."""
-        target = (effect.group, effect.target, effect.port)
-        for task in self._deps.store.find(TASK, "node", effect.node) if effect.target.startswith("i-") else ():
+        """Whether it is the target of another task by now, one that runs."""
+        target, store = (effect.group, effect.target, effect.port), self._deps.store
+        for task in store.find(TASK, "node", effect.node) if effect.target.startswith("i-") else ():
             status = task.status
-            if task.meta.name != effect.task and target in status.registered and status.deregistered_at is None:
-                return task.spec.desired == "RUNNING"
+            if task.meta.name == effect.task or target not in status.registered or status.deregistered_at is not None:
+                continue
+            told = store.get(WORKLOAD, *task.key[1:])
+            report = told.status.report if told is not None else None
+            if task.spec.desired == "RUNNING" and report is not None and not ending(report.phase):
+                return True
         return False
 
     async def _leave(self, effect: Deregister) -> None:
