@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from tests.simulation.harness import ACCOUNT, REGION, Harness
 
 from havre.control.nodes import WORKLOAD, WorkloadReport, WorkloadSpec
 from havre.kernel.workload import Container, Workload, WorkloadStatus
 from havre.services.ecs.life import Deregister
 from havre.services.ecs.reconcile.effects import TaskEffects
+from havre.services.ecs.registries import Registries
 from havre.services.ecs.resources import TASK, Target, Task, TaskStatus
-from tests.simulation.harness import ACCOUNT, REGION, Harness
 
 GROUP = "arn:aws:elasticloadbalancing:us-east-1:000000000000:targetgroup/instance/1"
 AT = {"account": ACCOUNT, "region": REGION}
@@ -27,7 +28,7 @@ async def task(h: Harness, name: str, phase: str, registered: bool = True, desir
 
 
 async def leave(h: Harness, name: str) -> None:
-    effects = TaskEffects(h.deps)
+    effects = TaskEffects(h.deps, Registries(h.deps))
     await effects.deregister(Deregister(name, ACCOUNT, REGION, *TARGET, "", name, "node-1"))
 
 
