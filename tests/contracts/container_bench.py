@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import random
 import shutil
+import socket
 import subprocess
 import time
 from collections.abc import Mapping
@@ -172,3 +174,12 @@ async def until(engine: ContainerEngine, id: str, state: str) -> RunState:
         while (seen := await engine.inspect(id)).state != state:
             await asyncio.sleep(0.02)
     return seen
+
+
+def free_port() -> int:
+    """One that neither the kernel nor an engine gives away by itself."""
+    while True:
+        port = random.randrange(20_000, 30_000)
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("0.0.0.0", port))
+            return port

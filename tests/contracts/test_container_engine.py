@@ -17,6 +17,7 @@ from tests.contracts.container_bench import (
     Setting,
     awsvpc,
     build_image,
+    free_port,
     until,
     with_port,
 )
@@ -138,12 +139,14 @@ async def test_a_missing_command_in_the_engines_words(setting: Setting, engine: 
 
 
 async def test_a_port_that_is_taken(setting: Setting, engine: ContainerEngine) -> None:
-    first = with_port(setting.container("sleeper"), 80)
-    image = await setting.image(first)
+    anywhere = with_port(setting.container("sleeper"), 80)
+    image = await setting.image(anywhere)
+    chosen = await engine.start((await engine.create(setting.workload(anywhere), anywhere, image, None)).id)
+    assert (chosen.ports[0].container_port, chosen.ports[0].host_port > 0) == (80, True)
+    first = with_port(setting.container("sleeper"), 80, free_port())
     made = await engine.create(setting.workload(first), first, image, None)
     bound = (await engine.start(made.id)).ports[0]
-    assert bound.container_port == 80
-    assert bound.host_port > 0
+    assert bound.host_port == first.ports[0].host_port
     second = with_port(setting.container("sleeper"), 80, bound.host_port)
     other = await engine.create(setting.workload(second), second, image, None)
     with pytest.raises(Permanent, match="already"):
