@@ -26,7 +26,7 @@ DEFAULTS: dict[str, str] = {
     "tagResourceAuthorization": "on",
     "fargateTaskRetirementWaitPeriod": "7",
     "guardDutyActivate": "off",
-    "defaultLogDriverMode": "non-blocking",
+    "defaultLogDriverMode": "blocking",
     "fargateEventWindows": "disabled",
 }
 
@@ -49,4 +49,9 @@ def check(name: str, value: str) -> None:
     if name == "tagResourceAuthorization" and value == "off":
         raise invalid(
             "The setting tagResourceAuthorization cannot be off: tags at creation always need ecs:TagResource."
+        )
+    if name == "defaultLogDriverMode" and value == "non-blocking":
+        raise invalid(
+            "The setting defaultLogDriverMode cannot be non-blocking: lines are dropped only where a container's own "
+            "log option mode says so."
         )
