@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from .conftest import Instance, Starter, busybox_image, eventually, push, start, stop
+from .conftest import HAVRE, Instance, Starter, busybox_image, eventually, push, start, stop
 
 pytestmark = [pytest.mark.docker, pytest.mark.root, pytest.mark.timeout(300)]
 IMAGE = "havre-test-sleeper"
@@ -122,3 +122,16 @@ def test_tasks_kept_over_down_are_found_again(havre: Starter) -> None:
     eventually(lambda: _running(again.client("ecs")) == 2, 30)
     assert _containers(again) == before
     assert stop(again) == 0
+
+
+@pytest.mark.parametrize("role", ["node", "server", "supervisor"])
+def test_down_clears_up_though_a_process_is_killed_under_it(havre: Starter, role: str) -> None:
+    instance = havre()
+    _service(instance, 3)
+    pids = {**instance.run_file["pids"], "supervisor": instance.process.pid}
+    down = subprocess.Popen([HAVRE, "down", "--state", str(instance.state)])
+    eventually(lambda: "stopping" in instance.log(), 20)
+    os.kill(pids[role], signal.SIGKILL)
+    instance.process.wait(100)
+    assert down.wait(100) == 0
+    assert instance.containers() == []

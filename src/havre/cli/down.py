@@ -27,7 +27,7 @@ def down(state: Path, *, keep: bool) -> int:
         if not _wait(lambda: lives(supervisor), 2 * STOP_TIMEOUT + 5):
             print("havre down: it does not stop; its log says why", file=sys.stderr)
             return 1
-        cleared = keep or running(str(state)) is None
+        cleared = keep or running(str(state)) is None or _clear(state, instance, keep=False)
     else:
         cleared = _clear(state, instance, keep=keep)
     if not cleared:
