@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -163,7 +164,7 @@ def named_resources(event: Event) -> list[tuple[str, str]]:
         parts = arn.split(":", 5)
         if len(parts) != 6:
             continue
-        kind, _, name = parts[5].replace(":", "/", 1).partition("/")
+        kind, name = [*re.split("[:/]", parts[5], maxsplit=1), ""][:2]
         of = _TYPES.get((parts[2], kind))
         if of is not None:
             out.append((of, arn))

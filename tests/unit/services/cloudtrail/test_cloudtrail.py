@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from tests.running_gateway import ACCOUNT, OTHER_ROOT, ROOT, Running, code
 
 from havre.kernel.errors import Temporary
-from havre.services.cloudtrail.present import event_id, record
+from havre.services.cloudtrail.present import event_id, named_resources, record
 from havre.services.cloudtrail.redact import HIDDEN, hidden
-from havre.services.cloudtrail.trail import RETENTION_MS, Draft, Identity, Trail, decode, pack, stream
+from havre.services.cloudtrail.trail import RETENTION_MS, Draft, Event, Identity, Trail, decode, pack, stream
 from havre.store.memory import MemoryJournal
 
 
@@ -51,6 +51,21 @@ def test_records(running: Running) -> None:
     assert failed["errorCode"] == "NoSuchEntity" and failed["requestParameters"] == {"userName": "nobody"}
     assert entries[3]["Resources"][0] == {"ResourceType": "AWS::ECS::Cluster", "ResourceName": arn}
     assert entries[3]["Username"] == "root" and entries[3]["AccessKeyId"] == ROOT.access_key
+
+
+@pytest.mark.parametrize(
+    ("resource", "name"),
+    [
+        ("ecs:us-east-1:0:task-definition/web:1", "web:1"),
+        ("ecs:us-east-1:0:service/c/web", "c/web"),
+        ("logs:us-east-1:0:log-group:/a/b", "/a/b"),
+        ("iam::0:role/path/app", "app"),
+    ],
+)
+def test_resources_are_named_as_they_are_called(resource: str, name: str) -> None:
+    who = Identity("Root", "0", "arn", "0", "", "root")
+    event = Event("id", 0.0, "any", "Any", "0", "us-east-1", who, False, resources=(f"arn:aws:{resource}",))
+    assert [n for _, n in named_resources(event)] == [f"arn:aws:{resource}", name]
 
 
 @pytest.mark.parametrize(
