@@ -95,7 +95,8 @@ class Answers:
     async def _stats(self, view: View, container: str) -> Answer:
         self._s.stats.keep_only(s.id for v in self._s.views() for s in v.containers.values())
         names = [container] if container else [c.name for c in view.workload.containers]
-        running = [view.containers[n] for n in names if n in view.containers and view.containers[n].state == "running"]
+        there = [view.containers[n] for n in names if n in view.containers]
+        running = [s for s in there if s.state in ("created", "running")]  # who asks may run before that is known here
         if container and not running:
             return 404, "V4 container stats handler: the container does not run"
         samples = await asyncio.gather(*(self._s.stats.sample(s.id) for s in running), return_exceptions=True)
