@@ -1,6 +1,7 @@
 """Load balancers: CPU a request against the same HAProxy configured by hand; requests that fail while targets are swapped.
 
-Havre runs as users run it; targets are registered, deregistered and found healthy by its API. A target's process is a tiny
+The peer does the same job as a person would write it: forwarded headers, a request id, health checks, another server for
+requests that one did not answer. Havre runs as users run it; targets are registered, deregistered and found healthy by its API. A target's process is a tiny
 HTTP server. Two are swapped at a time: one is killed while it still gets requests, the other once it has drained.
 """
 
@@ -62,6 +63,8 @@ frontend front
   default_backend targets
 backend targets
   balance roundrobin
+  retry-on conn-failure empty-response junk-response
+  http-request disable-l7-retry unless METH_GET or METH_HEAD or METH_OPTIONS
 {servers}
 """
 

@@ -68,7 +68,7 @@ def _forwarded(attributes: Mapping[str, str]) -> list[str]:
     if mode == "append":
         given = "{ req.hdr(x-forwarded-for) -m found }"
         lines.append(f"http-request set-header X-Forwarded-For '%[req.fhdr(x-forwarded-for)], {client}' if {given}")
-        lines.append(f"http-request set-header X-Forwarded-For '{client}' unless {given}")
+        lines.append(f"http-request add-header X-Forwarded-For '{client}' unless {given}")
     elif mode == "remove":
         lines.append("http-request del-header X-Forwarded-For")
     if attributes.get("routing.http.x_amzn_tls_version_and_cipher_suite.enabled") == "true":
@@ -81,7 +81,7 @@ def _trace() -> list[str]:
     given = "{ req.hdr(x-amzn-trace-id) -m found }"
     return [
         f"http-request set-header X-Amzn-Trace-Id 'Self={_ROOT};%[req.fhdr(x-amzn-trace-id)]' if {given}",
-        f"http-request set-header X-Amzn-Trace-Id 'Root={_ROOT}' unless {given}",
+        f"http-request add-header X-Amzn-Trace-Id 'Root={_ROOT}' unless {given}",
     ]
 
 
