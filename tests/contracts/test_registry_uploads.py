@@ -53,14 +53,17 @@ def test_an_upload_goes_on_where_the_client_hung_up(server: Process, state: Path
     content = os.urandom(2 * size)
     location = _begin(client)
     _cut(server, client, location, content[:size], 2 * size)
-    (kept,) = (state / "registry" / "uploads").iterdir()
-    assert kept.read_bytes() == content[:size]
+    uploads = state / "registry" / "uploads"
+    deadline = time.monotonic() + 10
+    while not (kept := list(uploads.iterdir())) and time.monotonic() < deadline:
+        time.sleep(0.02)  # the server has yet to see that the client is gone
+    assert kept[0].read_bytes() == content[:size]
     digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
     assert client("HEAD", f"/v2/{NAME}/blobs/{digest}").status == 404
     done = client("PUT", location, content[size:], {"digest": digest}, **OCTETS)
     assert done.status == 201, done
     assert client("GET", f"/v2/{NAME}/blobs/{digest}").body == content
-    assert list((state / "registry" / "uploads").iterdir()) == []
+    assert list(uploads.iterdir()) == []
 
 
 @pytest.mark.parametrize("size", [10_000, 3 << 20])
