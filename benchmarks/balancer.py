@@ -1,8 +1,9 @@
 """Load balancers: CPU a request against the same HAProxy configured by hand; requests that fail while targets are swapped.
 
 The peer does the same job as a person would write it: forwarded headers, a request id, health checks, another server for
-requests that one did not answer. Havre runs as users run it; targets are registered, deregistered and found healthy by its API. A target's process is a tiny
-HTTP server. Two are swapped at a time: one is killed while it still gets requests, the other once it has drained.
+requests that one did not answer. Havre runs as users run it; targets are registered, deregistered and found healthy by its
+API. A target's process is a tiny HTTP server. Two are swapped at a time: one is killed while it still gets requests, the
+other once it has drained.
 """
 
 from __future__ import annotations
@@ -288,7 +289,7 @@ def main() -> None:
         balancer = Balancer(running)
         balancer.register(*live)
         with by_hand(directory, live) as (port, pid):
-            cost.run(lambda: microseconds(balancer.port, worker(running)), lambda: microseconds(port, pid), rounds(5))
+            cost.run(lambda: microseconds(balancer.port, worker(running)), lambda: microseconds(port, pid), rounds(7))
         answered, failed = swap(balancer, directory, live)
         lost.add(failed, answered)
     finish(cost, lost)
