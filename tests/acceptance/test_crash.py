@@ -121,7 +121,10 @@ def test_tasks_kept_over_down_are_found_again(havre: Starter) -> None:
     again = start(instance.state, port=instance.port)
     eventually(lambda: _running(again.client("ecs")) == 2, 30)
     assert _containers(again) == before
-    assert stop(again) == 0
+    assert stop(again, signal.SIGUSR1) == 0
+    assert _containers(again) == before
+    subprocess.run([HAVRE, "down", "--state", str(again.state)], check=True, timeout=120)
+    assert again.containers() == []
 
 
 @pytest.mark.parametrize("role", ["node", "server", "supervisor"])

@@ -11,13 +11,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-from havre.cli.options import UpOptions, running
-from havre.cli.up import LEFT, STOP_TIMEOUT, lives
+from havre.cli.options import KEPT, UpOptions, running
+from havre.cli.up import LEFT, STOP_TIMEOUT, lives, retire
 
 
 def down(state: Path, *, keep: bool) -> int:
     """0 when nothing runs any more (also when nothing ran before)."""
-    instance = running(str(state))
+    instance = running(str(state)) or (None if keep else running(str(state), KEPT))
     if instance is None:
         print(f"no Havre runs with the state directory {state}")
         return 0
@@ -54,7 +54,7 @@ def _clear(state: Path, instance: dict[str, Any], *, keep: bool) -> bool:
         )
         if done.returncode:
             return False
-    (state / "run.json").unlink(missing_ok=True)
+    retire(str(state), keep=keep)
     return True
 
 

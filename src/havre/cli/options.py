@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 DEFAULT_PORT = 4566
 DEFAULT_REGION = "us-east-1"
 DEFAULT_ACCOUNT = "000000000000"
+KEPT = "kept.json"
+"""The run file of an instance that was stopped with --keep: what it made runs on."""
 LONGEST_STATE = 107 - len("/lines.sock.4194304")
 
 
@@ -73,7 +75,9 @@ class UpOptions:
         if not (len(self.account) == 12 and self.account.isascii() and self.account.isdigit()):
             return f"--account {self.account}: an account has twelve digits"
         if len(os.fsencode(self.state)) > LONGEST_STATE:
-            return f"--state {self.state}: longer than {LONGEST_STATE} bytes, which the paths of Unix sockets do not allow"
+            return (
+                f"--state {self.state}: longer than {LONGEST_STATE} bytes, which the paths of Unix sockets do not allow"
+            )
         return ""
 
     def to_json(self) -> dict[str, Any]:
@@ -114,10 +118,10 @@ def parse_up(arguments: list[str]) -> UpOptions | None:
     return UpOptions(**given)
 
 
-def running(state: str) -> dict[str, Any] | None:
+def running(state: str, name: str = "run.json") -> dict[str, Any] | None:
     """What the supervisor wrote about the instance of this state directory; None where there is nothing."""
     try:
-        with open(f"{state}/run.json") as file:
+        with open(f"{state}/{name}") as file:
             data = json.load(file)
     except (OSError, ValueError):
         return None

@@ -14,7 +14,7 @@ import signal
 import sys
 import time
 
-from havre.cli.options import UpOptions, running
+from havre.cli.options import KEPT, UpOptions, running
 from havre.cli.shelf import Shelf
 
 TYPE_CHECKING = False
@@ -225,8 +225,7 @@ class Supervisor:
                 codes[role] = _end(pid, number)
         if codes.get("node") and not keep:
             return _say(f"{LEFT}; havre down --state {self.options.state} tries again", 1)
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(f"{self.options.state}/run.json")  # noqa: PTH108  pathlib is not imported here
+        retire(self.options.state, keep=keep)
         return 0
 
     def _clear_strays(self) -> None:
@@ -239,6 +238,17 @@ class Supervisor:
             time.sleep(0.02)
         for pid, _ in alive:
             os.kill(pid, signal.SIGKILL)
+
+
+def retire(state: str, *, keep: bool) -> None:
+    """No run file says any more that it runs; one that is kept, what to clear up."""
+    with contextlib.suppress(FileNotFoundError):
+        if keep:
+            os.replace(f"{state}/run.json", f"{state}/{KEPT}")  # noqa: PTH105  pathlib is not imported here
+            return
+        os.unlink(f"{state}/run.json")  # noqa: PTH108
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(f"{state}/{KEPT}")  # noqa: PTH108
 
 
 def birth(pid: Any) -> int:
