@@ -106,18 +106,7 @@ class Balancer:
         self.port = _peers.free_port()
         subnets = self._ec2.describe_subnets()["Subnets"]
         vpc = subnets[0]["VpcId"]
-        group = self._ec2.create_security_group(GroupName="bench", Description="bench", VpcId=vpc)["GroupId"]
-        anyone = {
-            "IpProtocol": "tcp",
-            "FromPort": self.port,
-            "ToPort": self.port,
-            "IpRanges": [{"CidrIp": "0.0.0.0/0"}],
-        }
-        self._ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=[anyone])
         self.instance = _instance(ecs)
-        lb = self.elb.create_load_balancer(
-            Name="bench", Subnets=[s["SubnetId"] for s in subnets[:2]], SecurityGroups=[group]
-        )["LoadBalancers"][0]
         self.group = self.elb.create_target_group(
             Name="bench",
             Protocol="HTTP",
@@ -130,8 +119,24 @@ class Balancer:
         self.elb.modify_target_group_attributes(
             TargetGroupArn=self.group, Attributes=[{"Key": "deregistration_delay.timeout_seconds", "Value": "1"}]
         )
+        self._listen([s["SubnetId"] for s in subnets[:2]], self._security_group(vpc))
+
+    def _security_group(self, vpc: str) -> str:
+        """One that lets everybody in."""
+        group: str = self._ec2.create_security_group(GroupName="bench", Description="bench", VpcId=vpc)["GroupId"]
+        anyone = {
+            "IpProtocol": "tcp",
+            "FromPort": self.port,
+            "ToPort": self.port,
+            "IpRanges": [{"CidrIp": "0.0.0.0/0"}],
+        }
+        self._ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=[anyone])
+        return group
+
+    def _listen(self, subnets: list[str], group: str) -> None:
+        made = self.elb.create_load_balancer(Name="bench", Subnets=subnets, SecurityGroups=[group])
         self.elb.create_listener(
-            LoadBalancerArn=lb["LoadBalancerArn"],
+            LoadBalancerArn=made["LoadBalancers"][0]["LoadBalancerArn"],
             Protocol="HTTP",
             Port=self.port,
             DefaultActions=[{"Type": "forward", "TargetGroupArn": self.group}],

@@ -46,18 +46,9 @@ async def create_load_balancer(call: Call, request: Request) -> Answer:
             return _same(same, (scheme, places, groups, given))
         if len(queries.load_balancers(call, tx)) >= MOST:
             raise limit("TooManyLoadBalancers", "load balancers")
-        spec = r.LoadBalancerSpec(
-            name=name,
-            id=id,
-            type="application",
-            scheme=scheme,
-            vpc=vpc,
-            placements=places,
-            security_groups=groups,
-            dns_name=names.dns_name(name, number, call.region, scheme),
-            host_address=names.host_address(call.site.instance, id, lambda a: tx.count(r.LOAD_BALANCER, "host", a) > 0),
-            tags=given,
-        )
+        own = names.host_address(call.site.instance, id, lambda a: tx.count(r.LOAD_BALANCER, "host", a) > 0)
+        dns = names.dns_name(name, number, call.region, scheme)
+        spec = r.LoadBalancerSpec(name, id, "application", scheme, vpc, places, groups, dns, own, tags=given)
         arn = call.arn(f"loadbalancer/app/{name}/{id}", "elasticloadbalancing")
         where = {"account": call.account, "region": call.region, "name": f"{name}/{id}", "arn": arn}
         return tx.create(r.LOAD_BALANCER, **where, spec=spec, status=r.LoadBalancerStatus())
