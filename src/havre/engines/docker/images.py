@@ -77,14 +77,10 @@ class Images:
 
     async def pull(self, reference: str, registry: Registry | None, *, always: bool) -> Image:
         """Raises Permanent in the engine's words, Temporary when registry or engine do not answer."""
-        cached = await self.cached(reference)
-        if cached and ("@" in reference or not always):
+        cached, current = await asyncio.gather(self.cached(reference), _current(reference, registry, always))
+        if cached and ("@" in reference or not always or current == cached.digest != ""):
             return cached
-        host, name, version = split(reference)
-        if cached and cached.digest:
-            repository = name.removeprefix(f"{host}/")
-            if await current_digest(host, repository, version, registry) == cached.digest:
-                return cached
+        host = split(reference)[0]
         now = asyncio.get_running_loop().time()
         if cached and now < self._unreachable.get(host, 0.0):
             return cached
@@ -167,6 +163,14 @@ class Images:
     def forget_pause(self) -> None:
         """Someone removed the image (``docker image prune -a``): make it again next time."""
         self._pause = ""
+
+
+async def _current(reference: str, registry: Registry | None, always: bool) -> str:
+    """The digest that the reference's tag has now, where that is quickly asked and matters; "" otherwise."""
+    if "@" in reference or not always:
+        return ""
+    host, name, tag = split(reference)
+    return await current_digest(host, name.removeprefix(f"{host}/"), tag, registry)
 
 
 async def _follow(pieces: Any, deadline: asyncio.Timeout | None, patience: float) -> None:
