@@ -144,6 +144,7 @@ def test_without_an_engine_it_says_so_and_clears_up_once_there_is_one(tmp_path: 
     state, missing = tmp_path / "state", f"DOCKER_HOST=unix://{tmp_path}/missing.sock"
     instance = start(state, before=("env", missing))
     try:
+        eventually(lambda: f"no Docker Engine answers on {tmp_path}/missing.sock" in instance.log(), 20)
         words = "Cannot connect to the Docker daemon"
         status = eventually(lambda: (s := _havre("status", "--state", str(state))).returncode == 1 and s, 20)
         assert words in status.stdout

@@ -5,6 +5,7 @@ This process stays small: it imports little, holds nothing, and may be killed; t
 
 from __future__ import annotations
 
+import _socket
 import contextlib
 import fcntl
 import json
@@ -105,7 +106,26 @@ def banner(options: UpOptions) -> str:
     ]
     if options.auth == "open":
         lines.append("  any credentials are accepted (--auth open)")
+    if not _engine_answers(engine := _engine_socket()):
+        lines.append(f"  no Docker Engine answers on {engine}: tasks cannot start until one does (see: havre doctor)")
     return "\n".join(lines)
+
+
+def _engine_socket() -> str:
+    chosen = os.environ.get("DOCKER_HOST", "")
+    return chosen.removeprefix("unix://") if chosen.startswith("unix://") else "/var/run/docker.sock"
+
+
+def _engine_answers(path: str) -> bool:
+    engine = _socket.socket(_socket.AF_UNIX)
+    try:
+        engine.settimeout(1.0)
+        engine.connect(path)
+    except OSError:
+        return False
+    finally:
+        engine.close()
+    return True
 
 
 class Supervisor:
