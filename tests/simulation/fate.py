@@ -16,6 +16,9 @@ TROUBLES = ("temporary", "lost", "slow", "crash before", "crash after")
 STORE = "store."
 """Effects of the store never fail for good, and an answer of it is never lost: the process is, then."""
 
+LINES = "logs."
+"""What refuses lines for good may drop them."""
+
 
 class Fate:
     """``script``: index of an effect → what happens there. ``rates``: how often each trouble comes by chance.
@@ -37,7 +40,9 @@ class Fate:
         index = len(self.effects)
         self.effects.append(f"{process}: {name}")
         what = "" if self.over else self.script.get(index) or self._by_chance()
-        if name.startswith(STORE) and what in ("permanent", "lost"):
+        if (name.startswith(STORE) and what in ("permanent", "lost")) or (
+            name.startswith(LINES) and what == "permanent"
+        ):
             what = "temporary"
         if what:
             self.happened.append((index, self.effects[-1], what))

@@ -95,3 +95,9 @@ async def storm(sim: Simulation) -> None:
 @pytest.mark.parametrize("seed", range(SEEDS))
 def test_storms(seed: int) -> None:
     simulate(storm, seed, Fate(Random(f"{seed} fate"), rates=RATES))
+
+
+@pytest.mark.parametrize("seed", range(SEEDS // 3))
+def test_storms_with_refusals(seed: int) -> None:
+    """Tasks may fail to start; what they had is given back all the same."""
+    simulate(storm, seed, Fate(Random(f"{seed} refusals"), rates={**RATES, "permanent": 0.03}))
