@@ -214,6 +214,7 @@ def push(running: _peers.Running) -> str:
 
 # --- what is measured
 def first_line(ground: Ground, cloud: Cloud, family: str, containers: int, **more: Any) -> float:
+    quiet()
     arns: list[str] = []
     took = ground.lines(lambda: arns.append(cloud.run(family, **more)), containers)
     cloud.stop(arns[0])
@@ -221,13 +222,21 @@ def first_line(ground: Ground, cloud: Cloud, family: str, containers: int, **mor
 
 
 def docker_line(ground: Ground) -> float:
+    quiet()
     names: list[str] = []
     took = ground.lines(lambda: names.extend(ground.docker_run()))
     ground.remove(names)
     return took
 
 
+def quiet() -> None:
+    """Until nothing of the round before is left: somebody's tidying up would be in the other's time."""
+    wait(lambda: not docker("ps", "-aq", "--filter", "volume=/pipe"))
+    time.sleep(0.3)
+
+
 def until_running(cloud: Cloud) -> float:
+    quiet()
     began = time.perf_counter()
     arn = cloud.run("bridge")
     cloud.until(arn, "RUNNING")
@@ -238,23 +247,19 @@ def until_running(cloud: Cloud) -> float:
 
 def until_replaced(cloud: Cloud) -> float:
     """One task of a service, killed by its container."""
-    before = _containers()
+    quiet()
     with cloud.service("bridge", 1):
         wait(lambda: len(cloud.running()) == 1)
         old = cloud.running()[0]
-        victim = (_containers() - before).pop()
+        victim = docker("ps", "-q", "--filter", "volume=/pipe").split()[0]
         began = time.perf_counter()
         docker("kill", victim)
         wait(lambda: any(arn != old for arn in cloud.running()))
         return time.perf_counter() - began
 
 
-def _containers() -> set[str]:
-    """Those that have the pipe."""
-    return set(docker("ps", "-q", "--no-trunc", "--filter", "volume=/pipe").split())
-
-
 def fifty(cloud: Cloud) -> float:
+    quiet()
     began = time.perf_counter()
     with cloud.service("bridge", FIFTY) as service:
         wait(lambda: cloud.count(service) == FIFTY)
@@ -262,6 +267,7 @@ def fifty(cloud: Cloud) -> float:
 
 
 def fifty_by_docker(ground: Ground) -> float:
+    quiet()
     began = time.perf_counter()
     names = ground.docker_run(FIFTY)
     took = time.perf_counter() - began
