@@ -46,7 +46,8 @@ class UpOptions:
         auth: str = "strict",
         detach: bool = False,
     ) -> None:
-        self.state, self.port, self.host, self.region = state, port, host, region
+        self.state, self.port, self.region = state, port, region
+        self.host = "127.0.0.1" if host == "localhost" else host  # where the registry listens, too
         self.account, self.auth, self.detach = account, auth, detach
 
     def __eq__(self, other: object) -> bool:
@@ -62,7 +63,7 @@ class UpOptions:
     @property
     def endpoint(self) -> str:
         host = "127.0.0.1" if self.host in ("0.0.0.0", "::") else self.host
-        return f"http://{host}:{self.port}"
+        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
 
     def check(self) -> str:
         """What is wrong with these options, in words; "" when nothing is."""

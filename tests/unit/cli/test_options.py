@@ -47,6 +47,20 @@ def test_open_is_allowed_on_loopback() -> None:
     assert UpOptions(state="/x", auth="open", host="127.0.0.9").check() == ""
 
 
+@pytest.mark.parametrize(
+    ("host", "endpoint"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:4566"),
+        ("localhost", "http://127.0.0.1:4566"),
+        ("0.0.0.0", "http://127.0.0.1:4566"),
+        ("::1", "http://[::1]:4566"),
+        ("192.0.2.1", "http://192.0.2.1:4566"),
+    ],
+)
+def test_the_endpoint_is_a_url_that_clients_here_reach(host: str, endpoint: str) -> None:
+    assert UpOptions(state="/x", host=host).endpoint == endpoint
+
+
 def test_a_state_directory_leaves_room_for_its_sockets() -> None:
     assert UpOptions(state="/" + "x" * (LONGEST_STATE - 1)).check() == ""
     assert "--state" in UpOptions(state="/" + "x" * LONGEST_STATE).check()
