@@ -23,6 +23,9 @@ KEPT = 3600.0
 """Seconds that a stopped task can be described."""
 LOOK_AGAIN = 1.0
 """Seconds between looks at a draining target, besides the changes that wake us."""
+SHARED_KERNEL = (
+    "It is a container that shares the kernel of its machine: Havre gives FARGATE tasks no kernel of their own yet."
+)
 INITIALIZATION = (
     "ResourceInitializationError: unable to pull secrets or registry auth: execution resource retrieval failed: "
 )
@@ -278,6 +281,7 @@ def _up(seen: TaskSeen, status: TaskStatus, report: WorkloadStatus) -> Plan:
     """All containers run: it is RUNNING, and registers with the load balancers. What it will be registered as is written
     down before: whatever happens in between, its end deregisters it."""
     m, spec = seen.task.meta, seen.task.spec
+    words = ("All containers run.", SHARED_KERNEL) if spec.launch == "FARGATE" else ("All containers run.",)
     if before(status.last, "RUNNING"):
         status = replace(status, last="RUNNING", started=report.started or seen.now)
     effects: list[Effect] = []
@@ -287,14 +291,14 @@ def _up(seen: TaskSeen, status: TaskStatus, report: WorkloadStatus) -> Plan:
         )
         if status.registered != targets:
             status = replace(status, registered=targets)
-            return Plan(writes=(Update(seen.task, status=status),), wake_at=seen.now, reasons=("All containers run.",))
+            return Plan(writes=(Update(seen.task, status=status),), wake_at=seen.now, reasons=words)
         service = f"{spec.cluster}/{spec.service}"
         effects = [
             Register(f"{m.name}/{g}/{p}", m.account, m.region, g, id, p, service, m.name, spec.node)
             for g, id, p in targets
         ]
         status = replace(status, registered_at=seen.now)
-    return Plan(tuple(effects), (Update(seen.task, status=status),), reasons=("All containers run.",))
+    return Plan(tuple(effects), (Update(seen.task, status=status),), reasons=words)
 
 
 def _target(seen: TaskSeen, status: TaskStatus, group: str, container: str, port: int) -> tuple[str, str, int] | None:

@@ -10,7 +10,7 @@ from havre.engines.docker.spec import Surroundings, create_body
 from havre.kernel.errors import ApiError
 from havre.kernel.workload import Container, Workload
 
-FARGATE = {"networkMode": "awsvpc", "requiresCompatibilities": ["FARGATE"], "cpu": "256", "memory": "512"}
+FARGATE = {"networkMode": "awsvpc", "requiresCompatibilities": ["EC2", "FARGATE"], "cpu": "256", "memory": "512"}
 NETWORK = {"awsvpcConfiguration": {"subnets": ["subnet-a"], "securityGroups": ["sg-1"]}}
 APP = DEFINITION["containerDefinitions"][0]
 
@@ -68,6 +68,19 @@ async def test_overrides_keep_to_fargates_sizes(overrides):
     request = {"taskDefinition": "f", "launchType": "FARGATE", "networkConfiguration": NETWORK}
     assert (await refused(h, "RunTask", overrides=overrides, **request)).code == "ClientException"
     assert (await h.call("RunTask", overrides={"cpu": "512", "memory": "1024"}, **request))["failures"] == []
+
+
+async def test_a_fargate_task_says_that_it_shares_a_kernel():
+    h = Harness()
+    await h.ready({**DEFINITION, **FARGATE, "family": "f"})
+    request = {"taskDefinition": "f", "networkConfiguration": NETWORK}
+    said = {}
+    for launch in ("FARGATE", "EC2"):
+        made = await h.call("RunTask", launchType=launch, **request)
+        await h.settle()
+        said[launch] = await h.runner.explain(made["tasks"][0]["taskArn"])
+    assert any("shares the kernel" in line for line in said["FARGATE"])
+    assert not any("kernel" in line for line in said["EC2"])
 
 
 async def test_a_task_role_that_nobody_may_assume_is_told():
