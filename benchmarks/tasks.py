@@ -231,7 +231,7 @@ def docker_line(ground: Ground) -> float:
 
 def quiet() -> None:
     """Until nothing of the round before is left: somebody's tidying up would be in the other's time."""
-    wait(lambda: not docker("ps", "-aq", "--filter", "volume=/pipe"))
+    wait(lambda: not docker("ps", "-q", "--filter", "volume=/pipe"))
     time.sleep(0.3)
 
 
