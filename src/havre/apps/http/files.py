@@ -31,10 +31,11 @@ class FileSender:
         sock = os.dup(transport.get_extra_info("socket").fileno())
         try:
             while count:
-                done = await loop.run_in_executor(self._pool, _push, sock, file, offset, min(count, SLICE))
+                wanted = min(count, SLICE)
+                done = await loop.run_in_executor(self._pool, _push, sock, file, offset, wanted)
                 offset += done
                 count -= done
-                if count:
+                if done < wanted:
                     await _writable(loop, sock)
         finally:
             os.close(sock)
