@@ -275,16 +275,41 @@ def fifty_by_docker(ground: Ground) -> float:
     return took
 
 
+Promised = tuple[str, str, str, str, Callable[[], float], Callable[[], float], int]
+"""Key, name, target, peer, how ours and theirs are measured, rounds."""
+
+
+def first_lines(ground: Ground, cloud: Cloud) -> list[Promised]:
+    network = cloud.network()
+
+    def by_docker() -> float:
+        return docker_line(ground)
+
+    def ours(family: str, lines: int, **more: Any) -> Callable[[], float]:
+        return lambda: first_line(ground, cloud, family, lines, **more)
+
+    line = "RunTask until the first line"
+    three = "RunTask until the first lines of three containers, awsvpc"
+    return [
+        ("vpc", f"{line}, awsvpc", "<= 0.8", "docker run", ours("vpc", 1, **network), by_docker, 9),
+        ("bridge", f"{line}, bridge", "<= 1.15", "docker run", ours("bridge", 1), by_docker, 9),
+        ("three", three, "<= 1.3", "docker run of one", ours("three", 3, **network), by_docker, 9),
+    ]
+
+
+def states(ground: Ground, cloud: Cloud, other: Cloud) -> list[Promised]:
+    running, replaced = "RunTask until RUNNING", "a killed task until its replacement is RUNNING"
+    many, by_hand = "a service from 0 to 50 tasks, all RUNNING", "50 docker run -d, four at a time"
+    return [
+        ("running", running, "<= 1", "ministack", lambda: until_running(cloud), lambda: until_running(other), 7),
+        ("replaced", replaced, "<= 1", "ministack", lambda: until_replaced(cloud), lambda: until_replaced(other), 5),
+        ("fifty", many, "<= 1.1", by_hand, lambda: fifty(cloud), lambda: fifty_by_docker(ground), 3),
+    ]
+
+
 def main() -> None:
     wanted = sys.argv[1:]
     promises: list[Promise] = []
-
-    def promise(
-        key: str, name: str, target: str, peer: str, ours: Callable[[], float], theirs: Callable[[], float], n: int
-    ) -> None:
-        if not wanted or key in wanted:
-            promises.append(Promise(name, "s", target, peer).run(ours, theirs, rounds(n)))
-
     with tempfile.TemporaryDirectory(prefix="havre-bench-") as directory:
         ground = Ground(Path(directory))
         with _peers.havre() as up, _peers.ministack() as peer:
@@ -293,62 +318,12 @@ def main() -> None:
                 each.define("bridge", "bridge")
             cloud.define("vpc", "awsvpc")
             cloud.define("three", "awsvpc", 3)
-            network = cloud.network()
-            by_docker = lambda: docker_line(ground)  # noqa: E731
-            promise(
-                "vpc",
-                "RunTask until the first line, awsvpc",
-                "<= 0.8",
-                "docker run",
-                lambda: first_line(ground, cloud, "vpc", 1, **network),
-                by_docker,
-                9,
-            )
-            promise(
-                "bridge",
-                "RunTask until the first line, bridge",
-                "<= 1.15",
-                "docker run",
-                lambda: first_line(ground, cloud, "bridge", 1),
-                by_docker,
-                9,
-            )
-            promise(
-                "three",
-                "RunTask until the first lines of three containers, awsvpc",
-                "<= 1.3",
-                "docker run of one",
-                lambda: first_line(ground, cloud, "three", 3, **network),
-                by_docker,
-                9,
-            )
-            promise(
-                "running",
-                "RunTask until RUNNING",
-                "<= 1",
-                "ministack",
-                lambda: until_running(cloud),
-                lambda: until_running(other),
-                7,
-            )
-            promise(
-                "replaced",
-                "a killed task until its replacement is RUNNING",
-                "<= 1",
-                "ministack",
-                lambda: until_replaced(cloud),
-                lambda: until_replaced(other),
-                5,
-            )
-            promise(
-                "fifty",
-                "a service from 0 to 50 tasks, all RUNNING",
-                "<= 1.1",
-                "50 docker run -d, four at a time",
-                lambda: fifty(cloud),
-                lambda: fifty_by_docker(ground),
-                3,
-            )
+            for key, name, target, against, ours, theirs, n in [
+                *first_lines(ground, cloud),
+                *states(ground, cloud, other),
+            ]:
+                if not wanted or key in wanted:
+                    promises.append(Promise(name, "s", target, against).run(ours, theirs, rounds(n)))
     finish(*promises)
 
 
