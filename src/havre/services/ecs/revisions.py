@@ -36,17 +36,10 @@ def first(
     if daemon and providers:
         raise invalid("Specifying a capacity provider strategy is not supported when you create a service using the "
                       "DAEMON scheduling strategy.")  # fmt: skip
-    capacity.compatible(body, kind)
-    launch = Launch(
-        kind,
-        definition.meta.name,
-        capacity.subnets(body, request.get("networkConfiguration")),
-        providers,
-        fargate.wanted_platform(request.get("platformVersion"), kind),
-        capacity.constraints(request.get("placementConstraints"), kind),
-        capacity.strategies(request.get("placementStrategy"), kind),
-        rules.targets(request.get("loadBalancers"), body, call.operation),
-        bool(request.get("enableExecuteCommand")),
+    launch = replace(
+        capacity.launch(request, definition.meta.name, body, kind, providers),
+        targets=rules.targets(request.get("loadBalancers"), body, call.operation),
+        exec=bool(request.get("enableExecuteCommand")),
     )
     check(call, launch, body, daemon)
     return launch

@@ -48,16 +48,7 @@ async def run_task(call: Call, request: Request) -> Answer:
     definition = queries.runnable(call, request["taskDefinition"])
     body = definition.spec.body
     kind, providers = capacity.launch_type(request, owner.spec.providers, owner.spec.strategy)
-    capacity.compatible(body, kind)
-    launch = Launch(
-        kind,
-        definition.meta.name,
-        capacity.subnets(body, request.get("networkConfiguration")),
-        providers,
-        fargate.wanted_platform(request.get("platformVersion"), kind),
-        capacity.constraints(request.get("placementConstraints"), kind),
-        capacity.strategies(request.get("placementStrategy"), kind),
-    )
+    launch = capacity.launch(request, definition.meta.name, body, kind, providers)
     template = await _template(call, request, owner, definition, launch)
     wish = order((call.account, call.region), launch, definition, template, ordinal=call.world.chance.randrange(16))
     again = _repeated(call, request, owner.meta.name)

@@ -7,7 +7,8 @@ from typing import Any
 
 from havre.core.placement import QueryError, parse
 from havre.kernel.errors import not_built
-from havre.services.ecs.resources import Subnets
+from havre.services.ecs.resources import Launch, Subnets
+from havre.services.ecs.rules import fargate
 from havre.services.ecs.rules.common import client, invalid
 
 PROVIDERS = ("FARGATE", "FARGATE_SPOT")
@@ -121,3 +122,20 @@ def strategies(given: Sequence[Json] | None, launch: str) -> tuple[tuple[str, st
             raise invalid("Placement strategy random takes no field.")
         made.append((str(kind), field))
     return tuple(made)
+
+
+def launch(
+    request: Json, definition: str, body: Json, kind: str, providers: tuple[tuple[str, int, int], ...]
+) -> Launch:
+    """What RunTask and CreateService ask for alike; ``definition`` is the key of ``body``'s. Raises
+    InvalidParameterException, ClientException."""
+    compatible(body, kind)
+    return Launch(
+        kind,
+        definition,
+        subnets(body, request.get("networkConfiguration")),
+        providers,
+        fargate.wanted_platform(request.get("platformVersion"), kind),
+        constraints(request.get("placementConstraints"), kind),
+        strategies(request.get("placementStrategy"), kind),
+    )
