@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import collections
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
@@ -13,8 +11,6 @@ from havre.engines.fake_balancer import Asked
 from havre.kernel.workload import BalancerAction, BalancerCondition, BalancerPool, BalancerRule
 from tests.contracts.balancer_bench import (
     QUICK,
-    Faked,
-    Real,
     Subject,
     Target,
     all_healthy,
@@ -22,36 +18,11 @@ from tests.contracts.balancer_bench import (
     forward,
     free_ports,
     listener,
-    need_haproxy,
-    real,
     states,
     until,
 )
 
 OK = Asked()
-
-
-@pytest.fixture(params=["fake", "haproxy"])
-async def subject(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Subject]:
-    if request.param == "fake":
-        yield Faked()
-        return
-    need_haproxy()
-    async with real(tmp_path / "haproxy") as engine:
-        yield Real(engine)
-
-
-@pytest.fixture
-async def targets() -> AsyncIterator[list[Target]]:
-    made = [await Target().start() for _ in range(3)]
-    yield made
-    for each in made:
-        await each.stop()
-
-
-@pytest.fixture
-def port() -> int:
-    return free_ports(1)[0]
 
 
 async def asked_often(subject: Subject, port: int, asked: Asked = OK, times: int = 30) -> collections.Counter[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 from random import Random
 
@@ -13,8 +12,6 @@ from havre.engines.fake_balancer import Asked, FakeBalancerEngine
 from havre.kernel.workload import BalancerAction, BalancerCondition, BalancerRule
 from tests.contracts.balancer_bench import (
     HOST,
-    Faked,
-    Real,
     Subject,
     balancer,
     fetch,
@@ -23,16 +20,6 @@ from tests.contracts.balancer_bench import (
     need_haproxy,
     real,
 )
-
-
-@pytest.fixture(params=["fake", "haproxy"])
-async def subject(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Subject]:
-    if request.param == "fake":
-        yield Faked()
-        return
-    need_haproxy()
-    async with real(tmp_path / "haproxy") as engine:
-        yield Real(engine)
 
 
 def says(text: str) -> BalancerAction:

@@ -44,19 +44,6 @@ async def engine(tmp_path: Path) -> AsyncIterator[HaproxyEngine]:
         yield made
 
 
-@pytest.fixture
-async def targets() -> AsyncIterator[list[Target]]:
-    made = [await Target().start() for _ in range(3)]
-    yield made
-    for each in made:
-        await each.stop()
-
-
-@pytest.fixture
-def port() -> int:
-    return free_ports(1)[0]
-
-
 async def serve(engine: HaproxyEngine, port: int, *targets: Target, **pool: object) -> None:
     """One pool of these targets behind one listener, all healthy."""
     made = BalancerPool("pool", "HTTP", tuple(t.target() for t in targets), QUICK, **pool)  # type: ignore[arg-type]
