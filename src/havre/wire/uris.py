@@ -83,11 +83,6 @@ class UriTable:
                 return best[1], best[2]
         return None
 
-    def methods(self, path: str) -> set[str]:
-        """The HTTP methods that the path knows."""
-        segments = [part for part in path.split("/") if part]
-        return {method for node, _ in self._walk(self._root, segments, 0, (), path[1:]) for method in node.bindings}
-
     def _walk(
         self, node: _Node, segments: list[str], at: int, values: tuple[str, ...], rest: str
     ) -> Iterator[tuple[_Node, tuple[str, ...]]]:

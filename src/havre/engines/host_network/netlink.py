@@ -12,7 +12,7 @@ import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
-_NEWLINK, _DELLINK, _GETLINK, _NEWADDR, _DELADDR, _GETADDR, _NEWROUTE, _DELROUTE = 16, 17, 18, 20, 21, 22, 24, 25
+_NEWLINK, _DELLINK, _GETLINK, _NEWADDR, _DELADDR, _GETADDR, _NEWROUTE = 16, 17, 18, 20, 21, 22, 24
 _REQUEST, _ACK, _DUMP, _CREATE, _EXCL, _REPLACE = 0x1, 0x4, 0x300, 0x400, 0x200, 0x100
 _ERROR, _DONE = 2, 3
 _IFF_UP = 1
@@ -188,17 +188,6 @@ class Netlink:
         if index:
             body += _attribute(4, struct.pack("=i", index))
         self._ask(_NEWROUTE, _ACK | _CREATE | _REPLACE, body)
-
-    def remove_route(self, address: str, bits: int) -> None:
-        """Gone is success."""
-        body = _ROUTE.pack(socket.AF_INET, bits, 0, 0, _MAIN, 0, 255, 0, 0)
-        if bits:
-            body += _attribute(1, socket.inet_aton(address))
-        try:
-            self._ask(_DELROUTE, _ACK, body)
-        except OSError as error:
-            if error.errno not in (errno.ESRCH, errno.ENODEV):
-                raise
 
 
 def _link(answer: bytes) -> Link:

@@ -61,10 +61,6 @@ class Directory:
         self._granted: dict[tuple[str, str, tuple[str, ...]], Granted] = {}
         self._compiled: dict[tuple[str, str], Policy] = {}
 
-    def add_root(self, root: RootKey) -> None:
-        """One more account of this installation."""
-        self._roots[root.access_key] = Credential(root.secret, root_principal(root.account, root.access_key))
-
     def credential(self, access_key: str, token: str = "") -> Credential | None:
         """None when nobody has that key, when it is inactive, or when the token does not belong to it."""
         if token:
