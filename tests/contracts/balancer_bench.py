@@ -28,8 +28,11 @@ from havre.kernel.workload import (
     TargetHealth,
 )
 
-QUICK = BalancerHealthCheck(interval=0.05, timeout=1, healthy=2, unhealthy=2)
+QUICK = BalancerHealthCheck(interval=0.05, timeout=20, healthy=2, unhealthy=2)
+"""Asks often, and waits: a target of a busy machine that answers late is not ill."""
 HOST = "127.88.0.1"
+PATIENCE = 60.0
+"""Seconds after which something that should come is not coming; a slow, busy machine is not to be mistaken for that."""
 
 
 class Target:
@@ -38,7 +41,7 @@ class Target:
     def __init__(self) -> None:
         self.port = 0
         self.checked = 200
-        self.delay = 0.0
+        self.held: asyncio.Event | None = None
         self.headers: list[str] = []
         self.begun = 0
         self.served = 0
@@ -46,6 +49,11 @@ class Target:
         self.silent = False
         self.paths: list[str] = []
         self._open: set[asyncio.StreamWriter] = set()
+
+    def hold(self) -> asyncio.Event:
+        """Requests from now on are answered once this is set; checks of its health are answered at once."""
+        self.held = asyncio.Event()
+        return self.held
 
     async def start(self, port: int = 0) -> Target:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", port)
@@ -84,7 +92,8 @@ class Target:
                     await asyncio.sleep(0.05)
                 if not check:
                     self.begun += 1
-                    await asyncio.sleep(self.delay)
+                    if self.held is not None:
+                        await self.held.wait()
                     if self.hang_up:
                         break
                     self.served += 1
@@ -131,7 +140,7 @@ async def fetch(address: str, port: int, asked: Asked | None = None, headers: Ma
         lines = [f"{asked.method} {target} HTTP/1.1", f"Host: {asked.host or address}", "Connection: close"]
         lines += [f"{name}: {value}" for name, value in {**asked.headers, **(headers or {})}.items()]
         writer.write(("\r\n".join(lines) + "\r\n\r\n").encode())
-        raw = await asyncio.wait_for(reader.read(-1), 10)
+        raw = await asyncio.wait_for(reader.read(-1), PATIENCE)
     finally:
         writer.close()
     head, _, body = raw.partition(b"\r\n\r\n")
@@ -226,7 +235,7 @@ async def real(directory: Path) -> AsyncIterator[HaproxyEngine]:
         await engine.stop()
 
 
-async def until(holds: Callable[[], Any], seconds: float = 10) -> None:
+async def until(holds: Callable[[], Any], seconds: float = PATIENCE) -> None:
     """Ask again and again; an awaitable answer is awaited."""
     async with asyncio.timeout(seconds):
         while True:

@@ -24,7 +24,7 @@ class Load:
     async def more(self, requests: int) -> None:
         """Returns when so many more have been answered."""
         goal = self.requests + requests
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while self.requests < goal and not self.failed:
                 await asyncio.sleep(0.002)
 
@@ -65,7 +65,7 @@ async def load(address: str, port: int, clients: int = 4) -> AsyncIterator[Load]
         try:
             while True:
                 try:
-                    async with asyncio.timeout(10):
+                    async with asyncio.timeout(60):
                         status, body = await connection.ask()
                 except (OSError, EOFError, TimeoutError) as error:
                     found.failed.append(repr(error))

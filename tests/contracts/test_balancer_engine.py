@@ -10,6 +10,7 @@ import pytest
 from havre.engines.fake_balancer import Asked
 from havre.kernel.workload import BalancerAction, BalancerCondition, BalancerPool, BalancerRule
 from tests.contracts.balancer_bench import (
+    PATIENCE,
     QUICK,
     Subject,
     Target,
@@ -133,13 +134,13 @@ async def test_changes_are_pushed(subject: Subject, targets: list[Target], port:
             seen.put_nowait(None)
 
     task = asyncio.create_task(follow())
-    await asyncio.wait_for(seen.get(), 5)
+    await asyncio.wait_for(seen.get(), PATIENCE)
     await subject.engine.apply([balancer(port, targets[0].target())], {})
     await until(lambda: all_healthy(subject.engine, targets[:1]))
     while not seen.empty():
         seen.get_nowait()
     subject.ail(targets[0], healthy=False)
-    await asyncio.wait_for(seen.get(), 5)
+    await asyncio.wait_for(seen.get(), PATIENCE)
     task.cancel()
 
 

@@ -17,10 +17,12 @@ from havre.engines.haproxy import HaproxyEngine
 from havre.kernel.workload import BalancerAction, BalancerCondition, BalancerHealthCheck, BalancerPool, BalancerRule
 from tests.contracts.balancer_bench import (
     HOST,
+    QUICK,
     Target,
     all_healthy,
     balancer,
     fetch,
+    forward,
     free_ports,
     listener,
     need_haproxy,
@@ -241,9 +243,13 @@ async def test_health_in_the_words_of_aws(engine: HaproxyEngine, port: int) -> N
     for each in (teapot, silent, found):
         await each.start()
     teapot.checked, found.checked, silent.silent, absent.port = 418, 302, True, free_ports(1)[0]
-    check = BalancerHealthCheck(interval=0.05, timeout=0.3, healthy=2, unhealthy=2, matcher="200,300-302", path="/up?x")
-    pool = BalancerPool("pool", "HTTP", tuple(t.target() for t in (teapot, silent, absent, found)), check)
-    await engine.apply([balancer(port, pools=(pool,))], {})
+    patient = msgspec.structs.replace(QUICK, matcher="200,300-302", path="/up?x")
+    hasty = msgspec.structs.replace(QUICK, timeout=0.3)
+    pools = (
+        BalancerPool("pool", "HTTP", tuple(t.target() for t in (teapot, absent, found)), patient),
+        BalancerPool("silent", "HTTP", (silent.target(),), hasty),
+    )
+    await engine.apply([balancer(port, listeners=(listener(port, action=forward("pool", "silent")),), pools=pools)], {})
     (first,) = [s for s in (await engine.status())[0].targets if s.target == silent.id]
     assert (first.state, first.reason) == ("initial", "Elb.InitialHealthChecking")
     await until(lambda: settled(engine))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import collections
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -21,6 +22,7 @@ from havre.kernel.workload import (
 )
 from tests.contracts.balancer_bench import (
     HOST,
+    PATIENCE,
     QUICK,
     Target,
     all_healthy,
@@ -107,7 +109,7 @@ async def test_requests_under_way_end_on_a_target_that_drains(
     engine: HaproxyEngine, targets: list[Target], port: int
 ) -> None:
     slow, other, _ = targets
-    slow.delay = 0.5
+    released = slow.hold()
     await serve(engine, port, slow)
     under_way = asyncio.create_task(fetch(HOST, port))
     await until(lambda: slow.begun == 1)
@@ -115,6 +117,7 @@ async def test_requests_under_way_end_on_a_target_that_drains(
     await until(lambda: all_healthy(engine, [other]))
     await engine.apply([balancer(port, other.target())], {})
     assert (await fetch(HOST, port)).json["target"] == other.id
+    released.set()
     reply = await under_way
     assert (reply.status, reply.json["target"]) == (200, slow.id)
 
@@ -130,7 +133,7 @@ async def test_upgraded_connections_outlive_changes(engine: HaproxyEngine, targe
     await engine.apply([balancer(port, listeners=(listener(port), listener(other)), pools=(pool,))], {})
     await fetch(HOST, other)
     writer.write(b"still there")
-    assert await asyncio.wait_for(reader.readexactly(11), 5) == b"still there"
+    assert await asyncio.wait_for(reader.readexactly(11), PATIENCE) == b"still there"
     writer.close()
 
 
@@ -175,9 +178,11 @@ async def test_answers_of_the_balancer_itself(engine: HaproxyEngine, targets: li
     assert reply.body.startswith(b"<html>\r\n<head><title>503 Service Temporarily Unavailable</title></head>")
     await engine.apply([balancer(port, targets[0].target(), idle_timeout=0.5)], {})
     await until(lambda: all_healthy(engine, targets[:1]))
-    targets[0].delay = 5
+    released = targets[0].hold()
     assert (await fetch(HOST, port)).status == 504
-    targets[0].delay, targets[0].hang_up = 0, True
+    released.set()
+    await engine.apply([balancer(port, targets[0].target())], {})  # a slow machine must not be too late for these
+    targets[0].hang_up = True
     reply = await fetch(HOST, port, Asked("POST"))
     assert (reply.status, reply.header("server")) == (502, "awselb/2.0")
     targets[0].hang_up = False
@@ -273,14 +278,22 @@ async def test_clients_stick_to_a_target_group(engine: HaproxyEngine, targets: l
 async def test_the_target_with_the_fewest_requests_is_asked(
     engine: HaproxyEngine, targets: list[Target], port: int
 ) -> None:
-    targets[0].delay = 1
+    """Each begins when the one before has come to its target: the proxy's threads decide one after the other."""
     await serve(engine, port, *targets, algorithm="least_outstanding_requests")
-    waiting = [asyncio.create_task(fetch(HOST, port)) for _ in range(3)]
-    await until(lambda: sum(t.begun for t in targets) == 3)
+    released = [t.hold() for t in targets]
+    waiting = []
+    for number in range(1, 10):
+        waiting.append(asyncio.create_task(fetch(HOST, port)))
+        await until(lambda number=number: sum(t.begun for t in targets) == number)  # type: ignore[misc]
+    assert [t.begun for t in targets] == [3, 3, 3]
+    for each in released[1:]:
+        each.set()
+    await until(lambda: sum(task.done() for task in waiting) == 6)
     for _ in range(10):
-        await fetch(HOST, port)
-    await asyncio.gather(*waiting)
-    assert targets[0].served == 1
+        assert (await fetch(HOST, port)).json["target"] != targets[0].id
+    released[0].set()
+    asked = collections.Counter(reply.json["target"] for reply in await asyncio.gather(*waiting))
+    assert asked == {t.id: 3 for t in targets}
 
 
 async def test_one_address_serves_all_by_their_names(engine: HaproxyEngine, targets: list[Target], port: int) -> None:
