@@ -66,7 +66,7 @@ class Harness:
             journal=self.journal,
             aws=self.aws,
             authorize=authorize,
-            as_service=lambda service: self.aws,
+            as_service=lambda service, source="": self.aws,
         )
         operation = self.service.operations[name]
         full = {**(request or {}), **members}

@@ -156,7 +156,7 @@ class Server(Process):
             journal=sim.journal,
             aws=aws,
             authorize=allow,
-            as_service=lambda service: aws,
+            as_service=lambda service, source="": aws,
         )
         operation = sim.service.operations[name]
         if operation.resources is not None:

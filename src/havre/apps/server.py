@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from havre.apps.registry import Registry
 
 log = logging.getLogger("havre")
+_WITH_POLICIES = ("ecr", "logs")
+"""Services whose resources have policies of their own, by the service part of their ARNs."""
 NODE_PATIENCE = 10.0
 """Seconds after which the server calls itself ready without a node: what needs none works."""
 
@@ -66,6 +68,7 @@ class Server:
         self.gateway = Gateway(self._parts())
         self.listeners = Listeners(self.gateway.asgi)
         self.runner: Runner | None = None
+        self.service_loops: Supervisor | None = None
         self.ready = False
         self.tasks = Tasks()
         self.supervisor = Supervisor(self._loops(), self.world)
@@ -111,7 +114,7 @@ class Server:
             policies=self.directory,
             trail=self.trail,
             throttle=Throttle(self.world.now),
-            resource_policies={"ecr": _ecr_policy, "logs": _logs_policy},
+            resource_policies={name: partial(_resource_policy, name) for name in _WITH_POLICIES},
             internal=self._internal(),
             registry=self._serve_registry,
         )
@@ -132,16 +135,26 @@ class Server:
 
     async def _reconcile(self) -> None:
         """The loop of the reconcilers. Modules are loaded one by one, so that requests get their turn in between."""
-        found: list[Any] = []
-        for name in catalogue.NAMES:
-            make = getattr(catalogue.package(name), "reconcilers", None)
-            found += make(self.deps) if make is not None else []
-            await asyncio.sleep(0)
-        self.runner = Runner(found, self.store, self.world)
+        self.runner = Runner(await self._made_by("reconcilers"), self.store, self.world)
         await self.runner.run()
 
-    def _aws_for(self, account: str, region: str, service: str) -> Aws:
-        return patient(self.gateway.as_service(service, account, region))
+    async def _run_services(self) -> None:
+        """The services' own loops: pollers and timers."""
+        loops: list[Loop] = await self._made_by("loops")
+        self.service_loops = Supervisor(loops, self.world)
+        await self.service_loops.run()
+
+    async def _made_by(self, what: str) -> list[Any]:
+        """What the services' packages have of this kind."""
+        found: list[Any] = []
+        for name in catalogue.NAMES:
+            make = getattr(catalogue.package(name), what, None)
+            found += make(self.deps) if make is not None else []
+            await asyncio.sleep(0)
+        return found
+
+    def _aws_for(self, account: str, region: str, service: str, source: str = "") -> Aws:
+        return patient(self.gateway.as_service(service, account, region, source))
 
     def _aws_with(self, account: str, region: str, credentials: Mapping[str, Any]) -> Aws:
         """Raises Permanent for credentials that nobody holds."""
@@ -154,6 +167,7 @@ class Server:
         return [
             Loop("node link", lambda: self.nodes.serve(), progress=lambda: self.nodes.hub.heard),
             Loop("reconcilers", self._reconcile, progress=self._reconciled),
+            Loop("services", self._run_services),
             Loop("audit trail", self.trail.run, progress=lambda: self.trail.progress),
             Loop(
                 "registry addresses",
@@ -207,16 +221,9 @@ class Server:
             await self.journal.close()
 
 
-def _ecr_policy(store: Store, arn: str) -> str | None:
-    from havre.services import ecr
-
-    return ecr.resource_policy(store, arn)
-
-
-def _logs_policy(store: Store, arn: str) -> str | None:
-    from havre.services import logs
-
-    return logs.resource_policy(store, arn)
+def _resource_policy(service: str, store: Store, arn: str) -> str | None:
+    found: str | None = catalogue.package(service).resource_policy(store, arn)
+    return found
 
 
 def cache_directory() -> Path:

@@ -29,6 +29,8 @@ class Status:
         """200 when all that can be asked for is there, 503 before. ``loops`` has the last progress of each."""
         runner, problems = self._server.runner, self._problems()
         loops = {name: msgspec.to_builtins(state) for name, state in self._server.supervisor.health().items()}
+        if (services_own := self._server.service_loops) is not None:
+            loops |= {name: msgspec.to_builtins(state) for name, state in services_own.health().items()}
         if runner is not None:
             loops |= {name: msgspec.to_builtins(progress) for name, progress in runner.progress().items()}
         services = dict.fromkeys(self._server.services, "running")

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from havre.control.operation import Aws, Site
 from havre.kernel.world import World
 from havre.store.ports import Journal, Store
 
 
+class AwsFor(Protocol):
+    def __call__(self, account: str, region: str, service: str, source: str = "") -> Aws: ...
+
+
 @dataclass(frozen=True)
 class ReconcilerDeps:
-    """``aws_for(account, region, "ecs.amazonaws.com")`` calls AWS operations as that service's linked role.
+    """``aws_for(account, region, "ecs.amazonaws.com")`` calls AWS operations as that service's linked role; with the
+    ARN of the resource that it acts for as a fourth argument, as far as resource policies let it (``AsService``).
 
     ``aws_with(account, region, credentials)`` calls them with temporary credentials, as AssumeRole answers them
     (``AccessKeyId``, ``SecretAccessKey``, ``SessionToken``); None where nobody can check any.
@@ -23,5 +28,5 @@ class ReconcilerDeps:
     journal: Journal
     world: World
     site: Site
-    aws_for: Callable[[str, str, str], Aws]
+    aws_for: AwsFor
     aws_with: Callable[[str, str, Mapping[str, Any]], Aws] | None = None

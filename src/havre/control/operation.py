@@ -27,7 +27,8 @@ class Principal(msgspec.Struct, frozen=True):
     """Who calls. ``kind``: Root, IAMUser, AssumedRole, FederatedUser, AWSService or Anonymous.
 
     ``arn`` is what GetCallerIdentity tells and what policies name, ``id`` the unique id (``AIDA…``, ``AROA…:session``).
-    ``role`` is the ARN of the assumed role, ``service`` the host name of an AWS service that acts (``ecs.amazonaws.com``).
+    ``role`` is the ARN of the assumed role, ``service`` the host name of an AWS service that acts (``ecs.amazonaws.com``),
+    ``source`` the resource for whose sake it does: then it may do what resource policies allow it, and nothing else.
     """
 
     kind: str
@@ -38,6 +39,7 @@ class Principal(msgspec.Struct, frozen=True):
     name: str = ""
     role: str = ""
     service: str = ""
+    source: str = ""
     session_policies: tuple[str, ...] = ()
     tags: Mapping[str, str] = {}
     context: Mapping[str, str] = {}
@@ -70,6 +72,13 @@ class Aws(Protocol):
         ...
 
 
+class AsService(Protocol):
+    def __call__(self, service: str, source: str = "") -> Aws:
+        """AWS as an AWS service (``ecs.amazonaws.com``) sees it in this account: by its linked role, allowed everything.
+        With ``source``, the ARN of the resource that it acts for, as far as resource policies let it."""
+        ...
+
+
 class Authorizer(Protocol):
     async def __call__(self, action: str, resources: Sequence[str], context: Mapping[str, str | Sequence[str]]) -> None:
         """Raises ApiError AccessDenied (the service's spelling of it) unless policies allow ``action`` on each resource."""
@@ -95,8 +104,7 @@ class Call(msgspec.Struct, frozen=True):
     """Further decisions that the action needs, such as iam:PassRole or tag-on-create."""
     source_ip: str = ""
     user_agent: str = ""
-    as_service: Callable[[str], Aws] | None = None
-    """``call.as_service("ecs.amazonaws.com")`` gives a client that acts as that service's linked role in this account."""
+    as_service: AsService | None = None
 
     @property
     def now(self) -> float:

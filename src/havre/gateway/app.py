@@ -187,9 +187,9 @@ class Gateway:
         """AWS as ``principal`` sees it, in process: IAM decides, CloudTrail records."""
         return InProcess(self, principal, account, region)
 
-    def as_service(self, service: str, account: str, region: str) -> Aws:
-        """AWS as a service of it (``ecs.amazonaws.com``) sees it in this account: by its linked role, allowed everything."""
-        return InProcess(self, service_principal(service, account, region), account, region)
+    def as_service(self, service: str, account: str, region: str, source: str = "") -> Aws:
+        """``AsService`` (control/operation.py) in this account."""
+        return InProcess(self, service_principal(service, account, region, source), account, region)
 
     def authorize(
         self,

@@ -28,18 +28,30 @@ class Front:
         self._gateway = gateway
         self._internal = gateway.parts.internal
         self._registry = gateway.parts.registry
+        self._hosts = {label.encode(): app for label, app in gateway.parts.hosts.items()}
 
     async def asgi(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await _other(scope, receive, send)
             return
         path: str = scope["path"]
-        if path.startswith(INTERNAL):
+        named = self._named(scope) if self._hosts else None
+        if named is not None:
+            await named(scope, receive, send)
+        elif path.startswith(INTERNAL):
             await self._find_internal(path)(scope, receive, send)
         elif self._registry is not None and (path.startswith(REGISTRY) or path == "/v2") and not _signed(scope):
             await self._registry(scope, receive, send)
         else:
             await self._aws(scope, receive, send)
+
+    def _named(self, scope: Scope) -> Asgi | None:
+        """What the request's host name alone decides on."""
+        for name, value in scope["headers"]:
+            if name == b"host":
+                labels = value.lower().split(b".", 2)
+                return self._hosts.get(labels[1]) if len(labels) == 3 else None
+        return None
 
     def _find_internal(self, path: str) -> Asgi:
         """The longest registered path that this one is, or lies below."""

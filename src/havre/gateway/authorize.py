@@ -43,7 +43,7 @@ class Authorize:
         """Raises ApiError, as the service spells it, unless ``action`` is allowed on each of ``resources``. ``extra`` gives
         the condition keys of the request, ``about`` those of one resource."""
         who = context.principal
-        if not self._enforced or not action or (who.service and action not in TRUST):
+        if not self._enforced or not action or (who.service and not who.source and action not in TRUST):
             return
         if who.access_key.startswith("ASIA") and who.kind != "AssumedRole" and action.startswith("iam:"):
             # credentials of GetSessionToken and GetFederationToken never reach IAM
@@ -63,12 +63,10 @@ class Authorize:
             parts = ["", "", "", "", "", ""]
         owner = parts[4] if parts[4] != "aws" else ""
         trust = action in TRUST
-        if trust:
-            on_resource = self._policies.trust(resource)
-            if on_resource is None:
-                return Decision("implicitDeny", "resource")
-        else:
-            on_resource = self._resource_policy(parts[2], resource)
+        on_resource = self._policies.trust(resource) if trust else self._resource_policy(parts[2], resource)
+        trust = trust or bool(context.principal.source)
+        if trust and on_resource is None:
+            return Decision("implicitDeny", "resource")
         if on_resource is not None or not granted.static:
             keys = condition_keys(context, extra() if extra is not None else {})
             question = Question(action, resource, keys, who_is(context.principal))

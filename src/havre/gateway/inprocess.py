@@ -24,13 +24,17 @@ LINKED_ROLES = {
 """Services that act by a linked role of the account; any other acts as itself."""
 
 
-def service_principal(service: str, account: str, region: str) -> Principal:
-    """With the keys by which a role's trust policy tells for whose sake the service comes (the confused deputy)."""
+def service_principal(service: str, account: str, region: str, source: str = "") -> Principal:
+    """With the keys by which policies tell for whose sake the service comes (the confused deputy)."""
+    if source:
+        owner = source.split(":")[4] or account  # a bucket's ARN names no account
+        keys = {"aws:SourceAccount": owner, "aws:SourceArn": source}
+        return Principal("AWSService", account, service, service, service=service, source=source, context=keys)
     role = LINKED_ROLES.get(service)
     if role is None:
         what = service.partition(".")[0].removesuffix("-tasks")
-        source = {"aws:SourceAccount": account, "aws:SourceArn": f"arn:aws:{what}:{region}:{account}:*"}
-        return Principal("AWSService", account, service, service, service=service, context=source)
+        keys = {"aws:SourceAccount": account, "aws:SourceArn": f"arn:aws:{what}:{region}:{account}:*"}
+        return Principal("AWSService", account, service, service, service=service, context=keys)
     session = role.removeprefix("AWSServiceRoleFor")
     return Principal(
         "AssumedRole",
@@ -80,8 +84,8 @@ class Services:
         self._account = account
         self._region = region
 
-    def __call__(self, service: str) -> Aws:
-        return self._gateway.as_service(service, self._account, self._region)
+    def __call__(self, service: str, source: str = "") -> Aws:
+        return self._gateway.as_service(service, self._account, self._region, source)
 
 
 class Further:

@@ -39,7 +39,8 @@ class Policies(Protocol):
 
 class Parts(msgspec.Struct, frozen=True):
     """``services`` by botocore's name. ``resource_policies`` by the service part of an ARN. ``internal``: path below
-    ``/_havre/`` → ASGI application; ``registry`` serves ``/v2/``."""
+    ``/_havre/`` → ASGI application; ``registry`` serves ``/v2/``; ``hosts``: second label of a host name → what answers to
+    ``<anything>.<label>.<region>.<domain>`` (function URLs, HTTP APIs)."""
 
     site: Site
     world: World
@@ -54,3 +55,4 @@ class Parts(msgspec.Struct, frozen=True):
     resource_policies: Mapping[str, ResourcePolicy] = {}
     internal: Mapping[str, Asgi] = {}
     registry: Asgi | None = None
+    hosts: Mapping[str, Asgi] = {}

@@ -191,6 +191,36 @@ def test_a_resource_policy_lets_another_account_in() -> None:
         running.close()
 
 
+def test_a_service_that_acts_for_a_resource_may_what_resource_policies_let_it() -> None:
+    topic = f"arn:aws:sns:us-east-1:{ACCOUNT}:topic"
+    policy = {
+        "Version": "2012-10-17",
+        "Statement": {
+            "Effect": "Allow",
+            "Principal": {"Service": "sns.amazonaws.com"},
+            "Action": "ecs:*",
+            "Resource": "*",
+            "Condition": {"ArnLike": {"aws:SourceArn": topic}},
+        },
+    }
+    running = Running(resource_policies={"ecs": lambda store, arn: json.dumps(policy)})
+    try:
+        for service, source, allowed in (
+            ("sns.amazonaws.com", topic, True),
+            ("sns.amazonaws.com", topic + "2", False),
+            ("events.amazonaws.com", topic, False),
+            ("events.amazonaws.com", "", True),
+        ):
+            aws = running.gateway.as_service(service, ACCOUNT, "us-east-1", source)
+            if allowed:
+                running.wait(aws("ecs", "CreateCluster", {"clusterName": "a"}))
+            else:
+                with pytest.raises(ApiError, match="no resource-based policy allows"):
+                    running.wait(aws("ecs", "CreateCluster", {"clusterName": "a"}))
+    finally:
+        running.close()
+
+
 def test_calls_within_the_process(running: Running) -> None:
     gateway = running.gateway
     as_ecs = gateway.as_service("ecs.amazonaws.com", ACCOUNT, "us-east-1")

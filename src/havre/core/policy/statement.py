@@ -61,7 +61,9 @@ class PrincipalTest:
 
     def reach(self, who: Who) -> int:
         if who.service and who.kind == "AWSService":
-            return Reach.DIRECT if who.service in self._services or "*" in self._services else Reach.NONE
+            if who.service in self._services or "*" in self._services:
+                return Reach.DIRECT
+            return Reach.ROLE if self._everybody else Reach.NONE
         if who.federated and who.kind == "WebIdentityUser":
             return Reach.DIRECT if who.federated in self._federated else Reach.NONE
         if who.arn in self._arns:

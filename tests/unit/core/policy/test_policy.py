@@ -350,3 +350,20 @@ def test_arn_like_keeps_to_its_parts() -> None:
     assert arn_like("arn:aws:s3:::a*", "arn:aws:s3:::abc:d")
     assert not arn_like("arn:*:a", "arn:aws:s3:::a")
     assert not arn_like("arn:aws:*:::a", "arn:aws:s3:x::a")
+
+
+def test_everybody_includes_services_in_a_resources_policy() -> None:
+    """As queue policies are written that let a topic send: Principal * with a condition on aws:SourceArn."""
+    topic = "arn:aws:sns:us-east-1:111111111111:t"
+    statement = {
+        "Effect": "Allow",
+        "Principal": "*",
+        "Action": "sqs:SendMessage",
+        "Resource": "*",
+        "Condition": {"ArnEquals": {"aws:SourceArn": topic}},
+    }
+    policy = parse(document(statement), "resource")
+    who = Who("AWSService", "111111111111", "sns.amazonaws.com", service="sns.amazonaws.com")
+    for source, allowed in ((topic, True), (topic + "2", False)):
+        question = Question("sqs:SendMessage", "arn:aws:sqs:::q", {"aws:sourcearn": (source,)}, who)
+        assert decide(question, Grants(), policy, trust=True).allowed is allowed

@@ -1,0 +1,104 @@
+"""The port to sandboxes: isolated places that functions run in. Fast ones: they are made in advance and frozen when idle.
+
+A sandbox does not outlive the node process that made it (an invocation does not either): a node that starts removes what a
+former one left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+import msgspec
+
+from havre.kernel.function import Function
+
+RUNTIME = "runtime"
+API_PORT = 9001
+
+
+class Sandbox(msgspec.Struct, frozen=True):
+    """``pid`` is that of its first process, as the host counts. ``api`` is the descriptor of a listening TCP socket at
+    127.0.0.1:9001 inside of it, which belongs to the taker from then on (it closes it). ``address`` is its own in the
+    functions' network, "" without one. ``pooled``: it was made in advance."""
+
+    id: str
+    pid: int
+    api: int
+    address: str = ""
+    pooled: bool = False
+
+
+class Process(msgspec.Struct, frozen=True):
+    """What to run. ``name``: ``runtime``, or an extension's file name. ``arguments`` empty means the entry point of the
+    function's image or runtime (/var/runtime/bootstrap, /var/task/bootstrap for provided)."""
+
+    name: str
+    environment: Mapping[str, str]
+    arguments: tuple[str, ...] = ()
+
+
+OnOutput = Callable[[str, str, bytes], None]
+"""(sandbox, name of the process, bytes as they came): never waits."""
+OnExit = Callable[[str, str, int, bool], None]
+"""(sandbox, name of the process, exit code with 128+n for signals, whether it was out of memory)."""
+
+
+class SandboxEngine(Protocol):
+    """``available`` says why not. What a process writes and how it ends is told to ``on_output`` and ``on_exit``, which are
+    set before the first sandbox is made."""
+
+    on_output: OnOutput
+    on_exit: OnExit
+
+    def available(self) -> str: ...
+
+    async def prepare(self, function: Function) -> None:
+        """Its files: archive unpacked, layers merged, image pulled, the runtime's root file system there. Raises Permanent
+        in words, Temporary. Free when nothing is to be done."""
+        ...
+
+    async def obtain(self, function: Function) -> Sandbox:
+        """A sandbox that is this function's: /var/task and /opt in place, /tmp empty and bounded, memory, CPU and process
+        limits set, network up. Nothing of the function runs yet. From a pool of its runtime where one is ready. Raises
+        Permanent, Temporary."""
+        ...
+
+    async def run(self, id: str, process: Process) -> None:
+        """Start a process in it (in a pooled one the interpreter that waits there becomes the ``runtime``). Raises
+        Permanent when it cannot be started (no such file)."""
+        ...
+
+    def freeze(self, id: str) -> None:
+        """Nothing of it runs until ``thaw``. Both are done when they return, and are free when it is already so."""
+        ...
+
+    def thaw(self, id: str) -> None: ...
+
+    def memory_peak(self, id: str) -> int:
+        """Bytes, highest since the sandbox became the function's."""
+        ...
+
+    async def signal(self, id: str, name: str, number: int) -> None:
+        """To a process of it, if it runs still."""
+        ...
+
+    async def remove(self, id: str) -> None:
+        """Everything in it is killed and everything of it is gone. Of one that is gone: nothing."""
+        ...
+
+    async def remove_all(self) -> None:
+        """Everything that this or a former process of this instance made."""
+        ...
+
+    async def forget(self, functions: Sequence[str]) -> None:
+        """Files of functions (ids) that are not needed any more may go."""
+        ...
+
+    async def keep_pool(self) -> None:
+        """The engine's own loop, declared in apps: keeps sandboxes ready for the runtimes that are in use."""
+        ...
+
+    async def close(self) -> None:
+        """Lets go of everything. Sandboxes end."""
+        ...
