@@ -64,6 +64,10 @@ def ecs_stub() -> Service:
             }
         }
 
+    @ops("PutAttributes", data_event=True)
+    async def write_within(call: Any, request: Any) -> Any:
+        return {"attributes": request["attributes"]}
+
     @ops("ListClusters")
     async def broken(call: Any, request: Any) -> Any:
         raise RuntimeError("the secret cause")

@@ -124,7 +124,8 @@ class Operation(msgspec.Struct, frozen=True):
     """A declared operation. ``action`` is the IAM action where it is not ``<prefix>:<Name>``; empty means that any
     authenticated caller may (``sts:GetCallerIdentity``). ``resources`` names the ARNs that IAM decides on (``*`` where
     None), ``conditions`` the service's condition keys, ``about`` those of one of the resources, by its ARN.
-    ``read_only`` is what CloudTrail records as readOnly.
+    ``read_only`` is what CloudTrail records as readOnly. A ``data_event`` is about what a resource holds or does, not about the
+    resource itself (``lambda:Invoke``, ``sqs:SendMessage``): CloudTrail's history has none of them, as in AWS.
     """
 
     name: str
@@ -134,6 +135,7 @@ class Operation(msgspec.Struct, frozen=True):
     conditions: ConditionContext | None = None
     about: ResourceContext | None = None
     read_only: bool = False
+    data_event: bool = False
 
 
 H = TypeVar("H", bound=Handler)
@@ -160,10 +162,11 @@ class Operations:
         conditions: ConditionContext | None = None,
         about: ResourceContext | None = None,
         read_only: bool | None = None,
+        data_event: bool = False,
     ) -> Callable[[H], H]:
         def declare(handler: H) -> H:
             reads = name.startswith(_READS) if read_only is None else read_only
-            self.all[name] = Operation(name, handler, action, resources, conditions, about, reads)
+            self.all[name] = Operation(name, handler, action, resources, conditions, about, reads, data_event)
             return handler
 
         return declare

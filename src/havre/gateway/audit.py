@@ -12,12 +12,6 @@ log = logging.getLogger("havre.gateway")
 
 GLOBAL = {"iam"}
 """Services whose events are those of us-east-1, wherever the call came from."""
-DATA = {
-    "logs": frozenset(("PutLogEvents", "GetLogEvents", "FilterLogEvents", "StartLiveTail")),
-    "lambda": frozenset(("Invoke", "InvokeAsync", "InvokeWithResponseStream")),
-    "monitoring": frozenset(("PutMetricData", "GetMetricData", "GetMetricStatistics")),
-}
-"""Data events: not recorded, as AWS does not."""
 CREDENTIALS = frozenset(("AssumeRole", "GetFederationToken", "GetSessionToken"))
 """Reads by CloudTrail's count, whose answers it tells nevertheless: they hand out credentials."""
 
@@ -29,12 +23,9 @@ class Audit:
 
     async def record(self, context: Context) -> None:
         """Queue the event; wait until it is durable when something was changed or very much is queued."""
-        if not context.name or context.principal is ANONYMOUS:
-            return
-        data = DATA.get(context.source)
-        if data is not None and context.name in data:
-            return
         operation, error = context.operation, context.error
+        if not context.name or context.principal is ANONYMOUS or (operation is not None and operation.data_event):
+            return
         reads = operation is not None and operation.read_only
         told = (not reads or context.name in CREDENTIALS) and error is None
         self._trail.record(

@@ -221,6 +221,13 @@ def test_a_service_that_acts_for_a_resource_may_what_resource_policies_let_it() 
         running.close()
 
 
+def test_data_events_are_not_recorded(running: Running) -> None:
+    put = running.client("ecs", parameter_validation=False).put_attributes
+    put(attributes=[{"name": "a", "value": "b", "targetId": "x"}])
+    assert code(put, attributes="no list") == "SerializationException"
+    assert running.events("PutAttributes") == []
+
+
 def test_calls_within_the_process(running: Running) -> None:
     gateway = running.gateway
     as_ecs = gateway.as_service("ecs.amazonaws.com", ACCOUNT, "us-east-1")

@@ -22,7 +22,7 @@ BACKWARDS_FROM = 1_704_067_200_000
 """2024-01-01T00:00:00Z in milliseconds: reading backwards reaches no further."""
 
 
-@ops("FilterLogEvents", resources=names.of_group, conditions=names.conditions)
+@ops("FilterLogEvents", resources=names.of_group, conditions=names.conditions, data_event=True)
 async def filter_log_events(call: Call, request: Request) -> Answer:
     group = queries.group(call, names.group_name(call, request))
     page = _Page(request.get("limit", PAGE_EVENTS), compiled(request.get("filterPattern", "")).matches)

@@ -42,5 +42,5 @@ def _wanted(call: Call, request: Request) -> Wanted:
 
 def operations(tails: Tails) -> Operations:
     ops = Operations()
-    ops("StartLiveTail", resources=names.of_groups, read_only=True)(partial(start_live_tail, tails))
+    ops("StartLiveTail", resources=names.of_groups, read_only=True, data_event=True)(partial(start_live_tail, tails))
     return ops

@@ -36,5 +36,7 @@ async def put_log_events(tails: Tails, call: Call, request: Request) -> Answer:
 
 def operations(tails: Tails) -> Operations:
     ops = Operations()
-    ops("PutLogEvents", resources=names.of_stream, conditions=names.conditions)(partial(put_log_events, tails))
+    ops("PutLogEvents", resources=names.of_stream, conditions=names.conditions, data_event=True)(
+        partial(put_log_events, tails)
+    )
     return ops

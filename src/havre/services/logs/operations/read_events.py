@@ -15,7 +15,7 @@ FAR = 1 << 53
 """Milliseconds: after every event."""
 
 
-@ops("GetLogEvents", resources=names.of_stream, conditions=names.conditions)
+@ops("GetLogEvents", resources=names.of_stream, conditions=names.conditions, data_event=True)
 async def get_log_events(call: Call, request: Request) -> Answer:
     name = names.group_name(call, request)
     group = queries.group(call, name)
