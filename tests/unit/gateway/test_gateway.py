@@ -224,7 +224,7 @@ def test_a_service_that_acts_for_a_resource_may_what_resource_policies_let_it() 
 def test_data_events_are_not_recorded(running: Running) -> None:
     put = running.client("ecs", parameter_validation=False).put_attributes
     put(attributes=[{"name": "a", "value": "b", "targetId": "x"}])
-    assert code(put, attributes="no list") == "SerializationException"
+    assert code(put, attributes=[{"name": {}}]) == "SerializationException"
     assert running.events("PutAttributes") == []
 
 
