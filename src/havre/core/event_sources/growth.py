@@ -1,4 +1,4 @@
-"""How many pollers work on a queue at once: a few at first, more while there is more to do than they get done."""
+"""How many batches of a queue are under way at once: a few at first, more while there is more to do than gets done."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ FIRST, PER_SECOND, MOST = 5, 5.0, 1000
 
 
 def allowed(now: float, busy_since: float | None, most: int = MOST) -> int:
-    """Pollers at most, of a queue that has had more messages than one poller takes since ``busy_since`` (None: it has
-    not). Times in seconds."""
-    if busy_since is None:
-        return 1
-    return min(most, FIRST + int((now - busy_since) * PER_SECOND))
+    """Batches at most, of a queue that has had more messages than were asked for since ``busy_since`` (None: it has not).
+    Times in seconds."""
+    grown = 0 if busy_since is None else int((now - busy_since) * PER_SECOND)
+    return min(most, FIRST + grown)

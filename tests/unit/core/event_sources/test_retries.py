@@ -155,8 +155,9 @@ def test_a_batch_ends_where_its_window_does() -> None:
     assert told["isFinalInvokeForWindow"] and told["state"] == {} and json.dumps(told)
 
 
-def test_pollers_grow_while_there_is_more_to_do() -> None:
-    assert growth.allowed(100, None) == 1
+def test_batches_grow_while_there_is_more_to_do() -> None:
+    assert growth.allowed(100, None) == 5
+    assert growth.allowed(100, None, most=2) == 2
     assert growth.allowed(100, 100) == 5
     assert growth.allowed(110, 100) == 55
     assert growth.allowed(110, 100, most=20) == 20
