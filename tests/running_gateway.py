@@ -121,7 +121,7 @@ class Running:
         started = threading.Event()
         self._thread = threading.Thread(target=self._run, args=(started,), daemon=True)
         self._thread.start()
-        assert started.wait(10)
+        assert started.wait(60)
 
     def _run(self, started: threading.Event) -> None:
         async def serve() -> None:
@@ -136,12 +136,12 @@ class Running:
         self.loop.run_forever()
 
     def wait(self, coroutine: Any) -> Any:
-        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(30)
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(120)
 
     def close(self) -> None:
         self.wait(self.listeners.close(0.5))
         self.loop.call_soon_threadsafe(self.loop.stop)
-        self._thread.join(5)
+        self._thread.join(60)
         self.loop.close()
 
     @property

@@ -7,7 +7,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,14 +19,9 @@ from typing import Any
 import pytest
 
 from havre.cli.options import UpOptions
+from tests.ports import free_port
 
 HAVRE = str(Path(sys.executable).with_name("havre"))
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass
@@ -45,7 +39,7 @@ class Instance:
     @property
     def env(self) -> dict[str, str]:
         shown = subprocess.run(
-            [HAVRE, "env", "--state", str(self.state), "--json"], capture_output=True, check=True, timeout=30
+            [HAVRE, "env", "--state", str(self.state), "--json"], capture_output=True, check=True, timeout=100
         )
         return {**os.environ, **json.loads(shown.stdout)}
 
@@ -69,12 +63,12 @@ class Instance:
                 "aws_secret_access_key": env["AWS_SECRET_ACCESS_KEY"],
             }
         keys = {"region_name": "us-east-1", **keys}
-        config = Config(retries={"max_attempts": 1}, connect_timeout=5, read_timeout=60)
+        config = Config(retries={"max_attempts": 1}, connect_timeout=30, read_timeout=60)
         return boto3.client(service, endpoint_url=self.endpoint, config=config, **keys)
 
     def get(self, path: str, method: str = "GET") -> Any:
         request = urllib.request.Request(f"{self.endpoint}{path}", method=method)
-        with urllib.request.urlopen(request, timeout=30) as response:
+        with urllib.request.urlopen(request, timeout=60) as response:
             return json.loads(response.read())
 
     def containers(self) -> list[str]:
@@ -98,7 +92,7 @@ def start(state: Path, *arguments: str, port: int = 0, before: Sequence[str] = (
     with open(state / "test.log", "ab") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
     instance = Instance(state, port, process)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         if process.poll() is not None:
             break
@@ -113,7 +107,21 @@ def start(state: Path, *arguments: str, port: int = 0, before: Sequence[str] = (
 def stop(instance: Instance, number: int = signal.SIGTERM) -> int:
     if instance.process.poll() is None:
         instance.process.send_signal(number)
-    return instance.process.wait(120)
+    return instance.process.wait(200)
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def kill(pid: int) -> None:
+    """With SIGKILL; what answers from now on is another process. One that has ended by itself is left alone."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+    eventually(lambda: not alive(pid))
 
 
 def clear(state: Path) -> None:
@@ -175,7 +183,7 @@ def push(instance: Instance, image: str, repository: str) -> str:
     return f"{uri}:1"
 
 
-def eventually(seen: Callable[[], Any], timeout: float = 60) -> Any:
+def eventually(seen: Callable[[], Any], timeout: float = 120) -> Any:
     """The first true answer; fails when none comes in time."""
     deadline = time.monotonic() + timeout
     while True:

@@ -14,7 +14,7 @@ from tests.contracts.container_bench import IMAGE, SLEEP, build_image
 
 from .conftest import Instance, eventually
 
-pytestmark = [pytest.mark.docker, pytest.mark.root, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.docker, pytest.mark.root, pytest.mark.timeout(600)]
 Json = Mapping[str, Any]
 SHARED = "havre-test-container-fields"
 """A volume that outlives its tasks."""
@@ -133,7 +133,7 @@ def test_the_process_is_as_it_was_asked_for(run: Runner) -> None:
             },
         ),
     )
-    assert task.run("cat /run/said") == "1 = 'x'"
+    eventually(lambda: task.run("cat /run/said") == "1 = 'x'")
     assert task.run("hostname; pwd; id -u; id -g") == "named\n/work\n1000\n1001"
     assert "Read-only" in task.run("touch /file")
     assert task.run("cat /etc/resolv.conf").splitlines() == ["search example.test", "nameserver 192.0.2.53"]
@@ -208,9 +208,9 @@ def test_containers_share_what_they_are_told_to(run: Runner) -> None:
     for task in (bridge, vpc):
         assert task.run("readlink /proc/self/ns/ipc") == task.run("readlink /proc/self/ns/ipc", "other")
         assert task.run("cat /proc/sys/net/core/somaxconn") == "77"
-    assert bridge.run("ps").count("trap") >= 2
+    eventually(lambda: bridge.run("ps").count("trap") >= 2)
     assert vpc.run("readlink /proc/self/ns/net") == vpc.run("readlink /proc/self/ns/net", "other")
-    assert vpc.run("ps").count("trap") == 1
+    eventually(lambda: vpc.run("ps").count("trap") == 1)
     for kind in ("net", "pid", "ipc"):
         assert host.run(f"readlink /proc/self/ns/{kind}") == str(Path(f"/proc/self/ns/{kind}").readlink())
     assert none.run("ip -o addr | grep -c inet; hostname").splitlines() == ["1", "alone"]
@@ -224,7 +224,7 @@ def test_fargate_tasks_have_their_size_and_an_interface(run: Runner) -> None:
     limits = task.docker()["HostConfig"]
     assert (limits["NanoCpus"], limits["Memory"] >> 20) == (250_000_000, 512)
     assert task.docker("other")["HostConfig"]["Memory"] >> 20 == 64
-    assert task.run("ps", "other").count("trap") >= 2
+    eventually(lambda: task.run("ps", "other").count("trap") >= 2)
 
 
 def test_overrides_tags_and_what_it_was_started_by(run: Runner) -> None:
@@ -261,7 +261,10 @@ def test_containers_start_and_end_in_their_order(run: Runner) -> None:
     healthy = run("bridge", app("exit 6", **after("HEALTHY")), app(healthCheck=check, **other))
     ill = {"command": ["CMD", "false"], "interval": 5, "retries": 10}
     late = run("bridge", app(**after("HEALTHY")), app(healthCheck=ill, startTimeout=2, **other))
-    lasting = run("bridge", app("sleep 1; exit 7"), app("exit 8", **other))
+    ended = {"mountPoints": [{"sourceVolume": "v", "containerPath": "/v"}]}
+    wait = "until test -e /v/ended; do sleep 0.1; done; sleep 1; exit 7"
+    side = app("touch /v/ended; exit 8", **other, **ended)
+    lasting = run("bridge", app(wait, **ended), side, volumes=[{"name": "v"}])
     assert complete.ended() == {"app": (4, ""), "other": (3, "")}
     assert success.ended() == {"app": (5, ""), "other": (0, "")}
     assert failed.ended()["app"][0] is None and "did not exit successfully" in failed.ended()["app"][1]

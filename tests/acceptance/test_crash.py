@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import subprocess
 import time
@@ -12,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from .conftest import HAVRE, Instance, Starter, busybox_image, eventually, push, start, stop
+from .conftest import HAVRE, Instance, Starter, busybox_image, eventually, kill, push, start, stop
 
-pytestmark = [pytest.mark.docker, pytest.mark.root, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.docker, pytest.mark.root, pytest.mark.timeout(600)]
 IMAGE = "havre-test-sleeper"
 
 
@@ -33,7 +32,7 @@ def _service(instance: Instance, count: int) -> Any:
     container = {"name": "main", "image": push(instance, IMAGE, "sleeper"), "memory": 32, "cpu": 16, "essential": True}
     ecs.register_task_definition(family="sleeper", networkMode="bridge", containerDefinitions=[container])
     ecs.create_service(cluster="c", serviceName="s", taskDefinition="sleeper", desiredCount=count, launchType="EC2")
-    eventually(lambda: _running(ecs) == count, 60)
+    eventually(lambda: _running(ecs) == count)
     return ecs
 
 
@@ -61,11 +60,11 @@ def test_killed_processes_leave_containers_alone(havre: Starter, role: str) -> N
     pids = dict(instance.run_file["pids"])
     if role == "all":
         for pid in (instance.process.pid, *pids.values()):
-            os.kill(pid, signal.SIGKILL)
+            kill(pid)
         instance.process.wait()
         instance = start(instance.state, port=instance.port)
     else:
-        os.kill(pids[role], signal.SIGKILL)
+        kill(pids[role])
     assert name == instance.name
 
     def back() -> bool:
@@ -73,7 +72,7 @@ def test_killed_processes_leave_containers_alone(havre: Starter, role: str) -> N
             return _running(instance.client("ecs")) == 3 and not _node_missing(instance)
         return False
 
-    eventually(back, 30)
+    eventually(back)
     time.sleep(2)  # long enough for a double start to show
     assert _containers(instance) == before
     if role == "all":
@@ -99,7 +98,7 @@ def test_a_killed_container_is_replaced_and_stop_leaves_nothing(havre: Starter) 
         now = _containers(instance)
         return len(now) == 2 and victim not in now and _running(ecs) == 2
 
-    eventually(replaced, 30)
+    eventually(replaced)
     stopped = ecs.list_tasks(cluster="c", desiredStatus="STOPPED")["taskArns"]
     task = ecs.describe_tasks(cluster="c", tasks=stopped)["tasks"][0]
     assert task["stopCode"] == "EssentialContainerExited"
@@ -119,11 +118,11 @@ def test_tasks_kept_over_down_are_found_again(havre: Starter) -> None:
     before = _containers(instance)
     assert stop(instance, signal.SIGUSR1) == 0
     again = start(instance.state, port=instance.port)
-    eventually(lambda: _running(again.client("ecs")) == 2, 30)
+    eventually(lambda: _running(again.client("ecs")) == 2)
     assert _containers(again) == before
     assert stop(again, signal.SIGUSR1) == 0
     assert _containers(again) == before
-    subprocess.run([HAVRE, "down", "--state", str(again.state)], check=True, timeout=120)
+    subprocess.run([HAVRE, "down", "--state", str(again.state)], check=True, timeout=300)
     assert again.containers() == []
 
 
@@ -133,8 +132,8 @@ def test_down_clears_up_though_a_process_is_killed_under_it(havre: Starter, role
     _service(instance, 3)
     pids = {**instance.run_file["pids"], "supervisor": instance.process.pid}
     down = subprocess.Popen([HAVRE, "down", "--state", str(instance.state)])
-    eventually(lambda: "stopping" in instance.log(), 20)
-    os.kill(pids[role], signal.SIGKILL)
-    instance.process.wait(100)
-    assert down.wait(100) == 0
+    eventually(lambda: "stopping" in instance.log())
+    kill(pids[role])
+    instance.process.wait(300)
+    assert down.wait(300) == 0
     assert instance.containers() == []

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import http.client
 import http.server
-import os
-import signal
 import subprocess
 import threading
 import time
@@ -20,10 +18,12 @@ from typing import Any
 
 import pytest
 
-from .conftest import HAVRE, Instance, Starter, clear, eventually, free_port, start, stop
+from tests.ports import free_port
 
-pytestmark = [pytest.mark.root, pytest.mark.timeout(120)]
-SOON = {"Delay": 1, "MaxAttempts": 30}
+from .conftest import HAVRE, Instance, Starter, clear, eventually, kill, start, stop
+
+pytestmark = [pytest.mark.root, pytest.mark.timeout(600)]
+SOON = {"Delay": 1, "MaxAttempts": 120}
 
 
 class Server(http.server.ThreadingHTTPServer):
@@ -76,7 +76,7 @@ class Balancer:
     def elb(self) -> Any:
         return self.instance.client("elbv2")
 
-    def ask(self, path: str = "/", address: str = "127.0.0.1", timeout: float = 5) -> tuple[int, str]:
+    def ask(self, path: str = "/", address: str = "127.0.0.1", timeout: float = 30) -> tuple[int, str]:
         """By its name. Raises OSError, HTTPException when nothing answers."""
         connection = http.client.HTTPConnection(address, self.port, timeout=timeout)
         try:
@@ -86,11 +86,15 @@ class Balancer:
         finally:
             connection.close()
 
-    def answers(self, address: str = "127.0.0.1") -> bool:
+    def status(self, address: str = "127.0.0.1", within: float = 30) -> int:
+        """0 when nothing answers."""
         try:
-            return self.ask(address=address, timeout=1)[0] == 200
+            return self.ask(address=address, timeout=within)[0]
         except (OSError, http.client.HTTPException):
-            return False
+            return 0
+
+    def answers(self, address: str = "127.0.0.1", within: float = 30) -> bool:
+        return self.status(address, within) == 200
 
     def register(self, *servers: Server, group: str = "") -> None:
         wanted = [{"Id": self.machine, "Port": server.port} for server in servers]
@@ -169,7 +173,7 @@ def own_address(instance: Instance, lb: Balancer) -> str:
 def test_from_creation_to_deletion(shared: Instance, servers: list[Server]) -> None:
     assert proxies(shared) == []
     lb = balancer(shared, "whole")
-    assert lb.ask()[0] == 503
+    eventually(lambda: lb.status() == 503)
     lb.register(*servers)
     assert {lb.ask()[1] for _ in range(10)} == {"one", "two"}
     assert lb.ask(address=own_address(shared, lb))[0] == 200
@@ -240,7 +244,7 @@ def test_groups_decide_who_reaches_it(shared: Instance, servers: list[Server]) -
     assert lb.answers() and lb.answers(own)
     rules = ec2.describe_security_groups(GroupIds=[lb.security])["SecurityGroups"][0]["IpPermissions"]
     ec2.revoke_security_group_ingress(GroupId=lb.security, IpPermissions=rules)
-    eventually(lambda: not lb.answers() and not lb.answers(own))
+    eventually(lambda: not lb.answers(within=0.5) and not lb.answers(own, 0.5))
     for address in ("127.0.0.1", own):
         with pytest.raises(TimeoutError):
             lb.ask(address=address, timeout=0.5)
@@ -253,12 +257,12 @@ def test_kill_9_of_each_process(shared: Instance, servers: list[Server]) -> None
     lb = balancer(shared, "killed")
     lb.register(*servers)
     for pid in proxies(shared):
-        os.kill(pid, signal.SIGKILL)
+        kill(pid)
     eventually(lb.answers)
     for process in ("node", "server"):
         before = shared.run_file["pids"][process]
-        os.kill(before, signal.SIGKILL)
-        deadline = time.monotonic() + 20
+        kill(before)
+        deadline = time.monotonic() + 120
         while shared.run_file["pids"].get(process) in (before, None):
             assert lb.ask()[0] == 200, "requests go on while a process of Havre is away"
             assert time.monotonic() < deadline

@@ -14,7 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from .conftest import HAVRE, Instance, Starter, busybox_image, eventually, push
 
-pytestmark = [pytest.mark.docker, pytest.mark.root, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.docker, pytest.mark.root, pytest.mark.timeout(600)]
 IMAGE = "havre-test-lines"
 GROUP = "/lines"
 COUNT, MANY = 60_000, 200_000

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import HAVRE, clear, free_port
+from tests.ports import free_port
+
+from .conftest import HAVRE, clear
 
 ROOT = Path(__file__).resolve().parents[2]
 

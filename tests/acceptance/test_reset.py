@@ -43,7 +43,7 @@ def _run_two(instance: Instance) -> Any:
     started = ecs.run_task(taskDefinition="app", count=2)
     assert started["failures"] == []
     arns = [task["taskArn"] for task in started["tasks"]]
-    eventually(lambda: [t["lastStatus"] for t in ecs.describe_tasks(tasks=arns)["tasks"]] == ["RUNNING"] * 2, 60)
+    eventually(lambda: [t["lastStatus"] for t in ecs.describe_tasks(tasks=arns)["tasks"]] == ["RUNNING"] * 2)
     return ecs
 
 
@@ -71,7 +71,7 @@ def test_a_reset_takes_everything_along_and_work_goes_on(havre: Starter) -> None
             == []
         )
         assert instance.get("/_havre/health")["status"] == "ok"
-        eventually(lambda: _of_tasks(instance) == [], 30)
+        eventually(lambda: _of_tasks(instance) == [])
         assert list((instance.state / "registry/blobs/sha256").iterdir()) == []
 
 

@@ -16,9 +16,9 @@ import pytest
 
 from tests.contracts.container_bench import IMAGE, build_image
 
-from .conftest import Instance, Starter, eventually, start, stop
+from .conftest import Instance, Starter, eventually, kill, start, stop
 
-pytestmark = [pytest.mark.docker, pytest.mark.root, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.docker, pytest.mark.root, pytest.mark.timeout(600)]
 TRUST = {
     "Version": "2012-10-17",
     "Statement": [{"Effect": "Allow", "Principal": {"Service": "ecs-tasks.amazonaws.com"}, "Action": "sts:AssumeRole"}],
@@ -65,15 +65,17 @@ class Cluster:
         found: dict[str, Any] = self.ecs.describe_tasks(cluster="c", tasks=[arn])["tasks"][0]
         return found
 
-    def until(self, arn: str, state: str = "STOPPED") -> dict[str, Any]:
+    def until(self, arn: str, *states: str) -> dict[str, Any]:
+        """The task, once it is in one of these states; STOPPED, unless told."""
+
         def reached() -> Any:
             try:
                 task = self.task(arn)
             except Exception:  # the server may be the one that was killed
                 return None
-            return task if task["lastStatus"] == state else None
+            return task if task["lastStatus"] in (states or ("STOPPED",)) else None
 
-        found: dict[str, Any] = eventually(reached, 90)
+        found: dict[str, Any] = eventually(reached)
         return found
 
 
@@ -140,7 +142,7 @@ def test_another_tasks_credentials_are_refused(cluster: Cluster, role: str, tmp_
         say = f"echo {CREDENTIALS} > {where}.new; mv {where}.new {where}"
         wait = "trap 'exit 0' TERM; while :; do sleep 1 & wait $!; done"
         owners.append(cluster.run(f"owner-{mode}", mode, f"{say}; {wait}", taskRoleArn=role, **more))
-        eventually(Path(where).exists, 60)
+        eventually(Path(where).exists)
     for asker in modes:
         ask = "timeout 3 wget -q -O - $(cat {0}/uri-{1}) >> {0}/stolen; echo $? >> {0}/codes-{2}"
         script = "\n".join(ask.format(tmp_path, mode, asker) for mode in modes)
@@ -172,9 +174,9 @@ def test_no_line_is_lost(cluster: Cluster, instance: Instance, killed: str) -> N
     logging = {"logConfiguration": {"logDriver": "awslogs", "options": options}}
     arn = cluster.run(f"lines-{killed}", "bridge", script, logging)
     if killed != "nobody":
-        cluster.until(arn, "RUNNING")
+        cluster.until(arn, "RUNNING", "STOPPED")  # it may be over before it is seen to run
         time.sleep(1.1)
-        os.kill(instance.run_file["pids"][killed], signal.SIGKILL)
+        kill(instance.run_file["pids"][killed])
     task = cluster.until(arn)
     assert task["containers"][0]["exitCode"] == 7
     found = _messages(instance, f"/{killed}", f"p/main/{arn.rsplit('/', 1)[1]}")
@@ -193,7 +195,7 @@ def test_down_after_everything_was_killed_leaves_nothing(havre: Starter) -> None
         os.kill(pid, signal.SIGKILL)
     instance.process.wait()
     down = [str(Path(sys.executable).with_name("havre")), "down", "--state", str(instance.state)]
-    subprocess.run(down, check=True, timeout=120, capture_output=True)
+    subprocess.run(down, check=True, timeout=300, capture_output=True)
     listed = ["docker", "ps", "-aq", "--filter", f"label=havre.instance={name}"]
     assert subprocess.run(listed, check=True, capture_output=True).stdout == b""
     namespaces = Path("/run/netns")

@@ -13,9 +13,11 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from tests.ports import free_port
+
 from .conftest import HAVRE, Instance, busybox_image, eventually, push
 
-pytestmark = [pytest.mark.docker, pytest.mark.root, pytest.mark.timeout(200)]
+pytestmark = [pytest.mark.docker, pytest.mark.root, pytest.mark.timeout(600)]
 IMAGE = "havre-test-trouble"
 
 
@@ -47,7 +49,7 @@ def _task(instance: Instance, arn: str) -> dict[str, Any]:
 
 
 def _ended(instance: Instance, arn: str) -> dict[str, Any]:
-    eventually(lambda: _task(instance, arn)["lastStatus"] == "STOPPED", 90)
+    eventually(lambda: _task(instance, arn)["lastStatus"] == "STOPPED")
     return _task(instance, arn)
 
 
@@ -82,10 +84,8 @@ def test_memory_that_is_used_up(shared: Instance, uri: str) -> None:
 
 
 def test_a_port_that_two_tasks_want(shared: Instance, uri: str) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    family = _define(shared, "port", uri, portMappings=[{"containerPort": 80, "hostPort": port}], stopTimeout=2)
+    mapped = [{"containerPort": 80, "hostPort": free_port()}]
+    family = _define(shared, "port", uri, portMappings=mapped, stopTimeout=2)
     first = _run(shared, family)
     refused = shared.client("ecs").run_task(cluster="c", taskDefinition=family)
     assert [f["reason"] for f in refused["failures"]] == ["RESOURCE:PORTS"]

@@ -7,7 +7,6 @@ import contextlib
 import json
 import os
 import shutil
-import socket
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -147,15 +146,6 @@ async def fetch(address: str, port: int, asked: Asked | None = None, headers: Ma
     first, *rest = head.decode().split("\r\n")
     pairs = [(k.lower(), v) for k, _, v in (line.partition(": ") for line in rest)]
     return Reply(int(first.split()[1]), pairs, body)
-
-
-def free_ports(count: int) -> list[int]:
-    held = [socket.create_server((HOST, 0)) for _ in range(count)]
-    try:
-        return [sock.getsockname()[1] for sock in held]
-    finally:
-        for sock in held:
-            sock.close()
 
 
 def forward(*pools: str) -> BalancerAction:

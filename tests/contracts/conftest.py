@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.contracts.balancer_bench import Faked, Real, Subject, Target, free_ports, need_haproxy, real
+from tests.contracts.balancer_bench import Faked, Real, Subject, Target, need_haproxy, real
+from tests.ports import free_port
 
 
 @pytest.fixture(params=["fake", "haproxy"])
@@ -30,4 +31,4 @@ async def targets() -> AsyncIterator[list[Target]]:
 
 @pytest.fixture
 def port() -> int:
-    return free_ports(1)[0]
+    return free_port()

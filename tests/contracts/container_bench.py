@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import random
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Mapping
@@ -170,16 +168,7 @@ def with_port(container: Container, inside: int, host: int = 0) -> Container:
 
 async def until(engine: ContainerEngine, id: str, state: str) -> RunState:
     """The container once it is in this state."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(90):
         while (seen := await engine.inspect(id)).state != state:
             await asyncio.sleep(0.02)
     return seen
-
-
-def free_port() -> int:
-    """One that neither the kernel nor an engine gives away by itself."""
-    while True:
-        port = random.randrange(20_000, 30_000)
-        with contextlib.suppress(OSError), socket.socket() as probe:
-            probe.bind(("0.0.0.0", port))
-            return port

@@ -19,8 +19,8 @@ from havre.engines.host_network.netlink import Netlink
 from havre.kernel.workload import Balancer, Interface, NetworkRule, SecurityGroup, Subnet, Vpc
 
 ALL = NetworkRule("-1", -1, -1, "0.0.0.0/0")
-QUIET = 0.4
-"""Seconds after which a dropped packet counts as dropped."""
+QUIET, PATIENCE = 0.4, 30.0
+"""Seconds after which a packet that should be dropped counts as dropped; after which an answer that should come does not."""
 
 
 def tcp(port: int, cidr: str = "", group: str = "") -> NetworkRule:
@@ -87,7 +87,7 @@ class Machine:
         self.listeners.append(listener)
         return listener
 
-    async def connect(self, address: str, port: int, within: float = 5.0) -> socket.socket:
+    async def connect(self, address: str, port: int, within: float = PATIENCE) -> socket.socket:
         made = self.socket()
         try:
             await asyncio.wait_for(asyncio.get_running_loop().sock_connect(made, (address, port)), within)
@@ -96,7 +96,7 @@ class Machine:
             raise
         return made
 
-    async def reaches(self, address: str, port: int, within: float = QUIET) -> bool:
+    async def reaches(self, address: str, port: int, within: float = PATIENCE) -> bool:
         """False when nothing answers in time; an active refusal is a failure of the test."""
         try:
             (await self.connect(address, port, within)).close()
@@ -104,13 +104,17 @@ class Machine:
             return False
         return True
 
+    async def misses(self, address: str, port: int) -> bool:
+        """Nothing answers, as when its packets are dropped."""
+        return not await self.reaches(address, port, QUIET)
+
     async def ask(self, server: str, message: bytes) -> bytes:
         made = self.socket(socket.SOCK_DGRAM)
         loop = asyncio.get_running_loop()
         try:
             made.connect((server, 53))
             await loop.sock_sendall(made, message)
-            return await asyncio.wait_for(loop.sock_recv(made, 4096), 5)
+            return await asyncio.wait_for(loop.sock_recv(made, 4096), PATIENCE)
         finally:
             made.close()
 

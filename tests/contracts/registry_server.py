@@ -20,6 +20,7 @@ from havre.control.operation import Principal, Site
 from havre.core.images.passwords import Passwords, Ticket, encode_principal
 from havre.kernel.world import World
 from havre.store.ports import Store, Transaction
+from tests.ports import free_port
 
 SECRET = b"tests only, tests only, tests only"
 
@@ -89,12 +90,7 @@ class Process:
 
 @contextlib.contextmanager
 def running(state: Path, repositories: Sequence[str]) -> Iterator[Process]:
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    process = Process(port, state, repositories)
+    process = Process(free_port(), state, repositories)
     try:
         yield process
     finally:

@@ -17,11 +17,11 @@ from tests.contracts.balancer_bench import (
     all_healthy,
     balancer,
     forward,
-    free_ports,
     listener,
     states,
     until,
 )
+from tests.ports import free_port
 
 OK = Asked()
 
@@ -116,7 +116,7 @@ async def test_weights_are_kept(subject: Subject, targets: list[Target], port: i
 
 
 async def test_a_balancer_that_is_no_longer_asked_for_does_not_answer(subject: Subject, port: int) -> None:
-    other = free_ports(1)[0]
+    other = free_port()
     await subject.engine.apply([balancer(port), balancer(other, id="two", host_address="127.88.0.2")], {})
     await subject.engine.apply([balancer(port)], {})
     assert [s.id for s in await subject.engine.status()] == ["web"]

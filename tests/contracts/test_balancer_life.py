@@ -23,7 +23,6 @@ from tests.contracts.balancer_bench import (
     balancer,
     fetch,
     forward,
-    free_ports,
     listener,
     need_haproxy,
     real,
@@ -31,6 +30,7 @@ from tests.contracts.balancer_bench import (
     until,
 )
 from tests.contracts.balancer_load import load
+from tests.ports import free_port
 
 
 @pytest.fixture(autouse=True)
@@ -58,7 +58,7 @@ async def target() -> AsyncIterator[Target]:
 
 @pytest.fixture
 def port() -> int:
-    return free_ports(1)[0]
+    return free_port()
 
 
 def processes(directory: Path) -> list[int]:
@@ -107,7 +107,7 @@ async def test_a_killed_proxy_comes_back(
 
 
 async def test_a_taken_port_is_said_and_tried_again(engine: HaproxyEngine, target: Target, port: int) -> None:
-    other = free_ports(1)[0]
+    other = free_port()
     with socket.create_server((HOST, port)):
         wanted = balancer(port, target.target(), listeners=(listener(port), listener(other)))
         await engine.apply([wanted], {})
@@ -142,7 +142,7 @@ async def test_a_name_that_does_not_answer_says_why(engine: HaproxyEngine, targe
 
 
 async def test_what_no_configuration_can_carry_fails_alone(engine: HaproxyEngine, target: Target, port: int) -> None:
-    other = free_ports(1)[0]
+    other = free_port()
     odd = BalancerRule("1", (BalancerCondition("path-pattern", ("/a\nuser root",)),), BalancerAction("forward"))
     bad = balancer(other, id="two", host_address="127.88.0.2", listeners=(listener(other, odd),), pools=())
     await engine.apply([balancer(port, target.target()), bad], {})
@@ -242,7 +242,7 @@ async def test_health_in_the_words_of_aws(engine: HaproxyEngine, port: int) -> N
     teapot, silent, absent, found = Target(), Target(), Target(), Target()
     for each in (teapot, silent, found):
         await each.start()
-    teapot.checked, found.checked, silent.silent, absent.port = 418, 302, True, free_ports(1)[0]
+    teapot.checked, found.checked, silent.silent, absent.port = 418, 302, True, free_port()
     patient = msgspec.structs.replace(QUICK, matcher="200,300-302", path="/up?x")
     hasty = msgspec.structs.replace(QUICK, timeout=0.3)
     pools = (

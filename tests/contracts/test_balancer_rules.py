@@ -15,11 +15,11 @@ from tests.contracts.balancer_bench import (
     Subject,
     balancer,
     fetch,
-    free_ports,
     listener,
     need_haproxy,
     real,
 )
+from tests.ports import free_port
 
 
 def says(text: str) -> BalancerAction:
@@ -86,7 +86,7 @@ async def test_a_condition_holds_as_aws_says(
     subject: Subject, case: tuple[BalancerCondition, list[Asked], list[Asked]]
 ) -> None:
     condition, fits, others = case
-    (port,) = free_ports(1)
+    port = free_port()
     rule = BalancerRule("1", (condition,), says("yes"))
     await subject.engine.apply([balancer(port, listeners=(listener(port, rule, action=says("no")),))], {})
     assert [(await subject.ask(port, asked)).body for asked in fits] == ["yes"] * len(fits)
@@ -127,7 +127,7 @@ def some_request(chance: Random) -> Asked:
 @pytest.mark.parametrize("seed", range(3))
 async def test_haproxy_decides_as_the_fake_does(tmp_path: Path, seed: int) -> None:
     need_haproxy()
-    chance, (port,) = Random(seed), free_ports(1)
+    chance, port = Random(seed), free_port()
     rules = [
         BalancerRule(str(n), tuple(some_condition(chance) for _ in range(chance.randrange(2, 4))), says(str(n)))
         for n in range(60)

@@ -29,7 +29,6 @@ from tests.contracts.balancer_bench import (
     balancer,
     fetch,
     forward,
-    free_ports,
     listener,
     need_haproxy,
     real,
@@ -37,6 +36,7 @@ from tests.contracts.balancer_bench import (
     until,
 )
 from tests.contracts.balancer_load import Connection, load
+from tests.ports import free_port
 
 
 @pytest.fixture
@@ -128,7 +128,7 @@ async def test_upgraded_connections_outlive_changes(engine: HaproxyEngine, targe
     key = b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
     writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" + key + b"\r\n")
     assert b" 101 " in await reader.readuntil(b"\r\n\r\n")
-    other = free_ports(1)[0]
+    other = free_port()
     pool = BalancerPool("pool", "HTTP", (targets[1].target(),), QUICK)
     await engine.apply([balancer(port, listeners=(listener(port), listener(other)), pools=(pool,))], {})
     await fetch(HOST, other)

@@ -17,10 +17,10 @@ from tests.contracts.container_bench import (
     Setting,
     awsvpc,
     build_image,
-    free_port,
     until,
     with_port,
 )
+from tests.ports import free_port
 
 
 @pytest.fixture(scope="module")
@@ -173,7 +173,7 @@ async def test_events_name_the_workload(setting: Setting, engine: ContainerEngin
     made = await engine.create(workload, container, await setting.image(container), None)
     events = engine.events()
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(90):
             assert await anext(events) == ""
             await engine.start(made.id)
             await setting.kill(made.id)
@@ -189,7 +189,7 @@ async def test_health(setting: Setting, engine: ContainerEngine) -> None:
     check = HealthCheck(("CMD-SHELL", "exit 0"), interval=1, timeout=2, retries=1)
     made = await setting.made("sleeper", health_check=check)
     assert (await engine.start(made.id)).health == "UNKNOWN"
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(90):
         while (await engine.inspect(made.id)).health != "HEALTHY":
             await asyncio.sleep(0.1)
 

@@ -112,7 +112,7 @@ async def test_a_registry_that_is_away_does_not_hold_back_what_is_here(
 async def test_sandboxes_are_made_in_advance_and_found_again(setting: DockerSetting) -> None:
     keeping = asyncio.ensure_future(setting.docker.keep_pool())
     first = await setting.engine.sandbox(awsvpc(setting))
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(90):
         while len(setting.docker._sandboxes._ready) < 2:
             await asyncio.sleep(0.05)
     ready = await setting.docker._ready_sandboxes()
@@ -123,7 +123,7 @@ async def test_sandboxes_are_made_in_advance_and_found_again(setting: DockerSett
     assert all(spaces)
     again = await setting.again()
     taking = asyncio.ensure_future(again.keep_pool())
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(90):
         while len(again._sandboxes._ready) < 2:
             await asyncio.sleep(0.02)
     taken = await again.sandbox(awsvpc(setting))
@@ -141,7 +141,7 @@ async def test_a_task_has_the_names_that_aws_gives_it(setting: DockerSetting) ->
     made = await setting.engine.create(workload, container, await setting.image(container), sandbox)
     started = await setting.engine.start(made.id)
     assert network_of(started.pid) == network_of(sandbox.pid)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(90):
         while len((said := (await setting.engine.logs(made.id)).decode()).splitlines()) < 8:
             await asyncio.sleep(0.05)
     assert "10.1.0.9 ip-10-1-0-9.ec2.internal" in said

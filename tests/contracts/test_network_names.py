@@ -14,6 +14,7 @@ import pytest
 
 from havre.engines.host_network import HostNetwork, forwarder
 from tests.contracts.network_bench import (
+    PATIENCE,
     Machine,
     answered,
     balancer,
@@ -86,8 +87,8 @@ class Network:
 async def net(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Network]:
     conf = tmp_path / "resolv.conf"
     monkeypatch.setattr(forwarder, "RESOLV", conf)
-    monkeypatch.setattr(forwarder, "PATIENCE", 0.2)
-    monkeypatch.setattr(forwarder, "TIMEOUT", 0.4)
+    monkeypatch.setattr(forwarder, "PATIENCE", PATIENCE)  # where an answer comes, a slow machine has time for it
+    monkeypatch.setattr(forwarder, "TIMEOUT", PATIENCE)
     instance = f"t{random.getrandbits(24):06x}"
     engine, client, other = HostNetwork(instance), machine(), machine()
     vpc = vpc_of(group("a"), internet=True)
@@ -141,7 +142,7 @@ async def test_other_names_are_asked_of_the_machines_resolver(net: Network) -> N
     stream, message = await net.client.connect("172.31.0.2", 53), query("example.com")
     loop = asyncio.get_running_loop()
     await loop.sock_sendall(stream, len(message).to_bytes(2, "big") + message)
-    assert answered((await asyncio.wait_for(loop.sock_recv(stream, 600), 5))[2:]) == (0, ["192.0.2.7"])
+    assert answered((await asyncio.wait_for(loop.sock_recv(stream, 600), PATIENCE))[2:]) == (0, ["192.0.2.7"])
     stream.close()
     resolver.stop()
 
@@ -154,7 +155,10 @@ async def test_many_ask_at_once_and_each_gets_its_own_answer(net: Network) -> No
     resolver.stop()
 
 
-async def test_when_one_resolver_is_silent_or_gone_the_next_is_asked(net: Network) -> None:
+async def test_when_one_resolver_is_silent_or_gone_the_next_is_asked(
+    net: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forwarder, "PATIENCE", 0.2)
     mute, good = await Resolver(mute=True).start(), await Resolver("192.0.2.8").start()
     gone = await Resolver().start()
     gone.stop()
@@ -179,8 +183,11 @@ async def test_the_machine_may_change_its_resolver(net: Network) -> None:
     second.stop()
 
 
-async def test_without_an_answer_it_is_a_failure_and_not_an_absence(net: Network) -> None:
+async def test_without_an_answer_it_is_a_failure_and_not_an_absence(
+    net: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Programs try again after SERVFAIL; NXDOMAIN they believe."""
+    monkeypatch.setattr(forwarder, "TIMEOUT", 0.4)
     mute = await Resolver(mute=True).start()
     net.use(mute.host)
     assert await net.ask() == (2, [])

@@ -67,7 +67,7 @@ async def talk(port: int, *pieces: bytes, end: bool = True) -> bytes:
         await asyncio.sleep(0)
     if end:
         writer.write(b"GET /last HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
-    answer = await asyncio.wait_for(reader.read(), 10)
+    answer = await asyncio.wait_for(reader.read(), 90)
     writer.close()
     return answer
 
@@ -125,9 +125,9 @@ async def test_continue_is_said_when_the_body_is_wanted(port: int) -> None:
     writer.write(
         b"POST /e HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 2\r\nconnection: close\r\n\r\n"
     )
-    assert await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10) == b"HTTP/1.1 100 Continue\r\n\r\n"
+    assert await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 90) == b"HTTP/1.1 100 Continue\r\n\r\n"
     writer.write(b"ok")
-    assert (await asyncio.wait_for(reader.read(), 10)).endswith(b"POST /e ok")
+    assert (await asyncio.wait_for(reader.read(), 90)).endswith(b"POST /e ok")
     writer.close()
 
 
@@ -227,7 +227,7 @@ async def test_closing_lets_the_answer_out() -> None:
     port = next(iter(listeners._servers.values())).sockets[0].getsockname()[1]
     answer = asyncio.get_running_loop().create_task(talk(port, b"GET / HTTP/1.1\r\nhost: x\r\n\r\n", end=False))
     await going.wait()
-    await listeners.close(5)
+    await listeners.close(90)
     assert (await answer).endswith(b"done")
     with pytest.raises(OSError):
         await asyncio.open_connection("127.0.0.1", port)

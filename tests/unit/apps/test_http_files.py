@@ -74,7 +74,7 @@ async def _answers(port: int, *pieces: bytes) -> bytes:
         writer.write(piece)
         await writer.drain()
         await asyncio.sleep(0)
-    whole = await asyncio.wait_for(answer, 20)
+    whole = await asyncio.wait_for(answer, 90)
     writer.close()
     return whole
 
@@ -120,7 +120,7 @@ async def test_a_slow_reader_gets_all_and_holds_up_nobody(
     content = application.path.read_bytes()[1:]
     assert (await _answers(port, get)).endswith(content)
     for reader, writer in slow:
-        assert (await asyncio.wait_for(reader.read(), 20)).endswith(content)
+        assert (await asyncio.wait_for(reader.read(), 90)).endswith(content)
         writer.close()
 
 
@@ -131,7 +131,7 @@ async def test_a_reader_that_hangs_up_ends_the_sending(port: int, application: A
     writer.write(b"GET /file HTTP/1.1\r\nhost: x\r\n\r\n")
     await reader.readexactly(1000)
     writer.transport.abort()
-    await asyncio.wait_for(application.ended.wait(), 10)
+    await asyncio.wait_for(application.ended.wait(), 90)
     assert (await _answers(port, _post(b"on", b"connection: close\r\n"))).endswith(b"on")
 
 

@@ -24,7 +24,7 @@ def running() -> Iterator[Running]:
 
 
 def post(running: Running, body: bytes, headers: dict[str, str], path: str = "/") -> tuple[int, dict[str, str], bytes]:
-    connection = http.client.HTTPConnection("127.0.0.1", running.port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", running.port, timeout=90)
     connection.request("POST", path, body, headers)
     answer = connection.getresponse()
     read = answer.read()

@@ -66,7 +66,7 @@ def node() -> Node:
 
 
 async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(90):
         while not holds():
             await asyncio.sleep(0.005)
 

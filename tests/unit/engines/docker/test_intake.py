@@ -119,7 +119,7 @@ async def listening(path: Path, sink: Sink) -> AsyncIterator[socket.socket]:
 
 
 async def until(seen: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(90):
         while not seen():
             await asyncio.sleep(0.002)
 
@@ -194,18 +194,20 @@ async def test_the_end_takes_in_what_has_come(tmp_path: Path) -> None:
 
 
 def _node(path: str, out: str, environment: dict[str, str], killed: bool) -> None:
-    """A node's life in a process of its own: takes lines in, writes them down."""
+    """A node's life in a process of its own: takes lines in, writes them down. The one that is killed ends in the middle
+    of them, the other when the file ``<out>.end`` is there."""
 
     async def live() -> None:
         descriptor = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
         def sink(workload: str, container: str, lines: Sequence[tuple[int, bytes]]) -> None:
             os.write(descriptor, b"".join(text + b"\n" for _, text in lines))
+            if killed and os.fstat(descriptor).st_size > 5000:
+                os.kill(os.getpid(), 9)
 
         intake = asyncio.ensure_future(Intake(Path(path), sink, SharedShelf(environment)).run())
-        await asyncio.sleep(0.3 if killed else 3)
-        if killed:
-            os.kill(os.getpid(), 9)
+        while not Path(f"{out}.end").exists():
+            await asyncio.sleep(0.02)
         intake.cancel()
         await asyncio.wait([intake])
 
@@ -243,7 +245,8 @@ def test_a_killed_nodes_successor_finds_the_sockets_and_what_is_in_them(tmp_path
     writer.start()
     assert os.WTERMSIG(os.waitpid(first, 0)[1]) == 9
     second = _life(path, out, shelf, killed=False)
-    writer.join(30)
+    writer.join(100)
+    Path(f"{out}.end").touch()
     os.waitpid(second, 0)
     found = out.read_text().split()
     assert list(dict.fromkeys(found)) == [str(n) for n in range(count)]

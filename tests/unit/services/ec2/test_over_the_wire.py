@@ -45,7 +45,7 @@ def test_each_operation_that_is_not_built_is_named(running: Running) -> None:
     version = model().api_version
     missing = sorted(set(model().operation_names) - ec2.service().operations.keys())
     assert {"RunInstances", "CreateNatGateway", "AllocateAddress", "CreateVpcEndpoint"} < set(missing)
-    connection = http.client.HTTPConnection("127.0.0.1", running.port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", running.port, timeout=90)
     signer = SigV4Auth(Credentials(ROOT.access_key, ROOT.secret), "ec2", "us-east-1")
     for name in missing:
         asked = AWSRequest("POST", running.url + "/", data=urlencode({"Action": name, "Version": version}))

@@ -153,15 +153,15 @@ def test_the_url_of_a_layer_opens_it_and_nothing_else(installation: Installation
     one, two = push_layer(api, "app", b"one"), push_layer(api, "app", b"two")
     url = api.get_download_url_for_layer(repositoryName="app", layerDigest=one)["downloadUrl"]
     url = url.replace(":4566", f":{installation.running.port}")
-    with urllib.request.urlopen(url, timeout=10) as answer:
+    with urllib.request.urlopen(url, timeout=90) as answer:
         assert answer.read() == b"one"
     for wrong in (url.replace(one, two), url.partition("?")[0]):
         with pytest.raises(urllib.error.HTTPError) as refused:
-            urllib.request.urlopen(wrong, timeout=10)
+            urllib.request.urlopen(wrong, timeout=90)
         assert refused.value.code == 401
     installation.running.offset = 3601
     with pytest.raises(urllib.error.HTTPError) as late:
-        urllib.request.urlopen(url, timeout=10)
+        urllib.request.urlopen(url, timeout=90)
     assert late.value.code == 401
     installation.running.offset = 0
     missing = {"repositoryName": "app", "layerDigest": "sha256:" + "4" * 64}
