@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hmac
 import logging
 import os
 import signal
@@ -40,9 +41,10 @@ from havre.wire.models import ModelSource
 if TYPE_CHECKING:
     from havre.apps.nodes import Nodes
     from havre.apps.registry import Registry
+    from havre.services.lambda_ import Facilities
 
 log = logging.getLogger("havre")
-_WITH_POLICIES = ("ecr", "logs")
+_WITH_POLICIES = ("ecr", "lambda", "logs")
 """Services whose resources have policies of their own, by the service part of their ARNs."""
 NODE_PATIENCE = 10.0
 """Seconds after which the server calls itself ready without a node: what needs none works."""
@@ -60,7 +62,7 @@ class Server:
         ensure_root(state, site.account)
         self.token = token(state / "admin.token")
         self.sessions = SessionTokens(self.secret)
-        self.services = Services({"ecr": self._make_ecr, "sts": self._make_sts})
+        self.services = Services({"ecr": self._make_ecr, "lambda": self._make_lambda, "sts": self._make_sts})
         self.store = SqliteStore.open(state / "store.db", catalogue.kinds(), self.world)
         self.journal = SqliteJournal.open(state / "journal.db")
         self.directory = Directory(self.store, load_roots(state), self.sessions)
@@ -96,6 +98,22 @@ class Server:
         from havre.services import ecr
 
         return ecr.service(self.registry.facilities)
+
+    @cached_property
+    def functions(self) -> Facilities:
+        """What runs functions, and their code."""
+        from havre.apps.code_store import DiskCodeStore
+        from havre.services import lambda_
+
+        return lambda_.Facilities(
+            code=DiskCodeStore(self.config.state / "functions", self.world.now),
+            secret=hmac.digest(self.secret, b"function-code", "sha256"),
+        )
+
+    def _make_lambda(self) -> Service:
+        from havre.services import lambda_
+
+        return lambda_.service(self.functions)
 
     def _make_sts(self) -> Service:
         from havre.services import sts
@@ -147,9 +165,11 @@ class Server:
     async def _made_by(self, what: str) -> list[Any]:
         """What the services' packages have of this kind."""
         found: list[Any] = []
+        facilities: dict[str, Any] = {"lambda": self.functions}
         for name in catalogue.NAMES:
             make = getattr(catalogue.package(name), what, None)
-            found += make(self.deps) if make is not None else []
+            more = (facilities[name],) if name in facilities else ()
+            found += make(self.deps, *more) if make is not None else []
             await asyncio.sleep(0)
         return found
 

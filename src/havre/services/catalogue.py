@@ -17,6 +17,7 @@ NAMES: dict[str, str] = {
     "ecs": "ecs",
     "elbv2": "elbv2",
     "iam": "iam",
+    "lambda": "lambda_",
     "logs": "logs",
     "sts": "sts",
 }
@@ -39,6 +40,7 @@ _KINDS = (
     "havre.services.ecs.resources",
     "havre.services.elbv2.resources",
     "havre.services.iam.resources",
+    "havre.services.lambda_.resources",
     "havre.services.logs.resources",
 )
 

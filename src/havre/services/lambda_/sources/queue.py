@@ -1,0 +1,206 @@
+"""Messages of a queue, in batches, to a function: each is deleted when the function has taken it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from havre.control.tasks import Tasks
+from havre.core.event_sources import growth
+from havre.core.event_sources.filters import Filters
+from havre.core.event_sources.verdict import Verdict, of_answer, whole
+from havre.kernel.errors import ApiError, Permanent, Temporary
+from havre.services.lambda_.sources.source import FAILED, MOST_BYTES, OK, Access, Source, problem
+
+RECEIVED = 10
+"""Messages that one call gives at most."""
+LONG_POLL = 20
+FIRST_WAIT, LONGEST_WAIT = 0.5, 20.0
+Message = Mapping[str, Any]
+
+
+class QueuePoller:
+    def __init__(self, source: Source, access: Access) -> None:
+        self._source = source
+        self._access = access
+        self._filters = Filters(source.filters)
+        self._url = ""
+        self._visible = 30.0
+        self._busy_since: float | None = None
+        self._under_way = Tasks()
+        self._ended = asyncio.Event()
+
+    async def run(self) -> None:
+        """For ever. Cancelled, it lets go: messages under way come back after their visibility timeout."""
+        wait = FIRST_WAIT
+        try:
+            while True:
+                try:
+                    await self._turn()
+                    wait = FIRST_WAIT
+                except Temporary as passing:
+                    await asyncio.sleep(max(wait, passing.after))
+                except (ApiError, Permanent) as refusal:
+                    self._url = ""
+                    self._access.report(problem(getattr(refusal, "message", "") or str(refusal)))
+                    await asyncio.sleep(wait)
+                    wait = min(LONGEST_WAIT, 2 * wait)
+        finally:
+            await self._under_way.close()
+
+    async def _turn(self) -> None:
+        """One batch is gathered and sent on its way, when there is room for one."""
+        while len(self._under_way) >= growth.allowed(self._access.now(), self._busy_since, self._source.at_once):
+            self._ended.clear()
+            await self._ended.wait()
+        if not self._url:
+            await self._find()
+        batch, received = await self._gather()
+        if batch:
+            task = self._under_way.spawn(self._handle(batch, received), f"a batch of {self._source.arn}")
+            task.add_done_callback(lambda _: self._ended.set())
+
+    async def _find(self) -> None:
+        aws = await self._access.as_role()
+        account, name = self._source.arn.split(":")[4:6]
+        found = await aws("sqs", "GetQueueUrl", {"QueueName": name, "QueueOwnerAWSAccountId": account})
+        url = str(found["QueueUrl"])
+        names = ["VisibilityTimeout"]
+        attributes = await aws("sqs", "GetQueueAttributes", {"QueueUrl": url, "AttributeNames": names})
+        self._visible = float(attributes["Attributes"]["VisibilityTimeout"])
+        self._url = url
+
+    async def _gather(self) -> tuple[list[Message], float]:
+        """A batch, and when its first message was received."""
+        batch: list[Message] = []
+        began = 0.0
+        while len(batch) < self._source.batch:
+            left = began + self._source.window - self._access.now() if batch else LONG_POLL
+            asked = min(RECEIVED, self._source.batch - len(batch))
+            found = await self._receive(asked, min(LONG_POLL, max(0, round(left))))
+            if found and not batch:
+                began = self._access.now()
+            batch += found
+            if not found:
+                self._busy_since = None
+            if self._over(batch, len(found) < asked, began):
+                break
+        if len(batch) >= self._source.batch and self._busy_since is None:
+            self._busy_since = self._access.now()
+        return batch, began
+
+    def _over(self, batch: Sequence[Message], drained: bool, began: float) -> bool:
+        """Whether a batch that is not full is not waited for any longer."""
+        if not batch:
+            return True
+        if self._source.window > 0:
+            return self._access.now() >= began + self._source.window
+        return drained
+
+    async def _receive(self, most: int, wait: int) -> list[Message]:
+        aws = await self._access.as_role()
+        request = {
+            "QueueUrl": self._url,
+            "MaxNumberOfMessages": most,
+            "WaitTimeSeconds": wait,
+            "MessageSystemAttributeNames": ["All"],
+            "MessageAttributeNames": ["All"],
+        }
+        return list((await aws("sqs", "ReceiveMessage", request)).get("Messages") or ())
+
+    async def _handle(self, batch: Sequence[Message], received: float) -> None:
+        records = [(message, self._record(message)) for message in batch]
+        refused = [message for message, record in records if not self._filters.admits(record)]
+        if refused:
+            await self._delete(refused)
+        left = [(message, record) for message, record in records if message not in refused] if refused else records
+        for part in parts(left):
+            verdict = await self._invoke([record for _, record in part], received)
+            failed = set(verdict.failed)
+            done = [message for place, (message, _) in enumerate(part) if place not in failed]
+            self._access.report(FAILED if verdict.failed and len(verdict.failed) == len(part) else OK)
+            await self._delete(done)
+
+    async def _invoke(self, records: Sequence[Mapping[str, Any]], received: float) -> Verdict:
+        """What the function says. One that has no room is asked again for as long as nobody else gets the messages."""
+        wait = FIRST_WAIT
+        while True:
+            try:
+                invoked = await self._access.invoke({"Records": records})
+                break
+            except Temporary as passing:
+                wait = min(LONGEST_WAIT, 2 * wait)
+                pause = max(wait, passing.after)
+                if self._access.now() + pause > received + self._visible - 1:
+                    return whole(len(records))
+                await asyncio.sleep(pause)
+            except (ApiError, Permanent) as refusal:
+                self._access.report(problem(getattr(refusal, "message", "") or str(refusal)))
+                return whole(len(records))
+        if invoked.error:
+            return whole(len(records))
+        if not self._source.partial:
+            return Verdict()
+        return of_answer(invoked.payload, [str(record["messageId"]) for record in records])
+
+    async def _delete(self, messages: Sequence[Message]) -> None:
+        """A deletion that fails is no loss: the message comes once more."""
+        for begin in range(0, len(messages), RECEIVED):
+            entries = [
+                {"Id": str(n), "ReceiptHandle": message["ReceiptHandle"]}
+                for n, message in enumerate(messages[begin : begin + RECEIVED])
+            ]
+            try:
+                aws = await self._access.as_role()
+                await aws("sqs", "DeleteMessageBatch", {"QueueUrl": self._url, "Entries": entries})
+            except (ApiError, Temporary, Permanent) as refusal:
+                self._access.report(problem(f"messages cannot be deleted: {refusal}"))
+
+    def _record(self, message: Message) -> dict[str, Any]:
+        record = {
+            "messageId": message["MessageId"],
+            "receiptHandle": message["ReceiptHandle"],
+            "body": message.get("Body", ""),
+            "attributes": dict(message.get("Attributes") or {}),
+            "messageAttributes": {
+                name: _attribute(value) for name, value in (message.get("MessageAttributes") or {}).items()
+            },
+            "md5OfBody": message.get("MD5OfBody", ""),
+            "eventSource": "aws:sqs",
+            "eventSourceARN": self._source.arn,
+            "awsRegion": self._source.arn.split(":")[3],
+        }
+        if "MD5OfMessageAttributes" in message:
+            record["md5OfMessageAttributes"] = message["MD5OfMessageAttributes"]
+        return record
+
+
+def _attribute(value: Mapping[str, Any]) -> dict[str, Any]:
+    import base64
+
+    told: dict[str, Any] = {"stringListValues": [], "binaryListValues": [], "dataType": value["DataType"]}
+    if "StringValue" in value:
+        told["stringValue"] = value["StringValue"]
+    if "BinaryValue" in value:
+        told["binaryValue"] = base64.b64encode(value["BinaryValue"]).decode()
+    return told
+
+
+Pair = tuple[Message, Mapping[str, Any]]
+
+
+def parts(records: Sequence[Pair]) -> Iterator[Sequence[Pair]]:
+    """No event is larger than Lambda takes."""
+    part: list[Pair] = []
+    size = 0
+    for pair in records:
+        weight = len(json.dumps(pair[1])) + 2
+        if part and size + weight > MOST_BYTES - 64:
+            yield part
+            part, size = [], 0
+        part.append(pair)
+        size += weight
+    if part:
+        yield part

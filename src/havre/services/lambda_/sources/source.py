@@ -1,0 +1,78 @@
+"""An event source mapping, as a poller works by it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import msgspec
+
+from havre.control.operation import Aws
+from havre.core.event_sources.retries import Limits
+
+MOST_BYTES = 6 * 1024 * 1024
+"""Of the event that one invocation gets."""
+
+
+class Source(msgspec.Struct, frozen=True):
+    """``function`` is the ARN to invoke. ``window`` (batching) and ``tumbling`` in seconds, 0 for none. ``start`` is
+    TRIM_HORIZON, LATEST or AT_TIMESTAMP with ``start_at``. ``on_failure`` is the ARN of the destination, ``at_once`` the
+    batches under way at most, ``lanes`` those of one shard."""
+
+    id: str
+    arn: str
+    account: str
+    region: str
+    function: str
+    role: str
+    batch: int
+    window: float = 0
+    filters: tuple[str, ...] = ()
+    limits: Limits = Limits()
+    partial: bool = False
+    lanes: int = 1
+    tumbling: float = 0
+    start: str = "LATEST"
+    start_at: float = 0
+    on_failure: str = ""
+    at_once: int = 1000
+
+    @property
+    def service(self) -> str:
+        return self.arn.split(":")[2]
+
+
+class Invoked(msgspec.Struct, frozen=True):
+    """What an invocation gave. ``error`` is X-Amz-Function-Error ("" none)."""
+
+    payload: bytes
+    error: str
+    version: str
+    request_id: str
+
+
+class Access(Protocol):
+    """What a poller may use. Calls raise ApiError, and Temporary for what passes by itself."""
+
+    async def as_role(self) -> Aws:
+        """AWS as the function's role sees it. Raises Permanent when Lambda cannot assume it."""
+        ...
+
+    async def invoke(self, event: Mapping[str, Any]) -> Invoked: ...
+
+    def report(self, result: str) -> None:
+        """The mapping's LastProcessingResult."""
+        ...
+
+    def now(self) -> float: ...
+
+
+OK, NOTHING = "OK", "No records processed"
+FAILED = "PROBLEM: Function call failed"
+
+
+def problem(reason: str) -> str:
+    return f"PROBLEM: {reason}"
+
+
+Report = Callable[[str], None]
