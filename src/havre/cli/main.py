@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from havre.cli.functions import app as functions
 from havre.cli.options import DEFAULT_ACCOUNT, DEFAULT_PORT, DEFAULT_REGION, UpOptions, default_state
 
 app = typer.Typer(
@@ -16,6 +17,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
+app.add_typer(functions)
 
 State = Annotated[
     Path | None,

@@ -1,0 +1,53 @@
+"""Lambda's managed runtimes: which base image stands behind each, where the ones that were built here are kept."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+PLACE = "HAVRE_RUNTIMES"
+"""The environment variable that names another directory for runtimes."""
+BUILT = ("python3.11", "nodejs18.x", "provided.al2023", "provided.al2")
+"""Those that ``havre lambda build-runtime`` makes from Debian packages."""
+_AWS = "public.ecr.aws/lambda/"
+_BASES = {
+    "provided": "provided:alami",
+    "provided.al2": "provided:al2",
+    "provided.al2023": "provided:al2023",
+    "go1.x": "go:1",
+    "dotnetcore3.1": "dotnet:core3.1",
+    "java8": "java:8",
+}
+_FAMILY = re.compile(r"(nodejs|python|ruby|java|dotnet)(\d[\w.]*?)(\.x|\.al2|\.al2023)?")
+_ENTRY = "/var/runtime/bootstrap"
+
+
+def base_image(runtime: str) -> str:
+    """AWS's own image of a managed runtime, "" for what is none: ``python3.11`` → ``public.ecr.aws/lambda/python:3.11``."""
+    if runtime in _BASES:
+        return _AWS + _BASES[runtime]
+    found = _FAMILY.fullmatch(runtime)
+    if found is None:
+        return ""
+    family, version, tail = found.groups()
+    return f"{_AWS}{family}:{version}{tail if tail and tail != '.x' else ''}"
+
+
+def entry_point(runtime: str) -> str:
+    """What an environment of it runs: programs of the function's own in ``provided`` ones."""
+    return "/var/task/bootstrap" if is_provided(runtime) else _ENTRY
+
+
+def is_provided(runtime: str) -> bool:
+    return runtime.startswith("provided") or runtime == "go1.x"
+
+
+def place(environment: Mapping[str, str]) -> Path:
+    """Where runtimes are kept, for all instances on this machine."""
+    return Path(environment.get(PLACE) or "/var/lib/havre-runtimes")
+
+
+def root_of(directory: Path, runtime: str) -> Path:
+    """Its root file system, if it was built."""
+    return directory / runtime / "root"
