@@ -1,0 +1,94 @@
+"""Records that were given up: their destination is told where they are, or were."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from havre.core.event_sources.retries import StreamRecord
+from havre.kernel.errors import ApiError, Permanent, Temporary
+from havre.services.lambda_.sources.source import Access, Invoked, Source, problem
+
+log = logging.getLogger("havre.lambda")
+
+
+class Loss(msgspec.Struct, frozen=True):
+    """``tries`` so often they were handed over; ``info`` is the name of the member that describes them."""
+
+    records: tuple[StreamRecord, ...]
+    why: str
+    tries: int
+    shard: str
+    info: str
+    invoked: Invoked | None = None
+
+
+async def tell(source: Source, access: Access, loss: Loss) -> None:
+    """Tried for as long as it may come to something."""
+    while True:
+        try:
+            await _send(source, access, loss)
+            return
+        except Temporary as passing:
+            await asyncio.sleep(max(1.0, passing.after))
+        except (ApiError, Permanent) as refusal:
+            count = len(loss.records)
+            log.error("%d records of %s: %s refuses to hear of them: %s", count, source.arn, source.on_failure, refusal)
+            access.report(problem(f"the on-failure destination refuses: {refusal}"))
+            return
+
+
+async def _send(source: Source, access: Access, loss: Loss) -> None:
+    aws = await access.as_role()
+    told = record(source, loss, access.now())
+    text = json.dumps(told)
+    service, _, account, name = source.on_failure.split(":", 5)[2:6]
+    if service == "sqs":
+        found = await aws("sqs", "GetQueueUrl", {"QueueName": name, "QueueOwnerAWSAccountId": account})
+        await aws("sqs", "SendMessage", {"QueueUrl": found["QueueUrl"], "MessageBody": text})
+    elif service == "sns":
+        await aws("sns", "Publish", {"TopicArn": source.on_failure, "Message": text})
+    else:
+        day = datetime.fromtimestamp(access.now(), UTC)
+        where = f"aws/lambda/{source.id}/{loss.shard}/{day:%Y/%m/%d}"
+        key = f"{where}/{day:%Y-%m-%dT%H.%M.%S}-{loss.records[0].sequence}"
+        whole = {**told, "payload": json.dumps({"Records": [r.event for r in loss.records]})}
+        await aws("s3", "PutObject", {"Bucket": name, "Key": key, "Body": json.dumps(whole).encode()})
+
+
+def record(source: Source, loss: Loss, now: float) -> dict[str, Any]:
+    """As AWS writes it; times are ISO 8601."""
+    told: dict[str, Any] = {
+        "requestContext": {
+            "requestId": loss.invoked.request_id if loss.invoked is not None else "",
+            "functionArn": source.function,
+            "condition": loss.why,
+            "approximateInvokeCount": loss.tries,
+        },
+        "version": "1.0",
+        "timestamp": _iso(now),
+        loss.info: {
+            "shardId": loss.shard,
+            "startSequenceNumber": loss.records[0].sequence,
+            "endSequenceNumber": loss.records[-1].sequence,
+            "approximateArrivalOfFirstRecord": _iso(loss.records[0].arrived),
+            "approximateArrivalOfLastRecord": _iso(loss.records[-1].arrived),
+            "batchSize": len(loss.records),
+            "streamArn": source.arn,
+        },
+    }
+    if loss.invoked is not None:
+        response: dict[str, Any] = {"statusCode": 200, "executedVersion": loss.invoked.version}
+        if loss.invoked.error:
+            response["functionError"] = loss.invoked.error
+        told["responseContext"] = response
+    return told
+
+
+def _iso(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

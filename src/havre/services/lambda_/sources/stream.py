@@ -1,0 +1,57 @@
+"""All shards of a stream, each by a worker of its own; children of a shard when their parents are done with."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from havre.control.tasks import Tasks
+from havre.kernel.errors import ApiError, Permanent, Temporary
+from havre.services.lambda_.sources.checkpoints import Checkpoints
+from havre.services.lambda_.sources.reader import Reader, Shard
+from havre.services.lambda_.sources.shard import ShardWorker
+from havre.services.lambda_.sources.source import Access, Source, problem
+
+LOOK = 5.0
+"""Seconds between looks at which shards there are."""
+SOON = 0.2
+"""The same while a shard has just ended."""
+
+
+class StreamPoller:
+    def __init__(self, source: Source, reader: Reader, access: Access, checkpoints: Checkpoints) -> None:
+        self._source = source
+        self._reader = reader
+        self._access = access
+        self._checkpoints = checkpoints
+        self._workers = Tasks()
+        self._running: set[str] = set()
+
+    async def run(self) -> None:
+        """For ever."""
+        try:
+            while True:
+                before = len(self._running)
+                try:
+                    self._start(await self._reader.shards())
+                except (ApiError, Temporary, Permanent) as refusal:
+                    self._access.report(problem(getattr(refusal, "message", "") or str(refusal)))
+                await asyncio.sleep(SOON if len(self._running) < before else LOOK)
+        finally:
+            await self._workers.close()
+
+    def _start(self, shards: Sequence[Shard]) -> None:
+        known = {shard.id for shard in shards}
+        for shard in shards:
+            if shard.id in self._running or self._checkpoints.get(shard.id).finished:
+                continue
+            if all(p not in known or self._checkpoints.get(p).finished for p in shard.parents):
+                self._running.add(shard.id)
+                self._workers.spawn(self._work(shard.id), f"{self._source.arn} {shard.id}")
+
+    async def _work(self, shard: str) -> None:
+        worker = ShardWorker(self._source, shard, self._reader, self._access, self._checkpoints)
+        try:
+            await worker.run()
+        finally:
+            self._running.discard(shard)
