@@ -7,11 +7,13 @@ former one left.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Protocol
 
 import msgspec
 
-from havre.kernel.function import Function
+from havre.kernel.function import Code, Function
+from havre.kernel.workload import Interface, Registry
 
 RUNTIME = "runtime"
 API_PORT = 9001
@@ -20,18 +22,21 @@ API_PORT = 9001
 class Sandbox(msgspec.Struct, frozen=True):
     """``pid`` is that of its first process, as the host counts. ``api`` is the descriptor of a listening TCP socket at
     127.0.0.1:9001 inside of it, which belongs to the taker from then on (it closes it). ``address`` is its own in the
-    functions' network, "" without one. ``pooled``: it was made in advance."""
+    functions' network, "" without one; ``endpoint`` is the URL of Havre's AWS API as it is reached from inside.
+    ``pooled``: it was made in advance."""
 
     id: str
     pid: int
     api: int
     address: str = ""
     pooled: bool = False
+    endpoint: str = ""
 
 
 class Process(msgspec.Struct, frozen=True):
     """What to run. ``name``: ``runtime``, or an extension's file name. ``arguments`` empty means the entry point of the
-    function's image or runtime (/var/runtime/bootstrap, /var/task/bootstrap for provided)."""
+    function's image or runtime (/var/runtime/bootstrap, /var/task/bootstrap for provided). ``environment`` is all that it
+    gets, but for what an image has in its configuration and is not given here."""
 
     name: str
     environment: Mapping[str, str]
@@ -42,6 +47,18 @@ OnOutput = Callable[[str, str, bytes], None]
 """(sandbox, name of the process, bytes as they came): never waits."""
 OnExit = Callable[[str, str, int, bool], None]
 """(sandbox, name of the process, exit code with 128+n for signals, whether it was out of memory)."""
+
+
+class Sources(Protocol):
+    """Where functions' files come from; handed to the engine by whoever makes it."""
+
+    async def archive(self, code: Code) -> Path:
+        """The archive of a function or layer, on this machine's disk. Raises Permanent, Temporary."""
+        ...
+
+    async def registry(self, image: str) -> tuple[str, Registry | None]:
+        """The image as this machine reaches it, and credentials to pull it with. Raises Permanent, Temporary."""
+        ...
 
 
 class SandboxEngine(Protocol):
@@ -58,10 +75,11 @@ class SandboxEngine(Protocol):
         in words, Temporary. Free when nothing is to be done."""
         ...
 
-    async def obtain(self, function: Function) -> Sandbox:
+    async def obtain(self, function: Function, interface: Interface | None = None) -> Sandbox:
         """A sandbox that is this function's: /var/task and /opt in place, /tmp empty and bounded, memory, CPU and process
-        limits set, network up. Nothing of the function runs yet. From a pool of its runtime where one is ready. Raises
-        Permanent, Temporary."""
+        limits set, network up. Nothing of the function runs yet. From a pool where one is ready. ``interface`` is its own
+        for a function of a VPC (which is built by then); others are in a network that is Havre's. Raises Permanent,
+        Temporary."""
         ...
 
     async def run(self, id: str, process: Process) -> None:
