@@ -12,7 +12,7 @@ from hypothesis import settings
 # CI tries the same examples each time, so that it judges the change and not its luck; developers' machines go on searching
 settings.register_profile("default", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True)
-settings.load_profile("ci" if os.environ.get("CI") else "default")
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "default"))
 
 
 @lru_cache
