@@ -47,8 +47,7 @@ class Gateway:
             self._parse(context, request)
             self._check(context)
             self._quota(context)
-            await self._dispatch(context)
-            response = codec.render(context.model, context.route, context.answer, context.request_id)
+            response = await self._respond(context, request)
         except Exception as fault:
             response = self._fault(context, fault)
         await self._audit.record(context)
@@ -123,8 +122,10 @@ class Gateway:
         """IAM decides. The operation says on which resources, and which condition keys it brings."""
         operation = context.operation
         assert operation is not None
-        action = operation.action if operation.action is not None else self._action(context.service, operation.name)
         call = context.call = self._call(context)
+        action = operation.action if operation.action is not None else self._action(context.service, operation.name)
+        if callable(action):
+            action = action(call, context.request)
         if operation.resources is not None:
             context.resources = operation.resources(call, context.request)
         conditions = operation.conditions
@@ -137,12 +138,20 @@ class Gateway:
     def _quota(self, context: Context) -> None:
         operation = context.operation
         assert operation is not None
-        taken = self.parts.throttle.take(
-            context.account, context.region, context.service, operation.name, operation.read_only
-        )
+        taken = self.parts.throttle.take(context.account, context.region, context.service, operation)
         if not taken:
             words = "Request limit exceeded." if context.protocol == "ec2" else "Rate exceeded"
             raise spell("throttled", context.protocol, words, context.service)
+
+    async def _respond(self, context: Context, request: HttpRequest) -> HttpResponse:
+        passes = self.parts.services[context.service].passes
+        if passes is None:
+            await self._dispatch(context)
+            return codec.render(context.model, context.route, context.answer, context.request_id)
+        assert context.call is not None
+        passed = await passes(context.call, context.request, request)
+        context.answer, context.error = passed.answer, passed.error
+        return passed.response
 
     async def _dispatch(self, context: Context) -> None:
         """What the operation saw is durable before anybody hears of it."""
@@ -178,7 +187,8 @@ class Gateway:
             Further(self._authorize, context),
             context.source_ip,
             context.user_agent,
-            Services(self, context.account, context.region),
+            Services(self, context.account, context.region, context),
+            context.trace,
         )
 
     # For the other parts of the process
@@ -187,9 +197,9 @@ class Gateway:
         """AWS as ``principal`` sees it, in process: IAM decides, CloudTrail records."""
         return InProcess(self, principal, account, region)
 
-    def as_service(self, service: str, account: str, region: str, source: str = "") -> Aws:
+    def as_service(self, service: str, account: str, region: str, source: str = "", trace: str = "") -> Aws:
         """``AsService`` (control/operation.py) in this account."""
-        return InProcess(self, service_principal(service, account, region, source), account, region)
+        return InProcess(self, service_principal(service, account, region, source), account, region, trace=trace)
 
     def authorize(
         self,

@@ -68,6 +68,7 @@ class Front:
         client = scope.get("client")
         context = self._gateway.context(client[0] if client else "", headers.get("user-agent", "")[:1024])
         context.secure = scope.get("scheme") == "https"
+        context.trace = headers.get("x-amzn-trace-id", "")
         raw = scope.get("raw_path")
         path = raw.decode("latin-1") if raw else scope["path"]
         canonical = Canonical(scope["method"], path, scope["query_string"].decode("latin-1"), headers)
@@ -167,13 +168,13 @@ async def _answer(send: Send, response: HttpResponse, head: bool) -> None:
         await send({"type": "http.response.start", "status": response.status, "headers": headers})
         await send({"type": "http.response.body", "body": b"" if head else body})
         return
-    await send({"type": "http.response.start", "status": response.status, "headers": headers})
-    await _stream(send, body)
+    await _stream(send, {"type": "http.response.start", "status": response.status, "headers": headers}, body)
 
 
-async def _stream(send: Send, body: AsyncIterator[bytes]) -> None:
+async def _stream(send: Send, start: dict[str, Any], body: AsyncIterator[bytes]) -> None:
     """What makes the body hears at once when the client has gone: ``send`` raises, and the body is closed."""
     try:
+        await send(start)
         async for piece in body:
             if piece:
                 await send({"type": "http.response.body", "body": piece, "more_body": True})

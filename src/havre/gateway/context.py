@@ -21,7 +21,7 @@ class Context:
     __slots__ = (
         "account", "answer", "at", "call", "claimed", "error", "http", "invoked_by", "model", "name", "operation",
         "principal", "protocol", "region", "request", "request_id", "resources", "route", "secure", "service", "source",
-        "source_ip", "user_agent",
+        "source_ip", "trace", "user_agent",
     )  # fmt: skip
 
     def __init__(self, request_id: str, at: float, source_ip: str, user_agent: str) -> None:
@@ -52,6 +52,8 @@ class Context:
         self.answer: Answer = None
         self.error: Any = None
         self.invoked_by = ""
+        self.trace = ""
+        """The trace header that came with it."""
 
 
 def condition_keys(context: Context, extra: Mapping[str, str | Sequence[str]]) -> dict[str, Sequence[str]]:

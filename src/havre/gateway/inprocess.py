@@ -49,10 +49,16 @@ def service_principal(service: str, account: str, region: str, source: str = "")
 class InProcess:
     """``Aws``: calls as one principal in one account and region."""
 
-    __slots__ = ("_account", "_gateway", "_parent", "_principal", "_region")
+    __slots__ = ("_account", "_gateway", "_parent", "_principal", "_region", "_trace")
 
     def __init__(
-        self, gateway: Gateway, principal: Principal, account: str, region: str, parent: Context | None = None
+        self,
+        gateway: Gateway,
+        principal: Principal,
+        account: str,
+        region: str,
+        parent: Context | None = None,
+        trace: str = "",
     ) -> None:
         """``parent`` is the call that this one is made within."""
         self._gateway = gateway
@@ -60,11 +66,13 @@ class InProcess:
         self._account = account
         self._region = region
         self._parent = parent
+        self._trace = trace if parent is None else parent.trace
 
     async def __call__(self, service: str, operation: str, request: Request) -> Mapping[str, Any]:
         parent = self._parent
         context = self._gateway.context()
         context.principal, context.account, context.region = self._principal, self._account, self._region
+        context.trace = self._trace
         if parent is not None:
             context.source_ip, context.user_agent = parent.source_ip, parent.user_agent
             context.invoked_by = f"{parent.source}.amazonaws.com"
@@ -77,15 +85,17 @@ class InProcess:
 class Services:
     """``call.as_service``: a client that acts as an AWS service in this account."""
 
-    __slots__ = ("_account", "_gateway", "_region")
+    __slots__ = ("_account", "_gateway", "_region", "_trace")
 
-    def __init__(self, gateway: Gateway, account: str, region: str) -> None:
+    def __init__(self, gateway: Gateway, account: str, region: str, within: Context) -> None:
+        """``within``: the call whose trace those calls carry on."""
         self._gateway = gateway
         self._account = account
         self._region = region
+        self._trace = within.trace
 
     def __call__(self, service: str, source: str = "") -> Aws:
-        return self._gateway.as_service(service, self._account, self._region, source)
+        return self._gateway.as_service(service, self._account, self._region, source, self._trace)
 
 
 class Further:

@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
+from havre.control.operation import Operation
+
 
 class Rate(msgspec.Struct, frozen=True):
     """``burst`` requests at once, ``per_second`` sustained."""
@@ -19,8 +21,8 @@ class Rate(msgspec.Struct, frozen=True):
 
 READS = Rate(40_000, 20_000)
 WRITES = Rate(4_000, 2_000)
-OWN_RATES = {("logs", "PutLogEvents"): READS}
-"""(service, operation) → its rate: the lines of all containers of an account come by this one."""
+DATA = Rate(200_000, 100_000)
+"""Of what moves data rather than changes resources (``Operation.data_event``): messages, records, objects, invocations."""
 MOST_BUCKETS = 20_000
 
 
@@ -34,20 +36,18 @@ class Throttle:
         writes: Rate = WRITES,
         special: Mapping[tuple[str, str], Rate] | None = None,
     ) -> None:
-        """``special``: further operations with a rate of their own."""
+        """``special``: operations with a rate of their own."""
         self._clock = clock
         self._reads = reads
         self._writes = writes
-        self._special = {**OWN_RATES, **(special or {})}
+        self._special = dict(special or {})
         self._buckets: dict[tuple[str, str, str, str], list[float]] = {}
 
-    def take(self, account: str, region: str, service: str, operation: str, read_only: bool) -> bool:
+    def take(self, account: str, region: str, service: str, operation: Operation) -> bool:
         now = self._clock()
-        where = (account, region, service, operation)
+        where = (account, region, service, operation.name)
         bucket = self._buckets.get(where)
-        rate = self._special.get((service, operation))
-        if rate is None:
-            rate = self._reads if read_only else self._writes
+        rate = self._special.get((service, operation.name)) or self._rate(operation)
         if bucket is None:
             self._trim()
             self._buckets[where] = [rate.burst - 1.0, now]
@@ -59,6 +59,11 @@ class Throttle:
             return False
         bucket[0] = tokens - 1.0
         return True
+
+    def _rate(self, operation: Operation) -> Rate:
+        if operation.data_event:
+            return DATA
+        return self._reads if operation.read_only else self._writes
 
     def _trim(self) -> None:
         if len(self._buckets) < MOST_BUCKETS:
