@@ -105,6 +105,8 @@ class Call(msgspec.Struct, frozen=True):
     source_ip: str = ""
     user_agent: str = ""
     as_service: AsService | None = None
+    trace: str = ""
+    """The request's trace header (``X-Amzn-Trace-Id``); calls made within this one carry it as well."""
 
     @property
     def now(self) -> float:
