@@ -50,6 +50,8 @@ _S3_ROOTS = {
     "ListParts": "ListPartsResult",
 }
 _BODILESS = (204, 205, 304)
+_BLOBS = {"lambda": "application/json"}
+"""Media types of blobs that are whole answers, where the model leaves them open."""
 
 
 class _Rest:
@@ -136,7 +138,7 @@ class _Rest:
         if value is None:
             return "", b""
         if member.type == "blob":
-            return "application/octet-stream", value
+            return _BLOBS.get(self.model.name, "application/octet-stream"), value
         if member.type == "string":
             return "text/plain", str(value).encode()
         return self._write_structure(operation, member, value)
