@@ -1,0 +1,107 @@
+"""What functions answer, as HTTP."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+
+class BadAnswer(Exception):
+    """Not an answer that can be sent on: 500 of HTTP APIs, 502 of function URLs and load balancers."""
+
+
+class HttpAnswer(msgspec.Struct, frozen=True):
+    """Names of headers are in lower case."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+
+def answer_of(payload: bytes, *, loose: bool = True) -> HttpAnswer:
+    """A proxy integration's answer. ``loose`` (format 2.0): anything without ``statusCode`` is the body of a 200. Raises
+    BadAnswer."""
+    try:
+        value: Any = json.loads(payload) if payload.strip() else None
+    except ValueError:
+        raise BadAnswer("the function's answer is no JSON") from None
+    if isinstance(value, Mapping) and "statusCode" in value:
+        return _structured(value)
+    if not loose:
+        raise BadAnswer("the function's answer has no statusCode")
+    body = value.encode("utf-8", "replace") if isinstance(value, str) else payload.strip() if value is not None else b""
+    return HttpAnswer(200, (("content-type", "application/json"),), body)
+
+
+def balancer_answer(payload: bytes) -> HttpAnswer:
+    """What a load balancer takes: a statusCode is needed. Raises BadAnswer."""
+    return answer_of(payload, loose=False)
+
+
+def _structured(value: Mapping[str, Any]) -> HttpAnswer:
+    headers = [*_single(value.get("headers")), *_multiple(value.get("multiValueHeaders"))]
+    cookies = value.get("cookies") or ()
+    if not isinstance(cookies, list | tuple):
+        raise BadAnswer("cookies is no list")
+    headers += [("set-cookie", str(cookie)) for cookie in cookies]
+    body = _body(value)
+    if body and not any(name == "content-type" for name, _ in headers):
+        headers.append(("content-type", "application/json"))
+    return HttpAnswer(_status(value["statusCode"]), tuple(headers), body)
+
+
+def _status(told: Any) -> int:
+    try:
+        status = int(told)
+    except (TypeError, ValueError):
+        raise BadAnswer("statusCode is no number") from None
+    if not 100 <= status <= 599:
+        raise BadAnswer("statusCode is none of HTTP's")
+    return status
+
+
+def _single(headers: Any) -> list[tuple[str, str]]:
+    if headers is None:
+        return []
+    if not isinstance(headers, Mapping):
+        raise BadAnswer("headers is no object")
+    return [(str(name).lower(), _text(value)) for name, value in headers.items() if value is not None]
+
+
+def _multiple(headers: Any) -> list[tuple[str, str]]:
+    if headers is None:
+        return []
+    if not isinstance(headers, Mapping):
+        raise BadAnswer("multiValueHeaders is no object")
+    found = []
+    for name, values in headers.items():
+        if not isinstance(values, list):
+            raise BadAnswer("multiValueHeaders has what is no list")
+        found += [(str(name).lower(), _text(value)) for value in values]
+    return found
+
+
+def _text(value: Any) -> str:
+    """Header values may be numbers and truth values; line breaks would end the header."""
+    text = json.dumps(value) if isinstance(value, bool | int | float) else str(value)
+    if "\r" in text or "\n" in text or "\0" in text:
+        raise BadAnswer("a header has a line break")
+    return text
+
+
+def _body(value: Mapping[str, Any]) -> bytes:
+    body = value.get("body")
+    if body is None:
+        return b""
+    text = body if isinstance(body, str) else json.dumps(body)
+    if not value.get("isBase64Encoded"):
+        return text.encode("utf-8", "replace")
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise BadAnswer("the body is no base64") from None

@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from havre.core.http_events import (
+    Asked,
+    BadAnswer,
+    HttpAnswer,
+    Place,
+    answer_of,
+    balancer_answer,
+    balancer_event,
+    event_1,
+    event_2,
+)
+
+ASKED = Asked(
+    "POST",
+    "/a%20b/c",
+    "p=1&p=2&q=%20x&empty=",
+    (("accept", "a"), ("accept", "b"), ("cookie", "k=v; l=w"), ("user-agent", "curl"), ("content-type", "text/plain")),
+    b"hello",
+    "192.0.2.1",
+    1583348638.39,
+    "id.execute-api.us-east-1.localhost:4566",
+)
+PLACE = Place("id", "111122223333", "r", "POST /{x}/c", "dev", {"x": "a b"}, {"v": "1"})
+
+
+def test_format_2() -> None:
+    assert event_2(ASKED, PLACE) == {
+        "version": "2.0",
+        "routeKey": "POST /{x}/c",
+        "rawPath": "/a b/c",
+        "rawQueryString": "p=1&p=2&q=%20x&empty=",
+        "cookies": ["k=v", "l=w"],
+        "headers": {"accept": "a,b", "user-agent": "curl", "content-type": "text/plain"},
+        "queryStringParameters": {"p": "1,2", "q": " x", "empty": ""},
+        "requestContext": {
+            "accountId": "111122223333",
+            "apiId": "id",
+            "domainName": "id.execute-api.us-east-1.localhost:4566",
+            "domainPrefix": "id",
+            "http": {
+                "method": "POST",
+                "path": "/a b/c",
+                "protocol": "HTTP/1.1",
+                "sourceIp": "192.0.2.1",
+                "userAgent": "curl",
+            },
+            "requestId": "r",
+            "routeKey": "POST /{x}/c",
+            "stage": "dev",
+            "time": "04/Mar/2020:19:03:58 +0000",
+            "timeEpoch": 1583348638390,
+        },
+        "body": "hello",
+        "pathParameters": {"x": "a b"},
+        "isBase64Encoded": False,
+        "stageVariables": {"v": "1"},
+    }
+    bare = event_2(Asked("GET", "/", "", (), b"", "192.0.2.1", 0), Place("id", "anonymous", "r"))
+    assert not {"body", "cookies", "queryStringParameters", "pathParameters", "stageVariables"} & set(bare)
+
+
+def test_format_1() -> None:
+    event = event_1(ASKED, PLACE)
+    assert (event["version"], event["resource"], event["path"]) == ("1.0", "/{x}/c", "/a b/c")
+    assert event["headers"]["accept"] == "b" and event["multiValueHeaders"]["accept"] == ["a", "b"]
+    assert event["multiValueQueryStringParameters"] == {"p": ["1", "2"], "q": [" x"], "empty": [""]}
+    assert event["requestContext"]["identity"]["sourceIp"] == "192.0.2.1"
+    assert event_1(Asked("GET", "/", "", (), b"", "", 0), Place("id", "a", "r"))["queryStringParameters"] is None
+
+
+def test_a_load_balancers() -> None:
+    event = balancer_event(ASKED, "arn:tg")
+    assert event["requestContext"] == {"elb": {"targetGroupArn": "arn:tg"}} and event["path"] == "/a%20b/c"
+    assert event["queryStringParameters"] == {"p": "2", "q": "%20x", "empty": ""} and event["headers"]["accept"] == "b"
+    several = balancer_event(ASKED, "arn:tg", multiple=True)
+    assert several["multiValueHeaders"]["accept"] == ["a", "b"] and "headers" not in several
+    assert several["multiValueQueryStringParameters"]["p"] == ["1", "2"]
+
+
+@given(st.binary(), st.sampled_from(["text/plain", "application/json", "image/png", "application/vnd.x+json", ""]))
+def test_no_byte_of_a_body_is_lost(body: bytes, kind: str) -> None:
+    event = event_2(Asked("POST", "/", "", (("content-type", kind),), body, "", 0), Place("i", "a", "r"))
+    json.dumps(event)
+    text = event.get("body", "")
+    assert (base64.b64decode(text) if event["isBase64Encoded"] else text.encode()) == body
+
+
+@pytest.mark.parametrize(
+    ("payload", "status", "headers", "body"),
+    [
+        (b'{"hello": "you"}', 200, {"content-type": "application/json"}, b'{"hello": "you"}'),
+        (b'"text"', 200, {"content-type": "application/json"}, b"text"),
+        (b'"\\ud800"', 200, {"content-type": "application/json"}, b"?"),
+        (b"null", 200, {"content-type": "application/json"}, b""),
+        (b'{"statusCode": 201, "body": "x"}', 201, {"content-type": "application/json"}, b"x"),
+        (b'{"statusCode": "404"}', 404, {}, b""),
+        (b'{"statusCode": 200, "body": {"a": 1}}', 200, {"content-type": "application/json"}, b'{"a": 1}'),
+        (
+            b'{"statusCode": 200, "headers": {"Content-Type": "text/html", "X-N": 7},'
+            b' "body": "aGk=", "isBase64Encoded": true}',
+            200,
+            {"content-type": "text/html", "x-n": "7"},
+            b"hi",
+        ),
+    ],
+)
+def test_answers(payload: bytes, status: int, headers: dict[str, str], body: bytes) -> None:
+    assert answer_of(payload) == HttpAnswer(status, tuple(headers.items()), body)
+
+
+def test_cookies_and_several_values() -> None:
+    payload = {"statusCode": 200, "cookies": ["a=1", "b=2"], "multiValueHeaders": {"X": ["1", "2"]}}
+    assert answer_of(json.dumps(payload).encode()).headers == (
+        ("x", "1"),
+        ("x", "2"),
+        ("set-cookie", "a=1"),
+        ("set-cookie", "b=2"),
+    )
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"{",
+        b'{"statusCode": "many"}',
+        b'{"statusCode": 99}',
+        b'{"statusCode": 200, "headers": []}',
+        b'{"statusCode": 200, "headers": {"a": "b\\r\\nc: d"}}',
+        b'{"statusCode": 200, "multiValueHeaders": {"a": "b"}}',
+        b'{"statusCode": 200, "cookies": "a"}',
+        b'{"statusCode": 200, "body": "%", "isBase64Encoded": true}',
+    ],
+)
+def test_what_is_no_answer(payload: bytes) -> None:
+    with pytest.raises(BadAnswer):
+        answer_of(payload)
+
+
+def test_a_load_balancer_wants_a_status() -> None:
+    assert balancer_answer(b'{"statusCode": 204}').status == 204
+    with pytest.raises(BadAnswer):
+        balancer_answer(b'{"hello": "you"}')
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: (
+        st.lists(inner)
+        | st.dictionaries(st.sampled_from(["statusCode", "headers", "body", "cookies", "isBase64Encoded", "a"]), inner)
+    ),
+    max_leaves=12,
+)
+
+
+@given(_JSON)
+def test_any_answer_is_sent_on_or_refused(value: Any) -> None:
+    try:
+        answer = answer_of(json.dumps(value).encode())
+    except BadAnswer:
+        return
+    assert 100 <= answer.status <= 599 and isinstance(answer.body, bytes)
