@@ -11,7 +11,7 @@ from havre.kernel.resource import Key, Kind
 from havre.kernel.world import World
 from havre.store.feed import Feed, Topics, whole
 from havre.store.image import Image, execute, undo, wipe
-from havre.store.ports import Change, Entry, Extent, OutboxMessage, Subscription, Transaction, bounded
+from havre.store.ports import Change, Clear, Entry, Extent, OutboxMessage, Put, Subscription, Take, Transaction, bounded
 
 R = TypeVar("R")
 FEED_LIMIT = 100_000
@@ -176,6 +176,59 @@ class MemoryJournal:
 
     async def reset(self) -> None:
         self._streams.clear()
+
+    async def close(self) -> None:
+        return
+
+
+class MemoryRecords:
+    """Shelves as dictionaries. A write is durable at once; ``fault`` as in MemoryStore."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[str, int] = {}
+        self._shelves: dict[str, dict[int, tuple[bytes, bytes]]] = {}
+        self.fault: Callable[[], None] | None = None
+
+    def number(self, shelf: str) -> int:
+        self._numbers[shelf] = number = self._numbers.get(shelf, 0) + 1
+        return number
+
+    def write(self, changes: Sequence[Put | Take | Clear], done: Callable[[Exception | None], None]) -> None:
+        if self.fault is not None:
+            try:
+                self.fault()
+            except Exception as error:
+                done(error)
+                return
+        for change in changes:
+            self._apply(change)
+        done(None)
+
+    def _apply(self, change: Put | Take | Clear) -> None:
+        shelf = self._shelves.setdefault(change.shelf, {})
+        if isinstance(change, Put):
+            shelf[change.number] = (change.head, change.body)
+        elif isinstance(change, Take):
+            shelf.pop(change.number, None)
+        elif change.up_to is None:
+            del self._shelves[change.shelf]
+        else:
+            for number in [n for n in shelf if n <= change.up_to]:
+                del shelf[number]
+
+    def heads(self, shelf: str, after: int = 0, limit: int = 1000) -> Sequence[tuple[int, bytes]]:
+        records = self._shelves.get(shelf, {})
+        return [(n, records[n][0]) for n in sorted(n for n in records if n > after)[:limit]]
+
+    def bodies(self, shelf: str, numbers: Sequence[int]) -> Sequence[bytes | None]:
+        records = self._shelves.get(shelf, {})
+        return [records[n][1] if n in records else None for n in numbers]
+
+    def shelves(self, prefix: str) -> Sequence[str]:
+        return sorted(name for name in self._shelves if name.startswith(prefix))
+
+    async def reset(self) -> None:
+        self._shelves.clear()
 
     async def close(self) -> None:
         return

@@ -204,6 +204,60 @@ class Journal(Protocol):
     async def close(self) -> None: ...
 
 
+class Put(msgspec.Struct, frozen=True):
+    """Keep a record, or replace the one of this number. ``head`` is small and read back with all others at the start;
+    ``body`` may be long and is read when it is wanted."""
+
+    shelf: str
+    number: int
+    head: bytes
+    body: bytes = b""
+
+
+class Take(msgspec.Struct, frozen=True):
+    """Remove a record; one that is not there is no error."""
+
+    shelf: str
+    number: int
+
+
+class Clear(msgspec.Struct, frozen=True):
+    """Remove the shelf's records up to this number; None: all, and the shelf itself."""
+
+    shelf: str
+    up_to: int | None = None
+
+
+class Records(Protocol):
+    """Durable records that come and go by the thousand (messages of queues), outside the store because nobody watches
+    them one by one. They lie on shelves, each under its number."""
+
+    def number(self, shelf: str) -> int:
+        """A number that this shelf has never given before, not even before a crash; numbers rise, from 1 on."""
+        ...
+
+    def write(self, changes: Sequence[Put | Take | Clear], done: Callable[[Exception | None], None]) -> None:
+        """All or nothing. ``done`` is called when it is durable, in the order of the writes, or with Temporary when the disk
+        refuses; it must not raise. Concurrent writes share one commit. What is read is what is durable."""
+        ...
+
+    def heads(self, shelf: str, after: int = 0, limit: int = 1000) -> Sequence[tuple[int, bytes]]:
+        """Numbers and heads behind ``after``, in order."""
+        ...
+
+    def bodies(self, shelf: str, numbers: Sequence[int]) -> Sequence[bytes | None]:
+        """None for each that is not there."""
+        ...
+
+    def shelves(self, prefix: str) -> Sequence[str]:
+        """Every shelf whose name begins with ``prefix``, in the order of names; some may be empty."""
+        ...
+
+    async def reset(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+
 def bounded(rows: Sequence[Row], limit: int, size: int | None) -> Sequence[Row]:
     """The first of ``rows`` (at, seq, data) that ``Journal.scan`` gives."""
     if size is None:

@@ -1,0 +1,32 @@
+"""SQS: standard and FIFO queues.
+
+The promise: a message that was acknowledged is on disk until it is deleted, or its retention is over; what was received
+and not deleted comes back after its visibility timeout, or after a crash; within a message group of a FIFO queue order
+holds, also over crashes and redeliveries. Limits, attributes and errors are AWS's.
+"""
+
+from __future__ import annotations
+
+from havre.control.operation import Service, merge
+from havre.services.sqs.broker import Broker
+from havre.services.sqs.policy import resource_policy
+
+__all__ = ["Broker", "resource_policy", "service"]
+
+PARTIAL = {
+    "CreateQueue.KmsMasterKeyId": "is kept and shown; messages are not encrypted, and no key is asked for",
+    "CreateQueue.SqsManagedSseEnabled": "is kept and shown; messages lie on the disk of this machine as they are",
+    "CreateQueue.FifoThroughputLimit": "is kept and shown; FIFO queues have no quota of messages a second here",
+    "DeleteQueue": "is done at once: its name is free again without 60 seconds of QueueDeletedRecently",
+    "PurgeQueue": "is done at once, and may be asked for again without 60 seconds of PurgeQueueInProgress",
+}
+
+
+def service(broker: Broker) -> Service:
+    from havre.services.sqs.operations import acknowledging, permissions, queues, receiving, sending
+    from havre.services.sqs.resources import KINDS
+
+    made = (queues, sending, receiving, acknowledging)
+    return Service(
+        "sqs", merge(queues.ops, permissions.ops, *(m.operations(broker) for m in made)), KINDS, partial=PARTIAL
+    )

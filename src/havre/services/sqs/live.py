@@ -1,0 +1,71 @@
+"""A queue in this process: the decisions of core.queueing, and who waits for messages."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+from havre.core.queueing import Attempts, Deduplication, Queue
+
+SHELVES = "sqs/"
+"""What the names of all shelves of this service begin with."""
+
+
+class Live:
+    """``shelf`` has the messages, ``counts`` how often those have been received that were not deleted after the first
+    time, ``memory`` the deduplication ids of the last five minutes. ``counted``: messages that ``counts`` tells of."""
+
+    __slots__ = (
+        "attempts", "counted", "counts", "dedup", "gone", "loading", "memory", "pending", "queue", "shelf", "uid", "waiting",
+    )  # fmt: skip
+
+    def __init__(self, uid: str, fifo: bool) -> None:
+        self.uid = uid
+        self.shelf = f"{SHELVES}{uid}"
+        self.counts = f"{SHELVES}{uid}/counts"
+        self.memory = f"{SHELVES}{uid}/sent"
+        self.queue = Queue(fifo)
+        self.dedup = Deduplication()
+        self.attempts = Attempts()
+        self.counted: set[int] = set()
+        self.pending: dict[str, asyncio.Future[None]] = {}
+        """Deduplication id → done when its first message is durable."""
+        self.waiting: deque[asyncio.Future[None]] = deque()
+        self.loading: asyncio.Task[None] | None = None
+        self.gone = False
+
+    def wake(self, count: int) -> None:
+        """As many of those who wait as there is something for, first come first served."""
+        waiting = self.waiting
+        while count > 0 and waiting:
+            future = waiting.popleft()
+            if not future.done():
+                future.set_result(None)
+                count -= 1
+
+    def wake_all(self) -> None:
+        self.wake(len(self.waiting))
+
+    async def sleep(self, seconds: float) -> None:
+        """Until there may be something, or the time is over."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.waiting.append(future)
+        try:
+            async with asyncio.timeout(seconds):
+                await future
+        except TimeoutError:
+            pass
+        except asyncio.CancelledError:
+            if future.done() and not future.cancelled():
+                self.wake(1)  # what it was woken for is another's now
+            raise
+        finally:
+            if not future.done() or future.cancelled():
+                try:
+                    self.waiting.remove(future)
+                except ValueError:
+                    pass  # passed over already
+
+
+def milliseconds(seconds: float) -> int:
+    return int(seconds * 1000)

@@ -1,0 +1,220 @@
+"""What a message says: its checks, its digests, and how it is kept."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from hashlib import md5, sha256
+from struct import Struct
+from typing import Any
+
+import msgspec
+
+from havre.kernel.errors import ApiError
+from havre.services.sqs.errors import bad_value, invalid, missing, wrong_type
+from havre.services.sqs.resources import QueueSpec
+
+MOST_ATTRIBUTES = 10
+LONGEST_DELAY = 900
+_UNFIT = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]").search
+_NAME = re.compile(r"[A-Za-z0-9_\-]+(\.[A-Za-z0-9_\-]+)*").fullmatch
+_ID = re.compile(r"[A-Za-z0-9!\"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~]{1,128}").fullmatch
+_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?").fullmatch
+_TRACE = re.compile(r"(?i)\s*(root|parent|sampled|self|lineage|[A-Za-z0-9_]+)=[^;=]+(;[^;=]+=[^;=]*)*;?\s*").fullmatch
+_LENGTH = Struct(">I").pack
+
+
+class Attribute(msgspec.Struct, frozen=True, array_like=True):
+    """``type`` is String, Number or Binary, perhaps with ``.custom`` behind; the value is ``text`` or, of Binary, ``data``."""
+
+    type: str
+    text: str | None = None
+    data: bytes | None = None
+
+    @property
+    def value(self) -> bytes:
+        return self.text.encode() if self.text is not None else self.data or b""
+
+
+class Envelope(msgspec.Struct, frozen=True, array_like=True):
+    """A message as it is kept. ``source`` is the ARN of the queue whose dead letter it is, ``dedup`` its deduplication
+    id."""
+
+    message_id: str
+    sender: str
+    body: str
+    md5: str
+    attributes: dict[str, Attribute] = {}
+    trace: str = ""
+    source: str = ""
+    dedup: str = ""
+
+
+class Head(msgspec.Struct, frozen=True, array_like=True):
+    """What is read back at the start: see ``core.queueing.Message``."""
+
+    sent: int
+    due: int = 0
+    group: str = ""
+    received: int = 0
+    first_received: int = 0
+
+
+class Draft(msgspec.Struct, frozen=True):
+    """A message that is fit to be sent. ``delay`` in seconds; ``system_md5`` is the digest of its system attributes."""
+
+    body: str
+    attributes: dict[str, Attribute]
+    trace: str
+    delay: int
+    group: str
+    dedup: str
+    size: int
+    system_md5: str = ""
+
+
+encode = msgspec.msgpack.Encoder().encode
+decode_envelope = msgspec.msgpack.Decoder(Envelope).decode
+decode_head = msgspec.msgpack.Decoder(Head).decode
+
+
+def draft(spec: QueueSpec, entry: Mapping[str, Any]) -> Draft:
+    """Check one message of a SendMessage or of a batch. Raises ApiError."""
+    body = entry["MessageBody"]
+    if not body:
+        raise missing("MessageBody")
+    if _UNFIT(body):
+        raise ApiError(
+            "InvalidMessageContents",
+            "Invalid characters found. Valid unicode characters are "
+            "#x9 | #xA | #xD | #x20 to #xD7FF | #xE000 to #xFFFD | #x10000 to #x10FFFF",
+        )
+    given, system = entry.get("MessageAttributes"), entry.get("MessageSystemAttributes")
+    attributes, size = _attributes(given) if given else ({}, 0)
+    size += len(body) if body.isascii() else len(body.encode())
+    if size > spec.size:
+        raise invalid(f"One or more parameters are invalid. Reason: Message must be shorter than {spec.size} bytes.")
+    trace = _trace(system) if system else None
+    group, dedup = _group(spec, entry, body)
+    system_md5 = digest({"AWSTraceHeader": trace}) if trace else ""
+    return Draft(
+        body, attributes, (trace.text or "") if trace else "", _delay(spec, entry), group, dedup, size, system_md5
+    )
+
+
+def _delay(spec: QueueSpec, entry: Mapping[str, Any]) -> int:
+    delay = entry.get("DelaySeconds")
+    if delay is None:
+        return spec.delay
+    if not 0 <= delay <= LONGEST_DELAY:
+        raise bad_value("DelaySeconds", delay, f"DelaySeconds must be >= 0 and <= {LONGEST_DELAY}.")
+    if spec.fifo and delay:
+        raise wrong_type("DelaySeconds", delay)
+    return spec.delay if spec.fifo else int(delay)
+
+
+def _group(spec: QueueSpec, entry: Mapping[str, Any], body: str) -> tuple[str, str]:
+    """Message group and deduplication id."""
+    group, dedup = entry.get("MessageGroupId"), entry.get("MessageDeduplicationId")
+    for name, value in (("MessageGroupId", group), ("MessageDeduplicationId", dedup)):
+        if value is not None and not _ID(value):
+            told = "can only include alphanumeric and punctuation characters. 1 to 128 in length."
+            raise bad_value(name, value, f"{name} {told}")
+    if not spec.fifo:
+        if dedup is not None:
+            raise wrong_type("MessageDeduplicationId", dedup)
+        return group or "", ""
+    if group is None:
+        raise missing("MessageGroupId")
+    if dedup is None:
+        if not spec.content_deduplication:
+            raise invalid(
+                "The queue should either have ContentBasedDeduplication enabled or MessageDeduplicationId provided "
+                "explicitly"
+            )
+        dedup = sha256(body.encode()).hexdigest()
+    return group, dedup
+
+
+def _attributes(given: Mapping[str, Mapping[str, Any]]) -> tuple[dict[str, Attribute], int]:
+    """The attributes, and how many bytes they count for."""
+    if len(given) > MOST_ATTRIBUTES:
+        raise invalid(f"Number of message attributes [{len(given)}] exceeds the allowed maximum [{MOST_ATTRIBUTES}].")
+    made, size = {}, 0
+    for name, value in given.items():
+        made[name] = attribute = _attribute(name, value)
+        size += len(name.encode()) + len(attribute.type.encode()) + len(attribute.value)
+    return made, size
+
+
+def _attribute(name: str, given: Mapping[str, Any]) -> Attribute:
+    if len(name) > 256 or not _NAME(name) or name.lower().startswith(("aws.", "amazon.")):
+        raise invalid(
+            f"Can only include alphanumeric characters, hyphens, underscores, or dots: the message attribute name "
+            f"'{name[:256]}' is not valid."
+        )
+    kind = given.get("DataType") or ""
+    if not kind:
+        raise invalid(f"The message attribute '{name}' must contain a non-empty message attribute type.")
+    logical = kind.partition(".")[0]
+    if logical not in ("String", "Number", "Binary") or len(kind) > 256:
+        raise invalid(
+            f"The message attribute '{name}' has an invalid message attribute type, the set of supported type prefixes is "
+            "Binary, Number, and String."
+        )
+    if given.get("StringListValues") or given.get("BinaryListValues"):
+        raise ApiError("UnsupportedOperation", "Message attribute list values are not supported.")
+    value = given.get("BinaryValue" if logical == "Binary" else "StringValue")
+    if not value:
+        raise invalid(
+            f"The message attribute '{name}' must contain a non-empty message attribute value for type {kind}."
+        )
+    if logical == "Number" and not _NUMBER(value):
+        raise invalid(f"Can't cast the value of message (user) attribute '{name}' to a number.")
+    if isinstance(value, str) and _UNFIT(value):
+        raise invalid(f"Invalid binary character found in message attribute '{name}'.")
+    return Attribute(kind, data=bytes(value)) if logical == "Binary" else Attribute(kind, value)
+
+
+def _trace(given: Mapping[str, Mapping[str, Any]]) -> Attribute | None:
+    """The one system attribute that senders may set."""
+    for name, value in given.items():
+        if name != "AWSTraceHeader":
+            raise invalid(f"Message system attribute name '{name[:256]}' is invalid.")
+        if value.get("DataType") != "String" or not value.get("StringValue"):
+            raise invalid("The message system attribute 'AWSTraceHeader' must contain a non-empty String value.")
+        if not _TRACE(value["StringValue"]):
+            raise invalid("The message system attribute 'AWSTraceHeader' has an invalid value.")
+        return Attribute("String", value["StringValue"])
+    return None
+
+
+def md5_of(body: str) -> str:
+    return md5(body.encode(), usedforsecurity=False).hexdigest()
+
+
+def digest(attributes: Mapping[str, Attribute]) -> str:
+    """MD5OfMessageAttributes: over names, types and values, each with its length, in the order of names."""
+    out = bytearray()
+    for name in sorted(attributes):
+        attribute, value = attributes[name], attributes[name].value
+        for part in (name.encode(), attribute.type.encode()):
+            out += _LENGTH(len(part)) + part
+        out += (b"\x01" if attribute.text is not None else b"\x02") + _LENGTH(len(value)) + value
+    return md5(out, usedforsecurity=False).hexdigest()
+
+
+def chosen(attributes: Mapping[str, Attribute], names: Iterable[str]) -> dict[str, Attribute]:
+    """Those that MessageAttributeNames asks for: by name, by ``prefix.*``, or all of them."""
+    wanted = set(names)
+    if not wanted or not attributes:
+        return {}
+    if "All" in wanted or ".*" in wanted:
+        return dict(attributes)
+    prefixes = tuple(each[:-2] for each in wanted if each.endswith(".*"))
+    return {n: a for n, a in attributes.items() if n in wanted or (prefixes and n.startswith(prefixes))}
+
+
+def sequence(id: int) -> str:
+    """SequenceNumber: twenty digits that rise, with gaps, as AWS's do."""
+    return f"{18_850_000_000_000_000_000 + id * 256:020d}"

@@ -1,0 +1,68 @@
+"""SendMessage and SendMessageBatch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from havre.control.operation import Answer, Call, Operations, Request
+from havre.kernel.errors import ApiError
+from havre.services.sqs import queries
+from havre.services.sqs.batches import Entry, entries, failed
+from havre.services.sqs.broker import Broker, Told
+from havre.services.sqs.live import milliseconds
+from havre.services.sqs.messages import Draft, digest, draft, md5_of, sequence
+from havre.services.sqs.resources import LARGEST, Queue
+
+
+def operations(broker: Broker) -> Operations:
+    ops = Operations()
+
+    async def send(call: Call, queue: Queue, drafts: Sequence[Draft]) -> Sequence[Told]:
+        return await broker.send(
+            await broker.live(queue),
+            drafts,
+            ids=call.world.uuid,
+            sender=call.principal.id,
+            scope=queue.spec.deduplication_scope,
+            now=milliseconds(call.now),
+        )
+
+    @ops("SendMessage", resources=queries.of_url, data_event=True)
+    async def send_message(call: Call, request: Request) -> Answer:
+        queue = queries.found(call, request)
+        made = draft(queue.spec, request)
+        (told,) = await send(call, queue, (made,))
+        return _answer(queue, made, told)
+
+    @ops("SendMessageBatch", action="sqs:SendMessage", resources=queries.of_url, data_event=True)
+    async def send_message_batch(call: Call, request: Request) -> Answer:
+        queue = queries.found(call, request)
+        good: list[tuple[Entry, Draft]] = []
+        bad = []
+        for entry in entries("SendMessageBatch", request["Entries"]):
+            try:
+                good.append((entry, draft(queue.spec, entry)))
+            except ApiError as error:
+                bad.append(failed(entry, error))
+        size = sum(made.size for _, made in good)
+        if size > LARGEST:
+            told = f"Batch requests cannot be longer than {LARGEST} bytes. You have sent {size} bytes."
+            raise ApiError("BatchRequestTooLong", told)
+        answers = await send(call, queue, [made for _, made in good]) if good else ()
+        sent = [
+            {"Id": entry["Id"], **_answer(queue, made, told)} for (entry, made), told in zip(good, answers, strict=True)
+        ]
+        return {"Successful": sent, "Failed": bad or None}
+
+    return ops
+
+
+def _answer(queue: Queue, made: Draft, told: Told) -> dict[str, Any]:
+    return {
+        "MessageId": told.message_id,
+        "MD5OfMessageBody": md5_of(made.body),
+        "MD5OfMessageAttributes": digest(made.attributes) if made.attributes else None,
+        "MD5OfMessageSystemAttributes": made.system_md5 or None,
+        "SequenceNumber": sequence(told.number) if queue.spec.fifo else None,
+    }
