@@ -13,6 +13,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from havre.apps.borrowing import Borrowing
 from havre.apps.config import Config, system_world, token
 from havre.apps.http.listeners import Listeners
 from havre.apps.internal import Page
@@ -35,16 +36,17 @@ from havre.services.cloudtrail.trail import Trail
 from havre.services.iam.directory import Directory
 from havre.services.iam.root import ensure_root, ensure_secret, load_roots
 from havre.store.ports import Store, Subscription
-from havre.store.sqlite import SqliteJournal, SqliteStore
+from havre.store.sqlite import SqliteJournal, SqliteRecords, SqliteStore
 from havre.wire.models import ModelSource
 
 if TYPE_CHECKING:
     from havre.apps.nodes import Nodes
     from havre.apps.registry import Registry
     from havre.services.lambda_ import Facilities
+    from havre.services.sqs import Broker
 
 log = logging.getLogger("havre")
-_WITH_POLICIES = ("ecr", "lambda", "logs")
+_WITH_POLICIES = ("ecr", "lambda", "logs", "s3", "sqs")
 """Services whose resources have policies of their own, by the service part of their ARNs."""
 NODE_PATIENCE = 10.0
 """Seconds after which the server calls itself ready without a node: what needs none works."""
@@ -62,9 +64,12 @@ class Server:
         ensure_root(state, site.account)
         self.token = token(state / "admin.token")
         self.sessions = SessionTokens(self.secret)
-        self.services = Services({"ecr": self._make_ecr, "lambda": self._make_lambda, "sts": self._make_sts})
+        self.borrowing = Borrowing(state / "borrowed", lambda: self.deps)
+        own = {"ecr": self._make_ecr, "lambda": self._make_lambda, "sqs": self._make_sqs, "sts": self._make_sts}
+        self.services = Services({**own, **self.borrowing.makers})
         self.store = SqliteStore.open(state / "store.db", catalogue.kinds(), self.world)
         self.journal = SqliteJournal.open(state / "journal.db")
+        self.records = SqliteRecords(state / "records.db")
         self.directory = Directory(self.store, load_roots(state), self.sessions)
         self.trail = Trail(self.journal, self.world.now)
         self.gateway = Gateway(self._parts())
@@ -115,6 +120,22 @@ class Server:
 
         return lambda_.service(self.functions)
 
+    @cached_property
+    def broker(self) -> Broker:
+        from havre.services import sqs
+
+        return sqs.Broker(self.records)
+
+    def _make_sqs(self) -> Service:
+        from havre.services import sqs
+
+        return sqs.service(self.broker)
+
+    async def _keep_queues(self) -> None:
+        from havre.services import sqs
+
+        await sqs.run(self.broker, self.deps)
+
     def _make_sts(self) -> Service:
         from havre.services import sts
 
@@ -133,6 +154,7 @@ class Server:
             trail=self.trail,
             throttle=Throttle(self.world.now),
             resource_policies={name: partial(_resource_policy, name) for name in _WITH_POLICIES},
+            resource_owners={"s3": _bucket_owner},
             internal=self._internal(),
             registry=self._serve_registry,
         )
@@ -188,6 +210,7 @@ class Server:
             Loop("node link", lambda: self.nodes.serve(), progress=lambda: self.nodes.hub.heard),
             Loop("reconcilers", self._reconcile, progress=self._reconciled),
             Loop("services", self._run_services),
+            Loop("queues", self._keep_queues),
             Loop("audit trail", self.trail.run, progress=lambda: self.trail.progress),
             Loop(
                 "registry addresses",
@@ -230,20 +253,29 @@ class Server:
         site = self.config.site
         await self.listeners.open(site.host, site.port)
         self.tasks.spawn(self._await_node(self.store.subscribe([NODE.name])), "readiness")
+        self.tasks.spawn(self.borrowing.resume(), "borrowed services")
         try:
             await self.supervisor.run()
         finally:
             await self.tasks.close()
             await self.listeners.close()
+            await self.borrowing.close()
             await self.gateway.close()
             await self.registry.parts.blobs.close()
             await self.store.close()
             await self.journal.close()
+            await self.records.close()
 
 
 def _resource_policy(service: str, store: Store, arn: str) -> str | None:
     found: str | None = catalogue.package(service).resource_policy(store, arn)
     return found
+
+
+def _bucket_owner(store: Store, arn: str) -> str:
+    from havre.services import s3
+
+    return s3.resource_owner(store, arn)
 
 
 def cache_directory() -> Path:

@@ -120,19 +120,20 @@ Handler = Callable[[Call, Request], Awaitable[Answer]]
 Resources = Callable[[Call, Request], Sequence[str]]
 ConditionContext = Callable[[Call, Request], Mapping[str, str | Sequence[str]]]
 ResourceContext = Callable[[Call, str], Mapping[str, str | Sequence[str]]]
+Action = str | Callable[[Call, Request], str]
 
 
 class Operation(msgspec.Struct, frozen=True):
-    """A declared operation. ``action`` is the IAM action where it is not ``<prefix>:<Name>``; empty means that any
-    authenticated caller may (``sts:GetCallerIdentity``). ``resources`` names the ARNs that IAM decides on (``*`` where
-    None), ``conditions`` the service's condition keys, ``about`` those of one of the resources, by its ARN.
+    """A declared operation. ``action`` is the IAM action where it is not ``<prefix>:<Name>``, or finds it for a request;
+    empty means that any authenticated caller may (``sts:GetCallerIdentity``). ``resources`` names the ARNs that IAM
+    decides on (``*`` where None), ``conditions`` the service's condition keys, ``about`` those of one of the resources, by its ARN.
     ``read_only`` is what CloudTrail records as readOnly. A ``data_event`` is about what a resource holds or does, and not
     about the resource itself (``lambda:Invoke``, ``sqs:SendMessage``): CloudTrail's history has none, as in AWS.
     """
 
     name: str
     handler: Handler
-    action: str | None = None
+    action: Action | None = None
     resources: Resources | None = None
     conditions: ConditionContext | None = None
     about: ResourceContext | None = None
@@ -140,6 +141,8 @@ class Operation(msgspec.Struct, frozen=True):
     data_event: bool = False
 
 
+PassThrough = Callable[[Call, Request, Any], Awaitable[Any]]
+"""Takes a client's request parsed, and as it came (HttpRequest, without signed chunks); gives control.borrowed's Passed."""
 H = TypeVar("H", bound=Handler)
 
 
@@ -159,7 +162,7 @@ class Operations:
         self,
         name: str,
         *,
-        action: str | None = None,
+        action: Action | None = None,
         resources: Resources | None = None,
         conditions: ConditionContext | None = None,
         about: ResourceContext | None = None,
@@ -185,6 +188,10 @@ class Service(msgspec.Struct, frozen=True):
     prefix: str = ""
     partial: Mapping[str, str] = {}
     """What is accepted with a limited effect: operation or member → what is missing, in words (shown by coverage)."""
+    unsigned: frozenset[str] = frozenset()
+    """Operations that clients may call without a signature, as nobody (Anonymous): they decide by what the request brings."""
+    passes: PassThrough | None = None
+    """Clients' requests are handed on to it as they came, instead of to the operations' handlers."""
 
     @property
     def iam_prefix(self) -> str:

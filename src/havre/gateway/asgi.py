@@ -164,7 +164,8 @@ async def _answer(send: Send, response: HttpResponse, head: bool) -> None:
     body = response.body
     headers = [(n.lower().encode("latin-1"), v.encode("utf-8")) for n, v in response.headers]
     if isinstance(body, bytes | bytearray):
-        headers.append((b"content-length", b"%d" % len(body)))
+        if not (head and any(n == b"content-length" for n, _ in headers)):  # S3 tells how long what GET would bring is
+            headers.append((b"content-length", b"%d" % len(body)))
         await send({"type": "http.response.start", "status": response.status, "headers": headers})
         await send({"type": "http.response.body", "body": b"" if head else body})
         return

@@ -30,6 +30,7 @@ class Authorize:
         self._policies = parts.policies
         self._store = parts.store
         self._by_resource = parts.resource_policies
+        self._owners = parts.resource_owners
         self._enforced = parts.site.auth != "open"
 
     def check(
@@ -62,6 +63,8 @@ class Authorize:
         if len(parts) != 6:
             parts = ["", "", "", "", "", ""]
         owner = parts[4] if parts[4] != "aws" else ""
+        if parts[2] in self._owners:
+            owner = self._owners[parts[2]](self._store, resource)
         trust = action in TRUST
         on_resource = self._policies.trust(resource) if trust else self._resource_policy(parts[2], resource)
         trust = trust or bool(context.principal.source)
@@ -71,12 +74,12 @@ class Authorize:
             keys = condition_keys(context, extra() if extra is not None else {})
             question = Question(action, resource, keys, who_is(context.principal))
             return decide(question, granted.grants, on_resource, owner, trust=trust)
-        known: Decision | None = granted.decided.get((action, resource))
+        known: Decision | None = granted.decided.get((action, resource, owner))
         if known is None:
             known = decide(Question(action, resource, {}, who_is(context.principal)), granted.grants, None, owner)
             if len(granted.decided) >= REMEMBERED:
                 granted.decided.clear()
-            granted.decided[action, resource] = known
+            granted.decided[action, resource, owner] = known
         return known
 
     def _resource_policy(self, service: str, resource: str) -> Policy | None:

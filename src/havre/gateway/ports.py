@@ -25,6 +25,10 @@ ResourcePolicy = Callable[[Store, str], str | None]
 """(store, ARN) → the policy document on that resource, None when there is none."""
 
 
+ResourceOwner = Callable[[Store, str], str]
+"""(store, ARN) → the account whose it is, of services whose ARNs do not tell (S3); "" when there is no such resource."""
+
+
 class Identities(Protocol):
     def credential(self, access_key: str, token: str = "") -> Credential | None: ...
 
@@ -38,8 +42,9 @@ class Policies(Protocol):
 
 
 class Parts(msgspec.Struct, frozen=True):
-    """``services`` by botocore's name. ``resource_policies`` by the service part of an ARN. ``internal``: path below
-    ``/_havre/`` → ASGI application; ``registry`` serves ``/v2/``; ``hosts``: second label of a host name → what answers to
+    """``services`` by botocore's name. ``resource_policies`` and ``resource_owners`` by the service part of an ARN.
+    ``internal``: path below ``/_havre/`` → ASGI application; ``registry`` serves ``/v2/``; ``hosts``: second label of a
+    host name → what answers to
     ``<anything>.<label>.<region>.<domain>`` (function URLs, HTTP APIs)."""
 
     site: Site
@@ -53,6 +58,7 @@ class Parts(msgspec.Struct, frozen=True):
     trail: Trail
     throttle: Throttle
     resource_policies: Mapping[str, ResourcePolicy] = {}
+    resource_owners: Mapping[str, ResourceOwner] = {}
     internal: Mapping[str, Asgi] = {}
     registry: Asgi | None = None
     hosts: Mapping[str, Asgi] = {}

@@ -12,13 +12,21 @@ from havre.kernel.resource import Kind
 NAMES: dict[str, str] = {
     # botocore's name: package below havre.services
     "cloudtrail": "cloudtrail",
+    "dynamodb": "dynamodb",
+    "dynamodbstreams": "dynamodbstreams",
     "ec2": "ec2",
     "ecr": "ecr",
     "ecs": "ecs",
     "elbv2": "elbv2",
     "iam": "iam",
+    "kinesis": "kinesis",
     "lambda": "lambda_",
     "logs": "logs",
+    "s3": "s3",
+    "secretsmanager": "secretsmanager",
+    "ssm": "ssm",
+    "sns": "sns",
+    "sqs": "sqs",
     "sts": "sts",
 }
 
@@ -42,6 +50,9 @@ _KINDS = (
     "havre.services.iam.resources",
     "havre.services.lambda_.resources",
     "havre.services.logs.resources",
+    "havre.services.sqs.resources",
+    "havre.services.s3.resources",
+    "havre.services.sns.resources",
 )
 
 

@@ -190,7 +190,7 @@ class Router:
             table = self._tables.get(model.name)
             if table is None:
                 table = self._tables[model.name] = UriTable(model)
-            path = self._bucket_path(request) if model.name == "s3" else request.path
+            path = bucket_path(request) if model.name == "s3" else request.path
             found = table.match(request.method, path, query, request.headers)
             if found is not None:
                 return Route(model.name, found[0], protocol, found[1])
@@ -211,9 +211,9 @@ class Router:
             )
         return RouteError("UnknownOperationException", f"There is no {request.method} here", 404, unknown)
 
-    @staticmethod
-    def _bucket_path(request: HttpRequest) -> str:
-        """The path with the bucket in it, which may stand in the Host instead: ``bucket.s3.region.…``."""
-        host = request.headers.get("host", "").partition(":")[0]
-        bucket, dot, _ = host.partition(".s3.")
-        return f"/{bucket}{request.path}" if dot and bucket else request.path
+
+def bucket_path(request: HttpRequest) -> str:
+    """The path with S3's bucket in it, which may stand in the Host instead: ``bucket.s3.region.…``."""
+    host = request.headers.get("host", "").partition(":")[0]
+    bucket, dot, _ = host.partition(".s3.")
+    return f"/{bucket}{request.path}" if dot and bucket else request.path

@@ -46,7 +46,7 @@ class Granted:
         self.static = grants.static
         self.made_of = made_of
         self.revision = revision
-        self.decided: dict[tuple[str, str], Any] = {}
+        self.decided: dict[tuple[str, str, str], Any] = {}
 
 
 class Directory:

@@ -1,0 +1,185 @@
+"""The process beside this one that runs the borrowed services: started when one is first used, started again when it dies.
+
+It hangs on a socket pair: nobody else can speak to it, and it ends when this process does. What it was doing when it died is
+answered with a temporary fault; whether it was done then is for the client to find out, as on AWS.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from havre.control.operation import Call, Request
+from havre.control.tasks import Tasks
+from havre.engines.borrowed import Answered, Asked, Called, Deliver, Delivered, Frame, Refused, Told, pack, read
+from havre.kernel.errors import ApiError, Temporary
+from havre.wire.http import HttpRequest, HttpResponse
+from havre.wire.routing import bucket_path
+
+log = logging.getLogger("havre.borrowed")
+
+PATIENCE = 20.0
+"""Seconds in which it writes down its state when it is told to end."""
+MODULE = "havre.apps.borrowed"
+
+
+class Beside:
+    """``folder`` is where its state lies. ``delivered_to`` hears of notifications, as a task each."""
+
+    def __init__(self, folder: Path, delivered_to: Callable[[Deliver, bytes], Awaitable[None]]) -> None:
+        self._folder = folder
+        self._delivered_to = delivered_to
+        self._number = 0
+        self._waiting: dict[int, asyncio.Future[tuple[Frame, bytes]]] = {}
+        self._starting: asyncio.Lock | None = None
+        self._process: asyncio.subprocess.Process | None = None
+        self._writer: asyncio.StreamWriter | None = None
+        self._tasks = Tasks()
+        self.closing = False
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process is not None else None
+
+    async def start(self) -> asyncio.StreamWriter:
+        """Returns at once when it runs. Raises Temporary."""
+        if self._writer is not None:
+            return self._writer
+        if self._starting is None:
+            self._starting = asyncio.Lock()
+        async with self._starting:
+            if self._writer is None:
+                if self.closing:
+                    raise Temporary("Havre is stopping")
+                self._writer = await self._spawn()
+            return self._writer
+
+    async def _spawn(self) -> asyncio.StreamWriter:
+        """Another program, not a fork: what moto is made of shall not be in this one, and the order of sets shall be the
+        same each time."""
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        ours, theirs = socket.socketpair()
+        try:
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", MODULE, str(self._folder), str(theirs.fileno()),
+                pass_fds=(theirs.fileno(),),
+                stdin=asyncio.subprocess.DEVNULL,
+                env={**os.environ, "PYTHONHASHSEED": "0"},
+                start_new_session=True,
+            )  # fmt: skip
+        except OSError as error:
+            ours.close()
+            raise Temporary(f"cannot start the borrowed services: {error}") from error
+        finally:
+            theirs.close()
+        reader, writer = await asyncio.open_connection(sock=ours)
+        self._tasks.spawn(self._listen(reader, writer, self._process), "borrowed services")
+        return writer
+
+    async def _listen(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, process: asyncio.subprocess.Process
+    ) -> None:
+        try:
+            while True:
+                frame, body = await read(reader)
+                if isinstance(frame, Deliver):
+                    self._tasks.spawn(self._hand_over(frame, body), "notification")
+                elif isinstance(frame, Told | Answered | Refused):
+                    waiting = self._waiting.pop(frame.number, None)
+                    if waiting is not None and not waiting.done():
+                        waiting.set_result((frame, body))
+        except (EOFError, ConnectionError):
+            self._gone(writer)
+            code = await process.wait()
+            if not self.closing:
+                log.error("the borrowed services ended (%d): they start again when they are needed", code)
+
+    def _gone(self, writer: asyncio.StreamWriter) -> None:
+        self._writer = None
+        writer.close()
+        for waiting in self._waiting.values():
+            if not waiting.done():
+                waiting.set_exception(Temporary("the borrowed services ended while they did this"))
+        self._waiting.clear()
+
+    async def _hand_over(self, frame: Deliver, body: bytes) -> None:
+        await self._delivered_to(frame, body)
+        if self._writer is not None:
+            self._writer.write(pack(Delivered(frame.number)))
+
+    async def _ask(self, frame: Asked | Called, body: bytes = b"") -> tuple[Frame, bytes]:
+        """Raises Temporary."""
+        writer = await self.start()
+        waiting: asyncio.Future[tuple[Frame, bytes]] = asyncio.get_running_loop().create_future()
+        self._waiting[frame.number] = waiting
+        writer.write(pack(frame, body))
+        if body:
+            writer.write(body)
+        with contextlib.suppress(ConnectionError):  # then nothing is answered, and _gone says so
+            await writer.drain()
+        told, content = await waiting
+        if isinstance(told, Refused):
+            raise Temporary(f"the change cannot be written down: {told.reason}")
+        return told, content
+
+    async def ask(self, call: Call, changes: bool, request: HttpRequest) -> HttpResponse:
+        """As a Lender."""
+        self._number += 1
+        assert isinstance(request.body, bytes)
+        s3 = call.service == "s3"
+        asked = Asked(
+            self._number, call.service, call.operation, call.account, call.region, changes, request.method,
+            bucket_path(request) if s3 else request.path,
+            _unsigned(request.query) if s3 else request.query,
+            list(request.headers.items()),
+            _caller(call),
+        )  # fmt: skip
+        told, body = await self._ask(asked, request.body)
+        assert isinstance(told, Told)
+        return HttpResponse(told.status, [(name, value) for name, value in told.headers], body)
+
+    async def values(self, call: Call, changes: bool, request: Request) -> dict[str, Any]:
+        """As a Lender."""
+        self._number += 1
+        called = Called(
+            self._number, call.service, call.operation, call.account, call.region, changes, dict(request), _caller(call)
+        )
+        told, _ = await self._ask(called)
+        assert isinstance(told, Answered)
+        if told.code:
+            raise ApiError(told.code, told.message, told.status)
+        return told.answer
+
+    async def close(self) -> None:
+        """It writes down its state and ends."""
+        self.closing = True
+        process = self._process
+        if process is not None and process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                process.send_signal(signal.SIGTERM)
+            try:
+                await asyncio.wait_for(process.wait(), PATIENCE)
+            except TimeoutError:
+                log.error("the borrowed services do not end: they are killed, and start again from their log")
+                process.kill()
+                await process.wait()
+        await self._tasks.close()
+
+
+def _caller(call: Call) -> tuple[str, str, str]:
+    return f"AWS:{call.principal.id}", call.source_ip, call.request_id
+
+
+def _unsigned(query: str) -> str:
+    """Without the signature of a presigned URL, which has done its work."""
+    if "X-Amz-" not in query:
+        return query
+    return "&".join(pair for pair in query.split("&") if not pair.startswith("X-Amz-"))

@@ -1,0 +1,120 @@
+"""The process beside the server that runs the borrowed services: moto behind a socket, with a book of changes.
+
+The server starts it when one of these services is first used (``apps/beside.py``), and it ends when the server does. It
+has no door of its own: what comes over the socket has been proven and authorized.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+
+from havre.engines.borrowed import Answered, Asked, Called, Deliver, Delivered, Frame, Refused, Told, pack, read
+from havre.engines.moto import values
+from havre.engines.moto.backends import Answer, Http
+from havre.engines.moto.book import Book
+from havre.engines.moto.outbox import Caller
+from havre.engines.moto.segments import Full
+
+log = logging.getLogger("havre.borrowed")
+
+
+class Desk:
+    """One socket: requests in, answers and notifications out."""
+
+    def __init__(self, folder: Path, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader, self._writer = reader, writer
+        self._book = Book(folder, self._deliver)
+        self._open = False
+
+    async def run(self) -> None:
+        """Until the server goes. Raises OSError when the disk fails."""
+        self._book.open()
+        self._open = True
+        for frame, body in list(self._book.outbox.pending.values()):
+            self._send(frame, body)
+        book = asyncio.get_running_loop().create_task(self._book.run())
+        listening = asyncio.get_running_loop().create_task(self._listen())
+        await asyncio.wait([book, listening], return_when=asyncio.FIRST_COMPLETED)
+        listening.cancel()
+        self._book.stop()
+        await book
+        self._book.close()
+
+    def stop(self) -> None:
+        self._reader.feed_eof()
+
+    async def _listen(self) -> None:
+        while True:
+            try:
+                frame, body = await read(self._reader)
+            except (EOFError, ConnectionError):
+                return
+            self._take(frame, body)
+            await self._writer.drain()
+
+    def _take(self, frame: Frame, body: bytes) -> None:
+        if isinstance(frame, Asked):
+            request = Http(
+                frame.service, frame.operation, frame.account, frame.region, frame.method, frame.path, frame.query,
+                frame.headers, body,
+            )  # fmt: skip
+            self._serve(request, frame, Caller(*frame.caller))
+        elif isinstance(frame, Called):
+            try:
+                request = values.write(frame)
+            except Exception as error:
+                self._send(Answered(frame.number, {}, "ValidationException", f"{type(error).__name__}: {error}", 400))
+                return
+            self._serve(request, frame, Caller(*frame.caller))
+        elif isinstance(frame, Delivered):
+            self._book.arrived(frame.number)
+
+    def _serve(self, request: Http, asked: Asked | Called, caller: Caller) -> None:
+        if asked.changes:
+            self._book.change(request, caller, lambda answer: self._answer(asked, answer))
+        else:
+            self._answer(asked, self._book.read(request))
+
+    def _answer(self, asked: Asked | Called, answer: Answer | Full) -> None:
+        if isinstance(answer, Full):
+            self._send(Refused(asked.number, str(answer)))
+        elif isinstance(asked, Asked):
+            self._send(Told(asked.number, answer.status, answer.headers), answer.body)
+        else:
+            self._send(values.read(asked, answer))
+
+    def _deliver(self, frame: Deliver, body: bytes) -> None:
+        if self._open:
+            self._send(frame, body)
+
+    def _send(self, frame: Frame, body: bytes = b"") -> None:
+        self._writer.write(pack(frame, body))
+        if body:
+            self._writer.write(body)
+
+
+def main() -> None:
+    os.umask(0o077)
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.INFO, format="%(asctime)s borrowed %(levelname)s %(name)s: %(message)s"
+    )
+    folder, descriptor = Path(sys.argv[1]), int(sys.argv[2])
+    import uvloop
+
+    async def serve() -> None:
+        reader, writer = await asyncio.open_connection(sock=socket.socket(fileno=descriptor))
+        desk = Desk(folder, reader, writer)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, desk.stop)
+        await desk.run()
+
+    uvloop.run(serve())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,174 @@
+"""Services that Havre borrows: another process carries their operations out, and this one knows who may.
+
+A client's request is parsed for what IAM has to know, and handed on as it came; the answer comes back as it is. Calls from
+inside are handed on as values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Protocol
+
+import msgspec
+
+from havre.control.operation import (
+    Action,
+    Answer,
+    Call,
+    ConditionContext,
+    Operation,
+    Request,
+    Resources,
+    Service,
+)
+from havre.kernel.errors import ApiError
+from havre.kernel.resource import Kind
+from havre.wire.http import HttpRequest, HttpResponse
+
+
+class Passed(msgspec.Struct):
+    """The answer to a request that was handed on as it came. ``answer`` and ``error`` are what CloudTrail records."""
+
+    response: HttpResponse
+    answer: Answer = None
+    error: ApiError | None = None
+
+
+_READS = ("Describe", "List", "Get", "BatchGet", "TransactGet", "Head", "Query", "Scan", "Select")
+_OURS = frozenset(
+    ("x-amzn-requestid", "x-amz-request-id", "x-amz-id-2", "server", "date", "content-length", "status", "connection")
+)
+"""Headers that this side sets, or the HTTP server does."""
+
+
+class Lender(Protocol):
+    """Carries operations out. Both raise Temporary when it cannot now: nothing was done then, or nobody knows."""
+
+    async def ask(self, call: Call, changes: bool, request: HttpRequest) -> HttpResponse:
+        """``request.path`` has S3's bucket in it, and the body is whole and free of chunks."""
+        ...
+
+    async def values(self, call: Call, changes: bool, request: Request) -> dict[str, Any]:
+        """Raises ApiError as the operation does."""
+        ...
+
+
+class Nobody:
+    """Stands where no process can be started."""
+
+    async def ask(self, call: Call, changes: bool, request: HttpRequest) -> HttpResponse:
+        raise ApiError("ServiceUnavailable", f"{call.service} is not there in this process", 503)
+
+    async def values(self, call: Call, changes: bool, request: Request) -> dict[str, Any]:
+        raise ApiError("ServiceUnavailable", f"{call.service} is not there in this process", 503)
+
+
+Before = Callable[[Call, Request], Awaitable[None]]
+After = Callable[[Call, Request], Awaitable[None]]
+
+
+class Loan(msgspec.Struct, frozen=True):
+    """An operation of a borrowed service. ``before`` decides further (raises ApiError), ``after`` runs once it has been
+    done. ``changes`` is whether it has to be written down."""
+
+    name: str
+    changes: bool
+    before: Before | None = None
+    after: After | None = None
+
+
+class Loans:
+    """Collects the operations of a borrowed service, as ``Operations`` does for one of Havre's own."""
+
+    def __init__(self, service: str, lender: Lender | None) -> None:
+        self._service = service
+        self._lender: Lender = lender or Nobody()
+        self._loans: dict[str, Loan] = {}
+        self._operations: dict[str, Operation] = {}
+
+    def lend(
+        self,
+        *names: str,
+        action: Action | None = None,
+        resources: Resources | None = None,
+        conditions: ConditionContext | None = None,
+        data_event: bool = False,
+        reads: bool | None = None,
+        before: Before | None = None,
+        after: After | None = None,
+    ) -> None:
+        """All alike. ``reads`` where the name does not tell."""
+        for name in names:
+            read_only = name.startswith(_READS) if reads is None else reads
+            loan = self._loans[name] = Loan(name, not read_only, before, after)
+            self._operations[name] = Operation(
+                name,
+                self._handler(loan),
+                action,
+                resources,
+                conditions,
+                read_only=read_only,
+                data_event=data_event,
+            )
+
+    def service(
+        self, prefix: str = "", kinds: tuple[Kind[Any, Any], ...] = (), partial: Mapping[str, str] | None = None
+    ) -> Service:
+        return Service(self._service, self._operations, kinds, prefix, partial or {}, passes=self._pass)
+
+    def _handler(self, loan: Loan) -> Callable[[Call, Request], Awaitable[Answer]]:
+        async def handler(call: Call, request: Request) -> Answer:
+            if loan.before is not None:
+                await loan.before(call, request)
+            answer = await self._lender.values(call, loan.changes, request)
+            if loan.after is not None:
+                await loan.after(call, request)
+            return answer
+
+        return handler
+
+    async def _pass(self, call: Call, request: Request, http: HttpRequest) -> Passed:
+        loan = self._loans[call.operation]
+        if loan.before is not None:
+            await loan.before(call, request)
+        response = await self._lender.ask(call, loan.changes, http)
+        if response.status < 400 and loan.after is not None:
+            await loan.after(call, request)
+        passed = _told(call, response)
+        named = "x-amz-request-id" if call.service == "s3" else "x-amzn-RequestId"
+        # the length of an answer to HEAD is that of what GET would bring
+        bare = http.method == "HEAD"
+        headers = [
+            (n, v) for n, v in response.headers if n.lower() not in _OURS or (bare and n.lower() == "content-length")
+        ]
+        response.headers = [*headers, (named, call.request_id)]
+        return passed
+
+
+def _told(call: Call, response: HttpResponse) -> Passed:
+    """With what CloudTrail records of the answer."""
+    body = response.body if isinstance(response.body, bytes) else b""
+    if response.status >= 400:
+        return Passed(response, error=_error(response.status, body))
+    if call.service == "s3" or not body:
+        return Passed(response)
+    try:
+        answer = msgspec.json.decode(body)
+    except msgspec.DecodeError:
+        return Passed(response)
+    return Passed(response, answer if isinstance(answer, dict) else None)
+
+
+def _error(status: int, body: bytes) -> ApiError:
+    try:
+        told = msgspec.json.decode(body)
+        code = str(told.get("__type", "")).rpartition("#")[2]
+        message = str(told.get("message", told.get("Message", "")))
+    except (msgspec.DecodeError, AttributeError):
+        text = body[:4096].decode("utf-8", "replace")
+        code, message = _between(text, "Code"), _between(text, "Message")
+    return ApiError(code or str(status), message, status)
+
+
+def _between(text: str, tag: str) -> str:
+    return text.partition(f"<{tag}>")[2].partition(f"</{tag}>")[0]

@@ -1,0 +1,92 @@
+"""Shard iterators of DynamoDB Streams that say themselves where they are, so that none has to be kept."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+from moto.dynamodb.models import table
+from moto.dynamodbstreams import models
+
+from havre.engines.moto import pinned
+
+LIFE = 15 * 60
+"""Seconds for which an iterator is good, as on AWS."""
+
+
+class StreamError(Exception):
+    """An error of DynamoDB Streams, with its code."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+class Iterator:
+    """``position`` is the number of records before the next one. moto's answers ask for ``arn`` and ``to_json``."""
+
+    def __init__(self, stream: str, position: int) -> None:
+        text = json.dumps([stream, position, int(pinned.now())], separators=(",", ":"))
+        self.arn = f"{stream}|1|{base64.b64encode(text.encode()).decode()}"
+
+
+def _shard(backend: Any, stream: str) -> Any:
+    parts = stream.split(":", 5)
+    pieces = parts[5].split("/") if len(parts) == 6 else []
+    found = backend.dynamodb.tables.get(pieces[1]) if len(pieces) == 4 else None
+    if found is None or found.stream_shard is None or found.latest_stream_label != pieces[3]:
+        raise StreamError("ResourceNotFoundException", f"Requested resource not found: Stream: {stream} not found")
+    return found.stream_shard
+
+
+def _get_shard_iterator(
+    self: Any, arn: str, shard_id: str, shard_iterator_type: str, sequence_number: str | None = None
+) -> Iterator:
+    shard = _shard(self, arn)
+    if shard.id != shard_id:
+        told = f"Requested resource not found: Shard: {shard_id} in Stream: {arn} not found"
+        raise StreamError("ResourceNotFoundException", told)
+    if shard_iterator_type.endswith("_SEQUENCE_NUMBER") and not str(sequence_number or "").isdigit():
+        raise StreamError("ValidationException", f"Invalid SequenceNumber: {sequence_number}")
+    at = int(sequence_number or 0) - shard.starting_sequence_number
+    position = {
+        "TRIM_HORIZON": 0,
+        "LATEST": len(shard.items),
+        "AT_SEQUENCE_NUMBER": at,
+        "AFTER_SEQUENCE_NUMBER": at + 1,
+    }[shard_iterator_type]
+    if position < 0:
+        raise StreamError("TrimmedDataAccessException", "The requested sequence number is no longer available.")
+    return Iterator(arn, position)
+
+
+def _get_records(self: Any, iterator_arn: str, limit: int | None) -> dict[str, Any]:
+    try:
+        stream, position, at = json.loads(base64.b64decode(iterator_arn.split("|", 2)[2]))
+    except (ValueError, IndexError):
+        raise StreamError("ValidationException", "Invalid ShardIterator") from None
+    if pinned.now() - at > LIFE:
+        raise StreamError(
+            "ExpiredIteratorException", "Iterator expired. The iterator was created more than 15 minutes ago."
+        )
+    items = _shard(self, stream).items[position : position + min(limit or 1000, 1000)]
+    return {
+        "NextShardIterator": Iterator(stream, position + len(items)).arn,
+        "Records": [each.to_json() for each in items],
+    }
+
+
+def install() -> None:
+    models.DynamoDBStreamsBackend.get_shard_iterator = _get_shard_iterator  # type: ignore[assignment,method-assign]
+    models.DynamoDBStreamsBackend.get_records = _get_records  # type: ignore[method-assign]
+    record: Any = table.StreamRecord
+    made = record.__init__
+
+    def placed(self: Any, of: Any, *parts: Any) -> None:
+        """moto says us-east-1 of all."""
+        made(self, of, *parts)
+        self.record["awsRegion"] = of.table_arn.split(":")[3]
+
+    record.__init__ = placed

@@ -1,0 +1,66 @@
+"""Calls from inside Havre, which are values: botocore writes them as requests and reads the answers, as a client does."""
+
+from __future__ import annotations
+
+import datetime
+from functools import cache
+from typing import Any
+from urllib.parse import urlsplit
+
+from botocore.awsrequest import create_request_object, prepare_request_dict
+from botocore.loaders import Loader
+from botocore.model import ServiceModel
+from botocore.parsers import create_parser
+from botocore.serialize import create_serializer
+
+from havre.engines.borrowed import Answered, Called
+from havre.engines.moto.backends import Answer, Http
+
+
+@cache
+def _model(service: str) -> ServiceModel:
+    return ServiceModel(Loader().load_service_model(service, "service-2"), service)
+
+
+def write(call: Called) -> Http:
+    """Raises botocore's ParamValidationError, or what a wrong value makes of its serializer."""
+    model = _model(call.service)
+    operation = model.operation_model(call.operation)
+    written = create_serializer(model.protocol, include_validation=False).serialize_to_request(call.request, operation)
+    prepare_request_dict(written, "https://borrowed")
+    prepared = create_request_object(written).prepare()
+    url = urlsplit(prepared.url)
+    body = prepared.body or b""
+    data = body.encode() if isinstance(body, str) else body if isinstance(body, bytes) else body.read()
+    headers = [(str(n).lower(), v.decode() if isinstance(v, bytes) else str(v)) for n, v in prepared.headers.items()]
+    return Http(
+        call.service, call.operation, call.account, call.region, prepared.method, url.path, url.query, headers, data
+    )
+
+
+def read(call: Called, answer: Answer) -> Answered:
+    operation = _model(call.service).operation_model(call.operation)
+    shape = operation.output_shape
+    told: dict[str, Any] = {
+        "status_code": answer.status,
+        "headers": {name.lower(): value for name, value in answer.headers},
+        "body": answer.body,
+    }
+    parsed = create_parser(_model(call.service).protocol).parse(told, shape)
+    parsed.pop("ResponseMetadata", None)
+    if answer.status >= 300:
+        error = parsed.get("Error", {})
+        return Answered(
+            call.number, {}, str(error.get("Code", answer.status)), str(error.get("Message", "")), answer.status
+        )
+    return Answered(call.number, _plain(parsed))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    if isinstance(value, datetime.datetime):
+        return value.timestamp()
+    return value

@@ -1,0 +1,68 @@
+"""Kinesis Data Streams.
+
+The promise: streams, shards that are split and merged, records in order of their sequence numbers, iterators, consumers,
+retention and tags, from moto (docs/design/borrowed.md): signatures, policies and the trail are Havre's, what an operation
+does is moto's. Left out: SubscribeToShard (consumers may be registered, and read with GetRecords), encryption, and records
+that expire: moto keeps them until the stream is deleted.
+"""
+
+from __future__ import annotations
+
+from havre.control.borrowed import Lender, Loans
+from havre.control.operation import Call, Request, Service
+
+
+def service(lender: Lender | None = None) -> Service:
+    loans = Loans("kinesis", lender)
+    loans.lend(
+        *("CreateStream", "DeleteStream", "DescribeStream", "DescribeStreamSummary", "ListShards"),
+        *("MergeShards", "SplitShard", "UpdateShardCount", "UpdateStreamMode"),
+        *("AddTagsToStream", "ListTagsForStream", "RemoveTagsFromStream"),
+        *("DecreaseStreamRetentionPeriod", "IncreaseStreamRetentionPeriod"),
+        *("RegisterStreamConsumer", "ListStreamConsumers"),
+        resources=_stream,
+    )
+    loans.lend("GetShardIterator", resources=_stream, data_event=True)
+    loans.lend("GetRecords", resources=_iterated, data_event=True)
+    loans.lend("PutRecord", "PutRecords", resources=_stream, data_event=True)
+    loans.lend("DeregisterStreamConsumer", "DescribeStreamConsumer", resources=_consumer)
+    loans.lend("DeleteResourcePolicy", "GetResourcePolicy", "PutResourcePolicy", resources=_resource)
+    loans.lend("DescribeLimits", "ListStreams")
+    return loans.service(
+        partial={
+            "IncreaseStreamRetentionPeriod": "records are kept until their stream is deleted",
+            "PutResourcePolicy": "kept and told, not asked for decisions",
+        }
+    )
+
+
+def _arn(call: Call, request: Request) -> str:
+    arn: str = request.get("StreamARN", "")
+    return arn or call.arn(f"stream/{request.get('StreamName', '*')}")
+
+
+def _stream(call: Call, request: Request) -> tuple[str, ...]:
+    return (_arn(call, request),)
+
+
+def _iterated(call: Call, request: Request) -> tuple[str, ...]:
+    """moto's iterators are base64 of stream, shard and place."""
+    from base64 import b64decode
+    from binascii import Error
+
+    if request.get("StreamARN"):
+        return (_arn(call, request),)
+    try:
+        stream = b64decode(request["ShardIterator"]).decode().split(":")[0]
+    except (Error, UnicodeDecodeError):
+        stream = "*"
+    return (call.arn(f"stream/{stream}"),)
+
+
+def _consumer(call: Call, request: Request) -> tuple[str, ...]:
+    arn = request.get("ConsumerARN")
+    return (arn,) if arn else (f"{_arn(call, request)}/consumer/{request.get('ConsumerName', '*')}:*",)
+
+
+def _resource(call: Call, request: Request) -> tuple[str, ...]:
+    return (request["ResourceARN"],)

@@ -1,0 +1,115 @@
+"""S3: buckets and objects.
+
+The promise: buckets, objects and their versions, uploads in parts, copies, conditional and ranged reads, tags, ACLs,
+policies, CORS, object lock, presigned URLs, and notifications to functions, queues, topics and EventBridge; path style and
+``bucket.s3.localhost``. From moto (docs/design/borrowed.md): signatures, policies, the trail and the delivery of
+notifications are Havre's, what an operation does to an object is moto's. A single request brings at most 128 MiB; larger
+objects come in parts. Left out: requests without a signature, forms that browsers post, access logs, replication and
+lifecycle that act, websites, access points, S3 Select.
+"""
+
+from __future__ import annotations
+
+from havre.control.borrowed import Lender, Loans
+from havre.control.operation import Service
+from havre.services.s3 import access
+from havre.services.s3.notify import Notifier
+from havre.services.s3.policies import disown, forget, keep, own, resource_owner, resource_policy
+from havre.services.s3.resources import KINDS
+
+__all__ = ["Notifier", "resource_owner", "resource_policy", "service"]
+
+_OF_BUCKET = {
+    # IAM action → operations on a bucket's configuration
+    "s3:GetAccelerateConfiguration": ("GetBucketAccelerateConfiguration",),
+    "s3:GetBucketAcl": ("GetBucketAcl",),
+    "s3:GetBucketCORS": ("GetBucketCors",),
+    "s3:GetBucketLocation": ("GetBucketLocation",),
+    "s3:GetBucketLogging": ("GetBucketLogging",),
+    "s3:GetBucketNotification": ("GetBucketNotificationConfiguration",),
+    "s3:GetBucketObjectLockConfiguration": ("GetObjectLockConfiguration",),
+    "s3:GetBucketOwnershipControls": ("GetBucketOwnershipControls",),
+    "s3:GetBucketPolicy": ("GetBucketPolicy",),
+    "s3:GetBucketPolicyStatus": ("GetBucketPolicyStatus",),
+    "s3:GetBucketPublicAccessBlock": ("GetPublicAccessBlock",),
+    "s3:GetBucketTagging": ("GetBucketTagging",),
+    "s3:GetBucketVersioning": ("GetBucketVersioning",),
+    "s3:GetEncryptionConfiguration": ("GetBucketEncryption",),
+    "s3:GetLifecycleConfiguration": ("GetBucketLifecycleConfiguration",),
+    "s3:PutAccelerateConfiguration": ("PutBucketAccelerateConfiguration",),
+    "s3:PutBucketAcl": ("PutBucketAcl",),
+    "s3:PutBucketCORS": ("PutBucketCors", "DeleteBucketCors"),
+    "s3:PutBucketObjectLockConfiguration": ("PutObjectLockConfiguration",),
+    "s3:PutBucketOwnershipControls": ("PutBucketOwnershipControls", "DeleteBucketOwnershipControls"),
+    "s3:PutBucketPublicAccessBlock": ("PutPublicAccessBlock", "DeletePublicAccessBlock"),
+    "s3:PutBucketTagging": ("PutBucketTagging", "DeleteBucketTagging"),
+    "s3:PutBucketVersioning": ("PutBucketVersioning",),
+    "s3:PutEncryptionConfiguration": ("PutBucketEncryption", "DeleteBucketEncryption"),
+    "s3:PutLifecycleConfiguration": ("PutBucketLifecycleConfiguration", "DeleteBucketLifecycle"),
+}
+_PARTIAL = {
+    "CopyObject.ServerSideEncryption": "told, nothing is encrypted",
+    "DeleteObjects": "refused whole when one of its keys is",
+    "PutBucketAcl": "kept and told; policies decide",
+    "PutBucketEncryption": "kept and told, nothing is encrypted",
+    "PutBucketLifecycleConfiguration": "kept and told, without effect: nothing expires or moves",
+    "PutObject.StorageClass": "kept and told; all classes are the same disk",
+    "PutObjectAcl": "kept and told; policies decide",
+    "PutPublicAccessBlock": "kept and told; nothing is public in any case",
+}
+
+
+def service(lender: Lender | None = None, notifier: Notifier | None = None) -> Service:
+    """``notifier`` asks the destinations of notifications whether they may be reached."""
+    loans = Loans("s3", lender)
+    for action, names in _OF_BUCKET.items():
+        loans.lend(*names, action=action, resources=access.bucket)
+    loans.lend("ListBuckets", action="s3:ListAllMyBuckets")
+    loans.lend("CreateBucket", action="s3:CreateBucket", resources=access.bucket, after=own)
+    loans.lend("DeleteBucket", action="s3:DeleteBucket", resources=access.bucket, after=disown)
+    loans.lend("PutBucketPolicy", action="s3:PutBucketPolicy", resources=access.bucket, after=keep)
+    loans.lend("DeleteBucketPolicy", action="s3:DeleteBucketPolicy", resources=access.bucket, after=forget)
+    loans.lend(
+        "PutBucketNotificationConfiguration",
+        action="s3:PutBucketNotification",
+        resources=access.bucket,
+        before=notifier.check if notifier is not None else None,
+    )
+    _lend_listings(loans)
+    _lend_objects(loans)
+    return loans.service(kinds=KINDS, partial=_PARTIAL)
+
+
+def _lend_listings(loans: Loans) -> None:
+    for names, action in (
+        (("ListObjects", "ListObjectsV2"), "s3:ListBucket"),
+        (("ListObjectVersions",), "s3:ListBucketVersions"),
+        (("ListMultipartUploads",), "s3:ListBucketMultipartUploads"),
+    ):
+        loans.lend(*names, action=action, resources=access.bucket, conditions=access.listing, data_event=True)
+    loans.lend("HeadBucket", action="s3:ListBucket", resources=access.bucket, data_event=True)
+
+
+def _lend_objects(loans: Loans) -> None:
+    for name, action in (
+        *(("GetObject", "GetObject"), ("HeadObject", "GetObject"), ("GetObjectAttributes", "GetObject")),
+        *(("DeleteObject", "DeleteObject"), ("GetObjectTagging", "GetObjectTagging")),
+        *(("PutObjectTagging", "PutObjectTagging"), ("DeleteObjectTagging", "DeleteObjectTagging")),
+        *(("GetObjectAcl", "GetObjectAcl"), ("PutObjectAcl", "PutObjectAcl")),
+    ):
+        loans.lend(name, action=access.versioned(action), resources=access.object_, data_event=True)
+    for name, action in (
+        *(("CompleteMultipartUpload", "PutObject"), ("CreateMultipartUpload", "PutObject"), ("PutObject", "PutObject")),
+        *(("UploadPart", "PutObject"), ("AbortMultipartUpload", "AbortMultipartUpload")),
+        *(("ListParts", "ListMultipartUploadParts"), ("GetObjectLegalHold", "GetObjectLegalHold")),
+        *(("PutObjectLegalHold", "PutObjectLegalHold"), ("PutObjectRetention", "PutObjectRetention")),
+    ):
+        loans.lend(name, action=f"s3:{action}", resources=access.object_, data_event=True)
+    loans.lend(
+        *("CopyObject", "UploadPartCopy"),
+        action="s3:PutObject",
+        resources=access.object_,
+        before=access.source,
+        data_event=True,
+    )
+    loans.lend("DeleteObjects", action="s3:DeleteObject", resources=access.objects, data_event=True)

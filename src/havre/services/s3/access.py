@@ -1,0 +1,60 @@
+"""On which buckets and objects IAM decides, and by which action."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from urllib.parse import parse_qs, unquote
+
+from havre.control.operation import Action, Call, Request
+from havre.kernel.errors import ApiError
+
+
+def arn(bucket: str, key: str | None = None) -> str:
+    if bucket.startswith("arn:"):
+        raise ApiError("NotImplementedException", "Havre does not implement access points", 501)
+    return f"arn:aws:s3:::{bucket}" if key is None else f"arn:aws:s3:::{bucket}/{key}"
+
+
+def bucket(call: Call, request: Request) -> tuple[str, ...]:
+    return (arn(request["Bucket"]),)
+
+
+def object_(call: Call, request: Request) -> tuple[str, ...]:
+    return (arn(request["Bucket"], request["Key"]),)
+
+
+def objects(call: Call, request: Request) -> tuple[str, ...]:
+    return tuple(arn(request["Bucket"], each["Key"]) for each in request["Delete"]["Objects"])
+
+
+def versioned(action: str) -> Action:
+    """S3 has another action where the request names a version."""
+
+    def of(call: Call, request: Request) -> str:
+        if not request.get("VersionId"):
+            return f"s3:{action}"
+        verb, noun, rest = action.partition("Object")
+        return f"s3:{verb}{noun}Version{rest}"
+
+    return of
+
+
+def listing(call: Call, request: Request) -> Mapping[str, str]:
+    """``s3:prefix``, ``s3:delimiter`` and ``s3:max-keys``: what is absent is the empty prefix."""
+    keys = {"s3:prefix": str(request.get("Prefix", ""))}
+    for member, key in (("Delimiter", "s3:delimiter"), ("MaxKeys", "s3:max-keys")):
+        if request.get(member) is not None:
+            keys[key] = str(request[member])
+    return keys
+
+
+async def source(call: Call, request: Request) -> None:
+    """A copy reads what it copies."""
+    path, _, query = request["CopySource"].lstrip("/").partition("?")
+    name, _, key = unquote(path).partition("/")
+    if not name or not key:
+        raise ApiError(
+            "InvalidArgument", "Copy Source must mention the source bucket and key: sourcebucket/sourcekey", 400
+        )
+    action = "s3:GetObjectVersion" if "versionId" in parse_qs(query) else "s3:GetObject"
+    await call.authorize(action, [arn(name, key)], {})

@@ -1,0 +1,117 @@
+"""Notifications: whether S3 may reach a destination, and the delivery to it.
+
+S3 acts as ``s3.amazonaws.com`` for the bucket, so the destination's own policy decides: when the configuration is made,
+and at each delivery.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+from havre.control.deps import AwsFor
+from havre.control.operation import Aws, Call, Request, Site
+from havre.kernel.arn import Arn
+from havre.kernel.errors import ApiError, Permanent, Temporary
+from havre.services.s3.resources import BUCKET
+
+log = logging.getLogger("havre.s3")
+
+SERVICE = "s3.amazonaws.com"
+INVALID = "Unable to validate the following destination configurations"
+AT_ONCE = 64
+"""Deliveries under way; the rest wait their turn."""
+LONGEST_WAIT = 30.0
+_DESTINATIONS = (
+    ("LambdaFunctionConfigurations", "LambdaFunctionArn", "lambda"),
+    ("QueueConfigurations", "QueueArn", "sqs"),
+    ("TopicConfigurations", "TopicArn", "sns"),
+)
+
+
+class Notifier:
+    def __init__(self, aws_for: AwsFor, site: Site) -> None:
+        self._aws_for = aws_for
+        self._site = site
+        self._slots = asyncio.Semaphore(AT_ONCE)
+
+    async def check(self, call: Call, request: Request) -> None:
+        """Before a configuration is kept: each destination takes a test event, or says that it would take one. Raises
+        ApiError InvalidArgument."""
+        found = call.store.get(BUCKET, "", "", request["Bucket"])
+        if found is None or request.get("SkipDestinationValidation"):
+            return
+        aws = self._aws_for(found.spec.owner, call.region, SERVICE, found.meta.arn)
+        at = datetime.fromtimestamp(call.now, UTC)
+        event = {
+            "Service": "Amazon S3",
+            "Event": "s3:TestEvent",
+            "Time": f"{at:%Y-%m-%dT%H:%M:%S}.{at.microsecond // 1000:03d}Z",
+            "Bucket": found.meta.name,
+            "RequestId": call.request_id,
+            "HostId": call.request_id,
+        }
+        for arn in _destinations(request["NotificationConfiguration"]):
+            try:
+                await self._send(aws, arn, json.dumps(event, separators=(",", ":")), dry=True)
+            except ApiError as error:
+                log.info("%s cannot notify %s: %s", found.meta.arn, arn, error)
+                raise ApiError("InvalidArgument", f"{INVALID}: {arn}: {error.message or error.code}", 400) from None
+
+    async def deliver(self, account: str, region: str, bucket: str, target: str, body: bytes) -> None:
+        """Returns when the destination has taken it, or will never take it. ``target`` "" is EventBridge."""
+        wait = 0.5
+        while True:
+            try:
+                async with self._slots:
+                    await self._once(account, region, bucket, target, body)
+                return
+            except (ApiError, Permanent, ValueError) as error:
+                log.warning("a notification of bucket %s does not reach %s: %s", bucket, target or "EventBridge", error)
+                return
+            except Temporary as later:
+                await asyncio.sleep(max(wait, later.after))
+                wait = min(2 * wait, LONGEST_WAIT)
+
+    async def _once(self, account: str, region: str, bucket: str, target: str, body: bytes) -> None:
+        if target:
+            aws = self._aws_for(account, region, SERVICE, f"arn:aws:s3:::{bucket}")
+            await self._send(aws, target, body.decode())
+            return
+        entry: dict[str, Any] = json.loads(body)
+        await self._aws_for(account, region, SERVICE)("events", "PutEvents", {"Entries": [entry]})
+
+    async def _send(self, aws: Aws, arn: str, text: str, dry: bool = False) -> None:
+        """Raises ApiError, Temporary; ValueError for what is no ARN."""
+        where = Arn.parse(arn)
+        if where.service == "lambda":
+            kind = "DryRun" if dry else "Event"
+            await aws("lambda", "Invoke", {"FunctionName": arn, "InvocationType": kind, "Payload": text.encode()})
+        elif where.service == "sqs":
+            url = f"{self._site.endpoint}/{where.account}/{where.resource}"
+            await aws("sqs", "SendMessage", {"QueueUrl": url, "MessageBody": text})
+        elif where.service == "sns":
+            await aws("sns", "Publish", {"TopicArn": arn, "Message": text, "Subject": "Amazon S3 Notification"})
+        else:
+            raise ApiError("InvalidArgument", f"The ARN could not be parsed: {arn}", 400)
+
+
+def _destinations(configuration: Request) -> Iterator[str]:
+    """Each once. Raises ApiError for one that S3 does not notify."""
+    seen = set()
+    for member, field, service in _DESTINATIONS:
+        for each in configuration.get(member, ()):
+            arn = each[field]
+            try:
+                where = Arn.parse(arn)
+            except ValueError:
+                raise ApiError("InvalidArgument", "The ARN could not be parsed", 400) from None
+            if where.service != service or where.resource.endswith(".fifo"):
+                raise ApiError("InvalidArgument", f"{INVALID}: {arn}", 400)
+            if arn not in seen:
+                seen.add(arn)
+                yield arn
