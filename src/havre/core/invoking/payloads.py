@@ -1,0 +1,29 @@
+"""How large a payload may be, and whether it is JSON."""
+
+from __future__ import annotations
+
+import msgspec
+
+MIB = 1024 * 1024
+SYNCHRONOUS = 6 * MIB
+EVENT = 1 * MIB
+INVOKE_ASYNC = 256 * 1024
+STREAMED = 200 * MIB
+"""Of an answer that is written piece by piece."""
+CLIENT_CONTEXT = 3583
+"""Bytes, in base64 as it comes."""
+NOTHING = b"{}"
+"""What a function is given when its caller gives nothing."""
+
+_raw = msgspec.json.Decoder(msgspec.Raw)
+
+
+def json_fault(payload: bytes) -> str | None:
+    """Why this is no JSON text, in words; None when it is one. Nothing is built: 1 MiB takes a millisecond."""
+    try:
+        _raw.decode(payload)
+    except msgspec.DecodeError as error:
+        return str(error)
+    except UnicodeDecodeError:
+        return "Invalid UTF-8"
+    return None
