@@ -7,11 +7,12 @@ holds, also over crashes and redeliveries. Limits, attributes and errors are AWS
 
 from __future__ import annotations
 
+from havre.control.deps import ReconcilerDeps
 from havre.control.operation import Service, merge
 from havre.services.sqs.broker import Broker
 from havre.services.sqs.policy import resource_policy
 
-__all__ = ["Broker", "resource_policy", "service"]
+__all__ = ["Broker", "resource_policy", "run", "service"]
 
 PARTIAL = {
     "CreateQueue.KmsMasterKeyId": "is kept and shown; messages are not encrypted, and no key is asked for",
@@ -23,10 +24,16 @@ PARTIAL = {
 
 
 def service(broker: Broker) -> Service:
-    from havre.services.sqs.operations import acknowledging, permissions, queues, receiving, sending
+    from havre.services.sqs.operations import acknowledging, moves, permissions, queues, receiving, sending
     from havre.services.sqs.resources import KINDS
 
-    made = (queues, sending, receiving, acknowledging)
-    return Service(
-        "sqs", merge(queues.ops, permissions.ops, *(m.operations(broker) for m in made)), KINDS, partial=PARTIAL
-    )
+    with_messages = (queues, sending, receiving, acknowledging, moves)
+    alone = (queues.ops, permissions.ops, moves.ops)
+    return Service("sqs", merge(*alone, *(m.operations(broker) for m in with_messages)), KINDS, partial=PARTIAL)
+
+
+async def run(broker: Broker, deps: ReconcilerDeps) -> None:
+    """What queues need besides requests, until it is cancelled."""
+    from havre.services.sqs.upkeep import Upkeep
+
+    await Upkeep(broker, deps.store, deps.world).run()

@@ -25,7 +25,7 @@ _LENGTH = Struct(">I").pack
 
 
 class Attribute(msgspec.Struct, frozen=True, array_like=True):
-    """``type`` is String, Number or Binary, perhaps with ``.custom`` behind; the value is ``text`` or, of Binary, ``data``."""
+    """``type`` is String, Number or Binary, perhaps with ``.custom`` behind; the value is ``text``, or ``data``."""
 
     type: str
     text: str | None = None

@@ -62,8 +62,11 @@ class MoveSpec(msgspec.Struct, frozen=True):
     cancelled: bool = False
 
 
+ACTIVE = ("RUNNING", "CANCELLING")
+
+
 class MoveStatus(msgspec.Struct, frozen=True):
-    """``state``: RUNNING, COMPLETED, CANCELLING, CANCELLED, FAILED."""
+    """``state``: RUNNING, COMPLETED, CANCELLING, CANCELLED, FAILED. ``reason`` says why it failed."""
 
     state: str = "RUNNING"
     moved: int = 0
