@@ -81,6 +81,7 @@ _BY_SERVICE = {
     "sqs": Dialect(
         "InvalidParameterValue",
         "MissingParameter",
+        rules=Rules(enums=False),
         namespace="com.amazonaws.sqs",
         front="com.amazon.coral.service",
         query_codes={

@@ -59,7 +59,8 @@ def operations(broker: Broker) -> Operations:
             if any(each.status.state in ACTIVE for each in found):
                 raise ApiError(
                     "UnsupportedOperation",
-                    "There is already a task running. Only one active task is allowed for a source queue arn at a given time.",
+                    "There is already a task running. Only one active task is allowed for a source "
+                    "queue arn at a given time.",
                 )
             for old in found[REMEMBERED - 1 :]:
                 tx.remove(old)
