@@ -73,13 +73,18 @@ _SPELLED: dict[str, tuple[tuple[str, int], tuple[str, int], tuple[str, int], tup
 }
 _SAME = {"expired_signature": "mismatch", "skewed": "mismatch", "payload": "mismatch"}
 _COLUMN = {"json": 0, "smithy-rpc-v2-cbor": 0, "rest-json": 1, "query": 2, "rest-xml": 2, "ec2": 3}
-_S3 = {"skewed": ("RequestTimeTooSkewed", 403), "expired_signature": ("RequestTimeTooSkewed", 403)}
+_OWN = {
+    "s3": {"skewed": ("RequestTimeTooSkewed", 403), "expired_signature": ("RequestTimeTooSkewed", 403)},
+    "sns": {"denied": ("AuthorizationError", 403)},
+}
+"""Where one service has words of its own."""
 
 
 def spell(reason: str, protocol: str, message: str, service: str = "") -> ApiError:
     """The error as a service of this protocol spells it."""
-    if service == "s3" and reason in _S3:
-        code, status = _S3[reason]
+    own = _OWN.get(service, {}).get(reason)
+    if own is not None:
+        code, status = own
     else:
         code, status = _SPELLED[_SAME.get(reason, reason)][_COLUMN.get(protocol, 0)]
     if code == "AuthFailure":

@@ -1,0 +1,91 @@
+"""POST to a server somewhere else: HTTP/1.1, TLS with verified certificates, everything bounded."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+from urllib.parse import SplitResult, urlsplit
+
+import httptools
+
+from havre.kernel.errors import Permanent, Temporary
+
+TIMEOUT = 15.0
+"""Seconds for everything, as SNS gives its subscribers."""
+_MOST = 1 << 20
+_PIECE = 1 << 16
+
+
+class _Answer:
+    """What httptools calls. The body is read and thrown away."""
+
+    def __init__(self) -> None:
+        self.parser: Any = httptools.HttpResponseParser(self)
+        self.status = 0
+
+    def on_headers_complete(self) -> None:
+        self.status = int(self.parser.get_status_code())
+
+
+async def post(url: str, body: bytes, headers: Mapping[str, str], *, timeout: float = TIMEOUT) -> int:
+    """The status of the answer. Raises Temporary when none came, Permanent for a URL that cannot be asked.
+
+    Redirections are not followed.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise Permanent(f"{url} is not the URL of a server")
+    try:
+        async with asyncio.timeout(timeout):
+            return await _exchange(parts, body, headers)
+    except TimeoutError:
+        raise Temporary(f"{url} did not answer within {timeout:g} s") from None
+    except ssl.SSLCertVerificationError as error:
+        raise Temporary(f"{url}: its certificate is not good: {error.verify_message}") from None
+    except (OSError, httptools.HttpParserError, UnicodeError) as error:
+        raise Temporary(f"{url}: {error or type(error).__name__}") from None
+
+
+async def _exchange(parts: SplitResult, body: bytes, headers: Mapping[str, str]) -> int:
+    secure = parts.scheme == "https"
+    reader, writer = await asyncio.open_connection(
+        parts.hostname, parts.port or (443 if secure else 80), ssl=_trust() if secure else None
+    )
+    try:
+        writer.write(_head(parts, len(body), headers) + body)
+        await writer.drain()
+        answer = _Answer()
+        read = 0
+        while answer.status < 200:
+            piece = await reader.read(_PIECE)
+            read += len(piece)
+            if not piece or read > _MOST:
+                raise OSError("the server closed the connection without an answer")
+            answer.parser.feed_data(piece)
+        return answer.status
+    finally:
+        writer.close()
+
+
+def _head(parts: SplitResult, length: int, headers: Mapping[str, str]) -> bytes:
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    lines = [
+        f"POST {path} HTTP/1.1",
+        f"Host: {host}:{parts.port}" if parts.port else f"Host: {host}",
+        f"Content-Length: {length}",
+        "Connection: close",
+        *(f"{name}: {value}" for name, value in headers.items()),
+    ]
+    if any("\r" in line or "\n" in line for line in lines):
+        raise Permanent("A header cannot hold a line break")
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("utf-8")
+
+
+@lru_cache(1)
+def _trust() -> ssl.SSLContext:
+    """The machine's own authorities."""
+    return ssl.create_default_context()

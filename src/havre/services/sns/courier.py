@@ -1,0 +1,137 @@
+"""Carries letters: to queues and functions by calls within the process, to servers by HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from havre.control.deliveries import Parcel, temporary
+from havre.control.deps import ReconcilerDeps
+from havre.control.operation import Aws
+from havre.kernel.errors import ApiError, Permanent, Temporary
+from havre.services.sns import envelope
+from havre.services.sns.attributes import dead_letter_queue
+from havre.services.sns.delivery_policy import effective
+from havre.services.sns.resources import SUBSCRIPTION, TOPIC, Letter, Subscription
+
+PRINCIPAL = "sns.amazonaws.com"
+MOST_RAW_ATTRIBUTES = 10
+Post = Callable[[str, bytes, Mapping[str, str]], Awaitable[int]]
+"""(URL, body, headers) → the status. Raises Temporary when nobody answers, Permanent for a URL that cannot be asked."""
+
+
+class Courier:
+    """Letters whose subscription is gone need not be carried."""
+
+    def __init__(self, deps: ReconcilerDeps, post: Post) -> None:
+        self._deps = deps
+        self._post = post
+        self._decode = msgspec.msgpack.Decoder(Letter).decode
+
+    async def carry(self, parcel: Parcel) -> None:
+        letter = self._decode(parcel.spec.parcel)
+        found = self._subscription(parcel, letter)
+        if found is None:
+            return
+        try:
+            if found.protocol == "sqs":
+                await self._to_queue(found, letter)
+            elif found.protocol == "lambda":
+                await self._to_function(found, letter)
+            else:
+                await self._to_server(parcel, found, letter)
+        except ApiError as error:
+            raise temporary(error) from error
+
+    def _subscription(self, parcel: Parcel, letter: Letter) -> Subscription | None:
+        name = ":".join(letter.subscription.split(":")[-2:])
+        found = self._deps.store.get(SUBSCRIPTION, parcel.meta.account, parcel.meta.region, name)
+        if found is not None:
+            return found.spec
+        if letter.endpoint:
+            protocol = letter.endpoint.partition(":")[0]
+            return Subscription(letter.topic.rpartition(":")[2], protocol, letter.endpoint, parcel.meta.account)
+        return None
+
+    def _aws(self, target: str, letter: Letter) -> Aws:
+        """As SNS, for the sake of the topic, where the target is."""
+        _, _, _, region, account, _ = target.split(":", 5)
+        return self._deps.aws_for(account, region, PRINCIPAL, letter.topic)
+
+    async def _to_queue(self, found: Subscription, letter: Letter) -> None:
+        request: dict[str, Any] = {"QueueUrl": self._queue_url(found.endpoint)}
+        if _is_raw(found) and letter.kind == "Notification":
+            if len(letter.attributes) > MOST_RAW_ATTRIBUTES:
+                raise Permanent("A raw message to a queue can have at most 10 message attributes")
+            request["MessageBody"] = letter.text
+            if letter.attributes:
+                request["MessageAttributes"] = letter.attributes
+        else:
+            request["MessageBody"] = envelope.body(letter, self._deps.site.endpoint)
+        if letter.group:
+            request["MessageGroupId"] = letter.group
+        if letter.deduplication and found.endpoint.endswith(".fifo"):
+            request["MessageDeduplicationId"] = letter.deduplication
+        await self._aws(found.endpoint, letter)("sqs", "SendMessage", request)
+
+    def _queue_url(self, arn: str) -> str:
+        _, _, _, _, account, name = arn.split(":", 5)
+        return f"{self._deps.site.endpoint}/{account}/{name}"
+
+    async def _to_function(self, found: Subscription, letter: Letter) -> None:
+        payload = envelope.record(letter, self._deps.site.endpoint)
+        request = {"FunctionName": found.endpoint, "InvocationType": "Event", "Payload": payload}
+        await self._aws(found.endpoint, letter)("lambda", "Invoke", request)
+
+    async def _to_server(self, parcel: Parcel, found: Subscription, letter: Letter) -> None:
+        raw = _is_raw(found) and letter.kind == "Notification"
+        topic = self._deps.store.get(TOPIC, parcel.meta.account, parcel.meta.region, found.topic)
+        whole = topic.spec.attributes.get("DeliveryPolicy", "") if topic is not None else ""
+        policy = effective(whole, found.attributes.get("DeliveryPolicy", ""))
+        headers = {
+            "Content-Type": policy["requestPolicy"]["headerContentType"],
+            "User-Agent": "Amazon Simple Notification Service Agent",
+            "x-amz-sns-message-type": letter.kind,
+            "x-amz-sns-message-id": letter.id,
+            "x-amz-sns-topic-arn": letter.topic,
+        }
+        if letter.kind == "Notification":
+            headers["x-amz-sns-subscription-arn"] = letter.subscription
+        if raw:
+            headers["x-amz-sns-rawdelivery"] = "true"
+        text = letter.text if raw else envelope.body(letter, self._deps.site.endpoint)
+        status = await self._post(found.endpoint, text.encode(), headers)
+        if 200 <= status < 300:
+            return
+        words = f"{found.endpoint} answered with status {status}"
+        raise Permanent(words) if 400 <= status < 500 and status != 429 else Temporary(words)
+
+    async def bury(self, parcel: Parcel) -> None:
+        """To the queue of the subscription's RedrivePolicy, as the subscription would have got it."""
+        letter = self._decode(parcel.spec.parcel)
+        found = self._subscription(parcel, letter)
+        redrive = found.attributes.get("RedrivePolicy") if found is not None else None
+        if found is None or not redrive or letter.kind != "Notification":
+            return
+        queue = dead_letter_queue(redrive)
+        raw = _is_raw(found)
+        request: dict[str, Any] = {
+            "QueueUrl": self._queue_url(queue),
+            "MessageBody": letter.text if raw else envelope.body(letter, self._deps.site.endpoint),
+        }
+        if raw and letter.attributes:
+            request["MessageAttributes"] = dict(list(letter.attributes.items())[:MOST_RAW_ATTRIBUTES])
+        if letter.group:
+            request["MessageGroupId"] = letter.group
+        if queue.endswith(".fifo"):
+            request["MessageDeduplicationId"] = letter.deduplication
+        try:
+            await self._aws(queue, letter)("sqs", "SendMessage", request)
+        except ApiError as error:
+            raise temporary(error) from error
+
+
+def _is_raw(found: Subscription) -> bool:
+    return found.attributes.get("RawMessageDelivery", "").lower() == "true"

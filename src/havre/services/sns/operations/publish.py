@@ -1,0 +1,189 @@
+"""Publish and PublishBatch: what they acknowledge is written down for each subscription that wants it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+
+import msgspec
+from msgspec.structs import replace
+
+from havre.control.deliveries import Delivery, send
+from havre.control.operation import Answer, Call, Operations, Request
+from havre.core.delivery import AWS_ENDPOINT, RetryPolicy
+from havre.core.event_pattern import FilterPolicy, compile_filter_policy
+from havre.kernel.errors import ApiError, not_built
+from havre.kernel.resource import NoStatus
+from havre.services.sns import delivery_policy, messages, names, queries
+from havre.services.sns.attributes import LARGEST
+from havre.services.sns.errors import invalid
+from havre.services.sns.messages import Message
+from havre.services.sns.names import Place, of_target, of_topic
+from havre.services.sns.resources import (
+    DELIVERY,
+    HTTP,
+    SEEN,
+    Letter,
+    Seen,
+    SubscriptionRecord,
+    TopicRecord,
+)
+from havre.store.ports import Transaction
+
+ops = Operations()
+FIRST_SEQUENCE = 10**19
+FORGOTTEN_AFTER = 300.0
+MOST_ENTRIES = 10
+_ID = re.compile(r"[A-Za-z0-9_-]{1,80}\Z")
+Taken = tuple[str, str]
+"""Message id and sequence number ("" of standard topics)."""
+
+
+@lru_cache(4096)
+def _filter(policy: str, scope: str) -> FilterPolicy | None:
+    return compile_filter_policy(policy, scope)
+
+
+@ops("Publish", resources=of_target, data_event=True)
+async def publish(call: Call, request: Request) -> Answer:
+    if request.get("PhoneNumber"):
+        raise not_built("sns", "Publish to a phone number")
+    target = request.get("TopicArn") or request.get("TargetArn")
+    if not target:
+        raise invalid("TopicArn or TargetArn Reason: no value for required parameter")
+    if ":endpoint/" in target:
+        raise not_built("sns", "Publish to a platform endpoint")
+    place = names.topic_place(call, target)
+    message = messages.read(request, queries.topic(call.store, place).spec)
+    id = call.world.uuid()
+    ((sent, sequence),) = await call.store.transact(lambda tx: _put(call, tx, place, [(id, message)]))
+    return {"MessageId": sent, "SequenceNumber": sequence or None}
+
+
+@ops("PublishBatch", action="sns:Publish", resources=of_topic(), data_event=True)
+async def publish_batch(call: Call, request: Request) -> Answer:
+    """Entries stand for themselves: one that is wrong holds up none of the others."""
+    place = names.topic_place(call, request["TopicArn"])
+    entries = request["PublishBatchRequestEntries"]
+    _check_batch(entries)
+    topic = queries.topic(call.store, place).spec
+    good: list[tuple[str, str, Message]] = []
+    failed = []
+    for entry in entries:
+        try:
+            good.append((entry["Id"], call.world.uuid(), messages.read(entry, topic)))
+        except ApiError as error:
+            code = error.code.removesuffix("Exception")
+            failed.append({"Id": entry["Id"], "Code": code, "Message": error.message, "SenderFault": True})
+    if sum(message.size for *_, message in good) > int(topic.attributes.get("MaximumMessageSize", LARGEST)):
+        raise ApiError(
+            "BatchRequestTooLongException", "The length of all the messages put together is more than the limit."
+        )
+    taken = await call.store.transact(lambda tx: _put(call, tx, place, [(id, message) for _, id, message in good]))
+    done = [
+        {"Id": entry, "MessageId": id, "SequenceNumber": sequence or None}
+        for (entry, *_), (id, sequence) in zip(good, taken, strict=True)
+    ]
+    return {"Successful": done, "Failed": failed}
+
+
+def _check_batch(entries: Sequence[Request]) -> None:
+    if not entries:
+        raise ApiError("EmptyBatchRequestException", "The batch request doesn't contain any entries.")
+    if len(entries) > MOST_ENTRIES:
+        raise ApiError(
+            "TooManyEntriesInBatchRequestException", "The batch request contains more entries than permissible."
+        )
+    ids = [entry["Id"] for entry in entries]
+    if len(set(ids)) < len(ids):
+        raise ApiError(
+            "BatchEntryIdsNotDistinctException", "Two or more batch entries in the request have the same Id."
+        )
+    if not all(_ID.match(id) for id in ids):
+        raise ApiError(
+            "InvalidBatchEntryIdException",
+            "The Id of a batch entry in a batch request doesn't abide by the specification.",
+        )
+
+
+def _put(call: Call, tx: Transaction, place: Place, sent: Sequence[tuple[str, Message]]) -> list[Taken]:
+    topic = queries.topic(tx, place)
+    subscriptions = [r for r in queries.subscriptions(tx, place) if not r.spec.pending]
+    sequence = topic.status.sequence
+    taken: list[Taken] = []
+    for id, message in sent:
+        if not topic.spec.fifo:
+            taken.append((id, ""))
+            _fan_out(call, tx, topic, subscriptions, id, "", message)
+            continue
+        name = _deduplicated(topic, message)
+        seen = tx.get(SEEN, place.account, place.region, name)
+        if seen is not None and seen.spec.until > call.now:
+            taken.append((seen.spec.message, seen.spec.sequence))
+            continue
+        sequence += 1
+        number = str(FIRST_SEQUENCE + sequence)
+        spec = Seen(id, number, call.now + FORGOTTEN_AFTER)
+        if seen is not None:
+            tx.update(seen, spec=spec)
+        else:
+            key = {"account": place.account, "region": place.region, "name": name}
+            tx.create(SEEN, **key, arn="", spec=spec, status=NoStatus())
+        taken.append((id, number))
+        _fan_out(call, tx, topic, subscriptions, id, number, message)
+    if sequence != topic.status.sequence:
+        tx.update(topic, status=replace(topic.status, sequence=sequence))
+    return taken
+
+
+def _deduplicated(topic: TopicRecord, message: Message) -> str:
+    """The name under which a message is remembered: within its topic, or within its group as well."""
+    by_group = topic.spec.attributes.get("FifoThroughputScope") == "MessageGroup"
+    return f"{topic.meta.name}:{message.group if by_group else ''}:{message.deduplication}"
+
+
+def _fan_out(
+    call: Call,
+    tx: Transaction,
+    topic: TopicRecord,
+    subscriptions: Sequence[SubscriptionRecord],
+    id: str,
+    sequence: str,
+    message: Message,
+) -> None:
+    for each in subscriptions:
+        if not _wants(each, message):
+            continue
+        letter = Letter(
+            each.meta.arn,
+            topic.meta.arn,
+            id,
+            call.now,
+            message.for_protocol(each.spec.protocol),
+            subject=message.subject,
+            attributes=message.attributes,
+            group=message.group,
+            deduplication=message.deduplication,
+            sequence=sequence,
+        )
+        direct = each.spec.protocol in ("sqs", "lambda")
+        name = f"{sequence or id}:{each.meta.name}"
+        lane = f"{each.meta.name}:{message.group}" if sequence else name
+        spec = Delivery(msgspec.msgpack.encode(letter), lane, call.now, _retries(topic, each, direct))
+        send(tx, DELIVERY if direct else HTTP, topic.meta.account, topic.meta.region, name, spec)
+
+
+def _wants(found: SubscriptionRecord, message: Message) -> bool:
+    policy = found.spec.attributes.get("FilterPolicy")
+    if not policy:
+        return True
+    compiled = _filter(policy, found.spec.attributes.get("FilterPolicyScope") or "MessageAttributes")
+    return compiled is None or compiled.matches(message.attributes, message.for_protocol(found.spec.protocol))
+
+
+def _retries(topic: TopicRecord, found: SubscriptionRecord, direct: bool) -> RetryPolicy:
+    if direct:
+        return AWS_ENDPOINT
+    whole, own = topic.spec.attributes.get("DeliveryPolicy", ""), found.spec.attributes.get("DeliveryPolicy", "")
+    return delivery_policy.retry_policy(delivery_policy.effective(whole, own))
