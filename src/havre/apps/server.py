@@ -113,6 +113,7 @@ class Server:
         return lambda_.Facilities(
             code=DiskCodeStore(self.config.state / "functions", self.world.now),
             secret=hmac.digest(self.secret, b"function-code", "sha256"),
+            records=self.records,
         )
 
     def _make_lambda(self) -> Service:

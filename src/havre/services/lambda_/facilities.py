@@ -6,17 +6,23 @@ from dataclasses import dataclass
 
 from havre.control.functions.ports import CodeStore, Functions
 from havre.kernel.errors import Temporary
+from havre.kernel.world import World
+from havre.services.lambda_.invoking.assembly import Invoking
+from havre.store.ports import Reader, Records
 
 
 @dataclass
 class Facilities:
     """Filled in by apps. ``secret`` signs the URLs from which code is downloaded; ``architectures`` are those that the
-    machines of this installation can run."""
+    machines of this installation can run. ``records`` keep the events of asynchronous invocations; ``invoking`` is made of
+    all that when it is first needed."""
 
     functions: Functions | None = None
     code: CodeStore | None = None
     secret: bytes = b""
     architectures: tuple[str, ...] = ("x86_64",)
+    records: Records | None = None
+    invoking: Invoking | None = None
 
     def open_functions(self) -> Functions:
         """Raises Temporary."""
@@ -29,3 +35,11 @@ class Facilities:
         if self.code is None:
             raise Temporary("the store of code is not open yet")
         return self.code
+
+    def open_invoking(self, store: Reader, world: World) -> Invoking:
+        """The same one for the whole process: it counts what runs. Raises Temporary."""
+        if self.invoking is None:
+            if self.records is None:
+                raise Temporary("the queue of events is not open yet")
+            self.invoking = Invoking(store, world, self.records, self.open_functions)
+        return self.invoking

@@ -1,0 +1,26 @@
+"""What invocation consists of in one process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from havre.control.deps import ReconcilerDeps
+from havre.control.functions.ports import Functions
+from havre.control.supervisor import Loop
+from havre.kernel.world import World
+from havre.services.lambda_.invoking.destinations import Destinations
+from havre.services.lambda_.invoking.invoker import Invoker
+from havre.services.lambda_.invoking.queue import Events
+from havre.store.ports import Reader, Records
+
+
+class Invoking:
+    """``functions`` gives what runs functions, and raises Temporary while nothing does."""
+
+    def __init__(self, store: Reader, world: World, records: Records, functions: Callable[[], Functions]) -> None:
+        self.invoker = Invoker(store, world, functions)
+        self.events = Events(store, world, records, self.invoker)
+
+    def loops(self, deps: ReconcilerDeps) -> list[Loop]:
+        events = self.events
+        return [Loop("lambda events", lambda: events.run(Destinations(deps)), progress=lambda: events.progress)]

@@ -1,0 +1,132 @@
+"""Destinations and dead-letter queues: reached by the function's role, in the form that each of them takes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from havre.control.deps import ReconcilerDeps
+from havre.control.operation import Aws, Site
+from havre.core.invoking import records, retries
+from havre.core.invoking.records import Told
+from havre.kernel.errors import ApiError, Permanent, Temporary
+from havre.services.lambda_.invoking.events import Event, Letter, Where
+from havre.services.lambda_.invoking.queue import DEAD_LETTER
+from havre.services.lambda_.resources import LATEST
+
+KIB = 1024
+MOST = {"sqs": 1024 * KIB, "sns": 256 * KIB, "events": 1024 * KIB, "lambda": 1024 * KIB}
+"""Bytes of a record; payloads that make it longer are left out."""
+SESSION = 3600
+SPARE = 300.0
+"""Seconds before their end that credentials are not used any more."""
+PASSING = frozenset({"ServiceException", "ServiceUnavailable", "ServiceUnavailableException", "InternalFailure"})
+
+
+class Destinations:
+    """``queue.Courier`` over AWS's operations."""
+
+    def __init__(self, deps: ReconcilerDeps) -> None:
+        self._deps = deps
+        self._sessions: dict[tuple[str, str, str], tuple[float, Mapping[str, Any]]] = {}
+
+    async def carry(self, where: Where, event: Event, letter: Letter, kind: str, arn: str) -> None:
+        """See ``queue.Courier``."""
+        aws = await self._by_role(where, letter.role, event.trace)
+        told = Told(
+            event.request_id,
+            event.arn if event.qualifier else f"{event.arn}:{LATEST}",
+            event.outcome,
+            event.tried.runs,
+            letter.payload,
+            letter.response,
+            letter.version,
+            letter.error,
+            letter.status,
+        )
+        service = arn.split(":")[2] if arn.count(":") >= 5 else ""
+        now = self._deps.world.now()
+        try:
+            if kind == DEAD_LETTER:
+                await dead_letter(aws, self._deps.site, service, arn, told, event.trace)
+            elif service == "s3":
+                key = records.object_key(where.function, now, self._deps.world.uuid())
+                body = records.record(told, now)
+                await aws("s3", "PutObject", {"Bucket": arn.split(":::", 1)[1], "Key": key, "Body": body})
+            else:
+                body = records.record(told, now, MOST.get(service))
+                await destination(aws, self._deps.site, service, arn, told, body, event.trace)
+        except ApiError as error:
+            if error.code in PASSING:
+                raise Temporary(f"{error.code}: {error.message}") from error
+            raise
+
+    async def _by_role(self, where: Where, role: str, trace: str) -> Aws:
+        if self._deps.aws_with is None:
+            raise Permanent("nobody can act by a role here")
+        key = (where.account, where.region, role)
+        now = self._deps.world.now()
+        known = self._sessions.get(key)
+        if known is None or known[0] - SPARE <= now:
+            sts = self._deps.aws_for(where.account, where.region, "lambda.amazonaws.com")
+            request = {"RoleArn": role, "RoleSessionName": where.function[:64], "DurationSeconds": SESSION}
+            made = (await sts("sts", "AssumeRole", request))["Credentials"]
+            known = self._sessions[key] = (now + SESSION, made)
+        return self._deps.aws_with(where.account, where.region, known[1])
+
+
+async def destination(aws: Aws, site: Site, service: str, arn: str, told: Told, body: bytes, trace: str) -> None:
+    """Raises Permanent for what is no destination."""
+    if service == "sqs" and not arn.endswith(".fifo"):
+        await aws(
+            "sqs", "SendMessage", {"QueueUrl": queue_url(site, arn), "MessageBody": body.decode(), **traced(trace)}
+        )
+    elif service == "sns" and not arn.endswith(".fifo"):
+        await aws("sns", "Publish", {"TopicArn": arn, "Message": body.decode()})
+    elif service == "lambda":
+        await aws("lambda", "Invoke", {"FunctionName": arn, "InvocationType": "Event", "Payload": body})
+    elif service == "events":
+        await _put_event(aws, arn, told, body, trace)
+    else:
+        raise Permanent(f"{arn} is no destination that Lambda can send to")
+
+
+async def _put_event(aws: Aws, arn: str, told: Told, body: bytes, trace: str) -> None:
+    result = "Success" if told.condition == retries.SUCCESS else "Failure"
+    entry = {
+        "Source": "lambda",
+        "DetailType": f"Lambda Function Invocation Result - {result}",
+        "Resources": [arn, told.function],
+        "Detail": body.decode(),
+        "EventBusName": arn,
+        **({"TraceHeader": trace} if trace else {}),
+    }
+    answer = await aws("events", "PutEvents", {"Entries": [entry]})
+    if answer.get("FailedEntryCount"):
+        failed = answer["Entries"][0]
+        raise Temporary(f"{failed.get('ErrorCode')}: {failed.get('ErrorMessage')}")
+
+
+async def dead_letter(aws: Aws, site: Site, service: str, arn: str, told: Told, trace: str) -> None:
+    """The event itself, with what went wrong in its attributes. Raises Permanent for what is no dead-letter queue."""
+    attributes = records.letter_attributes(told)
+    body = told.payload.decode("utf-8", "replace")
+    if service == "sqs" and not arn.endswith(".fifo"):
+        request = {"QueueUrl": queue_url(site, arn), "MessageBody": body, "MessageAttributes": attributes}
+        await aws("sqs", "SendMessage", {**request, **traced(trace)})
+    elif service == "sns" and not arn.endswith(".fifo"):
+        await aws("sns", "Publish", {"TopicArn": arn, "Message": body, "MessageAttributes": attributes})
+    else:
+        raise Permanent(f"{arn} is no dead-letter queue that Lambda can send to")
+
+
+def queue_url(site: Site, arn: str) -> str:
+    parts = arn.split(":")
+    return f"{site.endpoint}/{parts[4]}/{parts[5]}"
+
+
+def traced(trace: str) -> dict[str, Any]:
+    """So that the consumer's function knows the chain that it is part of."""
+    if not trace:
+        return {}
+    return {"MessageSystemAttributes": {"AWSTraceHeader": {"DataType": "String", "StringValue": trace}}}

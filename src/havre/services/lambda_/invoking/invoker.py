@@ -1,0 +1,182 @@
+"""The one door to functions: admission, then the nodes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import msgspec
+
+from havre.control.functions.ports import Functions
+from havre.core.invoking import payloads, traces
+from havre.core.invoking.concurrency import Concurrency, Slot
+from havre.kernel.errors import Permanent, Temporary
+from havre.kernel.function import Invocation, Outcome
+from havre.kernel.world import World
+from havre.services.lambda_.invoking import refusals
+from havre.services.lambda_.invoking.targets import Served, Target, Targets
+from havre.store.ports import Reader
+
+
+class Done(msgspec.Struct, frozen=True):
+    """What came of an invocation, and which version served it."""
+
+    outcome: Outcome
+    version: str
+
+
+class Invoker:
+    """Of a whole process: its counts are the installation's. ``functions`` raises Temporary while nothing runs functions."""
+
+    def __init__(self, store: Reader, world: World, functions: Callable[[], Functions]) -> None:
+        self.targets = Targets(store, functions)
+        self._world = world
+        self._functions = functions
+        self._counts: dict[tuple[str, str], Concurrency] = {}
+
+    def concurrency(self, account: str, region: str) -> Concurrency:
+        found = self._counts.get((account, region))
+        if found is None:
+            found = self._counts[account, region] = Concurrency(self._world.now())
+        return found
+
+    def find(self, account: str, region: str, name: str, qualifier: str = "") -> Target:
+        return self.targets.find(account, region, name, qualifier)
+
+    def trace(self, target: Target, header: str) -> str:
+        """The trace as the function gets it. Raises ApiError RecursiveInvocationException for a loop."""
+        trace = traces.parse(header) if header else None
+        if trace is None:
+            trace = traces.fresh(self._world.now(), self._world.hex(40))
+        trace, times = traces.through(trace, target.unqualified)
+        if times > traces.MOST_LOOPS and target.terminate:
+            raise refusals.recursive(target.unqualified)
+        return trace.header()
+
+    def draw(self, target: Target, tenant: str = "") -> Served:
+        """Raises ApiError where the version that is drawn cannot be run, or wants a tenant."""
+        served = target.draw(self._world.chance.random() if len(target.served) > 1 else 0.0)
+        if served.config.per_tenant != bool(tenant):
+            raise refusals.tenant_wanted() if served.config.per_tenant else refusals.tenant_unwanted()
+        return served
+
+    def admit(self, target: Target, served: Served, synchronous: bool) -> tuple[Concurrency, Slot]:
+        """Raises ApiError TooManyRequestsException. Whoever gets a slot gives it back."""
+        counts = self.concurrency(target.account, target.region)
+        share, pool = self.targets.share(served), self.targets.pool(target.account, target.region)
+        slot = counts.admit(share, pool, self._world.now(), synchronous)
+        if isinstance(slot, str):
+            raise refusals.throttled(slot)
+        return counts, slot
+
+    async def invoke(self, target: Target, invocation: Invocation, synchronous: bool = True) -> Done:
+        """Runs it once. Raises ApiError: throttled, not ready, cannot run (ResourceConflictException), no room or the answer
+        is lost (ServiceException)."""
+        served = self.draw(target, invocation.tenant)
+        counts, slot = self.admit(target, served, synchronous)
+        try:
+            outcome = await self._functions().invoke(served.function, invocation)
+        except Permanent as never:
+            raise refusals.cannot_run(never.reason) from never
+        except Temporary as later:
+            raise refusals.no_room(later.reason) from later
+        finally:
+            counts.release(slot)
+        return Done(outcome, served.version)
+
+    async def stream(self, target: Target, invocation: Invocation) -> Streamed:
+        """Begins; errors as of ``invoke``. Whoever gets it closes it."""
+        served = self.draw(target, invocation.tenant)
+        counts, slot = self.admit(target, served, True)
+        streamed: Streamed | None = None
+        try:
+            pieces = self._functions().stream(served.function, invocation)
+            streamed = Streamed(pieces, served.version, lambda: counts.release(slot))
+            await streamed.begin()
+        except BaseException as error:
+            counts.release(slot)
+            if streamed is not None:
+                await streamed.aclose()
+            if isinstance(error, Permanent):
+                raise refusals.cannot_run(error.reason) from error
+            if isinstance(error, Temporary):
+                raise refusals.no_room(error.reason) from error
+            raise
+        return streamed
+
+
+class Streamed:
+    """An answer that is being written: iterate over its pieces, then look at ``outcome``.
+
+    Its slot is given back when the answer ends, when it is closed, and when it is forgotten.
+    """
+
+    def __init__(self, pieces: AsyncIterator[bytes | str | Outcome], version: str, release: Callable[[], None]) -> None:
+        self.version = version
+        self.content_type = "application/octet-stream"
+        self.outcome: Outcome | None = None
+        self._pieces = pieces
+        self._release = release
+        self._first: bytes | None = None
+        self._size = 0
+
+    async def begin(self) -> None:
+        """Returns when the function has said what it answers with, or has ended."""
+        first = await self._next()
+        if isinstance(first, str):
+            self.content_type = first
+        elif isinstance(first, bytes):
+            self._first = first
+
+    async def _next(self) -> bytes | str | None:
+        try:
+            piece = await anext(self._pieces)
+        except StopAsyncIteration:
+            piece = self.outcome or Outcome(error="Runtime.ExitError", payload=b'{"errorType":"Runtime.ExitError"}')
+        except Permanent as never:
+            piece = _lost(never.reason)
+        except Temporary as later:
+            if self._size == 0 and self._first is None:
+                raise
+            piece = _lost(later.reason)
+        if isinstance(piece, Outcome):
+            self.outcome = piece
+            self._release()
+            return None
+        return piece
+
+    def __aiter__(self) -> Streamed:
+        return self
+
+    async def __anext__(self) -> bytes:
+        while self.outcome is None or self._first is not None:
+            piece: Any = self._first
+            self._first = None
+            if piece is None:
+                piece = await self._next()
+            if isinstance(piece, bytes) and piece:
+                self._size += len(piece)
+                if self._size > payloads.STREAMED:
+                    self.outcome = _too_large()
+                    break
+                return piece
+        raise StopAsyncIteration
+
+    async def aclose(self) -> None:
+        self._release()
+        close = getattr(self._pieces, "aclose", None)
+        if close is not None:
+            await close()
+
+    def __del__(self) -> None:
+        self._release()
+
+
+def _lost(reason: str, kind: str = "ServiceException") -> Outcome:
+    """The end of an answer that broke off."""
+    return Outcome(error=kind, payload=msgspec.json.encode({"errorType": kind, "errorMessage": reason}))
+
+
+def _too_large() -> Outcome:
+    words = f"Response payload size exceeded maximum allowed payload size ({payloads.STREAMED} bytes)."
+    return _lost(words, "Function.ResponseSizeTooLarge")

@@ -1,0 +1,82 @@
+"""Why a function is not invoked, in Lambda's words."""
+
+from __future__ import annotations
+
+from havre.core.invoking import payloads
+from havre.kernel.errors import ApiError
+from havre.services.lambda_.errors import conflict, invalid
+from havre.services.lambda_.resources import Readiness
+
+RETRY_AFTER = "1"
+"""Seconds that a throttled caller is asked to wait."""
+
+
+def throttled(reason: str) -> ApiError:
+    fields = {"Reason": reason, "Type": "User", "retryAfterSeconds": RETRY_AFTER}
+    return ApiError("TooManyRequestsException", "Rate Exceeded.", fields=fields)
+
+
+def recursive(arn: str) -> ApiError:
+    return ApiError(
+        "RecursiveInvocationException",
+        f"Lambda has detected that the function {arn} is invoked in a recursive loop, and has stopped the invocation. To "
+        "allow it, set the function's recursive loop detection to Allow.",
+    )
+
+
+def too_large(operation: str) -> ApiError:
+    return ApiError(
+        "RequestTooLargeException",
+        f"Request must be smaller than {payloads.SYNCHRONOUS} bytes for the {operation} operation",
+    )
+
+
+def event_too_large(size: int, limit: int = payloads.EVENT) -> ApiError:
+    return ApiError(
+        "RequestTooLargeException",
+        f"{size} byte payload is too large for the Event invocation type (limit {limit} bytes)",
+    )
+
+
+def not_json(why: str) -> ApiError:
+    words = f"Could not parse request body into json: Could not parse payload into json: {why}"
+    return ApiError("InvalidRequestContentException", words)
+
+
+def bad_client_context() -> ApiError:
+    return ApiError("InvalidRequestContentException", "Client context must be a valid Base64-encoded JSON object.")
+
+
+def not_ready(status: Readiness, snap_start: bool) -> ApiError:
+    """The function, or this version of it, has nothing that could be run."""
+    if status.state == "Pending" and snap_start:
+        return ApiError(
+            "SnapStartNotReadyException",
+            "Lambda is initializing your function. It will be ready to invoke once your function state becomes ACTIVE.",
+        )
+    return conflict(
+        "The operation cannot be performed at this time. The function is currently in the following state: "
+        f"{status.state}"
+    )
+
+
+def cannot_run(reason: str) -> ApiError:
+    """What the nodes say of a function that they cannot run."""
+    return conflict(f"The function cannot be run: {reason}")
+
+
+def no_room(reason: str) -> ApiError:
+    return ApiError("ServiceException", f"Lambda was unable to run the function: {reason}")
+
+
+def tenant_wanted() -> ApiError:
+    return invalid(
+        "The invoked function is enabled with tenancy configuration. Add a valid tenant ID in your request and try again."
+    )
+
+
+def tenant_unwanted() -> ApiError:
+    return invalid(
+        "The invoked function is not enabled with tenancy configuration. "
+        "Remove the tenant ID from your request and try again."
+    )
