@@ -35,3 +35,21 @@ def stale() -> ApiError:
 
 def absent(what: str) -> ApiError:
     return not_built("lambda", what)
+
+
+def validation(value: object, member: str, constraint: str) -> ApiError:
+    """As the front words what the model forbids: for what AWS's model forbids and botocore's does not."""
+    return ApiError(
+        "ValidationException",
+        f"1 validation error detected: Value '{value}' at '{member}' failed to satisfy constraint: {constraint}",
+    )
+
+
+def busy_pending(state: str) -> ApiError:
+    return conflict(
+        f"The operation cannot be performed at this time. The function is currently in the following state: {state}"
+    )
+
+
+def busy_updating(arn: str) -> ApiError:
+    return conflict(f"The operation cannot be performed at this time. An update is in progress for resource: {arn}")

@@ -19,10 +19,12 @@ LATEST = "$LATEST"
 
 
 class LayerUse(msgspec.Struct, frozen=True):
-    """A layer of a function: the ARN of the layer's version, and its archive, which outlives the layer."""
+    """A layer of a function: the ARN of the layer's version, and its archive, which outlives the layer. ``unzipped``: bytes
+    when it is unpacked."""
 
     arn: str
     code: Code
+    unzipped: int = 0
 
 
 class ImageOverrides(msgspec.Struct, frozen=True):
@@ -43,7 +45,7 @@ class Durable(msgspec.Struct, frozen=True):
 class Configuration(msgspec.Struct, frozen=True):
     """What a version of a function is. ``timeout`` in seconds, ``memory`` and ``temporary`` (``/tmp``) in MiB;
     ``dead_letter`` is an ARN, "" for none; ``image`` overrides what the image says. ``runtime`` and ``handler`` are "" for
-    images, whose URI is ``code.image``."""
+    images."""
 
     role: str
     code: Code
@@ -64,8 +66,10 @@ class Configuration(msgspec.Struct, frozen=True):
     image: ImageOverrides | None = None
     per_tenant: bool = False
     durable: Durable | None = None
-    logs_given: bool = False
-    """Whether the log group was named by the user: otherwise it is ``/aws/lambda/<name>``."""
+    unzipped: int = 0
+    """Bytes of the code when it is unpacked, without layers."""
+    image_uri: str = ""
+    """As the user named it; ``code.image`` is where it is pulled from."""
 
     @property
     def package(self) -> str:
@@ -89,8 +93,7 @@ class Policy(msgspec.Struct, frozen=True):
 class FunctionSpec(msgspec.Struct, frozen=True):
     """``uid`` tells this function from an earlier one of the same name. ``generation`` counts changes of ``config``,
     ``revision`` is drawn anew with each; ``modified`` is when that was. ``reserved`` is None without a reservation.
-    ``policies`` by qualifier, "" for the function itself. ``published`` is the number of the newest version, "" for none,
-    and ``published_generation`` what it was made of."""
+    ``policies`` by qualifier, "" for the function itself. ``published`` is the number of the newest version, "" for none."""
 
     function: str
     uid: str
@@ -106,7 +109,6 @@ class FunctionSpec(msgspec.Struct, frozen=True):
     update_runtime_on: str = "Auto"
     runtime_version: str = ""
     published: str = ""
-    published_generation: int = 0
 
     @property
     def number(self) -> str:
@@ -222,6 +224,7 @@ class LayerSpec(msgspec.Struct, frozen=True):
     number: int
     code: Code
     created: float
+    unzipped: int = 0
     description: str = ""
     license: str = ""
     runtimes: tuple[str, ...] = ()

@@ -1,0 +1,46 @@
+"""VpcConfig, asked of EC2."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from havre.control.operation import Call
+from havre.kernel.errors import ApiError
+from havre.kernel.function import FunctionNetwork
+from havre.services.lambda_.errors import absent, invalid
+from havre.services.lambda_.roles import PRINCIPAL
+
+
+async def network(call: Call, given: Mapping[str, Any]) -> FunctionNetwork | None:
+    """None for the empty configuration, which takes a function out of its VPC. Raises ApiError for what EC2 does not
+    know."""
+    subnets, groups = tuple(given.get("SubnetIds") or ()), tuple(given.get("SecurityGroupIds") or ())
+    if given.get("Ipv6AllowedForDualStack"):
+        raise absent("VpcConfig with Ipv6AllowedForDualStack")
+    if not subnets and not groups:
+        return None
+    if not subnets or not groups:
+        raise invalid("Both subnet IDs and security group IDs are required to configure VPC access.")
+    vpcs = {s["VpcId"] for s in await _ask(call, "DescribeSubnets", "SubnetIds", subnets, "Subnets")}
+    if len(vpcs) != 1:
+        raise invalid("The subnets provided must be in the same VPC.")
+    owners = {g["VpcId"] for g in await _ask(call, "DescribeSecurityGroups", "GroupIds", groups, "SecurityGroups")}
+    if owners != vpcs:
+        raise invalid("The security groups and the subnets provided must be in the same VPC.")
+    return FunctionNetwork(vpcs.pop(), subnets, groups)
+
+
+async def _ask(call: Call, operation: str, member: str, ids: Sequence[str], answer: str) -> Sequence[Mapping[str, Any]]:
+    assert call.as_service is not None
+    try:
+        found: Sequence[Mapping[str, Any]] = (await call.as_service(PRINCIPAL)("ec2", operation, {member: list(ids)}))[
+            answer
+        ]
+    except ApiError as error:
+        if error.status is not None and error.status >= 500:
+            raise
+        raise invalid(
+            f"Error occurred while {operation}. EC2 Error Code: {error.code}. EC2 Error Message: {error.message}"
+        ) from None
+    return found

@@ -1,0 +1,204 @@
+"""Functions: made, shown, listed, deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from msgspec.structs import replace
+
+from havre.control.operation import Answer, Call, Request
+from havre.kernel.errors import ApiError
+from havre.kernel.function import Code, FunctionLogs
+from havre.kernel.resource import Kind, scoped
+from havre.services.lambda_ import downloads, package, present, queries, signing
+from havre.services.lambda_.conditions import settings, tag_conditions
+from havre.services.lambda_.configuring import MEMBERS, check_architecture, configured, default_group
+from havre.services.lambda_.declare import LambdaOperations
+from havre.services.lambda_.errors import conflict, invalid
+from havre.services.lambda_.facilities import Facilities
+from havre.services.lambda_.limits import check_code
+from havre.services.lambda_.paging import page
+from havre.services.lambda_.publishing import publish
+from havre.services.lambda_.resources import (
+    ALIAS,
+    EVENT_INVOKE,
+    FUNCTION,
+    LATEST,
+    PROVISIONED,
+    URL,
+    VERSION,
+    Configuration,
+    FunctionR,
+    FunctionSpec,
+    Readiness,
+    VersionR,
+    qualified,
+)
+from havre.services.lambda_.rules.values import merged_tags
+from havre.store.ports import Transaction
+
+_CREATE = f"FunctionName Code Publish PackageType Tags CodeSigningConfigArn Architectures TenancyConfig {MEMBERS}"
+_OWNED: tuple[Kind[Any, Any], ...] = (VERSION, ALIAS, URL, EVENT_INVOKE, PROVISIONED)
+"""What goes with its function."""
+
+
+def operations(facilities: Facilities) -> LambdaOperations:
+    ops = LambdaOperations()
+    ops.on("CreateFunction", _CREATE, conditions=_new_conditions)(partial(create_function, facilities))
+    ops.on("GetFunction", "FunctionName Qualifier")(partial(get_function, facilities))
+    ops.on("GetFunctionConfiguration", "FunctionName Qualifier")(get_function_configuration)
+    ops.on("ListFunctions", "FunctionVersion MasterRegion Marker MaxItems", resources=None)(list_functions)
+    ops.on("DeleteFunction", "FunctionName Qualifier")(delete_function)
+    return ops
+
+
+def _new_conditions(call: Call, request: Request) -> Mapping[str, str | Sequence[str]]:
+    return {**settings(request), **tag_conditions(request.get("Tags") or {})}
+
+
+async def create_function(facilities: Facilities, call: Call, request: Request) -> Answer:
+    name = _new_name(call, request["FunctionName"])
+    tags = merged_tags({}, request.get("Tags") or {})
+    kind = request.get("PackageType") or "Zip"
+    empty = Configuration("", Code("image" if kind == "Image" else "zip"), FunctionLogs(default_group(name)))
+    if request.get("TenancyConfig"):
+        empty = replace(empty, per_tenant=True)
+    if request.get("Architectures"):
+        empty = replace(empty, architecture=check_architecture(request["Architectures"], facilities.architectures))
+    arn = queries.function_arn(call.account, call.region, name)
+    if call.store.get(FUNCTION, call.account, call.region, name) is not None:
+        raise conflict(f"Function already exist: {name}")
+    if tags:
+        await call.authorize("lambda:TagResource", [arn], tag_conditions(tags))
+    code = await package.fetch(call, request["Code"], kind, "creating")
+    empty = replace(empty, code=code.code, unzipped=code.unzipped, image_uri=code.image_uri)
+    config = await configured(call, request, empty, name)
+    code_signing = request.get("CodeSigningConfigArn") or ""
+    if code_signing and kind == "Image":
+        raise invalid("Code signing is not supported for functions created with container images.")
+    signing.check_code(call.store, code_signing, name)
+    await package.keep(facilities, code)
+    world = call.world
+    spec = FunctionSpec(name, world.uuid(), config, world.uuid(), call.now, tags=tags, code_signing=code_signing)
+    version_revision = world.uuid()
+
+    def change(tx: Transaction) -> FunctionR | VersionR:
+        if tx.get(FUNCTION, call.account, call.region, name) is not None:
+            raise conflict(f"Function already exist: {name}")
+        check_code(tx, call.account, call.region, config.code.size)
+        made = tx.create(
+            FUNCTION,
+            account=call.account,
+            region=call.region,
+            name=name,
+            arn=arn,
+            spec=spec,
+            status=Readiness(),
+        )
+        return publish(tx, made, version_revision) if request.get("Publish") else made
+
+    return present.configuration(await call.store.transact(change))
+
+
+def _new_name(call: Call, text: str) -> str:
+    said = queries.named(call.account, call.region, text)
+    if said.qualifier:
+        raise invalid("The function name of a new function has no qualifier.")
+    if said.account != call.account:
+        raise ApiError("AccessDeniedException", "Functions of another account cannot be created.", 403)
+    return said.name
+
+
+async def get_function(facilities: Facilities, call: Call, request: Request) -> Answer:
+    found, record, shown = _asked(call, request)
+    spec = found.spec
+    return {
+        "Configuration": present.configuration(record, qualifier=shown),
+        "Code": _location(facilities, call, record.spec.config),
+        "Tags": dict(spec.tags) or None,
+        "Concurrency": None if spec.reserved is None else {"ReservedConcurrentExecutions": spec.reserved},
+    }
+
+
+async def get_function_configuration(call: Call, request: Request) -> Answer:
+    _, record, shown = _asked(call, request)
+    return present.configuration(record, qualifier=shown)
+
+
+def _asked(call: Call, request: Request) -> tuple[FunctionR, FunctionR | VersionR, str]:
+    """The function, the record of the version that was asked for, and the qualifier to be shown. Of an alias it is the
+    version that takes most."""
+    resolved = queries.resolve(
+        call.store, call.account, call.region, request["FunctionName"], request.get("Qualifier", "")
+    )
+    return resolved.function, queries.record(call.store, resolved.function, resolved.version), resolved.qualifier
+
+
+def _location(facilities: Facilities, call: Call, config: Configuration) -> dict[str, Any]:
+    code = config.code
+    if code.kind == "image":
+        repository = config.image_uri.partition("@")[0]
+        repository = repository if ":" not in repository.rpartition("/")[2] else repository.rpartition(":")[0]
+        resolved = f"{repository}@{code.digest}"
+        return {"RepositoryType": "ECR", "ImageUri": config.image_uri, "ResolvedImageUri": resolved}
+    if code.kind == "directory":
+        return {"RepositoryType": package.HOT_RELOAD, "Location": f"file://{code.path}"}
+    return {"RepositoryType": "S3", "Location": downloads.link(call.site, facilities.secret, code.digest, call.now)}
+
+
+async def list_functions(call: Call, request: Request) -> Answer:
+    every = call.store.list(FUNCTION, call.account, call.region)
+    if request.get("MasterRegion"):
+        every = ()  # replicas of Lambda@Edge, which there is none of
+    found: list[FunctionR | VersionR] = []
+    whole = request.get("FunctionVersion") == "ALL"
+    for function in every:
+        found.append(function)
+        if whole:
+            found += queries.versions(call.store, function)
+    shown, marker = page(call, request, found, lambda r: qualified(r.spec.function, r.spec.number))
+    return {
+        "Functions": [present.configuration(r, qualifier=r.spec.number if whole else "", listed=True) for r in shown],
+        "NextMarker": marker,
+    }
+
+
+async def delete_function(call: Call, request: Request) -> Answer:
+    said = queries.named(call.account, call.region, request["FunctionName"], request.get("Qualifier", ""))
+    if said.qualifier == LATEST:
+        raise invalid("$LATEST version cannot be deleted without deleting the function.")
+    if said.qualifier and not said.qualifier.isdigit():
+        raise invalid("Deletion of aliases is not currently supported.")
+
+    def change(tx: Transaction) -> None:
+        found = queries.function(tx, said.account, said.region, said.name)
+        if said.qualifier:
+            _remove_version(tx, found, said.qualifier)
+            return
+        for kind in _OWNED:
+            for owned in tx.find(kind, "function", scoped(said.account, said.region, said.name)):
+                tx.remove(owned)
+        tx.remove(found)
+
+    await call.store.transact(change)
+    return {"StatusCode": 204}
+
+
+def _remove_version(tx: Transaction, function: FunctionR, number: str) -> None:
+    record = queries.record(tx, function, number)
+    pointing = [
+        a.spec.alias for a in queries.aliases(tx, function) if number == a.spec.version or number in a.spec.weights
+    ]
+    if pointing:
+        raise conflict(f"Unable to delete version because the following aliases reference it: [{', '.join(pointing)}]")
+    kinds: tuple[Kind[Any, Any], ...] = (EVENT_INVOKE, PROVISIONED)
+    for kind in kinds:
+        owned = tx.get(kind, function.meta.account, function.meta.region, qualified(function.meta.name, number))
+        if owned is not None:
+            tx.remove(owned)
+    tx.remove(record)
+    if number in function.spec.policies:
+        policies = {q: p for q, p in function.spec.policies.items() if q != number}
+        tx.update(function, spec=replace(function.spec, policies=policies))

@@ -1,0 +1,42 @@
+"""MaxItems and Marker: a marker names the operation and the last name that was given out, and is checked."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from havre.control.operation import Call, Request
+from havre.services.lambda_.errors import invalid
+
+R = TypeVar("R")
+MOST = 50
+"""Items of a page that names no size, and of the largest one there is, as of ListFunctions."""
+
+
+def page(
+    call: Call, request: Request, found: Sequence[R], key_of: Callable[[R], str]
+) -> tuple[Sequence[R], str | None]:
+    """This page of ``found``, and the marker of the next (None on the last). ``key_of`` need not rise."""
+    size = min(request.get("MaxItems") or MOST, MOST)
+    start = 0
+    if request.get("Marker"):
+        last = _read(call.operation, request["Marker"])
+        start = next((i + 1 for i, each in enumerate(found) if key_of(each) == last), -1)
+        if start < 0:
+            start = next((i for i, each in enumerate(found) if key_of(each) > last), len(found))
+    shown = found[start : start + size]
+    if start + size >= len(found):
+        return shown, None
+    return shown, base64.urlsafe_b64encode(f"{call.operation}\n{key_of(shown[-1])}".encode()).decode()
+
+
+def _read(operation: str, marker: str) -> str:
+    try:
+        of, _, last = base64.urlsafe_b64decode(marker.encode()).decode().partition("\n")
+    except (binascii.Error, ValueError):
+        of, last = "", ""
+    if of != operation or not last:
+        raise invalid("Invalid value for parameter Marker")
+    return last

@@ -1,0 +1,84 @@
+"""Versions: a copy of ``$LATEST`` under a number that never comes again."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from havre.kernel.resource import NoStatus
+from havre.services.lambda_.errors import busy_pending, busy_updating
+from havre.services.lambda_.present import updating
+from havre.services.lambda_.queries import function_arn
+from havre.services.lambda_.resources import (
+    COUNTER,
+    FUNCTION,
+    VERSION,
+    Configuration,
+    CounterSpec,
+    FunctionR,
+    Readiness,
+    VersionR,
+    VersionSpec,
+    qualified,
+)
+from havre.store.ports import Reader, Transaction
+
+
+def check_ready(function: FunctionR) -> None:
+    """Raises ApiError while the function is created or an update of it is in progress."""
+    if updating(function):
+        if not function.status.generation:
+            raise busy_pending(function.status.state)
+        raise busy_updating(function.meta.arn)
+
+
+def newest(reader: Reader, function: FunctionR) -> VersionR | None:
+    m = function.meta
+    number = function.spec.published
+    return reader.get(VERSION, m.account, m.region, qualified(m.name, number)) if number else None
+
+
+def same(one: Configuration, other: Configuration) -> bool:
+    """Whether a version of the one would differ from one of the other in more than its description."""
+    return replace(one, description="") == replace(other, description="")
+
+
+def publish(tx: Transaction, function: FunctionR, revision: str, description: str | None = None) -> VersionR:
+    """The version that was published last, if nothing has changed since."""
+    last = newest(tx, function)
+    if last is not None and last.spec.uid == function.spec.uid and same(last.spec.config, function.spec.config):
+        return last
+    m, spec = function.meta, function.spec
+    number = str(next_number(tx, m.account, m.region, FUNCTION.name, m.name))
+    config = spec.config if description is None else replace(spec.config, description=description)
+    version = tx.create(
+        VERSION,
+        account=m.account,
+        region=m.region,
+        name=qualified(m.name, number),
+        arn=function_arn(m.account, m.region, m.name, number),
+        spec=VersionSpec(
+            m.name,
+            spec.uid,
+            number,
+            config,
+            revision,
+            spec.modified,
+            update_runtime_on=spec.update_runtime_on,
+            runtime_version=spec.runtime_version,
+        ),
+        status=Readiness(),
+    )
+    tx.update(function, spec=replace(spec, published=number))
+    return version
+
+
+def next_number(tx: Transaction, account: str, region: str, kind: str, name: str) -> int:
+    """The next number of a function's or a layer's versions: 1 is the first."""
+    counter = f"{kind}:{name}"
+    found = tx.get(COUNTER, account, region, counter)
+    if found is not None:
+        tx.update(found, spec=CounterSpec(found.spec.last + 1))
+        return found.spec.last + 1
+    arn = function_arn(account, region, name)
+    tx.create(COUNTER, account=account, region=region, name=counter, arn=arn, spec=CounterSpec(1), status=NoStatus())
+    return 1

@@ -1,0 +1,1 @@
+"""What Lambda does by itself."""

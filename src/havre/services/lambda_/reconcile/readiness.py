@@ -1,0 +1,170 @@
+"""Makes functions and versions ready: what their users want becomes what invocations run once it is prepared.
+
+A failed creation or update says why, and leaves running what was before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+from msgspec.structs import replace
+
+from havre.control.deps import ReconcilerDeps
+from havre.control.reconciler import Executor
+from havre.kernel.arn import Arn
+from havre.kernel.effects import NOTHING, Effect, Plan, Update
+from havre.kernel.errors import Permanent
+from havre.kernel.function import Function
+from havre.kernel.resource import Kind
+from havre.services.lambda_.compile import wanted_of
+from havre.services.lambda_.facilities import Facilities
+from havre.services.lambda_.present import updating
+from havre.services.lambda_.resources import FUNCTION, LATEST, VERSION, FunctionR, Readiness, VersionR, qualified
+from havre.store.ports import Change
+
+
+class Place(NamedTuple):
+    """A function or a version that is there."""
+
+    kind: str
+    account: str
+    region: str
+    name: str
+
+
+class Retired(NamedTuple):
+    """A kernel function that nothing is invoked by any more. Forgotten with the process: idle environments go by themselves
+    after a time."""
+
+    id: str
+
+
+Key = Place | Retired
+
+
+class Seen(msgspec.Struct, frozen=True):
+    record: Any = None
+    retired: str = ""
+
+
+class Prepare(Effect, frozen=True):
+    function: Function
+
+
+class Retire(Effect, frozen=True):
+    id: str
+
+
+class Readying:
+    name = "lambda.readiness"
+    watches: tuple[str, ...] = (FUNCTION.name, VERSION.name)
+    resync = 300.0
+
+    def __init__(self, deps: ReconcilerDeps, facilities: Facilities) -> None:
+        self._store = deps.store
+        self._facilities = facilities
+
+    def keys_of(self, change: Change) -> Iterable[Key]:
+        if change.new is not None:
+            yield Place(*change.key)
+        old = change.old
+        if old is not None and old.status.prepared:
+            now = change.new.status.prepared if change.new is not None else ""
+            if now != old.status.prepared:
+                yield Retired(old.status.prepared)
+
+    def all_keys(self) -> Iterable[Key]:
+        kinds: tuple[Kind[Any, Any], ...] = (FUNCTION, VERSION)
+        return [Place(*record.key) for kind in kinds for record in self._store.list(kind)]
+
+    def key_of(self, arn: str) -> Key | None:
+        try:
+            parsed = Arn.parse(arn)
+        except ValueError:
+            return None
+        if parsed.service != "lambda" or parsed.kind != "function":
+            return None
+        name, _, number = parsed.name.partition(":")
+        if number.isdigit():
+            return Place(VERSION.name, parsed.account, parsed.region, qualified(name, number))
+        return Place(FUNCTION.name, parsed.account, parsed.region, name) if number in ("", LATEST) else None
+
+    async def observe(self, key: Key) -> Seen | None:
+        if isinstance(key, Retired):
+            return Seen(retired=key.id)
+        record = self._store.get(self._store.kind(key.kind), key.account, key.region, key.name)
+        return None if record is None else Seen(record)
+
+    def decide(self, seen: Seen) -> Plan:
+        if seen.retired:
+            return Plan((Retire(f"retire {seen.retired}", seen.retired),))
+        record: FunctionR | VersionR = seen.record
+        if not updating(record):
+            return Plan(reasons=reasons) if (reasons := _reasons(record.status)) else NOTHING
+        function = wanted_of(record)
+        done = Update(record, status=ready(record, function))
+        return Plan(
+            (Prepare(f"prepare {function.id}", function),),
+            (done,),
+            reasons=(f"version {function.version} is being prepared",),
+            on_failure=lambda effect, error: _failed(record, error),
+        )
+
+    @property
+    def executors(self) -> Mapping[type[Effect], Executor]:
+        return {Prepare: self._prepare, Retire: self._retire}
+
+    async def _prepare(self, effect: Prepare) -> None:
+        await self._facilities.open_functions().prepare(effect.function)
+
+    async def _retire(self, effect: Retire) -> None:
+        await self._facilities.open_functions().retire(effect.id)
+
+
+def ready(record: FunctionR | VersionR, function: Function) -> Readiness:
+    return Readiness(
+        generation=record.spec.generation,
+        state="Active",
+        reason="",
+        reason_code="",
+        serving=record.spec.config,
+        prepared=function.id,
+    )
+
+
+def failed(record: FunctionR | VersionR, reason: str) -> Readiness:
+    """Of the creation, or of an update: then what was before goes on."""
+    status, code = record.status, reason_code(record, reason)
+    dealt = replace(status, generation=record.spec.generation)
+    if status.serving is None:
+        return replace(
+            dealt,
+            state="Failed",
+            reason=reason,
+            reason_code=code,
+            update="Failed",
+            update_reason=reason,
+            update_code=code,
+        )
+    return replace(dealt, update="Failed", update_reason=reason, update_code=code)
+
+
+def reason_code(record: FunctionR | VersionR, reason: str) -> str:
+    """AWS's code for why code could not be made ready."""
+    if record.spec.config.package == "Image":
+        return "InvalidImage"
+    return "InvalidRuntime" if "runtime" in reason.lower() else "InvalidZipFileException"
+
+
+def _failed(record: FunctionR | VersionR, error: Exception) -> Plan:
+    if not isinstance(error, Permanent):
+        raise error
+    return Plan(writes=(Update(record, status=failed(record, error.reason)),), reasons=(error.reason,))
+
+
+def _reasons(status: Readiness) -> tuple[str, ...]:
+    return tuple(
+        f"{what}: {why}" for what, why in (("creation", status.reason), ("update", status.update_reason)) if why
+    )

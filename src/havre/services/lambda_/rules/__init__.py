@@ -1,0 +1,1 @@
+"""What AWS accepts: pure checks of what a request brings."""

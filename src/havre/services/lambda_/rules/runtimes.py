@@ -1,0 +1,46 @@
+"""The managed runtimes, and what is no longer one."""
+
+from __future__ import annotations
+
+from havre.services.lambda_.errors import invalid
+
+SUPPORTED = (
+    "nodejs16.x", "nodejs18.x", "nodejs20.x", "nodejs22.x", "nodejs24.x", "nodejs26.x",
+    "python3.8", "python3.9", "python3.10", "python3.11", "python3.12", "python3.13", "python3.14", "python3.15",
+    "java8.al2", "java8.al2023", "java11", "java11.al2023", "java17", "java17.al2023", "java21", "java25",
+    "dotnet6", "dotnet8", "dotnet10",
+    "ruby3.2", "ruby3.3", "ruby3.4", "ruby4.0",
+    "provided.al2", "provided.al2023",
+)  # fmt: skip
+RETIRED = (
+    "nodejs", "nodejs4.3", "nodejs4.3-edge", "nodejs6.10", "nodejs8.10", "nodejs10.x", "nodejs12.x", "nodejs14.x",
+    "python2.7", "python3.6", "python3.7", "java8", "dotnetcore1.0", "dotnetcore2.0", "dotnetcore2.1", "dotnetcore3.1",
+    "go1.x", "ruby2.5", "ruby2.7", "provided",
+)  # fmt: skip
+"""Those whose functions AWS lets nobody create or update any more."""
+_SNAP_START = (
+    "java11", "java11.al2023", "java17", "java17.al2023", "java21", "java25", "python3.12", "python3.13", "python3.14",
+    "python3.15", "dotnet8", "dotnet10",
+)  # fmt: skip
+
+
+def check(runtime: str) -> None:
+    """Raises ApiError."""
+    if runtime in RETIRED:
+        raise invalid(
+            f"The runtime parameter of {runtime} is no longer supported for creating or updating AWS Lambda functions. "
+            "We recommend you use a supported runtime while creating or updating functions."
+        )
+    if runtime not in SUPPORTED:
+        raise invalid(
+            f"Value {runtime} at 'runtime' failed to satisfy constraint: Member must satisfy enum value set: "
+            f"[{', '.join(SUPPORTED)}] or be a valid ARN"
+        )
+
+
+def check_snap_start(runtime: str, temporary: int) -> None:
+    """Raises ApiError unless such a function can have SnapStart."""
+    if runtime not in _SNAP_START:
+        raise invalid(f"{runtime} is not supported for SnapStart enabled functions.")
+    if temporary > 512:
+        raise invalid("SnapStart is not supported for functions with ephemeral storage larger than 512 MB.")

@@ -1,0 +1,13 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from tests.unit.services.lambda_.lambda_harness import Lambda
+
+
+@pytest.fixture
+def lambdas() -> Iterator[Lambda]:
+    found = Lambda()
+    yield found
+    found.close()
