@@ -10,18 +10,30 @@ from typing import Any
 
 from havre.control.deps import ReconcilerDeps
 from havre.control.operation import Service, merge
+from havre.control.supervisor import Loop
 from havre.services.lambda_.facilities import Facilities
 from havre.services.lambda_.policies import resource_policy
 
-__all__ = ["Facilities", "reconcilers", "resource_policy", "service"]
+__all__ = ["Facilities", "loops", "reconcilers", "resource_policy", "service"]
 
 
 def service(facilities: Facilities | None = None) -> Service:
     """``facilities`` is filled in by apps; operations that need what is missing fail before that."""
+    from havre.services.lambda_.invoking import operations as invoke
+    from havre.services.lambda_.operations import aliases, functions, layers, updates, versions
     from havre.services.lambda_.resources import KINDS
 
-    return Service("lambda", merge(), KINDS)
+    given = facilities or Facilities()
+    made = (module.operations(given) for module in (functions, invoke, layers, updates))
+    return Service("lambda", merge(*made, aliases.ops, versions.ops), KINDS)
 
 
 def reconcilers(deps: ReconcilerDeps, facilities: Facilities) -> list[Any]:
-    return []
+    from havre.services.lambda_.reconcile.code import Sweeping
+    from havre.services.lambda_.reconcile.readiness import Readying
+
+    return [Readying(deps, facilities), Sweeping(deps, facilities)]
+
+
+def loops(deps: ReconcilerDeps, facilities: Facilities) -> list[Loop]:
+    return facilities.open_invoking(deps.store, deps.world).loops(deps)
