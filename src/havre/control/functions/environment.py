@@ -1,0 +1,500 @@
+"""One execution environment: its sandbox, what its processes ask over the Runtime API, and the invocation that it works on.
+
+Nothing waits here; beginning and ending, which do, are in ``life.py``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from havre.control.functions.api import ApiServer, Exchange, OpenApi, Sink
+from havre.control.functions.extensions import Extensions, refuse
+from havre.control.functions.lines import EventLog, LineSpool, iso
+from havre.control.functions.streams import StreamSink
+from havre.control.functions.telemetry import Telemetry
+from havre.control.functions.ticket import Ticket, failed
+from havre.control.nodelink.messages import LogStream
+from havre.core.environments import failures
+from havre.core.environments import report as words
+from havre.core.environments.failures import Failure
+from havre.core.environments.fleet import Member
+from havre.core.environments.variables import log_stream
+from havre.engines.sandbox import RUNTIME, Sandbox, SandboxEngine
+from havre.kernel.function import Function, Outcome
+from havre.kernel.world import World
+
+OK = b'{"status":"OK"}\n'
+_WRONG_ID = b'{"errorMessage":"Invalid request ID","errorType":"InvalidRequestID"}\n'
+_MIB = 1 << 20
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What environments are made of. ``steady``: a clock for durations, in seconds. ``extensions`` lists the names in
+    /opt/extensions of a sandbox. ``credentials`` gives a function's, in the shape of STS with ``Expiration`` in seconds
+    since the epoch, empty without a role; it raises Temporary and Permanent."""
+
+    engine: SandboxEngine
+    open_api: OpenApi
+    world: World
+    steady: Callable[[], float]
+    spool: LineSpool
+    endpoint: str
+    extensions: Callable[[Sandbox], list[str]]
+    credentials: Callable[[Function], Awaitable[Mapping[str, str | float]]]
+
+
+class Owner(Protocol):
+    """Who has all environments of the node."""
+
+    def attach(self, environment: Environment) -> None:
+        """It has its sandbox now: what the engine tells of that is for it."""
+        ...
+
+    def detach(self, environment: Environment) -> None: ...
+
+    def answered(self, environment: Environment) -> None: ...
+
+    def settled(self, environment: Environment) -> None:
+        """It can take the next invocation."""
+        ...
+
+    def broken(self, environment: Environment, reason: str) -> None:
+        """It is of no use any more. ``reason`` as extensions hear it: timeout, failure."""
+        ...
+
+
+class InitFailed(Exception):
+    """The init phase has not ended well. ``status``: error or timeout."""
+
+    def __init__(self, failure: Failure, status: str = "error") -> None:
+        super().__init__(failure.type)
+        self.failure = failure
+        self.status = status
+
+
+class Environment:
+    def __init__(self, parts: Parts, owner: Owner, member: Member, function: Function, kind: str) -> None:
+        world = parts.world
+        self.parts = parts
+        self.owner = owner
+        self.member = member
+        self.function = function
+        self.kind = kind
+        name = log_stream(function.version, _day(world.now()), world.hex(32))
+        stream = LogStream(
+            workload=f"{function.id}/{name}",
+            container="",
+            account=function.account,
+            region=function.region,
+            group=function.logs.group,
+            stream=name,
+            options={"awslogs-create-group": "true"},
+        )
+        self.stream_name = name
+        self.log = EventLog(function.logs, stream, parts.spool, world)
+        self.extensions = Extensions(function, world.uuid, self._extension_changed, self._extension_failed)
+        self.telemetry = Telemetry(self.log, world)
+        self.sandbox: Sandbox | None = None
+        self.api: ApiServer | None = None
+        self.ready: asyncio.Future[None] | None = None
+        self.exits: dict[str, asyncio.Future[None]] = {}
+        self._registered: asyncio.Future[None] | None = None
+        self.ending = False
+        self.current: Ticket | None = None
+        self.init: float | None = None
+        """Milliseconds of the init phase, until an invocation has told of it."""
+        self.restored: float | None = None
+        self._waiting: Exchange | None = None
+        self._at_restore: Exchange | None = None
+        self._restoring = 0.0
+        self._began = 0.0
+        self._deadline = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self._outcome: Outcome | None = None
+        self._report: words.Report | None = None
+
+    # --- an invocation
+    def begin(self, ticket: Ticket) -> None:
+        """Of an environment that is initialised and idle."""
+        self.start_invocation(ticket)
+        self.deliver()
+
+    def start_invocation(self, ticket: Ticket) -> None:
+        """START, and the clock runs."""
+        if self.member.frozen:
+            self.thaw()
+        self.current = ticket
+        asked = ticket.asked
+        self._began = self.parts.steady()
+        self._arm(self._began + self.function.timeout)
+        if asked.tail:
+            self.log.begin_tail()
+        text = words.start_text(asked.request_id, self.function.version)
+        if self.log.plain:
+            self.log.line(text)
+        else:
+            record = {"requestId": asked.request_id, "version": self.function.version, **words.tracing(asked.trace)}
+            self.log.platform("platform.start", record, text)
+
+    def deliver(self) -> None:
+        """The invocation to the runtime, and to the extensions that want to know of it."""
+        exchange, self._waiting = self._waiting, None
+        ticket = self.current
+        if ticket is None or exchange is None:
+            return
+        asked = ticket.asked
+        left = self._deadline - self.parts.steady()
+        deadline = int((self.parts.world.now() + left) * 1000)
+        head = (
+            f"Lambda-Runtime-Aws-Request-Id: {asked.request_id}\r\n"
+            f"Lambda-Runtime-Deadline-Ms: {deadline}\r\n"
+            f"Lambda-Runtime-Invoked-Function-Arn: {asked.arn}\r\n"
+        )
+        if asked.trace:
+            head += f"Lambda-Runtime-Trace-Id: {asked.trace}\r\n"
+        if asked.client_context:
+            head += f"Lambda-Runtime-Client-Context: {asked.client_context}\r\n"
+        if asked.identity:
+            head += f"Lambda-Runtime-Cognito-Identity: {asked.identity}\r\n"
+        if asked.tenant:
+            head += f"Lambda-Runtime-Aws-Tenant-Id: {asked.tenant}\r\n"
+        exchange.answer(200, asked.payload, head.encode())
+        if self.extensions:
+            self.extensions.announce(
+                {
+                    "eventType": "INVOKE",
+                    "deadlineMs": deadline,
+                    "requestId": asked.request_id,
+                    "invokedFunctionArn": asked.arn,
+                    **words.tracing(asked.trace),
+                }
+            )
+
+    def _arm(self, deadline: float) -> None:
+        """One timer an environment: it is set anew when it fires, not for each invocation."""
+        self._deadline = deadline
+        if self._timer is None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(max(0.0, deadline - self.parts.steady()), self._time_out)
+
+    def _time_out(self) -> None:
+        self._timer = None
+        ticket = self.current
+        if ticket is None or self.ending:
+            return
+        if (left := self._deadline - self.parts.steady()) > 0:
+            self._timer = asyncio.get_running_loop().call_later(left, self._time_out)
+            return
+        timeout, id = self.function.timeout, ticket.asked.request_id
+        if not self.log.json:
+            at = iso(self.parts.world.now())
+            self.log.line(words.timeout_text(at, id, failures.timeout_words(timeout)))
+        if self.ready is not None:
+            self.break_init(failures.timed_out(id, timeout), "timeout")
+        else:
+            self.fail(failures.timed_out(id, timeout), "timeout")
+
+    def fail(self, failure: Failure, status: str = "error") -> None:
+        """The invocation that is under way ends with this, and the environment with it."""
+        ticket = self.current
+        if ticket is not None:
+            if self._report is None:
+                self._conclude(ticket, failure, status)
+            self._settle(ticket)
+        self.owner.broken(self, "timeout" if status == "timeout" else "failure")
+
+    def _conclude(
+        self, ticket: Ticket, failure: Failure | None, status: str, payload: bytes = b"", kind: str = ""
+    ) -> None:
+        """The answer is known: it goes to the caller, unless it is to have the log's last lines with it."""
+        duration = (self.parts.steady() - self._began) * 1000
+        if status == "timeout":
+            duration = self.function.timeout * 1000
+        used = self.memory()
+        init, self.init = self.init, None
+        restored, self.restored = self.restored, None
+        self._report = words.Report(
+            ticket.asked.request_id,
+            duration,
+            self.function.memory,
+            used,
+            init,
+            restored,
+            status,
+            failure.type if failure and status != "timeout" else "",
+            ticket.asked.trace,
+        )
+        billed = self._report.billed
+        if failure is None:
+            outcome = Outcome(payload, "", kind or "application/json", b"", duration, billed, init, used)
+        else:
+            outcome = failed(failure, duration, billed, init, used, b"")
+        self._outcome = outcome
+        if not ticket.asked.tail:
+            ticket.finish(outcome)
+
+    def _settle(self, ticket: Ticket) -> None:
+        """END and REPORT; what waited for them goes out."""
+        report = self._report
+        assert report is not None
+        self._report, self.current = None, None
+        end, text = words.end_text(report.request_id), words.report_text(report)
+        if self.log.plain:
+            self.log.line(end)
+            self.log.line(text)
+        else:
+            done = {"requestId": report.request_id, "status": report.status, "metrics": {"durationMs": report.duration}}
+            self.log.platform("platform.runtimeDone", done)
+            self.log.platform("platform.end", {"requestId": report.request_id}, end)
+            self.log.platform("platform.report", words.report_record(report), text)
+        if ticket.asked.tail and self._outcome is not None:
+            found = self._outcome
+            ticket.finish(
+                Outcome(
+                    found.payload,
+                    found.error,
+                    found.content_type,
+                    self.log.end_tail(),
+                    found.duration,
+                    found.billed,
+                    found.init,
+                    found.memory,
+                )
+            )
+        self._outcome = None
+
+    def memory(self) -> int:
+        """MiB, highest so far."""
+        return 0 if self.sandbox is None else -(-self.parts.engine.memory_peak(self.sandbox.id) // _MIB)
+
+    def thaw(self) -> None:
+        self.member.frozen = False
+        if self.sandbox is not None:
+            self.parts.engine.thaw(self.sandbox.id)
+
+    def freeze(self) -> None:
+        if self.sandbox is not None:
+            self.parts.engine.freeze(self.sandbox.id)
+
+    # --- SnapStart
+    def restore(self, ticket: Ticket) -> None:
+        """A parked one goes on, with this invocation."""
+        self.thaw()
+        if self._at_restore is None:
+            self.begin(ticket)
+            return
+        exchange, self._at_restore = self._at_restore, None
+        self._restoring = self.parts.steady()
+        self.log.platform("platform.restoreStart", {"functionName": self.function.name}, b"RESTORE_START\n")
+        self.current = ticket
+        self._began = self._restoring
+        self._arm(self._began + max(self.function.timeout, 10.0))
+        exchange.answer(200)
+
+    def _restored(self, ticket: Ticket) -> None:
+        took = (self.parts.steady() - self._restoring) * 1000
+        self._restoring, self.restored = 0.0, took
+        record = {"status": "success", "metrics": {"durationMs": took}}
+        self.log.platform(
+            "platform.restoreReport", record, f"RESTORE_REPORT Restore Duration: {took:.2f} ms\n".encode()
+        )
+        self.begin(ticket)
+
+    # --- the runtime, over HTTP
+    def next(self, exchange: Exchange) -> None:
+        ticket = self.current
+        if ticket is not None and self.ready is None and self._report is None and not self._restoring:
+            refuse(
+                exchange,
+                "InvalidStateTransition",
+                "State transition from Running to Ready failed for runtime. Error: State transition is not allowed",
+            )
+            return
+        self._waiting = exchange
+        if self.ready is not None:
+            self._check_ready()
+        elif ticket is not None and self._restoring:
+            self._restored(ticket)
+        else:
+            self._check_settled()
+
+    def response(self, exchange: Exchange, request_id: str) -> None:
+        ticket = self._answering(exchange, request_id)
+        if ticket is None:
+            return
+        if exchange.too_large:
+            words = f"Exceeded maximum allowed payload size ({failures.MAX_RESPONSE} bytes)."
+            self._conclude(ticket, failures.too_large(), "error")
+            refuse(exchange, "RequestEntityTooLarge", words, 413)
+        else:
+            self._conclude(ticket, None, "success", exchange.body, exchange.header(b"content-type"))
+            exchange.answer(202, OK)
+        self.owner.answered(self)
+
+    def stream(self, exchange: Exchange, request_id: str) -> Sink | None:
+        ticket = self._answering(exchange, request_id)
+        if ticket is None:
+            return None
+        mode = exchange.header(b"lambda-runtime-function-response-mode")
+        if mode.lower() != "streaming":
+            refuse(exchange, "InvalidFunctionResponseMode", "Invalid function response mode", 400)
+            return None
+        return StreamSink(ticket, exchange, self._streamed)
+
+    def _streamed(self, ticket: Ticket, payload: bytes, kind: str, failure: Failure | None) -> None:
+        if self.current is not ticket or self._report is not None:
+            return
+        self._conclude(ticket, failure, "error" if failure else "success", payload, kind)
+        self.owner.answered(self)
+
+    def error(self, exchange: Exchange, request_id: str) -> None:
+        ticket = self._answering(exchange, request_id)
+        if ticket is None:
+            return
+        kind = exchange.header(b"lambda-runtime-function-error-type")
+        self._conclude(ticket, failures.reported(exchange.body, kind), "error")
+        exchange.answer(202, OK)
+        self.owner.answered(self)
+
+    def _answering(self, exchange: Exchange, request_id: str) -> Ticket | None:
+        """The invocation that this is the answer to; None: it was answered with an error."""
+        ticket = self.current
+        if ticket is None or self._report is not None or ticket.asked.request_id != request_id:
+            exchange.answer(400, _WRONG_ID)
+            return None
+        return ticket
+
+    def init_error(self, exchange: Exchange) -> None:
+        exchange.answer(202, OK)
+        kind = exchange.header(b"lambda-runtime-function-error-type")
+        self.break_init(failures.reported(exchange.body, kind))
+
+    def restore_next(self, exchange: Exchange) -> None:
+        if self.kind != "snap-start" or self.ready is None:
+            refuse(exchange, "InvalidStateTransition", "There is nothing to restore", 403)
+            return
+        self._at_restore = exchange
+        self._check_ready()
+
+    def restore_error(self, exchange: Exchange) -> None:
+        exchange.answer(202, OK)
+        kind = exchange.header(b"lambda-runtime-function-error-type")
+        self.fail(failures.reported(exchange.body, kind))
+
+    # --- extensions, over HTTP
+    def register(self, exchange: Exchange) -> None:
+        self.extensions.register(exchange)
+
+    def event_next(self, exchange: Exchange) -> None:
+        self.extensions.event_next(exchange)
+
+    def extension_error(self, exchange: Exchange, phase: str) -> None:
+        self.extensions.error(exchange, phase)
+
+    def subscribe(self, exchange: Exchange, version: str) -> None:
+        extension = self.extensions.by_identifier(exchange)
+        if extension is not None and self.sandbox is not None:
+            self.telemetry.subscribe(exchange, version, extension.name, self.sandbox)
+
+    async def until_registered(self) -> None:
+        """Returns when all external extensions have registered. Raises InitFailed."""
+        assert self.ready is not None
+        if self.extensions.all_registered():
+            return
+        self._registered = asyncio.get_running_loop().create_future()
+        await asyncio.wait([self._registered, self.ready], return_when=asyncio.FIRST_COMPLETED)
+        if self.ready.done():
+            self.ready.result()
+
+    def _extension_changed(self) -> None:
+        waiter = self._registered
+        if waiter is not None and not waiter.done() and self.extensions.all_registered():
+            waiter.set_result(None)
+        self._check_ready()
+        self._check_settled()
+
+    def _extension_failed(self, name: str, kind: str) -> None:
+        failure = failures.failure(kind, f"RequestId: {self._request_id()} Error: extension {name} has failed")
+        self._break(failure)
+
+    # --- how it goes on
+    def _check_ready(self) -> None:
+        at_end = self._waiting is not None or self._at_restore is not None
+        if self.ready is not None and not self.ready.done() and at_end and self.extensions.idle():
+            self.extensions.closed = True
+            self.ready.set_result(None)
+
+    @property
+    def parked(self) -> bool:
+        return self._at_restore is not None
+
+    def _check_settled(self) -> None:
+        if self.ready is not None or self._waiting is None or self.ending:
+            return
+        ticket = self.current
+        if ticket is None or self._report is None or (self.extensions and not self.extensions.idle()):
+            return
+        self._settle(ticket)
+        self.owner.settled(self)
+
+    def break_init(self, failure: Failure, status: str = "error") -> None:
+        if self.ready is not None and not self.ready.done():
+            self.ready.set_exception(InitFailed(failure, status))
+
+    def _break(self, failure: Failure) -> None:
+        if self.ready is not None:
+            self.break_init(failure)
+        elif not self.ending:
+            self.fail(failure)
+
+    def output(self, process: str, data: bytes) -> None:
+        self.log.output(process, data, extension=process != RUNTIME)
+
+    def exited(self, process: str, code: int, out_of_memory: bool) -> None:
+        self.log.ended(process, extension=process != RUNTIME)
+        if (waiter := self.exits.get(process)) is not None and not waiter.done():
+            waiter.set_result(None)
+        if self.ending:
+            return
+        if process == RUNTIME:
+            self._break(failures.exited(self._request_id(), code, out_of_memory))
+        else:
+            self._break(failures.extension_crashed(self._request_id(), process, code))
+
+    def _request_id(self) -> str:
+        return self.current.asked.request_id if self.current is not None else ""
+
+    def disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def reset(self) -> None:
+        """Before it is tried again in a fresh sandbox."""
+        world = self.parts.world
+        self.extensions = Extensions(self.function, world.uuid, self._extension_changed, self._extension_failed)
+        self.telemetry.close()
+        self.telemetry = Telemetry(self.log, world)
+        self.exits = {}
+        self._waiting = self._at_restore = None
+
+
+def _day(at: float) -> str:
+    from datetime import UTC, datetime
+
+    return datetime.fromtimestamp(at, UTC).strftime("%Y/%m/%d")
+
+
+def describe(failure: Failure) -> str:
+    """In a sentence, for who published or provisioned the function."""
+    try:
+        found = json.loads(failure.payload)
+    except ValueError:
+        return failure.type
+    message = found.get("errorMessage") if isinstance(found, dict) else ""
+    return f"{failure.type}: {message}" if message else failure.type

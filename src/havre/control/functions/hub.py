@@ -1,0 +1,185 @@
+"""The server's end: nodes dial in, and functions run on them (``Functions`` in ports.py)."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import logging
+import os
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from pathlib import Path
+
+from havre.control.functions import messages as m
+from havre.control.functions.calls import NodeCalls, NoRoom
+from havre.control.functions.wire import Frames
+from havre.kernel.errors import Gone, Temporary
+from havre.kernel.function import Function, Invocation, Outcome, Provisioned
+
+log = logging.getLogger("havre.functions")
+
+_HELLO = 10.0
+"""Seconds that a node has to say who it is."""
+
+
+class FunctionHub:
+    """``token``: what a node must know. Provisioned environments are spread over the nodes that can run functions."""
+
+    def __init__(self, token: Callable[[], str]) -> None:
+        self._token = token
+        self._nodes: dict[str, NodeCalls] = {}
+        self._wanted: dict[str, tuple[Function, int]] = {}
+        self._arrived = asyncio.Event()
+
+    # --- the loop that apps runs
+    async def serve(self, path: Path) -> None:
+        """Listen on a Unix socket (0600), for ever."""
+        fresh = path.with_name(f"{path.name}.{os.getpid()}")
+        fresh.unlink(missing_ok=True)
+        server = await asyncio.get_running_loop().create_unix_server(lambda: _Guest(self).frames, str(fresh))
+        fresh.chmod(0o600)
+        fresh.replace(path)
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            server.close()
+            for node in tuple(self._nodes.values()):
+                node.frames.close()
+
+    # --- Functions
+    async def prepare(self, function: Function) -> None:
+        for node in self._able():
+            await node.prepare(function)
+
+    async def invoke(self, function: Function, invocation: Invocation) -> Outcome:
+        refusal: NoRoom | None = None
+        for node in self._able():
+            try:
+                return await node.invoke(function, invocation)
+            except NoRoom as full:  # nothing has run: another node may take it
+                refusal = full
+        assert refusal is not None
+        raise refusal
+
+    async def stream(self, function: Function, invocation: Invocation) -> AsyncIterator[bytes | str | Outcome]:
+        node = self._able()[0]
+        pieces = node.stream(function, invocation)
+        try:
+            async for piece in pieces:
+                yield piece
+        finally:
+            await pieces.aclose()
+
+    async def provision(self, function: Function, count: int) -> None:
+        if count:
+            self._wanted[function.id] = (function, count)
+        else:
+            self._wanted.pop(function.id, None)
+        self._spread(function, count)
+
+    def provisioned(self) -> Mapping[str, Provisioned]:
+        found = {}
+        for id, (_, count) in self._wanted.items():
+            states = [node.states[id] for node in self._nodes.values() if id in node.states]
+            error = next((s.error for s in states if s.error), "")
+            found[id] = Provisioned(count, min(count, sum(s.ready for s in states)), error)
+        return found
+
+    async def retire(self, id: str) -> None:
+        self._wanted.pop(id, None)
+        for node in self._nodes.values():
+            node.retire(id)
+
+    # --- for apps
+    @property
+    def nodes(self) -> Sequence[str]:
+        return tuple(self._nodes)
+
+    def function(self, node: str, id: str) -> Function:
+        """A record that this node was given. Raises Gone."""
+        calls = self._nodes.get(node)
+        found = calls.defined.get(id) if calls else None
+        if found is None:
+            raise Gone(f"node {node} does not run {id}")
+        return found
+
+    async def until_able(self) -> None:
+        """Returns when a node is there that can run functions."""
+        while not any(not node.error for node in self._nodes.values()):
+            self._arrived.clear()
+            await self._arrived.wait()
+
+    # --- nodes
+    def admits(self, token: str) -> bool:
+        return hmac.compare_digest(token.encode(), self._token().encode())
+
+    def join(self, calls: NodeCalls) -> None:
+        """A node has one connection: a newer one ends the older."""
+        older = self._nodes.get(calls.name)
+        self._nodes[calls.name] = calls
+        if older is not None:
+            older.frames.close()
+        self.changed()
+
+    def leave(self, calls: NodeCalls) -> None:
+        if self._nodes.get(calls.name) is calls:
+            del self._nodes[calls.name]
+            self.changed()
+
+    def changed(self) -> None:
+        """What nodes there are, or what they can do."""
+        self._arrived.set()
+        for function, count in self._wanted.values():
+            self._spread(function, count)
+
+    def _able(self) -> list[NodeCalls]:
+        """Those that can run functions, the one with least to do first. Raises Temporary."""
+        nodes = [node for node in self._nodes.values() if not node.error]
+        if not nodes:
+            reasons = [node.error for node in self._nodes.values()]
+            raise Temporary(reasons[0] if reasons else "no node is connected")
+        if len(nodes) > 1:
+            nodes.sort(key=lambda node: len(node.waiting))
+        return nodes
+
+    def _spread(self, function: Function, count: int) -> None:
+        nodes = [self._nodes[name] for name in sorted(self._nodes) if not self._nodes[name].error]
+        for index, node in enumerate(nodes):
+            node.provision(function, count // len(nodes) + (index < count % len(nodes)))
+
+
+class _Guest:
+    """A connection before, and after, it has said who it is."""
+
+    def __init__(self, hub: FunctionHub) -> None:
+        self._hub = hub
+        self._calls: NodeCalls | None = None
+        self.frames = Frames(self._heard, self._lost)
+        self._patience = asyncio.get_running_loop().call_later(_HELLO, self._too_late)
+
+    def _too_late(self) -> None:
+        if self._calls is None:
+            self.frames.close()
+
+    def _heard(self, message: m.AnyMessage) -> None:
+        if self._calls is not None:
+            self._calls.handle(message)
+            if type(message) is m.Able:
+                self._hub.changed()
+            return
+        self._patience.cancel()
+        if not isinstance(message, m.Hello) or not self._hub.admits(message.token):
+            log.warning("a node was refused: it does not know the token")
+            self.frames.close()
+        elif message.version != m.VERSION:
+            log.warning("node %s speaks version %s of the functions' link", message.node, message.version)
+            self.frames.close()
+        else:
+            self.frames.send(m.Welcome())
+            self._calls = NodeCalls(message.node, self.frames, message.error)
+            self._hub.join(self._calls)
+
+    def _lost(self) -> None:
+        self._patience.cancel()
+        if self._calls is not None:
+            self._calls.lost()
+            self._hub.leave(self._calls)

@@ -1,0 +1,411 @@
+"""All functions of one node: what the server asks goes to environments, and what is decided about these is done.
+
+Decisions are ``core.environments.Fleet``'s. Nothing on the way of a warm invocation waits or makes a task.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from typing import cast
+
+from havre.control.functions import messages as m
+from havre.control.functions.environment import Environment, InitFailed, Parts, describe
+from havre.control.functions.life import boot, end, init_limit
+from havre.control.functions.ticket import Ticket
+from havre.control.functions.wire import Frames
+from havre.control.tasks import Tasks
+from havre.core.environments.fleet import Fleet, Member, Rules, Step
+from havre.kernel.errors import Gone, Permanent, Temporary
+from havre.kernel.function import Function, Provisioned
+
+log = logging.getLogger("havre.functions")
+
+_PARKED = 1
+"""Environments that wait, initialised, of each function with SnapStart."""
+_STARTS = 16
+"""Sandboxes that are obtained at the same time."""
+_END_PATIENCE = 30.0
+
+
+class Plane:
+    """``stamp`` is the state of a function's files where they are a directory; ``pressure`` whether memory is short."""
+
+    def __init__(
+        self,
+        parts: Parts,
+        rules: Rules,
+        *,
+        stamp: Callable[[Function], str],
+        pressure: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._parts = parts
+        self._steady = parts.steady
+        self._fleet = Fleet(rules)
+        self._rest = rules.rest
+        self._stamp = stamp
+        self._pressure = pressure
+        self._functions: dict[str, Function] = {}
+        self._environments: dict[str, Environment] = {}
+        self._sandboxes: dict[str, Environment] = {}
+        self._stamps: dict[str, str] = {}
+        self._wanted: dict[str, int] = {}
+        self._errors: dict[str, str] = {}
+        self._told: dict[str, Provisioned] = {}
+        self._tickets: dict[int, Ticket] = {}
+        self._frames: Frames | None = None
+        self._tasks = Tasks()
+        self._starts = asyncio.Semaphore(_STARTS)
+        self._timer: asyncio.TimerHandle | None = None
+        self._due = float("inf")
+        self._waiters: dict[str, list[asyncio.Future[None]]] = {}
+        parts.engine.on_output = self._on_output
+        parts.engine.on_exit = self._on_exit
+
+    # --- the link's handler
+    def connected(self, frames: Frames) -> None:
+        self._frames = frames
+        self._told.clear()
+
+    def disconnected(self) -> None:
+        """Invocations under way come to their end; nobody hears of it. What waits is not begun any more. What is kept
+        ready stays so, for the server tells again what it wants."""
+        self._frames = None
+        tickets, self._tickets = self._tickets, {}
+        for ticket in tickets.values():
+            ticket.abandon()
+            self._fleet.give_up(self._pool_of(ticket.asked.function), ticket)
+
+    def handle(self, message: m.AnyMessage) -> None:
+        kind = type(message)
+        if kind is m.Invoke:
+            self._invoke(cast(m.Invoke, message))
+        elif kind is m.Window:
+            window = cast(m.Window, message)
+            if ticket := self._tickets.get(window.id):
+                ticket.taken(window.size)
+        elif kind is m.Define:
+            function = cast(m.Define, message).function
+            self._functions[function.id] = function
+        elif kind is m.Cancel:
+            self._cancel(cast(m.Cancel, message).id)
+        elif kind is m.Prepare:
+            self._tasks.spawn(self._prepare(cast(m.Prepare, message)), "prepare a function")
+        elif kind is m.Provision:
+            self._provision(cast(m.Provision, message))
+        elif kind is m.Retire:
+            self._retire(cast(m.Retire, message).function)
+
+    # --- invocations
+    def _invoke(self, asked: m.Invoke) -> None:
+        frames = self._frames
+        assert frames is not None
+        function = self._functions.get(asked.function)
+        if function is None:
+            frames.send(m.Unknown(asked.id, asked.function))
+            return
+        pool = function.id if function.code.kind != "directory" else self._fresh_pool(function)
+        now = self._steady()
+        ticket = Ticket(asked, frames, now)
+        if asked.streaming:
+            self._keep(ticket)
+        if not self._fleet.knows(pool):
+            self._fleet.know(pool, function.memory, function.snap_start)
+        member = self._fleet.take(pool, now)
+        if member is not None:
+            self._environments[member.id].begin(ticket)
+            return
+        self._keep(ticket)
+        self._do(self._fleet.wait(pool, ticket, now))
+
+    def _keep(self, ticket: Ticket) -> None:
+        """It may be cancelled, or told of room, until it is done."""
+        self._tickets[ticket.asked.id] = ticket
+        ticket.on_done = self._drop_ticket
+
+    def _drop_ticket(self, ticket: Ticket) -> None:
+        if self._tickets.get(ticket.asked.id) is ticket:
+            del self._tickets[ticket.asked.id]
+
+    def _cancel(self, id: int) -> None:
+        """What waits for an environment is not begun; what runs, runs to its end, as in AWS."""
+        ticket = self._tickets.pop(id, None)
+        if ticket is not None:
+            ticket.abandon()
+            self._fleet.give_up(self._pool_of(ticket.asked.function), ticket)
+
+    def _pool_of(self, function: str) -> str:
+        stamp = self._stamps.get(function)
+        return f"{function}@{stamp}" if stamp is not None else function
+
+    def _fresh_pool(self, function: Function) -> str:
+        """Of a function whose files somebody is working on: environments of another state of them are not used again."""
+        before, stamp = self._stamps.get(function.id), self._stamp(function)
+        if stamp != before:
+            if before is not None:
+                self._do(self._fleet.retire(f"{function.id}@{before}"))
+            self._stamps[function.id] = stamp
+            if count := self._wanted.get(function.id):
+                self._fleet.know(f"{function.id}@{stamp}", function.memory)
+                self._do(self._fleet.keep(f"{function.id}@{stamp}", count, self._steady()))
+        return f"{function.id}@{stamp}"
+
+    # --- what environments say (Owner)
+    def attach(self, environment: Environment) -> None:
+        if environment.sandbox is not None:
+            self._sandboxes[environment.sandbox.id] = environment
+
+    def detach(self, environment: Environment) -> None:
+        if environment.sandbox is not None:
+            self._sandboxes.pop(environment.sandbox.id, None)
+
+    def answered(self, environment: Environment) -> None:
+        self._fleet.answered(environment.member, self._steady())
+
+    def settled(self, environment: Environment) -> None:
+        ticket = self._fleet.settled(environment.member, self._steady())
+        if ticket is not None:
+            environment.begin(cast(Ticket, ticket))
+        elif environment.member.stale or self._timer is None or self._due > self._steady() + self._rest:
+            self._wake()
+
+    def broken(self, environment: Environment, reason: str) -> None:
+        member = environment.member
+        if self._environments.pop(member.id, None) is None:
+            return
+        environment.ending = True
+        self._tasks.spawn(self._end(environment, reason), "end an environment")
+        self._do(self._fleet.gone(member, self._steady()))
+
+    def _on_output(self, sandbox: str, process: str, data: bytes) -> None:
+        if environment := self._sandboxes.get(sandbox):
+            environment.output(process, data)
+
+    def _on_exit(self, sandbox: str, process: str, code: int, out_of_memory: bool) -> None:
+        if environment := self._sandboxes.get(sandbox):
+            environment.exited(process, code, out_of_memory)
+
+    # --- steps
+    def _do(self, steps: Iterable[Step]) -> None:
+        for step in steps:
+            member = step.member
+            if step.what == "refuse":
+                cast(Ticket, step.ticket).refuse("this node has no memory left for another environment", 1.0)
+            elif member is None:
+                continue
+            elif step.what == "start":
+                self._tasks.spawn(self._start(member), "start an environment")
+            elif step.what == "end":
+                if environment := self._environments.pop(member.id, None):
+                    environment.ending = True
+                    self._tasks.spawn(self._end(environment, "spindown"), "end an environment")
+            elif environment := self._environments.get(member.id):
+                if step.what == "freeze":
+                    environment.freeze()
+                elif step.what == "give":
+                    environment.begin(cast(Ticket, step.ticket))
+                elif step.what == "restore":
+                    environment.restore(cast(Ticket, step.ticket))
+        self._wake()
+
+    def _function_of(self, pool: str) -> Function | None:
+        return self._functions.get(pool.partition("@")[0])
+
+    async def _start(self, member: Member) -> None:
+        function = self._function_of(member.pool)
+        if function is None:
+            self._do(self._fleet.gone(member, self._steady()))
+            return
+        kind = "provisioned-concurrency" if member.kept else "snap-start" if function.snap_start else "on-demand"
+        environment = Environment(self._parts, self, member, function, kind)
+        self._environments[member.id] = environment
+        try:
+            async with self._starts:
+                await self._parts.engine.prepare(function)
+            await boot(environment, init_limit(environment))
+        except InitFailed as failure:
+            await self._again(environment, failure)
+        except (Permanent, Temporary, Gone) as error:
+            await self._refused(environment, error)
+        else:
+            self._errors.pop(function.id, None)
+            self._started(environment)
+
+    def _started(self, environment: Environment) -> None:
+        member, now = environment.member, self._steady()
+        if self._environments.get(member.id) is not environment:  # it was ended meanwhile
+            return
+        if environment.parked:
+            self._do(self._fleet.parked_now(member, now))
+        else:
+            self.settled(environment)
+        self._tell(member.pool)
+
+    async def _again(self, environment: Environment, first: InitFailed) -> None:
+        """Its init phase has failed: once more, within an invocation and with that one's time; without any, it ends."""
+        member, function = environment.member, environment.function
+        self._errors[function.id] = describe(first.failure)
+        here = self._environments.get(member.id) is environment
+        ticket = self._fleet.claim(member, self._steady()) if here and not member.kept else None
+        if ticket is None:
+            await self._failed(environment, first)
+            return
+        asked = cast(Ticket, ticket)
+        try:
+            await end(environment, "")
+            environment.ending = False
+            environment.reset()
+            environment.kind = "on-demand"
+            environment.start_invocation(asked)
+            await boot(environment, function.timeout + 1.0, phase="invoke")
+        except InitFailed as failure:
+            environment.fail(failure.failure, failure.status)
+        except (Permanent, Temporary, Gone) as error:
+            asked.refuse(*_words(error))
+            environment.current = None
+            self.broken(environment, "")
+        else:
+            environment.deliver()
+
+    async def _failed(self, environment: Environment, failure: InitFailed) -> None:
+        """Nobody waits for it."""
+        member = environment.member
+        self._environments.pop(member.id, None)
+        await self._end(environment, "failure")
+        self._do(self._fleet.gone(member, self._steady(), failed=True))
+        self._fail_waiters(member.pool, Permanent(describe(failure.failure)))
+        self._tell(member.pool)
+
+    async def _refused(self, environment: Environment, error: Exception) -> None:
+        """The engine cannot have it: who waits hears why, unless others of its kind are at work."""
+        member = environment.member
+        log.warning("no environment for %s: %s", environment.function.arn, error)
+        self._errors[environment.function.id] = str(error)
+        self._environments.pop(member.id, None)
+        await self._end(environment, "")
+        self._fleet.drop(member)
+        if isinstance(error, Permanent) or not self._fleet.members(member.pool):
+            for ticket in self._fleet.refuse(member.pool):
+                cast(Ticket, ticket).refuse(*_words(error))
+        self._do(self._fleet.gone(member, self._steady(), failed=True))
+        self._fail_waiters(member.pool, error)
+        self._tell(member.pool)
+
+    async def _end(self, environment: Environment, reason: str) -> None:
+        try:
+            await end(environment, reason)
+        except (Permanent, Temporary, Gone) as error:
+            log.error("a sandbox of %s could not be removed: %s", environment.function.arn, error)
+
+    # --- in advance
+    async def _prepare(self, asked: m.Prepare) -> None:
+        frames = self._frames
+        function = self._functions.get(asked.function)
+        if frames is None:
+            return
+        if function is None:
+            frames.send(m.Unknown(asked.id, asked.function))
+            return
+        try:
+            await self._parts.engine.prepare(function)
+            if function.snap_start:
+                await self._park(function)
+        except (Permanent, Temporary, Gone) as error:
+            frames.send(m.Refused(asked.id, *_words(error)))
+        else:
+            frames.send(m.Prepared(asked.id))
+
+    async def _park(self, function: Function) -> None:
+        """Returns when one is initialised and waits to be restored. Raises Permanent with the function's error."""
+        pool = function.id
+        self._fleet.know(pool, function.memory, True)
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters.setdefault(pool, []).append(waiter)
+        self._do(self._fleet.park(pool, _PARKED, self._steady()))
+        self._tell(pool)
+        await waiter
+
+    def _fail_waiters(self, pool: str, error: Exception) -> None:
+        for waiter in self._waiters.pop(pool, ()):
+            if not waiter.done():
+                waiter.set_exception(error)
+
+    def _provision(self, asked: m.Provision) -> None:
+        function = self._functions.get(asked.function)
+        if function is None:
+            return
+        pool = self._fresh_pool(function) if function.code.kind == "directory" else function.id
+        if asked.count:
+            self._wanted[function.id] = asked.count
+        else:
+            self._wanted.pop(function.id, None)
+        if not asked.count and not self._fleet.knows(pool):
+            return
+        self._fleet.know(pool, function.memory, function.snap_start)
+        self._do(self._fleet.keep(pool, asked.count, self._steady()))
+        self._tell(pool)
+
+    def _retire(self, id: str) -> None:
+        pool = self._pool_of(id)
+        self._wanted.pop(id, None)
+        self._stamps.pop(id, None)
+        self._errors.pop(id, None)
+        self._do(self._fleet.retire(pool))
+        if not self._fleet.knows(pool):
+            self._functions.pop(id, None)
+            self._tasks.spawn(self._parts.engine.forget([id]), "forget a function")
+
+    def _tell(self, pool: str) -> None:
+        """How far it is with what is kept ready."""
+        if self._fleet.parked(pool):
+            for waiter in self._waiters.pop(pool, ()):
+                if not waiter.done():
+                    waiter.set_result(None)
+        id = pool.partition("@")[0]
+        wanted = self._wanted.get(id)
+        if wanted is None or self._frames is None:
+            self._told.pop(id, None)
+            return
+        ready = self._fleet.ready(pool)
+        state = Provisioned(wanted, ready, self._errors.get(id, "") if ready < wanted else "")
+        if self._told.get(id) != state:
+            self._told[id] = state
+            self._frames.send(m.State(id, state))
+
+    # --- time
+    def _wake(self) -> None:
+        """Sees to it that the fleet's next moment is not missed."""
+        now = self._steady()
+        due = self._fleet.wake_at(now)
+        if self._timer is not None:
+            if self._due <= due:
+                return
+            self._timer.cancel()
+        self._timer = None
+        if due < float("inf"):
+            self._due = due
+            self._timer = asyncio.get_running_loop().call_later(max(0.001, due - now), self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        self._do(self._fleet.tick(self._steady(), pressure=self._pressure()))
+
+    async def close(self) -> None:
+        """Everything ends, extensions hear of it."""
+        if self._timer is not None:
+            self._timer.cancel()
+        environments = list(self._environments.values())
+        self._environments.clear()
+        if environments:
+            ends = [self._tasks.spawn(self._end(e, "spindown"), "end an environment") for e in environments]
+            await asyncio.wait(ends, timeout=_END_PATIENCE)
+        await self._tasks.close()
+        if self._timer is not None:
+            self._timer.cancel()
+        self._parts.spool.close()
+
+
+def _words(error: Exception) -> tuple[str, float]:
+    """The reason, and after how long it may be gone; -1: never."""
+    return (str(error), error.after if isinstance(error, Temporary) else -1.0)

@@ -1,0 +1,83 @@
+"""One invocation on the node: what was asked, and the way of its answer to the server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from havre.control.functions import messages as m
+from havre.control.functions.wire import Frames
+from havre.core.environments.failures import Failure
+from havre.kernel.function import Outcome
+
+
+class Ticket:
+    """``began`` is when it reached this node (steady clock, seconds). ``on_room`` is called when a stream may go on."""
+
+    __slots__ = ("_credit", "_headed", "asked", "began", "done", "frames", "on_done", "on_room")
+
+    def __init__(self, asked: m.Invoke, frames: Frames, began: float) -> None:
+        self.asked = asked
+        self.frames = frames
+        self.began = began
+        self.done = False
+        self.on_room: Callable[[], None] | None = None
+        self.on_done: Callable[[Ticket], None] | None = None
+        self._credit = m.WINDOW
+        self._headed = False
+
+    def refuse(self, reason: str, after: float) -> None:
+        """It was not begun. ``after`` -1: nothing helps."""
+        if not self.done:
+            self._end()
+            self.frames.send(m.Refused(self.asked.id, reason, after))
+
+    def _end(self) -> None:
+        self.done = True
+        if self.on_done is not None:
+            self.on_done(self)
+
+    def finish(self, outcome: Outcome) -> None:
+        """A function that answers in one piece to a caller who wants a stream: one piece."""
+        if self.done:
+            return
+        self._end()
+        if self.asked.streaming and not outcome.error:
+            if not self._headed:
+                self.head(outcome.content_type)
+                self.frames.send(m.Piece(self.asked.id, outcome.payload))
+            outcome = _without_payload(outcome)
+        self.frames.send(m.result_of(self.asked.id, outcome))
+
+    # --- streams
+    def head(self, content_type: str) -> None:
+        if not self._headed:
+            self._headed = True
+            self.frames.send(m.Head(self.asked.id, content_type))
+
+    def piece(self, data: bytes) -> bool:
+        """Whether there is room for more."""
+        self._credit -= len(data)
+        if not self.done:
+            self.frames.send(m.Piece(self.asked.id, data))
+        return self._credit > 0
+
+    def taken(self, size: int) -> None:
+        self._credit += size
+        if self._credit > 0 and self.on_room is not None:
+            self.on_room()
+
+    def abandon(self) -> None:
+        """Nobody listens: what still comes is thrown away, and need not wait for anyone."""
+        self.done = True
+        self.taken(1 << 40)
+
+
+def _without_payload(outcome: Outcome) -> Outcome:
+    return msgspec.structs.replace(outcome, payload=b"")
+
+
+def failed(failure: Failure, duration: float, billed: int, init: float | None, memory: int, tail: bytes) -> Outcome:
+    """What the caller of an invocation hears that has failed."""
+    return Outcome(failure.payload, failure.kind, "application/json", tail, duration, billed, init, memory)

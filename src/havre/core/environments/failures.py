@@ -1,0 +1,93 @@
+"""How a function fails: the kind of it, and Lambda's JSON about it."""
+
+from __future__ import annotations
+
+import json
+
+import msgspec
+
+TIMED_OUT = "Sandbox.Timedout"
+EXIT = "Runtime.ExitError"
+OUT_OF_MEMORY = "Runtime.OutOfMemory"
+ENTRY_POINT = "Runtime.InvalidEntrypoint"
+TOO_LARGE = "Function.ResponseSizeTooLarge"
+EXTENSION = "Extension.Crash"
+UNHANDLED = "Unhandled"
+MAX_RESPONSE = 6_291_556
+_KILLED = 128
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """``kind`` as ``Outcome.error`` has it, ``type`` as REPORT names it, ``payload`` as the caller gets it."""
+
+    kind: str
+    type: str
+    payload: bytes
+
+
+def failure(kind: str, message: str) -> Failure:
+    return Failure(kind, kind, json.dumps({"errorType": kind, "errorMessage": message}).encode())
+
+
+def timed_out(request_id: str, timeout: float) -> Failure:
+    return failure(TIMED_OUT, f"RequestId: {request_id} Error: {timeout_words(timeout)}")
+
+
+def timeout_words(timeout: float) -> str:
+    return f"Task timed out after {timeout:.2f} seconds"
+
+
+def exited(request_id: str, code: int, out_of_memory: bool) -> Failure:
+    """``code``: 128+n for signals."""
+    kind = OUT_OF_MEMORY if out_of_memory else EXIT
+    return failure(kind, f"RequestId: {request_id} Error: {exit_words(code)}")
+
+
+def exit_words(code: int) -> str:
+    if code == 0:
+        return "Runtime exited without providing a reason"
+    if code > _KILLED:
+        return f"Runtime exited with error: signal: {_SIGNALS.get(code - _KILLED, f'signal {code - _KILLED}')}"
+    return f"Runtime exited with error: exit status {code}"
+
+
+_SIGNALS = {
+    1: "hangup",
+    2: "interrupt",
+    3: "quit",
+    4: "illegal instruction",
+    6: "aborted",
+    7: "bus error",
+    8: "floating point exception",
+    9: "killed",
+    11: "segmentation fault",
+    13: "broken pipe",
+    15: "terminated",
+}
+
+
+def extension_crashed(request_id: str, name: str, code: int) -> Failure:
+    words = f"exit status {code}" if code <= _KILLED else f"signal: {_SIGNALS.get(code - _KILLED, code - _KILLED)}"
+    return failure(EXTENSION, f"RequestId: {request_id} Error: extension {name} exited: {words}")
+
+
+def cannot_start(request_id: str, why: str) -> Failure:
+    return failure(ENTRY_POINT, f"RequestId: {request_id} Error: {why}")
+
+
+def too_large() -> Failure:
+    return failure(TOO_LARGE, f"Response payload size exceeded maximum allowed payload size ({MAX_RESPONSE} bytes).")
+
+
+def reported(payload: bytes, error_type: str) -> Failure:
+    """What the runtime said of it: its JSON goes to the caller as it is."""
+    return Failure(UNHANDLED, error_type or _type_of(payload), payload or b"{}")
+
+
+def _type_of(payload: bytes) -> str:
+    try:
+        found = json.loads(payload)
+    except ValueError:
+        return "Runtime.Unknown"
+    kind = found.get("errorType") if isinstance(found, dict) else None
+    return kind if isinstance(kind, str) and kind else "Runtime.Unknown"

@@ -1,0 +1,367 @@
+"""The machine of all environments of one node: events in, steps out. Times are seconds of any steady clock.
+
+The hot path is ``take`` and ``settled``: a dictionary, a list, no allocation. Whoever waits takes the first environment that
+is free, be it a new one or one whose invocation has ended meanwhile: no invocation waits for a start that it does not need.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Hashable
+from enum import Enum
+from typing import NamedTuple
+
+import msgspec
+
+
+class Phase(Enum):
+    STARTING = "starting"
+    PARKED = "parked"
+    """Initialised for SnapStart, and waiting to be restored."""
+    BUSY = "busy"
+    SETTLING = "settling"
+    """It has answered, but not asked for the next invocation yet."""
+    IDLE = "idle"
+
+
+class Rules(msgspec.Struct, frozen=True):
+    """``memory`` (MiB) is what environments may have together. One that was idle for ``rest`` is frozen; for ``idle``, it
+    ends; under pressure for ``idle_under_pressure``. ``settle``: so long is waited for an environment that has answered
+    before another one is started."""
+
+    memory: int
+    rest: float = 0.1
+    idle: float = 420.0
+    idle_under_pressure: float = 20.0
+    settle: float = 0.02
+    retry: float = 10.0
+    """Until environments that are to be kept ready, and failed, are tried again."""
+
+
+class Member(msgspec.Struct, eq=False):
+    """One environment. ``pool`` is the function that it serves, in the state of its files. ``expires`` is when it must be
+    replaced (its credentials end)."""
+
+    id: str
+    pool: str
+    memory: int
+    kept: bool = False
+    phase: Phase = Phase.STARTING
+    since: float = 0.0
+    expires: float = float("inf")
+    frozen: bool = False
+    stale: bool = False
+
+
+class Step(NamedTuple):
+    """``what``: start, freeze, end, give (``member`` takes the invocation ``ticket``), restore (likewise, of a parked one),
+    refuse (there is no room for ``ticket``)."""
+
+    what: str
+    pool: str
+    member: Member | None = None
+    ticket: Hashable = None
+
+
+class _Pool(msgspec.Struct, eq=False):
+    memory: int
+    snap_start: bool
+    idle: list[Member] = []
+    kept_idle: list[Member] = []
+    parked: list[Member] = []
+    waiting: deque[Hashable] = msgspec.field(default_factory=deque)
+    members: dict[str, Member] = {}
+    kept: int = 0
+    parked_wanted: int = 0
+    retry_at: float = 0.0
+    retired: bool = False
+
+
+class Fleet:
+    def __init__(self, rules: Rules) -> None:
+        self.rules = rules
+        self._pools: dict[str, _Pool] = {}
+        self._members: dict[str, Member] = {}
+        self._made = 0
+        self.memory = 0
+        """MiB of all environments together."""
+
+    # --- what there is
+    def members(self, pool: str = "") -> tuple[Member, ...]:
+        if not pool:
+            return tuple(self._members.values())
+        found = self._pools.get(pool)
+        return tuple(found.members.values()) if found else ()
+
+    def member(self, id: str) -> Member | None:
+        return self._members.get(id)
+
+    def ready(self, pool: str) -> int:
+        """Kept ones that are initialised."""
+        found = self._pools.get(pool)
+        return sum(m.kept and m.phase is not Phase.STARTING for m in found.members.values()) if found else 0
+
+    def parked(self, pool: str) -> int:
+        found = self._pools.get(pool)
+        return len(found.parked) if found else 0
+
+    def waiting(self, pool: str) -> int:
+        found = self._pools.get(pool)
+        return len(found.waiting) if found else 0
+
+    # --- pools
+    def know(self, pool: str, memory: int, snap_start: bool = False) -> None:
+        """Before anything else of a pool."""
+        if pool not in self._pools:
+            self._pools[pool] = _Pool(memory, snap_start)
+
+    def knows(self, pool: str) -> bool:
+        return pool in self._pools
+
+    def keep(self, pool: str, count: int, now: float) -> list[Step]:
+        """So many of it are to be ready, from now on."""
+        found = self._pools[pool]
+        found.kept, found.retry_at = count, now
+        kept = [m for m in found.members.values() if m.kept]
+        for member in kept[count:]:
+            member.kept = False
+            if member in found.kept_idle:
+                found.kept_idle.remove(member)
+                found.idle.append(member)
+        return self._fill(pool, found, now)
+
+    def park(self, pool: str, count: int, now: float) -> list[Step]:
+        """Keep so many parked ones (SnapStart)."""
+        found = self._pools[pool]
+        found.parked_wanted, found.retry_at = count, now
+        return self._fill(pool, found, now)
+
+    def retire(self, pool: str) -> list[Step]:
+        """What is idle ends, what is busy ends when it is done; nothing new is started unless somebody waits."""
+        found = self._pools.get(pool)
+        if found is None:
+            return []
+        found.retired, found.kept, found.parked_wanted = True, 0, 0
+        for member in found.members.values():
+            member.stale = True
+        ended = [*found.idle, *found.kept_idle, *found.parked]
+        return [self._end(member) for member in ended] + self._forget(pool, found)
+
+    # --- invocations
+    def take(self, pool: str, now: float) -> Member | None:
+        """An idle one of the pool, which is busy from now on; the one that was used last, for others shall rest."""
+        found = self._pools[pool]
+        idle = found.kept_idle or found.idle
+        while idle:
+            member = idle[-1]
+            if member.expires <= now:
+                return None  # the next tick ends it; who waits gets a fresh one
+            idle.pop()
+            member.phase, member.since = Phase.BUSY, now
+            return member
+        return None
+
+    def wait(self, pool: str, ticket: Hashable, now: float) -> list[Step]:
+        """Nothing was idle: ``ticket`` waits, and what is needed for it is done."""
+        found = self._pools[pool]
+        found.waiting.append(ticket)
+        return self._serve(pool, found, now)
+
+    def give_up(self, pool: str, ticket: Hashable) -> bool:
+        """Nobody wants it any more. False when it waits no longer."""
+        found = self._pools.get(pool)
+        if found is None or ticket not in found.waiting:
+            return False
+        found.waiting.remove(ticket)
+        return True
+
+    def answered(self, member: Member, now: float) -> None:
+        member.phase, member.since = Phase.SETTLING, now
+
+    def parked_now(self, member: Member, now: float) -> list[Step]:
+        """It is initialised and waits to be restored."""
+        found = self._pools[member.pool]
+        member.phase, member.since = Phase.PARKED, now
+        if member.stale:
+            return [self._end(member)]
+        found.parked.append(member)
+        return self._serve(member.pool, found, now)
+
+    def settled(self, member: Member, now: float) -> Hashable:
+        """It asks for work: the ticket that it takes; None when it is idle now (or ends: look at ``stale``)."""
+        found = self._pools[member.pool]
+        if found.waiting:
+            member.phase, member.since = Phase.BUSY, now
+            return found.waiting.popleft()
+        member.phase, member.since = Phase.IDLE, now
+        (found.kept_idle if member.kept else found.idle).append(member)
+        return None
+
+    def claim(self, member: Member, now: float) -> Hashable:
+        """A ticket for one whose start has failed, so that it is tried again within that invocation; None: nobody waits."""
+        found = self._pools[member.pool]
+        if not found.waiting:
+            return None
+        member.phase, member.since = Phase.BUSY, now
+        return found.waiting.popleft()
+
+    def gone(self, member: Member, now: float, *, failed: bool = False) -> list[Step]:
+        """It has ended, by whatever cause. ``failed``: it never got ready."""
+        found = self._pools.get(member.pool)
+        self._drop(member)
+        if found is None:
+            return []
+        if failed:
+            found.retry_at = now + self.rules.retry
+        steps = self._serve(member.pool, found, now)
+        return steps + self._freed(now, member.pool) + self._forget(member.pool, found)
+
+    def drop(self, member: Member) -> None:
+        """It is none any more, before who waited for it is told."""
+        self._drop(member)
+
+    def refuse(self, pool: str) -> list[Hashable]:
+        """All who wait: nothing of it can be started."""
+        found = self._pools.get(pool)
+        if found is None:
+            return []
+        waiting = list(found.waiting)
+        found.waiting.clear()
+        return waiting
+
+    # --- time
+    def tick(self, now: float, *, pressure: bool = False) -> list[Step]:
+        """What is due: rest, end, start what is to be kept, start for who has waited long enough."""
+        steps: list[Step] = []
+        limit = self.rules.idle_under_pressure if pressure else self.rules.idle
+        for member in tuple(self._members.values()):
+            if member.phase not in (Phase.IDLE, Phase.PARKED):
+                continue
+            idle = now - member.since
+            over = member.phase is Phase.IDLE and not member.kept and idle >= limit
+            if over or member.stale or member.expires <= now:
+                steps.append(self._end(member))
+            elif idle >= self.rules.rest and not member.frozen:
+                member.frozen = True
+                steps.append(Step("freeze", member.pool, member))
+        for pool, found in tuple(self._pools.items()):
+            steps += self._serve(pool, found, now)
+            steps += self._forget(pool, found)
+        return steps
+
+    def wake_at(self, now: float) -> float:
+        """When ``tick`` is due next; infinity when nothing is."""
+        due = float("inf")
+        for member in self._members.values():
+            if member.phase in (Phase.IDLE, Phase.PARKED):
+                if not member.frozen:
+                    due = min(due, member.since + self.rules.rest)
+                if member.phase is Phase.IDLE and not member.kept:
+                    due = min(due, member.since + self.rules.idle)
+                due = min(due, member.expires)
+        for found in self._pools.values():
+            if found.waiting:
+                settling = [m.since for m in found.members.values() if m.phase is Phase.SETTLING]
+                due = min([due, *(since + self.rules.settle for since in settling)])
+            if found.retry_at > now and (found.kept or found.parked_wanted):
+                due = min(due, found.retry_at)
+        return max(due, now)
+
+    # --- inside
+    def _serve(self, pool: str, found: _Pool, now: float) -> list[Step]:
+        """Environments for those who wait: idle ones, parked ones, else new ones."""
+        steps: list[Step] = []
+        while found.waiting and (member := self.take(pool, now)) is not None:
+            steps.append(Step("give", pool, member, found.waiting.popleft()))
+        while found.waiting and found.parked:
+            member = found.parked.pop()
+            member.phase, member.since, member.kept = Phase.BUSY, now, False
+            steps.append(Step("restore", pool, member, found.waiting.popleft()))
+        coming = sum(
+            m.phase is Phase.STARTING or (m.phase is Phase.SETTLING and now - m.since < self.rules.settle)
+            for m in found.members.values()
+        )
+        for _ in range(len(found.waiting) - coming):
+            room = self._make_room(pool, found, now)
+            if room is None:
+                if not found.members:
+                    steps += [Step("refuse", pool, None, ticket) for ticket in found.waiting]
+                    found.waiting.clear()
+                break
+            steps += room
+            steps.append(self._start(pool, found, now, kept=False))
+        return steps + self._fill(pool, found, now)
+
+    def _fill(self, pool: str, found: _Pool, now: float) -> list[Step]:
+        """Start what is to be kept ready and is not."""
+        if found.retry_at > now:
+            return []
+        steps: list[Step] = []
+        kept = sum(m.kept and m.phase is not Phase.PARKED for m in found.members.values())
+        for _ in range(found.kept - kept):
+            room = self._make_room(pool, found, now)
+            if room is None:
+                found.retry_at = now + self.rules.retry
+                return steps
+            steps += [*room, self._start(pool, found, now, kept=True)]
+        parking = sum(m.phase is Phase.STARTING for m in found.members.values()) if found.snap_start else 0
+        for _ in range(found.parked_wanted - len(found.parked) - parking):
+            room = self._make_room(pool, found, now)
+            if room is None:
+                found.retry_at = now + self.rules.retry
+                return steps
+            steps += [*room, self._start(pool, found, now, kept=False)]
+        return steps
+
+    def _make_room(self, pool: str, found: _Pool, now: float) -> list[Step] | None:
+        """Idle environments of others that end for it, those that were idle longest first; None: not even so."""
+        need = self.memory + found.memory - self.rules.memory
+        if need <= 0:
+            return []
+        others = sorted(
+            (m for m in self._members.values() if m.phase is Phase.IDLE and not m.kept and m.pool != pool),
+            key=lambda m: m.since,
+        )
+        ended: list[Member] = []
+        for member in others:
+            if need <= 0:
+                break
+            ended.append(member)
+            need -= member.memory
+        return [self._end(member) for member in ended] if need <= 0 else None
+
+    def _start(self, pool: str, found: _Pool, now: float, *, kept: bool) -> Step:
+        self._made += 1
+        member = Member(f"e{self._made}", pool, found.memory, kept, Phase.STARTING, now, stale=found.retired)
+        self._members[member.id] = found.members[member.id] = member
+        self.memory += member.memory
+        return Step("start", pool, member)
+
+    def _end(self, member: Member) -> Step:
+        self._drop(member)
+        return Step("end", member.pool, member)
+
+    def _drop(self, member: Member) -> None:
+        if self._members.pop(member.id, None) is None:
+            return
+        self.memory -= member.memory
+        found = self._pools.get(member.pool)
+        if found is None:
+            return
+        found.members.pop(member.id, None)
+        for group in (found.idle, found.kept_idle, found.parked):
+            if member in group:
+                group.remove(member)
+
+    def _freed(self, now: float, pool: str) -> list[Step]:
+        """Room has come: those who wait elsewhere may have it."""
+        steps: list[Step] = []
+        for other, found in tuple(self._pools.items()):
+            if other != pool and found.waiting:
+                steps += self._serve(other, found, now)
+        return steps
+
+    def _forget(self, pool: str, found: _Pool) -> list[Step]:
+        if found.retired and not found.members and not found.waiting:
+            self._pools.pop(pool, None)
+        return []

@@ -1,0 +1,198 @@
+"""Sandboxes without walls: a SandboxEngine whose processes run on the host as they are, and which can be told to misbehave.
+
+The Runtime API of each is on a port of its own, for all share the host's network. ``fail`` maps a method's name to what its
+next call raises, ``delay`` to seconds. ``commands`` says what runs for a function's runtime ("" for images): arguments, in
+which ``{handler}`` stands for the handler; functions' files are directories. What happened is counted in ``calls``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from havre.engines.sandbox import RUNTIME, OnExit, OnOutput, Process, Sandbox
+from havre.kernel.errors import Gone, Permanent
+from havre.kernel.function import Function
+
+_CHUNK = 65536
+PYTHON = (sys.executable, "-m", "awslambdaric", "{handler}")
+
+
+class _Box:
+    def __init__(self, function: Function, port: int) -> None:
+        self.function = function
+        self.port = port
+        self.processes: dict[str, asyncio.subprocess.Process] = {}
+        self.watchers: list[asyncio.Task[None]] = []
+        self.out_of_memory = False
+        self.frozen = False
+
+
+def _nothing(*_: object) -> None: ...
+
+
+class FakeSandboxes:
+    """``extensions``: files by name that count as /opt/extensions of every sandbox."""
+
+    def __init__(self, commands: Mapping[str, Sequence[str]] | None = None) -> None:
+        self.commands = dict(commands or {})
+        self.extensions: dict[str, Path] = {}
+        self.fail: dict[str, Exception] = {}
+        self.delay: dict[str, float] = {}
+        self.calls: Counter[str] = Counter()
+        self.on_output: OnOutput = _nothing
+        self.on_exit: OnExit = _nothing
+        self.peak = 42 << 20
+        self._boxes: dict[str, _Box] = {}
+        self._made = 0
+
+    async def _begin(self, method: str) -> None:
+        self.calls[method] += 1
+        if method in self.delay:
+            await asyncio.sleep(self.delay[method])
+        if method in self.fail:
+            raise self.fail.pop(method)
+
+    # --- for tests
+    @property
+    def boxes(self) -> Sequence[str]:
+        return tuple(self._boxes)
+
+    def frozen(self, id: str) -> bool:
+        return self._boxes[id].frozen
+
+    def list_extensions(self, sandbox: Sandbox) -> list[str]:
+        return sorted(self.extensions)
+
+    def starve(self, id: str) -> None:
+        """It runs out of memory."""
+        box = self._boxes[id]
+        box.out_of_memory = True
+        box.processes[RUNTIME].kill()
+
+    # --- the port
+    def available(self) -> str:
+        return ""
+
+    async def prepare(self, function: Function) -> None:
+        await self._begin("prepare")
+
+    async def obtain(self, function: Function) -> Sandbox:
+        await self._begin("obtain")
+        listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self._made += 1
+        id = f"box{self._made}"
+        self._boxes[id] = _Box(function, listener.getsockname()[1])
+        return Sandbox(id, 0, listener.detach())
+
+    async def run(self, id: str, process: Process) -> None:
+        await self._begin("run")
+        box = self._box(id)
+        arguments = self._arguments(box.function, process)
+        path = box.function.code.path or "/"
+        environment = dict(process.environment)
+        environment |= {
+            "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{box.port}",
+            "LAMBDA_TASK_ROOT": path,
+            "PATH": os.environ.get("PATH", ""),
+            "PYTHONPATH": path,
+        }
+        environment.pop("LD_LIBRARY_PATH", None)
+        try:
+            started = await asyncio.create_subprocess_exec(
+                *arguments,
+                cwd=path,
+                env=environment,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.STDOUT,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise Permanent(f"fork/exec {arguments[0]}: {(error.strerror or str(error)).lower()}") from None
+        box.processes[process.name] = started
+        watch = asyncio.get_running_loop().create_task(self._watch(id, box, process.name, started))
+        box.watchers.append(watch)
+
+    def _arguments(self, function: Function, process: Process) -> list[str]:
+        if process.name in self.extensions:
+            return [str(self.extensions[process.name])]
+        if process.arguments:
+            return list(process.arguments)
+        command = function.entry_point or self.commands.get(function.runtime, PYTHON)
+        return [part.replace("{handler}", function.handler) for part in command]
+
+    async def _watch(self, id: str, box: _Box, name: str, process: asyncio.subprocess.Process) -> None:
+        assert process.stdout is not None
+        while data := await process.stdout.read(_CHUNK):
+            self.on_output(id, name, data)
+        code = await process.wait()
+        if id in self._boxes:
+            self.on_exit(id, name, code if code >= 0 else 128 - code, box.out_of_memory)
+
+    def _box(self, id: str) -> _Box:
+        box = self._boxes.get(id)
+        if box is None:
+            raise Gone(f"sandbox {id}")
+        return box
+
+    def freeze(self, id: str) -> None:
+        self._stop(id, signal.SIGSTOP, True)
+
+    def thaw(self, id: str) -> None:
+        self._stop(id, signal.SIGCONT, False)
+
+    def _stop(self, id: str, number: int, frozen: bool) -> None:
+        box = self._boxes.get(id)
+        if box is None or box.frozen == frozen:
+            return
+        box.frozen = frozen
+        self.calls["freeze" if frozen else "thaw"] += 1
+        for process in box.processes.values():
+            _signal(process, number)
+
+    def memory_peak(self, id: str) -> int:
+        return self.peak if id in self._boxes else 0
+
+    async def signal(self, id: str, name: str, number: int) -> None:
+        await self._begin("signal")
+        if (box := self._boxes.get(id)) and (process := box.processes.get(name)):
+            _signal(process, number)
+
+    async def remove(self, id: str) -> None:
+        await self._begin("remove")
+        box = self._boxes.pop(id, None)
+        if box is None:
+            return
+        for process in box.processes.values():
+            _signal(process, signal.SIGKILL)
+        if box.watchers:
+            await asyncio.wait(box.watchers)
+
+    async def remove_all(self) -> None:
+        for id in tuple(self._boxes):
+            await self.remove(id)
+
+    async def forget(self, functions: Sequence[str]) -> None:
+        self.calls["forget"] += len(functions)
+
+    async def keep_pool(self) -> None:
+        await asyncio.get_running_loop().create_future()
+
+    async def close(self) -> None:
+        await self.remove_all()
+
+
+def _signal(process: asyncio.subprocess.Process, number: int) -> None:
+    """To it and its children."""
+    if process.returncode is None:
+        try:
+            os.killpg(process.pid, number)
+        except ProcessLookupError:
+            pass

@@ -1,0 +1,127 @@
+"""A server's end and a node's end of the functions' link, in one process, with sandboxes that have no walls."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import textwrap
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from random import Random
+
+import msgspec
+
+from havre.control.functions.environment import Parts
+from havre.control.functions.hub import FunctionHub
+from havre.control.functions.lines import LineSpool
+from havre.control.functions.link import FunctionLink, FunctionLinkParts
+from havre.control.functions.plane import Plane
+from havre.control.nodelink.spool import Spool
+from havre.core.environments.fleet import Rules
+from havre.dataplanes.runtime_api import open_api
+from havre.engines.fake_sandbox import FakeSandboxes
+from havre.kernel.function import Code, Function, FunctionLogs, Invocation, Outcome
+from havre.kernel.world import World
+
+ARN = "arn:aws:lambda:us-east-1:000000000000:function:f"
+
+
+class Ground:
+    """``lines()`` are what has reached the spool, in order."""
+
+    def __init__(self, directory: Path, hub: FunctionHub, plane: Plane, engine: FakeSandboxes, spool: Spool) -> None:
+        self.directory = directory
+        self.hub = hub
+        self.plane = plane
+        self.engine = engine
+        self.spool = spool
+        self.made = 0
+
+    def function(self, code: str, **fields: object) -> Function:
+        """With this Python source, or these files by name."""
+        self.made += 1
+        root = self.directory / f"code{self.made}"
+        root.mkdir()
+        (root / "app.py").write_text(textwrap.dedent(code))
+        given: dict[str, object] = dict(
+            id=f"f{self.made}",
+            arn=f"{ARN}:$LATEST",
+            account="000000000000",
+            region="us-east-1",
+            name="f",
+            version="$LATEST",
+            code=Code("zip", digest="0" * 64, path=str(root)),
+            role="arn:aws:iam::000000000000:role/r",
+            logs=FunctionLogs("/aws/lambda/f"),
+            runtime="python3.11",
+            handler="app.handler",
+        )
+        return Function(**{**given, **fields})  # type: ignore[arg-type]
+
+    async def invoke(self, function: Function, event: object = None, **fields: object) -> Outcome:
+        self.made += 1
+        asked = Invocation(f"r{self.made}", ARN, json.dumps(event).encode())
+        return await self.hub.invoke(function, msgspec.structs.replace(asked, **fields))
+
+    async def lines(self, *wanted: str) -> list[str]:
+        """All lines so far, once each of ``wanted`` is in one of them."""
+        while True:
+            found = [text.decode() for text in self._spooled()]
+            if all(any(w in line for line in found) for w in wanted):
+                return found
+            await asyncio.sleep(0.01)
+
+    def _spooled(self) -> list[bytes]:
+        found: list[tuple[int, bytes]] = []
+        at = 0
+        while True:
+            at, batches = self.spool.read(at, 1 << 20)
+            if not batches:
+                return [text for _, text in found]
+            found += [line for batch in batches for line in batch.lines]
+
+
+async def no_credentials(function: Function) -> Mapping[str, str | float]:
+    return {}
+
+
+@asynccontextmanager
+async def ground(
+    tmp_path: Path, *, rules: Rules | None = None, credentials: object = no_credentials, stamp: object = None
+) -> AsyncIterator[Ground]:
+    spool = Spool(tmp_path / "spool")
+    engine = FakeSandboxes()
+    world = World(time.time, Random(1))
+    parts = Parts(
+        engine,
+        open_api,
+        world,
+        time.monotonic,
+        LineSpool(spool),
+        "http://127.0.0.1:4566",
+        engine.list_extensions,
+        credentials,  # type: ignore[arg-type]
+    )
+    plane = Plane(parts, rules or Rules(memory=8192), stamp=stamp or (lambda function: ""))  # type: ignore[arg-type]
+    hub = FunctionHub(lambda: "word")
+    path = tmp_path / "functions.sock"
+    link = FunctionLink(FunctionLinkParts(path, "local", lambda: "word", lambda: ""))
+    serving = asyncio.get_running_loop().create_task(hub.serve(path))
+    dialling = asyncio.get_running_loop().create_task(link.run(plane))
+    try:
+        async with asyncio.timeout(20):
+            await hub.until_able()
+        yield Ground(tmp_path, hub, plane, engine, spool)
+    finally:
+        dialling.cancel()
+        await plane.close()
+        serving.cancel()
+        await asyncio.wait([dialling, serving])
+        await engine.close()
+        spool.close()
+
+
+CLIENT = (sys.executable, str(Path(__file__).with_name("client.py")), "{handler}")
