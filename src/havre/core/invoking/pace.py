@@ -6,6 +6,8 @@ from __future__ import annotations
 FIRST = 8
 EVERY = 0.1
 """Seconds between two looks at the pace."""
+SILENT = 1.0
+"""Seconds until the next look when nothing has got through meanwhile: environments may be starting."""
 PATIENCE = 5.0
 """Seconds in which what is ready should be through."""
 GROWTH = 1.25

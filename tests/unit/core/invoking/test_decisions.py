@@ -100,7 +100,9 @@ def test_lineages_stay_bounded(functions: list[int]) -> None:
 
 @given(
     st.recursive(
-        st.none() | st.booleans() | st.floats(allow_nan=False) | st.text(), lambda c: st.lists(c), max_leaves=10
+        st.none() | st.booleans() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+        lambda c: st.lists(c),
+        max_leaves=10,
     )
 )
 def test_json_is_json(value: object) -> None:

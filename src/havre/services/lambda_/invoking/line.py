@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 from collections import deque
 
-from havre.core.invoking.pace import EVERY, FIRST, pace, slower
+from havre.core.invoking.pace import EVERY, FIRST, SILENT, pace, slower
 from havre.services.lambda_.invoking.events import Event, Where
 
 
@@ -40,6 +40,7 @@ class Line:
         while self._later and self._later[0][0] <= now:
             _, number, event = heapq.heappop(self._later)
             self._ready.append((number, event))
+        self._look(now)
         if self.running >= self.width or now < self._paused or not self._ready:
             return None
         self.running += 1
@@ -48,19 +49,28 @@ class Line:
     def next_time(self, now: float) -> float | None:
         """When something may be due that is not now."""
         times = [self._later[0][0]] if self._later else []
-        if self._ready and self._paused > now:
-            times.append(self._paused)
+        if self._ready:
+            times.append(self._paused if self._paused > now else self._look_at)
         return min(times, default=None)
 
-    def ended(self, now: float, through: bool) -> None:
+    def ended(self, through: bool) -> None:
         """One is not running any more; ``through``: the function ran."""
         self.running -= 1
         if through:
             self._through += 1
+
+    @property
+    def _look_at(self) -> float:
+        return self._looked + (EVERY if self._through else SILENT)
+
+    def _look(self, now: float) -> None:
+        """At the pace, when it is time."""
+        if now < self._look_at:
+            return
         since = now - self._looked
-        if since >= EVERY:
-            self.width = pace(self.width, len(self._ready), self.running + 1, self._through / since)
-            self._through, self._looked = 0, now
+        if since < SILENT * 2:
+            self.width = pace(self.width, len(self._ready), self.running, self._through / since)
+        self._through, self._looked = 0, now
 
     def held_up(self, now: float) -> None:
         """A throttle, or machines without room: fewer at once, and none for a moment."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from typing import Protocol
 
 import msgspec
@@ -62,6 +63,7 @@ class Events:
         self._tasks = Tasks()
         self._courier: Courier | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._armed = math.inf
         self.progress: float | None = None
 
     # ------------------------------------------------------------------ in
@@ -117,8 +119,7 @@ class Events:
             await asyncio.get_running_loop().create_future()
         finally:
             self._courier = None
-            if self._timer is not None:
-                self._timer.cancel()
+            self._disarm()
             await self._tasks.close()
 
     async def _load(self, where: Where) -> None:
@@ -131,26 +132,26 @@ class Events:
             await asyncio.sleep(0)
 
     def _pump_all(self) -> None:
+        self._disarm()
         for line in list(self._lines.values()):
             self._pump(line)
-        self._arm()
 
     def _pump(self, line: Line) -> None:
-        """Begin what may begin now."""
+        """Begin what may begin now, and see to it that what may later is looked at then."""
         now = self._world.now()
         while (taken := line.take(now)) is not None:
             self._tasks.spawn(self._serve(line, *taken), f"event of {line.where.function}")
-        if line.next_time(now) is not None:
-            self._arm()
+        when = line.next_time(now)
+        if when is not None and when < self._armed:
+            self._disarm()
+            self._armed = when
+            self._timer = asyncio.get_running_loop().call_later(max(0.0, when - now), self._pump_all)
 
-    def _arm(self) -> None:
-        now = self._world.now()
-        times = [t for line in self._lines.values() if (t := line.next_time(now)) is not None]
+    def _disarm(self) -> None:
+        self._armed = math.inf
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if times and self._courier is not None:
-            self._timer = asyncio.get_running_loop().call_later(max(0.0, min(times) - now), self._pump_all)
 
     async def _serve(self, line: Line, number: int, event: Event) -> None:
         ran = False
@@ -164,7 +165,7 @@ class Events:
             line.add(number, _due(event, self._world.now() + refused.after), self._world.now())
         finally:
             self.progress = self._world.now()
-            line.ended(self.progress, ran)
+            line.ended(ran)
             if not len(line):
                 self._lines.pop(line.where, None)
             if self._courier is not None:
