@@ -60,15 +60,18 @@ class Checker:
     def __init__(self, rules: Rules) -> None:
         self._rules = rules
         self._structures: dict[str, Check | None] = {}
+        self._tops: dict[tuple[str, frozenset[str]], Check] = {}
         self._busy: set[str] = set()
 
     def violations(self, shape: Shape, value: Mapping[str, Any], only: frozenset[str] | None = None) -> Report:
         """What is wrong with the members of a request; ``only`` limits it to some of the top level."""
         report: Report = []
-        if only is not None:
-            check: Check | None = partial(self._structure, self._fields(shape, only), ())
-        else:
+        if only is None:
             check = self.of(shape)
+        else:
+            check = self._tops.get((shape.name, only))
+            if check is None:
+                check = self._tops[shape.name, only] = partial(self._structure, self._fields(shape, only), ())
         if check is not None:
             check(value, "", "", report)
         return report

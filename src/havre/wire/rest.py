@@ -133,10 +133,10 @@ class _Rest:
                 return "", b""
             return self._write_body(operation, shape, answer)
         member, value = shape.members[payload], answer.get(payload)
-        if member.event_stream:
-            return CONTENT_TYPE, encode_events(member, answer[payload], self.protocol)
         if value is None:
             return "", b""
+        if member.event_stream:
+            return CONTENT_TYPE, encode_events(member, value, self.protocol)
         if member.type == "blob":
             return _BLOBS.get(self.model.name, "application/octet-stream"), value
         if member.type == "string":
