@@ -28,6 +28,7 @@ log = logging.getLogger("havre.borrowed")
 
 PATIENCE = 20.0
 """Seconds in which it writes down its state when it is told to end."""
+_SIGNATURES = ("X-Amz-", "AWSAccessKeyId=", "Signature=", "Expires=")
 MODULE = "havre.apps.borrowed"
 
 
@@ -180,6 +181,6 @@ def _caller(call: Call) -> tuple[str, str, str]:
 
 def _unsigned(query: str) -> str:
     """Without the signature of a presigned URL, which has done its work."""
-    if "X-Amz-" not in query:
+    if "X-Amz-" not in query and "AWSAccessKeyId=" not in query:
         return query
-    return "&".join(pair for pair in query.split("&") if not pair.startswith("X-Amz-"))
+    return "&".join(pair for pair in query.split("&") if not pair.startswith(_SIGNATURES))

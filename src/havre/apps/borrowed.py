@@ -20,6 +20,7 @@ from havre.engines.moto.backends import Answer, Http
 from havre.engines.moto.book import Book
 from havre.engines.moto.outbox import Caller
 from havre.engines.moto.segments import Full
+from havre.engines.moto.snapshots import Unreadable
 
 log = logging.getLogger("havre.borrowed")
 
@@ -111,7 +112,11 @@ def main() -> None:
         reader, writer = await asyncio.open_connection(sock=socket.socket(fileno=descriptor))
         desk = Desk(folder, reader, writer)
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, desk.stop)
-        await desk.run()
+        try:
+            await desk.run()
+        except Unreadable as error:
+            log.critical("the state in %s cannot be read: %s", folder, error)
+            raise SystemExit(1) from None
 
     uvloop.run(serve())
 

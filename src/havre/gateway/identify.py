@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from havre.control.operation import Principal, Site
-from havre.gateway import payload
+from havre.gateway import payload, sigv2
 from havre.gateway.context import Context
 from havre.gateway.faults import expired_token, missing, unknown_key
 from havre.gateway.ports import Identities
@@ -28,7 +28,7 @@ class Identify:
     def claim(self, request: Canonical) -> Signature | None:
         """What the request says of its sender, unproven. Raises Denied for half a signature (never with open doors)."""
         try:
-            return claim(request)
+            return claim(request) or sigv2.claim(request)
         except Denied:
             if self._open:
                 return None
@@ -52,6 +52,8 @@ class Identify:
             raise missing(context.protocol)
         if claimed.service != context.source:
             raise Denied("mismatch", f"Credential should be scoped to correct service: '{context.source}'. ")
+        if claimed.scope == sigv2.SCOPE:
+            return self._prove_url(context, request, claimed, body)
         if not self._is_region(claimed.region):
             raise Denied("mismatch", "Credential should be scoped to a valid region. ")
         credential = self._identities.credential(claimed.access_key, claimed.token)
@@ -64,6 +66,18 @@ class Identify:
         context.principal = credential.principal
         context.account = credential.principal.account
         context.region = claimed.region
+        return body
+
+    def _prove_url(self, context: Context, request: Canonical, claimed: Signature, body: bytes) -> bytes:
+        """Version 2 names no region: it is that of this installation."""
+        credential = self._identities.credential(claimed.access_key, claimed.token)
+        if credential is None:
+            raise unknown_key()
+        sigv2.check(request, claimed, credential.secret, context.at)
+        if credential.expires is not None and credential.expires <= context.at:
+            raise expired_token()
+        context.principal, context.account = credential.principal, credential.principal.account
+        context.region = self._region
         return body
 
     def _is_region(self, region: str) -> bool:

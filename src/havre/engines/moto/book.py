@@ -73,7 +73,7 @@ class Book:
         self.stopping = False
         pinned.install()
         self._backends = Backends()
-        self.outbox = Outbox()
+        self.outbox = Outbox(folder / "notifies")
         _install(self._bodies, self.outbox)
 
     def open(self) -> None:
@@ -82,15 +82,16 @@ class Book:
         if found := snapshots.newest(self._folder):
             first = found[0]
             snapshots.load(found[1], self.outbox)
-        for number in [n for n in self._segments.numbers if n >= first]:
-            for head, body, ref in self._segments.records(number):
-                if head:
-                    self._carry_out(_decode(head), body, ref)
-                    self._since += 1
-        if not self._segments.numbers or self._segments.length(self._segments.numbers[-1]):
+        after = [n for n in self._segments.numbers if n >= first]
+        if not after or self._segments.length(after[-1]):
             self._segments.begin()
         else:
             self._segments.resume()
+        for number in after:
+            for head, body, ref in self._segments.records(number):
+                if head:
+                    self._carry_out(_decode(head), body, ref)
+        self._drop({key.ref.segment for key in objects.keys(_s3()) if key.ref is not None}, first)
         log.info("%d changes carried out again in %.1f s", self._since, time.monotonic() - began)
 
     def read(self, request: Http) -> Answer:
@@ -155,6 +156,7 @@ class Book:
                 snapshots.write(self._folder, self._segments.begin(), snapshots.dump(self.outbox))
             except Exception:
                 log.exception("no snapshot at the end: the next start takes longer")
+        self.outbox.settle()
         self._segments.close()
 
     # its parts
@@ -249,7 +251,11 @@ class Book:
             return
         number, live = self._covered
         snapshots.drop_older(self._folder, number)
-        for old in [n for n in self._segments.numbers if n < number and n not in live]:
+        self._drop(live, number)
+
+    def _drop(self, live: set[int], covered: int) -> None:
+        """Files of the log that neither a replay nor an object needs."""
+        for old in [n for n in self._segments.numbers if n < covered and n not in live]:
             self._segments.drop(old)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote_plus
 
@@ -28,9 +29,11 @@ class Caller(msgspec.Struct, frozen=True):
 
 
 class Outbox:
-    """``pending``: number → the notification and its body. ``caller`` is that of the request under way."""
+    """``pending``: number → the notification and its body. ``caller`` is that of the request under way. While ``mark`` is
+    there, something may be pending: the server starts this process for it."""
 
-    def __init__(self) -> None:
+    def __init__(self, mark: Path) -> None:
+        self._mark = mark
         self.pending: dict[int, tuple[Deliver, bytes]] = {}
         self.last = 0
         self.caller = Caller()
@@ -38,7 +41,14 @@ class Outbox:
     def put(self, bucket: Any, target: str, event: dict[str, Any]) -> None:
         self.last += 1
         frame = Deliver(self.last, bucket.account_id, bucket.region_name, bucket.name, target, pinned.now())
+        if not self.pending:
+            self._mark.touch(0o600)
         self.pending[self.last] = frame, json.dumps(event, separators=(",", ":")).encode()
+
+    def settle(self) -> None:
+        """At the end."""
+        if not self.pending:
+            self._mark.unlink(missing_ok=True)
 
     def send(self, account: str, event_name: Any, bucket: Any, key: Any) -> None:
         """In the place of moto's ``send_event``."""

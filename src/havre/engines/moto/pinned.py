@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as _datetime
 import os
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -51,10 +52,13 @@ class _Datetime(_datetime.datetime, metaclass=_Anywhere):
 
 
 def install() -> None:
-    """Before any of moto's services is imported, for they take ``utcnow`` along by name."""
+    """Modules of moto that took ``utcnow`` along by name get this one in its place."""
     import moto.core.utils
 
-    moto.core.utils.utcnow = _utcnow
+    theirs = moto.core.utils.utcnow
+    for name, module in list(sys.modules.items()):
+        if name.startswith("moto.") and getattr(module, "utcnow", None) is theirs:
+            module.utcnow = _utcnow  # type: ignore[attr-defined]
     time.time = now  # noqa: TID251
     os.urandom = _urandom
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import copyreg
 import io
 import os
 import pickle
 import zlib
+from collections import defaultdict
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 from moto import __version__ as MOTO
@@ -34,19 +38,30 @@ class _Pickler(pickle.Pickler):
         return None
 
     def reducer_override(self, obj: Any) -> Any:
-        """moto's store of versions tells of the newest only when it is asked for its items."""
-        if type(obj).__name__ == "_VersionedKeyStore":
-            return _versions, (dict(dict.items(obj)),)
+        """moto's own dictionaries tell and take their items in ways of their own: they are written as what they hold. And
+        one of them is filled by a function without a name."""
+        kind = type(obj)
+        if isinstance(obj, dict) and kind.__module__.startswith("moto."):
+            held = dict(dict.items(obj)), obj.__dict__, getattr(obj, "default_factory", None)
+            return copyreg.__newobj__, (kind,), held, None, None, _refill
+        if (
+            isinstance(obj, FunctionType)
+            and obj.__qualname__ == "SimpleSystemManagerBackend.__init__.<locals>.<lambda>"
+        ):
+            return _tags_factory, ()
         return NotImplemented
 
 
-def _versions(lists: dict[str, list[Any]]) -> Any:
-    from moto.s3.utils import _VersionedKeyStore
+def _tags_factory() -> Any:
+    return partial(defaultdict, dict)
 
-    made = _VersionedKeyStore()
-    for name, versions in lists.items():
-        made.setlist(name, versions)
-    return made
+
+def _refill(made: Any, held: tuple[dict[Any, Any], dict[str, Any], Any]) -> None:
+    items, attributes, factory = held
+    dict.update(made, items)
+    made.__dict__.update(attributes)
+    if factory is not None:
+        made.default_factory = factory
 
 
 class _Unpickler(pickle.Unpickler):
@@ -68,12 +83,13 @@ def _service(backend: BaseBackend) -> str:
 
 
 def dump(outbox: Outbox) -> bytes:
-    """Raises PicklingError, TypeError or AttributeError for what moto keeps that cannot be written down."""
+    """Raises what pickle raises for what moto keeps that cannot be written down, or not be read again."""
     buffer = io.BytesIO()
     states = [(*names, backend.__dict__) for *names, backend in backends()]
     buckets = s3_backends.bucket_accounts
     _Pickler(buffer, pickle.HIGHEST_PROTOCOL).dump((states, buckets, outbox.pending, outbox.last))
     body = buffer.getvalue()
+    _Unpickler(io.BytesIO(body)).load()  # thrown away: only what can be read again takes the place of the log
     return _MAGIC + zlib.crc32(body).to_bytes(4, "big") + MOTO.encode().ljust(16) + body
 
 

@@ -28,6 +28,8 @@ MOST_NAMES = 10_000
 
 def hidden(source: str, name: str, values: Any) -> Any:
     """A copy with member names in lower camel case, secrets hidden and blobs left out."""
+    if source == "ssm" and name == "PutParameter" and "Value" in values:
+        values = {**values, "Value": HIDDEN}
     return _walk(values, source in _WITH_ENVIRONMENT)
 
 

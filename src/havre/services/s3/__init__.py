@@ -14,7 +14,7 @@ from havre.control.borrowed import Lender, Loans
 from havre.control.operation import Service
 from havre.services.s3 import access
 from havre.services.s3.notify import Notifier
-from havre.services.s3.policies import disown, forget, keep, own, resource_owner, resource_policy
+from havre.services.s3.policies import claim, disown, forget, keep, own, resource_owner, resource_policy
 from havre.services.s3.resources import KINDS
 
 __all__ = ["Notifier", "resource_owner", "resource_policy", "service"]
@@ -65,7 +65,7 @@ def service(lender: Lender | None = None, notifier: Notifier | None = None) -> S
     for action, names in _OF_BUCKET.items():
         loans.lend(*names, action=action, resources=access.bucket)
     loans.lend("ListBuckets", action="s3:ListAllMyBuckets")
-    loans.lend("CreateBucket", action="s3:CreateBucket", resources=access.bucket, after=own)
+    loans.lend("CreateBucket", action="s3:CreateBucket", resources=access.bucket, before=claim, after=own)
     loans.lend("DeleteBucket", action="s3:DeleteBucket", resources=access.bucket, after=disown)
     loans.lend("PutBucketPolicy", action="s3:PutBucketPolicy", resources=access.bucket, after=keep)
     loans.lend("DeleteBucketPolicy", action="s3:DeleteBucketPolicy", resources=access.bucket, after=forget)

@@ -27,14 +27,26 @@ def resource_owner(store: Store, arn: str) -> str:
     return found.spec.owner if found is not None else ""
 
 
-async def own(call: Call, request: Request) -> None:
-    """The bucket has been created."""
+async def claim(call: Call, request: Request) -> None:
+    """The bucket is about to be created: whose it is, is on disk before it is there. A record without a bucket does no
+    harm, for a bucket without a record would be anybody's."""
     name = request["Bucket"]
 
     def change(tx: Transaction) -> None:
         if _find(tx, name) is None:
             arn, spec = f"arn:aws:s3:::{name}", Bucket(call.account)
             tx.create(BUCKET, account="", region="", name=name, arn=arn, spec=spec, status=NoStatus())
+
+    await call.store.transact(change)
+
+
+async def own(call: Call, request: Request) -> None:
+    """The bucket has been created, under a name that another account may have claimed in vain."""
+
+    def change(tx: Transaction) -> None:
+        found = _find(tx, request["Bucket"])
+        if found is not None and found.spec.owner != call.account:
+            tx.update(found, spec=Bucket(call.account))
 
     await call.store.transact(change)
 
