@@ -42,6 +42,7 @@ from havre.wire.models import ModelSource
 if TYPE_CHECKING:
     from havre.apps.nodes import Nodes
     from havre.apps.registry import Registry
+    from havre.services.apigatewayv2.serving.app import HttpApis
     from havre.services.lambda_ import Facilities
     from havre.services.sqs import Broker
 
@@ -96,7 +97,9 @@ class Server:
     def registry(self) -> Registry:
         from havre.apps import registry
 
-        ground = registry.Ground(self.config.state, self.config.site, self.store, self.world, self.secret, self.trail)
+        ground = registry.Ground(
+            self.config.state, self.config.site, self.store, self.store.pack, self.world, self.secret, self.trail
+        )
         return registry.Registry(ground, self.gateway)
 
     def _make_ecr(self) -> Service:
@@ -111,6 +114,7 @@ class Server:
         from havre.services import lambda_
 
         return lambda_.Facilities(
+            functions=self.nodes.functions,
             code=DiskCodeStore(self.config.state / "functions", self.world.now),
             secret=hmac.digest(self.secret, b"function-code", "sha256"),
             records=self.records,
@@ -158,10 +162,20 @@ class Server:
             resource_owners={"s3": _bucket_owner},
             internal=self._internal(),
             registry=self._serve_registry,
+            hosts={"execute-api": self._serve_http_api},
         )
 
     async def _serve_registry(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self.registry.app(scope, cast(Any, receive), cast(Any, send))
+
+    @cached_property
+    def http_apis(self) -> HttpApis:
+        from havre.services.apigatewayv2.serving.app import HttpApis
+
+        return HttpApis(self.deps)
+
+    async def _serve_http_api(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.http_apis.asgi(scope, receive, send)
 
     def _internal(self) -> dict[str, Asgi]:
         status = Status(self)
@@ -209,6 +223,7 @@ class Server:
     def _loops(self) -> list[Loop]:
         return [
             Loop("node link", lambda: self.nodes.serve(), progress=lambda: self.nodes.hub.heard),
+            Loop("functions' link", lambda: self.nodes.serve_functions()),
             Loop("reconcilers", self._reconcile, progress=self._reconciled),
             Loop("services", self._run_services),
             Loop("queues", self._keep_queues),

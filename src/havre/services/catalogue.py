@@ -11,6 +11,7 @@ from havre.kernel.resource import Kind
 
 NAMES: dict[str, str] = {
     # botocore's name: package below havre.services
+    "apigatewayv2": "apigatewayv2",
     "cloudtrail": "cloudtrail",
     "dynamodb": "dynamodb",
     "dynamodbstreams": "dynamodbstreams",
@@ -44,6 +45,7 @@ def load(name: str) -> Service:
 _KINDS = (
     "havre.control.images",
     "havre.control.nodes",
+    "havre.services.apigatewayv2.resources",
     "havre.services.ec2.resources",
     "havre.services.ecs.resources",
     "havre.services.elbv2.resources",

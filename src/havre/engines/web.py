@@ -1,0 +1,116 @@
+"""Ask a server somewhere else: HTTP/1.1, TLS with verified certificates, bounded; redirections are not followed."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+from urllib.parse import urlsplit
+
+import httptools
+import msgspec
+
+from havre.kernel.errors import Permanent, Temporary
+
+MOST = 10 << 20
+"""Bytes of an answer."""
+_PIECE = 1 << 16
+_OURS = ("connection", "content-length", "host", "transfer-encoding")
+
+Headers = Sequence[tuple[str, str]]
+
+
+class WebAnswer(msgspec.Struct, frozen=True):
+    """Names of headers are in lower case."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+
+class _Reading:
+    """What httptools calls."""
+
+    def __init__(self) -> None:
+        self.parser: Any = httptools.HttpResponseParser(self)
+        self.headers: list[tuple[str, str]] = []
+        self.body = bytearray()
+        self.ended = False
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers.append((name.decode("latin-1").lower(), value.decode("latin-1")))
+
+    def on_body(self, piece: bytes) -> None:
+        self.body += piece
+
+    def on_message_complete(self) -> None:
+        if self.parser.get_status_code() >= 200:
+            self.ended = True
+        else:
+            self.headers.clear()
+
+
+async def fetch(method: str, url: str, headers: Headers, body: bytes, timeout: float) -> WebAnswer:
+    """``timeout`` in seconds, for everything. Raises Temporary when no answer came, Permanent for a URL that cannot be
+    asked."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise Permanent(f"{url} is not the URL of a server")
+    try:
+        async with asyncio.timeout(timeout):
+            return await _exchange(method, url, headers, body)
+    except TimeoutError:
+        raise Temporary(f"{url} did not answer within {timeout:g} s") from None
+    except ssl.SSLCertVerificationError as error:
+        raise Temporary(f"{url}: its certificate is not good: {error.verify_message}") from None
+    except (OSError, httptools.HttpParserError, UnicodeError) as error:
+        raise Temporary(f"{url}: {error or type(error).__name__}") from None
+
+
+async def _exchange(method: str, url: str, headers: Headers, body: bytes) -> WebAnswer:
+    parts = urlsplit(url)
+    secure = parts.scheme == "https"
+    port = parts.port or (443 if secure else 80)
+    reader, writer = await asyncio.open_connection(parts.hostname, port, ssl=_trust() if secure else None)
+    try:
+        writer.write(_head(method, url, headers, len(body)) + body)
+        await writer.drain()
+        return await _read(reader, method)
+    finally:
+        writer.close()
+
+
+def _head(method: str, url: str, headers: Headers, length: int) -> bytes:
+    parts = urlsplit(url)
+    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    lines = [f"{method} {path} HTTP/1.1", f"Host: {parts.netloc.rpartition('@')[2]}", "Connection: close"]
+    if length or method in ("POST", "PUT", "PATCH"):
+        lines.append(f"Content-Length: {length}")
+    lines += [f"{name}: {value}" for name, value in headers if name.lower() not in _OURS]
+    text = "\r\n".join(lines)
+    if any(mark in line for line in lines for mark in "\r\n\0"):
+        raise OSError("a header has a line break")
+    return f"{text}\r\n\r\n".encode("latin-1", "replace")
+
+
+async def _read(reader: asyncio.StreamReader, method: str) -> WebAnswer:
+    answer = _Reading()
+    while not answer.ended:
+        piece = await reader.read(_PIECE)
+        if not piece:
+            if answer.parser.get_status_code() < 200:
+                raise OSError("the server closed the connection without an answer")
+            break  # the end of a body without a length
+        answer.parser.feed_data(piece)
+        if len(answer.body) > MOST:
+            raise OSError(f"the answer has more than {MOST} bytes")
+        if method == "HEAD" and answer.headers and answer.parser.get_status_code() >= 200:
+            break
+    return WebAnswer(answer.parser.get_status_code(), tuple(answer.headers), bytes(answer.body))
+
+
+@lru_cache(1)
+def _trust() -> ssl.SSLContext:
+    return ssl.create_default_context()

@@ -1,0 +1,1 @@
+"""AWS's actions, one file a noun."""

@@ -1,0 +1,150 @@
+"""Routes, integrations and authorizers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+
+from havre.control.operation import Answer, Call, Request
+from havre.kernel.resource import Kind, NoStatus
+from havre.services.apigatewayv2 import present, rules, store
+from havre.services.apigatewayv2.declare import ApiOperations
+from havre.services.apigatewayv2.errors import bad, conflict
+from havre.services.apigatewayv2.paging import page
+from havre.services.apigatewayv2.resources import AUTHORIZER, INTEGRATION, ROUTE, Api, PartSpec
+from havre.store.ports import Reader, Transaction
+
+ops = ApiOperations()
+Members = dict[str, Any]
+Check = Callable[[Call, Reader, Api, Members, str], Members]
+"""(call, reader, API, members, its own id) → members as they are kept. Raises ApiError."""
+
+
+class Noun(msgspec.Struct, frozen=True):
+    """``path`` below the API; ``members`` that have an effect."""
+
+    name: str
+    kind: Kind[PartSpec, NoStatus]
+    path: str
+    members: str
+    check: Check
+
+
+def _route(call: Call, reader: Reader, found: Api, members: Members, own: str) -> Members:
+    given = {"AuthorizationType": "NONE", "ApiKeyRequired": False, **members}
+    rules.route(given)
+    for each in store.parts(reader, ROUTE, found):
+        if each.spec.members["RouteKey"] == given["RouteKey"] and each.spec.id != own:
+            raise conflict(f"Route with key {given['RouteKey']} already exists for this API")
+    if given.get("Target"):
+        store.part(call, INTEGRATION, found.spec.id, given["Target"].partition("/")[2], reader)
+    if given.get("AuthorizerId"):
+        store.part(call, AUTHORIZER, found.spec.id, given["AuthorizerId"], reader)
+    return given
+
+
+def _integration(call: Call, reader: Reader, found: Api, members: Members, own: str) -> Members:
+    return rules.integration(members)
+
+
+def _authorizer(call: Call, reader: Reader, found: Api, members: Members, own: str) -> Members:
+    for each in store.parts(reader, AUTHORIZER, found):
+        if each.spec.members["Name"] == members["Name"] and each.spec.id != own:
+            raise conflict("Authorizer names should be unique within an API")
+    return rules.authorizer(members)
+
+
+NOUNS = (
+    Noun("Route", ROUTE, "routes", "RouteKey Target AuthorizationType AuthorizerId OperationName", _route),
+    Noun(
+        "Integration",
+        INTEGRATION,
+        "integrations",
+        "IntegrationType IntegrationUri IntegrationMethod IntegrationSubtype ConnectionType CredentialsArn Description"
+        " PayloadFormatVersion TimeoutInMillis",
+        _integration,
+    ),
+    Noun(
+        "Authorizer",
+        AUTHORIZER,
+        "authorizers",
+        "AuthorizerType AuthorizerUri AuthorizerCredentialsArn AuthorizerPayloadFormatVersion IdentitySource Name"
+        " AuthorizerResultTtlInSeconds EnableSimpleResponses",
+        _authorizer,
+    ),
+)
+
+
+def _given(request: Request, noun: Noun) -> Members:
+    known = noun.members.split()
+    return {key: value for key, value in request.items() if key in known and value is not None}
+
+
+def _declare(noun: Noun) -> None:
+    whole, one = f"/apis/{{ApiId}}/{noun.path}", f"/apis/{{ApiId}}/{noun.path}/{{{noun.name}Id}}"
+    id = f"{noun.name}Id"
+
+    @ops.on(f"Create{noun.name}", whole, noun.members)
+    async def create(call: Call, request: Request) -> Answer:
+        def change(tx: Transaction) -> Mapping[str, Any]:
+            found = store.api(call, request["ApiId"], tx)
+            members = noun.check(call, tx, found, _given(request, noun), "")
+            made = store.create(tx, call, noun.kind, PartSpec(found.spec.id, store.fresh_id(call, 7), members))
+            store.redeploy(tx, call, found)
+            return present.part(noun.kind, made)
+
+        return await call.store.transact(change)
+
+    @ops.on(f"Get{noun.name}", one)
+    async def get(call: Call, request: Request) -> Answer:
+        return present.part(noun.kind, store.part(call, noun.kind, request["ApiId"], request[id]))
+
+    @ops.on(f"Get{noun.name}s", whole, "MaxResults NextToken")
+    async def get_all(call: Call, request: Request) -> Answer:
+        found = store.parts(call.store, noun.kind, store.api(call, request["ApiId"]))
+        shown, token = page(call, request, found)
+        return {"Items": [present.part(noun.kind, each) for each in shown], "NextToken": token}
+
+    @ops.on(f"Update{noun.name}", one, noun.members)
+    async def update(call: Call, request: Request) -> Answer:
+        def change(tx: Transaction) -> Mapping[str, Any]:
+            seen = store.part(call, noun.kind, request["ApiId"], request[id], tx)
+            found = store.api(call, request["ApiId"], tx)
+            members = store.merged(seen.spec.members, _given(request, noun))
+            members = noun.check(call, tx, found, members, seen.spec.id)
+            changed = tx.update(seen, spec=replace(seen.spec, members=members))
+            store.redeploy(tx, call, found)
+            return present.part(noun.kind, changed)
+
+        return await call.store.transact(change)
+
+    @ops.on(f"Delete{noun.name}", one)
+    async def delete(call: Call, request: Request) -> Answer:
+        def change(tx: Transaction) -> None:
+            seen = store.part(call, noun.kind, request["ApiId"], request[id], tx)
+            found = store.api(call, request["ApiId"], tx)
+            _unused(tx, found, noun, seen.spec.id)
+            tx.remove(seen)
+            store.redeploy(tx, call, found)
+
+        await call.store.transact(change)
+        return None
+
+
+def _unused(tx: Transaction, found: Api, noun: Noun, id: str) -> None:
+    uses = {"Integration": ("Target", f"integrations/{id}"), "Authorizer": ("AuthorizerId", id)}
+    if noun.name not in uses:
+        return
+    member, value = uses[noun.name]
+    for route in store.parts(tx, ROUTE, found):
+        if route.spec.members.get(member) == value:
+            if noun.name == "Integration":
+                raise conflict(f"Cannot delete Integration '{id}' due to it being referenced by a Route")
+            raise bad(f"Cannot delete Authorizer '{id}': it is used by the route {route.spec.members['RouteKey']}")
+
+
+for _noun in NOUNS:
+    _declare(_noun)

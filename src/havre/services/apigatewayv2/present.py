@@ -1,0 +1,56 @@
+"""Records in AWS's shapes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from havre.control.operation import Call
+from havre.kernel.resource import Kind, NoStatus
+from havre.services.apigatewayv2.resources import (
+    AUTHORIZER,
+    DEPLOYMENT,
+    INTEGRATION,
+    ROUTE,
+    STAGE,
+    Api,
+    Part,
+    PartSpec,
+)
+
+IDS: dict[str, str] = {
+    ROUTE.name: "RouteId",
+    INTEGRATION.name: "IntegrationId",
+    AUTHORIZER.name: "AuthorizerId",
+    DEPLOYMENT.name: "DeploymentId",
+    STAGE.name: "StageName",
+}
+
+
+def api(call: Call, found: Api) -> dict[str, Any]:
+    return {
+        **found.spec.members,
+        "ApiId": found.spec.id,
+        "ApiEndpoint": endpoint(call, found.spec.id),
+        "CreatedDate": found.meta.created,
+        "Tags": dict(found.spec.tags),
+    }
+
+
+def endpoint(call: Call, id: str) -> str:
+    return f"http://{id}.execute-api.{call.region}.localhost:{call.site.port}"
+
+
+def part(kind: Kind[PartSpec, NoStatus], found: Part) -> dict[str, Any]:
+    members = {k: v for k, v in found.spec.members.items() if not k.startswith("apigateway.")}
+    told: dict[str, Any] = {**members, IDS[kind.name]: found.spec.id}
+    if kind in (ROUTE, INTEGRATION, STAGE):
+        told["ApiGatewayManaged"] = found.spec.managed or None
+    if kind is DEPLOYMENT:
+        told |= {"DeploymentStatus": "DEPLOYED", "CreatedDate": found.meta.created}
+    if kind is STAGE:
+        told |= {
+            "CreatedDate": found.meta.created,
+            "LastUpdatedDate": found.meta.updated,
+            "Tags": dict(found.spec.tags),
+        }
+    return told

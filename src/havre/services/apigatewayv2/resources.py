@@ -1,0 +1,48 @@
+"""HTTP APIs and their parts as they are stored: AWS's members, as they were checked when they came."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+import msgspec
+
+from havre.kernel.resource import Kind, NoStatus, Resource, scoped
+
+
+class ApiSpec(msgspec.Struct, frozen=True):
+    """``members`` by their names in AWS's shapes."""
+
+    id: str
+    members: Mapping[str, Any]
+    tags: Mapping[str, str] = {}
+
+
+class PartSpec(msgspec.Struct, frozen=True):
+    """A route, integration, authorizer, deployment or stage of the API ``api``. ``managed``: the API made it by itself.
+    Times are in the record's meta; ``tags`` are stages' alone."""
+
+    api: str
+    id: str
+    members: Mapping[str, Any]
+    managed: bool = False
+    tags: Mapping[str, str] = {}
+
+
+Api: TypeAlias = Resource[ApiSpec, NoStatus]
+Part: TypeAlias = Resource[PartSpec, NoStatus]
+
+
+def _of_api(part: Part) -> str:
+    return scoped(part.meta.account, part.meta.region, part.spec.api)
+
+
+def _kind(name: str) -> Kind[PartSpec, NoStatus]:
+    return Kind(f"apigateway.{name}", PartSpec, NoStatus, {"api": _of_api})
+
+
+API: Kind[ApiSpec, NoStatus] = Kind("apigateway.api", ApiSpec, NoStatus, {"id": lambda api: api.spec.id})
+ROUTE, INTEGRATION, AUTHORIZER = _kind("route"), _kind("integration"), _kind("authorizer")
+DEPLOYMENT, STAGE = _kind("deployment"), _kind("stage")
+PARTS = (ROUTE, INTEGRATION, AUTHORIZER, DEPLOYMENT, STAGE)
+KINDS = (API, *PARTS)

@@ -1,0 +1,116 @@
+"""What API Gateway takes, and what it makes of what was left out. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from havre.core import http_routes
+from havre.services.apigatewayv2.errors import absent, bad
+
+FUNCTION = re.compile(r"arn:aws[\w-]*:lambda:[a-z0-9-]+:\d{12}:function:[\w-]+(:[\w$-]+)?\Z")
+_INVOCATION = re.compile(r"arn:aws[\w-]*:apigateway:[a-z0-9-]+:lambda:path/2015-03-31/functions/(.+)/invocations\Z")
+_STAGE = re.compile(r"(\$default|[A-Za-z0-9_-]{1,128})\Z")
+_VARIABLE = re.compile(r"[A-Za-z0-9_]+\Z")
+_IDENTITY = re.compile(r"\$(request\.(header|querystring)|context|stageVariables)\.[\w.-]+\Z")
+TIMEOUT, LONGEST = 30_000, 30_000
+
+
+def function_arn(uri: str) -> str:
+    """The function of an integration's or an authorizer's URI; "" when it names none."""
+    inside = _INVOCATION.match(uri)
+    arn = inside.group(1) if inside else uri
+    return arn if FUNCTION.match(arn) else ""
+
+
+def api(members: Mapping[str, Any]) -> None:
+    if members.get("ProtocolType", "HTTP") != "HTTP":
+        raise absent("WebSocket APIs")
+    cors = members.get("CorsConfiguration") or {}
+    if cors.get("AllowCredentials") and "*" in (cors.get("AllowOrigins") or ()):
+        raise bad("Failed to set CORS configuration: Allow credentials is not supported with wildcard origins")
+    for member, usual in (
+        ("RouteSelectionExpression", "$request.method $request.path"),
+        ("ApiKeySelectionExpression", "$request.header.x-api-key"),
+        ("IpAddressType", "ipv4"),
+    ):
+        if members.get(member) not in (None, usual):
+            raise absent(f"{member} {members[member]}")
+
+
+def route(members: Mapping[str, Any]) -> None:
+    why = http_routes.fault(members["RouteKey"])
+    if why:
+        raise bad(why)
+    authorization = members.get("AuthorizationType", "NONE")
+    if authorization in ("JWT", "AWS_IAM"):
+        raise absent(f"routes of the authorization type {authorization}")
+    if authorization == "CUSTOM" and not members.get("AuthorizerId"):
+        raise bad(f"AuthorizerId is required when AuthorizationType is {authorization}")
+    target = members.get("Target")
+    if target is not None and not target.startswith("integrations/"):
+        raise bad("Invalid target: it has to be integrations/ with the id of an integration")
+
+
+def integration(members: Mapping[str, Any]) -> dict[str, Any]:
+    """With what AWS fills in."""
+    kind, uri = members["IntegrationType"], members.get("IntegrationUri") or ""
+    if kind not in ("AWS_PROXY", "HTTP_PROXY"):
+        raise bad("Invalid integration type for HTTP protocol")
+    if members.get("ConnectionType", "INTERNET") != "INTERNET":
+        raise absent("integrations of the connection type VPC_LINK")
+    if members.get("IntegrationSubtype"):
+        raise absent(f"integrations of the subtype {members['IntegrationSubtype']}")
+    if kind == "AWS_PROXY":
+        _lambda(members, uri)
+    elif not uri.startswith(("http://", "https://")):
+        raise bad("HttpProxy integration should have a valid IntegrationUri")
+    elif not members.get("IntegrationMethod"):
+        raise bad("HTTP integrations need an IntegrationMethod")
+    given = {
+        "ConnectionType": "INTERNET",
+        "PayloadFormatVersion": "1.0",
+        "TimeoutInMillis": TIMEOUT,
+        "IntegrationMethod": "POST",
+    }
+    return {**given, **members}
+
+
+def _lambda(members: Mapping[str, Any], uri: str) -> None:
+    if not function_arn(uri):
+        raise bad("Invalid function ARN or invalid uri")
+    if members.get("PayloadFormatVersion") is None:
+        raise bad("PayloadFormatVersion is a required parameter for integration with protocol type HTTP")
+    if members["PayloadFormatVersion"] not in ("1.0", "2.0"):
+        raise bad("PayloadFormatVersion should be 1.0 or 2.0")
+
+
+def authorizer(members: Mapping[str, Any]) -> dict[str, Any]:
+    if members["AuthorizerType"] == "JWT":
+        raise absent("authorizers of the type JWT")
+    uri = members.get("AuthorizerUri") or ""
+    if not function_arn(uri):
+        raise bad("Invalid Authorizer URI: it has to name a function")
+    version = members.get("AuthorizerPayloadFormatVersion")
+    if version not in ("1.0", "2.0"):
+        raise bad("AuthorizerPayloadFormatVersion is a required parameter for REQUEST authorizers: 1.0 or 2.0")
+    if members.get("EnableSimpleResponses") and version == "1.0":
+        raise bad("EnableSimpleResponses needs the payload format 2.0")
+    for source in members.get("IdentitySource") or ():
+        if not _IDENTITY.match(source):
+            raise bad(f"Invalid mapping expression specified: {source}")
+    return {"AuthorizerResultTtlInSeconds": 300 if members.get("IdentitySource") else 0, **members}
+
+
+def stage(name: str, members: Mapping[str, Any]) -> None:
+    if not _STAGE.match(name):
+        raise bad("Stage name only allows a-zA-Z0-9_- characters and $default")
+    for variable in members.get("StageVariables") or {}:
+        if not _VARIABLE.match(variable):
+            raise bad(f"Invalid stage variable name: {variable}")
+    settings = [members.get("DefaultRouteSettings") or {}, *(members.get("RouteSettings") or {}).values()]
+    for each in settings:
+        for member, usual in (("DataTraceEnabled", False), ("LoggingLevel", "OFF"), ("DetailedMetricsEnabled", False)):
+            if each.get(member) not in (None, usual):
+                raise absent(f"stages with {member}")
