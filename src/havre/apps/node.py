@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from msgspec.structs import replace
 
 from havre.apps.config import Config, system_world
+from havre.apps.functions import NodeFunctions, sandboxes
 from havre.apps.host_doors import HostDoors, serve
 from havre.apps.shelf import SharedShelf
 from havre.control.nodelink.client import Link, LinkParts
@@ -68,6 +69,7 @@ class Node:
         self.agent = NodeAgent(self._agent_parts())
         self.lines = LineKeeper(self.agent, self.spool, state / "lines.streams")
         self.intake = Intake(state / "lines.sock", self.lines.take, SharedShelf(os.environ))
+        self.functions = NodeFunctions(config, sandboxes(config), self.link, self.spool, self.world)
         self.supervisor = Supervisor(self._loops(), self.world)
         self.tasks = Tasks()
         self.known = NodeInfo()
@@ -118,6 +120,8 @@ class Node:
             Loop("balancer", self.balancer.run),
             Loop("engine watch", self._watch_engine, essential=False),
             Loop("server link", lambda: self.link.run(self.agent)),
+            Loop("sandboxes of functions", self.functions.engine.keep_pool, essential=False),
+            Loop("functions' link", self.functions.run),
         ]
 
     async def _info(self) -> NodeInfo:
@@ -184,6 +188,7 @@ class Node:
 
     async def close(self) -> None:
         self.doors.close()
+        await self.functions.close()
         await self.lines.close()
         await self.containers.close()
         await self.network.close()

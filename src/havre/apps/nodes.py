@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from havre.apps import functions
 from havre.apps.config import token
 from havre.apps.container_lines import LineSink
 from havre.control.deps import ReconcilerDeps
+from havre.control.functions.hub import FunctionHub
 from havre.control.nodelink.hub import Hub, HubParts
+from havre.control.nodelink.messages import LogStream
 from havre.control.nodes import NODE, WORKLOAD
 from havre.kernel.errors import ApiError, Gone, Permanent
 from havre.kernel.workload import Workload
@@ -28,11 +32,20 @@ class Nodes:
         self._state = state
         identity = hmac.digest(secret, b"store-identity", "sha256").hex()[:32]
         word = token(state / "node.token")
-        sink = LineSink(lambda account, region: deps.aws_for(account, region, TASKS))
-        self.hub = Hub(HubParts(deps.store, deps.world, identity, lambda: word, sink.keep, self._answer))
+        self._sink = LineSink(lambda account, region: deps.aws_for(account, region, TASKS))
+        self._function_sink = LineSink(lambda account, region: deps.aws_for(account, region, functions.LAMBDA))
+        self.hub = Hub(HubParts(deps.store, deps.world, identity, lambda: word, self._keep, self._answer))
+        self.functions = FunctionHub(lambda: word)
 
     async def serve(self) -> None:
         await self.hub.serve(self._state / "node.sock")
+
+    async def serve_functions(self) -> None:
+        await self.functions.serve(self._state / functions.SOCKET)
+
+    async def _keep(self, stream: LogStream, lines: Sequence[tuple[int, bytes]]) -> None:
+        """Lines of functions belong to no container."""
+        await (self._sink if stream.container else self._function_sink).keep(stream, lines)
 
     async def start_afresh(self) -> None:
         """After a reset: the nodes dial in again and are told that nothing is assigned. Returns when they have."""
@@ -53,6 +66,8 @@ class Nodes:
             return await self._credentials(node, str(question))
         if what == "tags":
             return await self._tags(node, str(question))
+        if what == functions.QUESTION:
+            return await functions.role_credentials(self._deps.aws_for, self.functions, node, str(question))
         raise Permanent(f"the server does not know {what}")
 
     async def _credentials(self, node: str, workload: str) -> dict[str, str]:

@@ -210,15 +210,15 @@ class Server:
             await asyncio.sleep(0)
         return found
 
-    def _aws_for(self, account: str, region: str, service: str, source: str = "") -> Aws:
-        return patient(self.gateway.as_service(service, account, region, source))
+    def _aws_for(self, account: str, region: str, service: str, source: str = "", trace: str = "") -> Aws:
+        return patient(self.gateway.as_service(service, account, region, source, trace))
 
-    def _aws_with(self, account: str, region: str, credentials: Mapping[str, Any]) -> Aws:
+    def _aws_with(self, account: str, region: str, credentials: Mapping[str, Any], trace: str = "") -> Aws:
         """Raises Permanent for credentials that nobody holds."""
         known = self.directory.credential(credentials["AccessKeyId"], credentials["SessionToken"])
         if known is None:
             raise Permanent("The security token included in the request is invalid")
-        return patient(self.gateway.local(known.principal, account, region))
+        return patient(self.gateway.local(known.principal, account, region, trace))
 
     def _loops(self) -> list[Loop]:
         return [

@@ -2,7 +2,8 @@
 
 The Runtime API of each is on a port of its own, for all share the host's network. ``fail`` maps a method's name to what its
 next call raises, ``delay`` to seconds. ``commands`` says what runs for a function's runtime ("" for images): arguments, in
-which ``{handler}`` stands for the handler; functions' files are directories. What happened is counted in ``calls``.
+which ``{handler}`` stands for the handler. Code is a directory, or an archive in ``archives``, which is unpacked below
+``scratch``. What happened is counted in ``calls``.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import os
 import signal
 import socket
 import sys
+import zipfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,6 +21,7 @@ from pathlib import Path
 from havre.engines.sandbox import RUNTIME, OnExit, OnOutput, Process, Sandbox
 from havre.kernel.errors import Gone, Permanent
 from havre.kernel.function import Function
+from havre.kernel.workload import Interface
 
 _CHUNK = 65536
 PYTHON = (sys.executable, "-m", "awslambdaric", "{handler}")
@@ -40,7 +43,14 @@ def _nothing(*_: object) -> None: ...
 class FakeSandboxes:
     """``extensions``: files by name that count as /opt/extensions of every sandbox."""
 
-    def __init__(self, commands: Mapping[str, Sequence[str]] | None = None) -> None:
+    def __init__(
+        self,
+        commands: Mapping[str, Sequence[str]] | None = None,
+        archives: Path = Path("/nonexistent"),
+        scratch: Path = Path("/nonexistent"),
+    ) -> None:
+        self._archives = archives
+        self._scratch = scratch
         self.commands = dict(commands or {})
         self.extensions: dict[str, Path] = {}
         self.fail: dict[str, Exception] = {}
@@ -82,8 +92,16 @@ class FakeSandboxes:
 
     async def prepare(self, function: Function) -> None:
         await self._begin("prepare")
+        if function.code.path or function.code.kind != "zip":
+            return
+        target = self._scratch / function.code.digest
+        if not target.exists():
+            try:
+                await asyncio.to_thread(_unpack, self._archives / function.code.digest, target)
+            except (OSError, zipfile.BadZipFile) as error:
+                raise Permanent(f"the archive cannot be unpacked: {error}") from None
 
-    async def obtain(self, function: Function) -> Sandbox:
+    async def obtain(self, function: Function, interface: Interface | None = None) -> Sandbox:
         await self._begin("obtain")
         listener = socket.create_server(("127.0.0.1", 0), backlog=64)
         self._made += 1
@@ -95,7 +113,8 @@ class FakeSandboxes:
         await self._begin("run")
         box = self._box(id)
         arguments = self._arguments(box.function, process)
-        path = box.function.code.path or "/"
+        code = box.function.code
+        path = code.path or (str(self._scratch / code.digest) if code.kind == "zip" else "/")
         environment = dict(process.environment)
         environment |= {
             "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{box.port}",
@@ -187,6 +206,11 @@ class FakeSandboxes:
 
     async def close(self) -> None:
         await self.remove_all()
+
+
+def _unpack(archive: Path, target: Path) -> None:
+    with zipfile.ZipFile(archive) as file:
+        file.extractall(target)
 
 
 def _signal(process: asyncio.subprocess.Process, number: int) -> None:

@@ -227,7 +227,7 @@ class Environment:
             restored,
             status,
             failure.type if failure and status != "timeout" else "",
-            ticket.asked.trace,
+            ticket.asked.trace if "Sampled=1" in ticket.asked.trace else "",
         )
         billed = self._report.billed
         if failure is None:

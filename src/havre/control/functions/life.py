@@ -83,7 +83,8 @@ async def _start_processes(environment: Environment, credentials: Mapping[str, s
         left = float(expires) - parts.world.now() - function.timeout - _EXPIRY_MARGIN
         environment.member.expires = parts.steady() + max(0.0, left)
     keys = {name: str(value) for name, value in credentials.items() if name != "Expiration"}
-    around = Surroundings(environment.kind, environment.stream_name, parts.endpoint, keys)
+    endpoint = sandbox.endpoint or parts.endpoint
+    around = Surroundings(environment.kind, environment.stream_name, endpoint, keys)
     environment_variables = variables(function, around)
     names = parts.extensions(sandbox)
     environment.extensions.expect(names)

@@ -1,0 +1,187 @@
+"""What runs functions, put together: the server's end of it and the node's."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import stat
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from havre.apps.config import Config
+from havre.control.deps import AwsFor
+from havre.control.functions.environment import Parts
+from havre.control.functions.hub import FunctionHub
+from havre.control.functions.lines import LineSpool
+from havre.control.functions.link import FunctionLink, FunctionLinkParts
+from havre.control.functions.plane import Plane
+from havre.control.nodelink.client import Link
+from havre.control.nodelink.spool import Spool
+from havre.core.environments import Rules
+from havre.dataplanes.runtime_api import open_api
+from havre.engines.sandbox import Sandbox, SandboxEngine
+from havre.kernel.errors import ApiError, Permanent
+from havre.kernel.function import Function
+from havre.kernel.world import World
+
+log = logging.getLogger("havre.functions")
+
+LAMBDA = "lambda.amazonaws.com"
+SOCKET = "functions.sock"
+QUESTION = "function credentials"
+_SHORT = 0.08
+"""Of the machine's memory: when less is available, idle environments go early."""
+_OVERCOMMIT = 4
+"""A function's memory is its bound, not what it uses: environments may have this many times the machine's together."""
+_SKIPPED = frozenset({"__pycache__", ".git"})
+_SHALLOW = frozenset({"node_modules", "site-packages", ".venv", "venv"})
+"""Directories of what is not edited: looked at from outside alone."""
+
+
+# --- the server's end
+
+
+async def role_credentials(aws_for: AwsFor, hub: FunctionHub, node: str, id: str) -> Mapping[str, Any]:
+    """Of the role of a function that this node was given. Raises Permanent, Temporary, Gone."""
+    function = hub.function(node, id)
+    if not function.role:
+        return {}
+    sts = aws_for(function.account, function.region, LAMBDA)
+    try:
+        made = await sts("sts", "AssumeRole", {"RoleArn": function.role, "RoleSessionName": function.name[:64]})
+    except ApiError as refusal:
+        raise Permanent(f"The role defined for the function cannot be assumed by Lambda: {refusal.message}") from None
+    keys = made["Credentials"]
+    return {
+        "AccessKeyId": keys["AccessKeyId"],
+        "SecretAccessKey": keys["SecretAccessKey"],
+        "SessionToken": keys["SessionToken"],
+        "Expiration": float(keys["Expiration"]),
+    }
+
+
+# --- the node's end
+
+
+class RoleCredentials:
+    """Asked of the server over the node link, and kept for the environments that begin while half of their time is left."""
+
+    def __init__(self, link: Link, world: World) -> None:
+        self._link = link
+        self._world = world
+        self._known: dict[str, tuple[float, Mapping[str, str | float]]] = {}
+
+    async def __call__(self, function: Function) -> Mapping[str, str | float]:
+        """Raises Permanent, Temporary."""
+        if not function.role:
+            return {}
+        now = self._world.now()
+        until, known = self._known.get(function.id, (0.0, {}))
+        if now < until:
+            return known
+        found: Mapping[str, str | float] = await self._link.ask(QUESTION, function.id)
+        self._known = {id: entry for id, entry in self._known.items() if entry[0] > now}
+        self._known[function.id] = ((now + float(found.get("Expiration", now))) / 2, found)
+        return found
+
+
+class NodeFunctions:
+    def __init__(self, config: Config, engine: SandboxEngine, link: Link, spool: Spool, world: World) -> None:
+        self.engine = engine
+        parts = Parts(
+            engine=engine,
+            open_api=open_api,
+            world=world,
+            steady=time.monotonic,
+            spool=LineSpool(spool),
+            endpoint=config.site.endpoint,
+            extensions=extensions_of,
+            credentials=RoleCredentials(link, world),
+        )
+        total = _meminfo("MemTotal")
+        self._short = total * _SHORT
+        self.plane = Plane(parts, Rules(memory=_OVERCOMMIT * total), stamp=stamp, pressure=self._pressed)
+        state = config.state
+        self.link = FunctionLink(
+            FunctionLinkParts(state / SOCKET, "local", lambda: (state / "node.token").read_text(), engine.available)
+        )
+
+    def _pressed(self) -> bool:
+        return _meminfo("MemAvailable") < self._short
+
+    async def run(self) -> None:
+        """The loop. What a former life left goes first."""
+        if not self.engine.available():
+            await self.engine.remove_all()
+        await self.link.run(self.plane)
+
+    async def close(self) -> None:
+        await self.plane.close()
+        await self.engine.close()
+
+
+def _meminfo(field: str) -> int:
+    """MiB."""
+    with open("/proc/meminfo") as file:
+        for line in file:
+            if line.startswith(field + ":"):
+                return int(line.split()[1]) // 1024
+    return 0
+
+
+def extensions_of(sandbox: Sandbox) -> list[str]:
+    """Names of the programs in /opt/extensions, seen from the host: no link leads out of the sandbox."""
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    opened = []
+    try:
+        opened.append(os.open(f"/proc/{sandbox.pid}/root", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+        for part in ("opt", "extensions"):
+            opened.append(os.open(part, flags, dir_fd=opened[-1]))
+        with os.scandir(opened[-1]) as entries:
+            return sorted(e.name for e in entries if _runs(e))
+    except OSError:
+        return []
+    finally:
+        for descriptor in opened:
+            os.close(descriptor)
+
+
+def _runs(entry: os.DirEntry[str]) -> bool:
+    if entry.is_symlink():
+        return True
+    return entry.is_file() and bool(entry.stat().st_mode & stat.S_IXUSR)
+
+
+def stamp(function: Function) -> str:
+    """The state of the files of a function that is a directory: changes when one is saved, comes or goes."""
+    digest = hashlib.blake2b(digest_size=8)
+    todo = [Path(function.code.path)]
+    while todo:
+        try:
+            entries = sorted(os.scandir(todo.pop()), key=lambda entry: entry.name)
+        except OSError:
+            continue
+        for entry in entries:
+            if entry.name in _SKIPPED:
+                continue
+            try:
+                seen = entry.stat(follow_symlinks=False)
+            except FileNotFoundError:
+                continue
+            if not stat.S_ISDIR(seen.st_mode):
+                digest.update(f"{entry.path}\0{seen.st_mtime_ns}\0{seen.st_size}\n".encode())
+            elif entry.name in _SHALLOW:
+                digest.update(f"{entry.path}\0{seen.st_mtime_ns}\n".encode())
+            else:
+                todo.append(Path(entry.path))
+    return digest.hexdigest()
+
+
+def sandboxes(config: Config) -> SandboxEngine:
+    """What isolates functions on this machine."""
+    from havre.engines.fake_sandbox import FakeSandboxes
+
+    return FakeSandboxes(archives=config.state / "functions", scratch=config.state / "unpacked")
