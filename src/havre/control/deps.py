@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -12,7 +12,11 @@ from havre.store.ports import Journal, Store
 
 
 class AwsFor(Protocol):
-    def __call__(self, account: str, region: str, service: str, source: str = "") -> Aws: ...
+    def __call__(self, account: str, region: str, service: str, source: str = "", trace: str = "") -> Aws: ...
+
+
+class AwsWith(Protocol):
+    def __call__(self, account: str, region: str, credentials: Mapping[str, Any], trace: str = "") -> Aws: ...
 
 
 @dataclass(frozen=True)
@@ -22,6 +26,8 @@ class ReconcilerDeps:
 
     ``aws_with(account, region, credentials)`` calls them with temporary credentials, as AssumeRole answers them
     (``AccessKeyId``, ``SecretAccessKey``, ``SessionToken``); None where nobody can check any.
+
+    ``trace`` is the trace header that the calls carry on: functions that they lead to are counted in its lineage.
     """
 
     store: Store
@@ -29,4 +35,4 @@ class ReconcilerDeps:
     world: World
     site: Site
     aws_for: AwsFor
-    aws_with: Callable[[str, str, Mapping[str, Any]], Aws] | None = None
+    aws_with: AwsWith | None = None

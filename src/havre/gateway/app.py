@@ -202,9 +202,9 @@ class Gateway:
 
     # For the other parts of the process
 
-    def local(self, principal: Principal, account: str, region: str) -> Aws:
+    def local(self, principal: Principal, account: str, region: str, trace: str = "") -> Aws:
         """AWS as ``principal`` sees it, in process: IAM decides, CloudTrail records."""
-        return InProcess(self, principal, account, region)
+        return InProcess(self, principal, account, region, trace=trace)
 
     def as_service(self, service: str, account: str, region: str, source: str = "", trace: str = "") -> Aws:
         """``AsService`` (control/operation.py) in this account."""

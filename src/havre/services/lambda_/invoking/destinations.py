@@ -72,7 +72,7 @@ class Destinations:
             request = {"RoleArn": role, "RoleSessionName": where.function[:64], "DurationSeconds": SESSION}
             made = (await sts("sts", "AssumeRole", request))["Credentials"]
             known = self._sessions[key] = (now + SESSION, made)
-        return self._deps.aws_with(where.account, where.region, known[1])
+        return self._deps.aws_with(where.account, where.region, known[1], trace)
 
 
 async def destination(aws: Aws, site: Site, service: str, arn: str, told: Told, body: bytes, trace: str) -> None:
