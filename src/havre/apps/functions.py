@@ -51,7 +51,7 @@ async def role_credentials(aws_for: AwsFor, hub: FunctionHub, node: str, id: str
         return {}
     sts = aws_for(function.account, function.region, LAMBDA)
     try:
-        made = await sts("sts", "AssumeRole", {"RoleArn": function.role, "RoleSessionName": function.name[:64]})
+        made = await sts("sts", "AssumeRole", {"RoleArn": function.role, "RoleSessionName": function.name.ljust(2, "-")})
     except ApiError as refusal:
         raise Permanent(f"The role defined for the function cannot be assumed by Lambda: {refusal.message}") from None
     keys = made["Credentials"]

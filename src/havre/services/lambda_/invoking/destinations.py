@@ -69,7 +69,7 @@ class Destinations:
         known = self._sessions.get(key)
         if known is None or known[0] - SPARE <= now:
             sts = self._deps.aws_for(where.account, where.region, "lambda.amazonaws.com")
-            request = {"RoleArn": role, "RoleSessionName": where.function[:64], "DurationSeconds": SESSION}
+            request = {"RoleArn": role, "RoleSessionName": where.function.ljust(2, "-"), "DurationSeconds": SESSION}
             made = (await sts("sts", "AssumeRole", request))["Credentials"]
             known = self._sessions[key] = (now + SESSION, made)
         return self._deps.aws_with(where.account, where.region, known[1], trace)
