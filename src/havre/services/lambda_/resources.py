@@ -272,7 +272,6 @@ class MappingSpec(msgspec.Struct, frozen=True):
     record_age: int = -1
     tumbling: int = 0
     on_failure: str = ""
-    metrics: tuple[str, ...] = ()
     minimum_pollers: int | None = None
     maximum_pollers: int | None = None
     tags: Mapping[str, str] = {}
