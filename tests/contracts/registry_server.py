@@ -53,15 +53,14 @@ def password(now: float, account: str = "000000000000") -> str:
 async def serve(port: int, state: Path, repositories: Sequence[str]) -> None:
     from havre.apps.http.listeners import Listeners
     from havre.dataplanes.registry import assemble
-    from havre.store.sqlite import SqlitePack, SqliteStore
+    from havre.store.sqlite import SqliteStore
 
     world, site = World(time.time, Random()), Site(port=port)
     state.mkdir(parents=True, exist_ok=True)
     store = SqliteStore.open(state / "store.db", KINDS, world)
     for name in repositories:
         await create(store, Place(site.account, site.region, name))
-    pack = SqlitePack(state / "registry" / "pack.db")
-    registry = assemble(state / "registry", store, world, site, SECRET, pack, everything)
+    registry = assemble(state / "registry", store, world, site, SECRET, store.pack, everything)
     listeners = Listeners(registry.app)
     await listeners.open("127.0.0.1", port)
     print("ready", flush=True)

@@ -9,7 +9,7 @@ from havre.apps.http.listeners import Listeners
 from havre.control.images import ADDRESS, REPOSITORY, Place
 from havre.control.images.addresses import HOME, addresses
 from havre.control.operation import Principal, Site
-from havre.dataplanes.registry import Access, assemble
+from havre.dataplanes.registry import Access, Pack, assemble
 from havre.gateway.app import Gateway
 from havre.gateway.audit import Audit
 from havre.kernel.errors import ApiError
@@ -17,7 +17,6 @@ from havre.kernel.world import World
 from havre.services.cloudtrail.trail import Draft, Trail
 from havre.services.ecr import Facilities
 from havre.store.ports import Store
-from havre.store.sqlite import SqlitePack
 
 _WRITES = frozenset(("InitiateLayerUpload", "UploadLayerPart", "CompleteLayerUpload", "PutImage", "BatchDeleteImage"))
 """What CloudTrail does not count as reading."""
@@ -30,6 +29,7 @@ class Ground:
     state: Path
     site: Site
     store: Store
+    pack: Pack
     world: World
     secret: bytes
     trail: Trail
@@ -51,7 +51,7 @@ class Registry:
             world,
             site,
             ground.secret,
-            SqlitePack(ground.state / "registry" / "pack.db"),
+            ground.pack,
             self._authorize if site.auth == "strict" else None,
             self._record,
         )

@@ -11,6 +11,7 @@ from havre.kernel.resource import Key, Kind
 from havre.kernel.world import World
 from havre.store.feed import Feed, Topics, whole
 from havre.store.image import Image, execute, undo, wipe
+from havre.store.memory_pack import MemoryPack
 from havre.store.ports import Change, Clear, Entry, Extent, OutboxMessage, Put, Subscription, Take, Transaction, bounded
 
 R = TypeVar("R")
@@ -31,6 +32,7 @@ class MemoryStore:
         self._outbox: dict[str, list[OutboxMessage]] = {}
         self._message = 0
         self.fault: Callable[[], None] | None = None
+        self.pack = MemoryPack()
         self.kind = self._image.kind
         self.get = self._image.get
         self.list = self._image.list

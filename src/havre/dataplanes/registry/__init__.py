@@ -9,6 +9,6 @@ deleted here leaves its image, as the specification says; through ECR's API the 
 """
 
 from havre.dataplanes.registry.assembly import Registry, assemble
-from havre.dataplanes.registry.ports import Access, Authorize, Recorder
+from havre.dataplanes.registry.ports import Access, Authorize, Pack, Recorder
 
-__all__ = ["Access", "Authorize", "Recorder", "Registry", "assemble"]
+__all__ = ["Access", "Authorize", "Pack", "Recorder", "Registry", "assemble"]

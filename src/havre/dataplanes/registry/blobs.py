@@ -1,7 +1,7 @@
 """Blobs and uploads on disk.
 
-``blobs/<algorithm>/<hex>`` are whole and never change; small ones lie in the pack instead, many to a file. A blob counts
-only while a layer record names it.
+``blobs/<algorithm>/<hex>`` are whole and never change; small ones lie in the pack instead, beside the store's records. A
+blob counts only while a layer record names it.
 ``uploads/<id>.<scope>`` are what has arrived of uploads: an upload of which a client was told that bytes are kept has its
 file, and survives a restart with nothing but it.
 """
@@ -125,6 +125,12 @@ class Blobs:
         async with self.holding(digest):
             if self._known(digest) and self._has(digest):
                 result = await link(upload.offset)
+            elif upload.held is not None and upload.offset <= SMALL:
+                packed = self._packed(upload, digest)
+                try:
+                    result = await link(upload.offset)  # one commit for both: the record is durable no sooner
+                finally:
+                    await packed
             else:
                 await self._publish(upload, digest)
                 try:
@@ -137,6 +143,13 @@ class Blobs:
             upload.discard()
         return result
 
+    def _packed(self, upload: Upload, digest: str) -> Awaitable[None]:
+        """A small blob, on its way into the pack. Raises Temporary."""
+        with _Disk():
+            for step in ("publish", "create", "write"):
+                self._check(step)
+        return self._pack.put(digest, b"".join(upload.held or ()), self._world.now())
+
     def _has(self, digest: str) -> bool:
         return self.path(digest).exists() or self._pack.has(digest)
 
@@ -146,7 +159,10 @@ class Blobs:
             if not (self._known(digest) and self._has(digest)):
                 path = self._incoming / f"{self._world.uuid()}.kept"
                 kept = Upload("", path, 0.0, "", None, offset=len(content), held=[content])
-                await self._publish(kept, digest)
+                if len(content) <= SMALL:
+                    await self._packed(kept, digest)
+                else:
+                    await self._publish(kept, digest)
 
     async def _publish(self, upload: Upload, digest: str) -> None:
         """Durable under its digest: content first, then the name. Raises Temporary, and then the upload is as it was, or
@@ -154,11 +170,6 @@ class Blobs:
         source, target = upload.path, self.path(digest)
         with _Disk():
             self._check("publish")
-            if upload.held is not None and upload.offset <= SMALL:
-                self._check("create")
-                self._check("write")
-                await self._pack.put(digest, b"".join(upload.held), self._world.now())
-                return
             try:
                 await self.submit(self._whole_file, upload)
             except Unsynced:
@@ -285,7 +296,6 @@ class Blobs:
             await self.remove(digest)
 
     async def close(self) -> None:
-        await self._pack.close()
         self._pool.shutdown(cancel_futures=True)
         self._syncer.close()
         for upload in self._uploads.values():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Protocol
 
 import msgspec
@@ -21,25 +21,25 @@ class Authorize(Protocol):
 
 
 class Pack(Protocol):
-    """Small blobs, many to a file. What ``put`` and ``remove`` did is durable on return; they raise Temporary."""
+    """Small blobs, beside the store's records. ``put``, ``remove`` and ``clear`` are seen at once; what they give is done
+    when they are durable, and raises Temporary when the disk refuses, and then they are not so. A transaction of the store
+    that runs after them is durable no sooner."""
 
-    async def put(self, name: str, body: bytes, at: float) -> None:
+    def put(self, name: str, content: bytes, at: float) -> Awaitable[None]:
         """``at``: seconds since the epoch. What had the name before is replaced."""
         ...
 
-    async def remove(self, name: str) -> None: ...
+    def remove(self, name: str) -> Awaitable[None]: ...
 
-    async def clear(self) -> None: ...
+    def clear(self) -> Awaitable[None]: ...
 
     def get(self, name: str) -> bytes | None: ...
 
     def has(self, name: str) -> bool: ...
 
     async def stored(self) -> list[tuple[str, float, int]]:
-        """(name, when it was put, size) of each."""
+        """(name, when it was put, size) of each that is durable."""
         ...
-
-    async def close(self) -> None: ...
 
 
 class Access(msgspec.Struct, frozen=True):

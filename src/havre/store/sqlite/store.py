@@ -1,4 +1,4 @@
-"""Resources, change feed and outbox in one SQLite file."""
+"""Resources, change feed, outbox and small blobs in one SQLite file."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from havre.store.image import Executed, Image, Record, execute, undo, wipe
 from havre.store.ports import OutboxMessage, Subscription, Transaction
 from havre.store.sqlite.committer import Committer
 from havre.store.sqlite.database import Database
+from havre.store.sqlite.pack import SCHEMA, Body, SqlitePack, write
 
 R = TypeVar("R")
 FEED_LIMIT = 20_000
@@ -34,7 +35,10 @@ MIGRATIONS = (
     CREATE TABLE outbox (id INTEGER PRIMARY KEY, topic TEXT NOT NULL, payload BLOB NOT NULL);
     CREATE INDEX outbox_topic ON outbox (topic, id);
     """,
+    SCHEMA,
 )
+HEAVY_BYTES = 1 << 20
+"""Bytes of small blobs from which a commit is written by the thread, so that the loop goes on meanwhile."""
 UPSERT = """INSERT INTO resource VALUES (?,?,?,?,?)
     ON CONFLICT (kind, account, region, name) DO UPDATE SET body = excluded.body"""
 DELETE = "DELETE FROM resource WHERE kind = ? AND account = ? AND region = ? AND name = ?"
@@ -51,6 +55,7 @@ class Item(msgspec.Struct):
     wipe: bool = False
     forget: tuple[str, int] | None = None
     messages: list[tuple[int, str, bytes]] = []
+    body: Body | None = None
 
 
 class SqliteStore:
@@ -69,7 +74,9 @@ class SqliteStore:
         self._last: Item | None = None
         """The youngest that is not durable yet."""
         self._encode = msgspec.msgpack.Encoder().encode
-        self._committer = Committer[Item](database, self._write, self._done)
+        self._committer = Committer[Item](database, self._write, self._done, _heavy)
+        self.pack = SqlitePack(database, lambda body: self._enlist(body=body))
+        """Small blobs: what is put before a transaction runs is durable no later than what that wrote."""
         self.kind = self._image.kind
         self.get = self._image.get
         self.list = self._image.list
@@ -144,10 +151,13 @@ class SqliteStore:
         return result
 
     async def _add(self, **what: Any) -> None:
+        await self._enlist(**what)
+
+    def _enlist(self, **what: Any) -> asyncio.Future[None]:
         durable: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._last = Item([durable], **what)
         self._committer.add(self._last)
-        await durable
+        return durable
 
     async def settled(self) -> None:
         if self._last is not None:
@@ -181,6 +191,7 @@ class SqliteStore:
             fed += [(revision, *c.key) for c in item.executed.changes if not item.wipe]
             item.messages = [(self._next(), topic, payload) for topic, payload in item.executed.emitted]
             run.executemany("INSERT INTO outbox VALUES (?,?,?)", item.messages)
+        write(self._database, [item.body for item in items if item.body is not None])
         self._write_rows(latest)
         if fed or items[0].wipe:
             self._write_feed(fed, revision, items[0].executed if items[0].wipe else None)
@@ -280,6 +291,10 @@ def _resolve(item: Item, error: Exception | None) -> None:
             future.set_result(None)
         else:
             future.set_exception(error)
+
+
+def _heavy(items: Sequence[Item]) -> bool:
+    return sum(len(item.body.content or b"") for item in items if item.body is not None) > HEAVY_BYTES
 
 
 def _decode(kind: Kind[Any, Any], rows: Iterable[tuple[str, str, str, str, bytes]]) -> Sequence[tuple[Any, Record]]:

@@ -24,8 +24,7 @@ from havre.dataplanes.registry.sweep import GRACE, UPLOAD_LIFE, Sweeper, Touched
 from havre.dataplanes.registry.upload import HELD
 from havre.kernel.errors import Temporary
 from havre.kernel.world import World
-from havre.store.memory import MemoryStore
-from havre.store.sqlite import SqlitePack
+from havre.store.sqlite import SqliteStore
 from havre.store.sqlite.committer import Committer
 
 PLACE = Place("111122223333", "eu-west-1", "team/web")
@@ -39,14 +38,15 @@ class Rig:
         self.root = root
         self.late = 0.0
         self.world = World(lambda: 1.8e9 + self.late, Random(1))
-        self.store = MemoryStore(KINDS, self.world)
+        root.mkdir()
+        self.store = SqliteStore.open(root.with_suffix(".db"), KINDS, self.world)
         self.blobs = self.open()
         self.touched = Touched(self.world, self.store)
         self.sweeper = Sweeper(self.store, self.blobs, self.world, self.touched)
 
     def open(self) -> Blobs:
-        pack = SqlitePack(self.root / "pack.db")
-        return Blobs(self.root, self.world, lambda digest: self.store.count(LAYER, "digest", digest) > 0, pack)
+        known: Callable[[str], bool] = lambda digest: self.store.count(LAYER, "digest", digest) > 0  # noqa: E731
+        return Blobs(self.root, self.world, known, self.store.pack)
 
     async def repository(self, place: Place) -> None:
         await self.store.transact(
@@ -106,6 +106,7 @@ async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
     await made.repository(OTHER)
     yield made
     await made.blobs.close()
+    await made.store.close()
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -31,7 +31,8 @@ class Installation:
             registry=lambda scope, receive, send: self.registry.app(scope, receive, send),
         )
         gateway = self.running.gateway
-        ground = Ground(state, gateway.parts.site, self.running.store, self.running.world, SECRET, gateway.parts.trail)
+        store, world = self.running.store, self.running.world
+        ground = Ground(state, gateway.parts.site, store, store.pack, world, SECRET, gateway.parts.trail)
         self.registry = Registry(ground, gateway)
         given.layers, given.passwords = self.registry.facilities.layers, self.registry.facilities.passwords
 
