@@ -17,13 +17,15 @@ from havre.kernel.workload import Interface, Registry
 
 RUNTIME = "runtime"
 API_PORT = 9001
+OWN_VPC = "vpc-functions"
+"""The network of functions that are in no VPC of a user's: the engine's own, which nobody else describes or removes."""
 
 
 class Sandbox(msgspec.Struct, frozen=True):
     """``pid`` is that of its first process, as the host counts. ``api`` is the descriptor of a listening TCP socket at
     127.0.0.1:9001 inside of it, which belongs to the taker from then on (it closes it). ``address`` is its own in the
     functions' network, "" without one; ``endpoint`` is the URL of Havre's AWS API as it is reached from inside.
-    ``pooled``: it was made in advance."""
+    ``pooled``: it was made in advance. ``extensions``: names of the programs in /opt/extensions."""
 
     id: str
     pid: int
@@ -31,6 +33,7 @@ class Sandbox(msgspec.Struct, frozen=True):
     address: str = ""
     pooled: bool = False
     endpoint: str = ""
+    extensions: tuple[str, ...] = ()
 
 
 class Process(msgspec.Struct, frozen=True):
@@ -85,6 +88,11 @@ class SandboxEngine(Protocol):
     async def run(self, id: str, process: Process) -> None:
         """Start a process in it (in a pooled one the interpreter that waits there becomes the ``runtime``). Raises
         Permanent when it cannot be started (no such file)."""
+        ...
+
+    def settle(self, id: str) -> None:
+        """It is initialised: its CPU is in proportion to its memory from now on, where it had a whole processor and more
+        before, as in AWS. The first ``freeze`` does so, too."""
         ...
 
     def freeze(self, id: str) -> None:

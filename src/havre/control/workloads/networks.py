@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from havre.control.workloads.parts import AgentParts
 from havre.core.balancing import guarded
+from havre.engines.sandbox import OWN_VPC
 from havre.kernel.errors import Gone, Permanent, Temporary
 from havre.kernel.workload import Balancer, BalancerStatus, Vpc
 
@@ -38,7 +39,7 @@ class Networks:
     # --- what is wanted
     def replace(self, vpcs: Sequence[Vpc], balancers: Sequence[Balancer]) -> None:
         """A snapshot: what is missing goes, what a former life of this process left as well."""
-        known = set(self._vpcs) | set(self._parts.network.namespaces())
+        known = (set(self._vpcs) | set(self._parts.network.namespaces())) - {OWN_VPC}
         self.remove(known - {v.id for v in vpcs}, set(self._balancers) - {b.id for b in balancers})
         self.update(vpcs, balancers)
 

@@ -1,0 +1,221 @@
+"""One sandbox, seen from the node: its first process, the channel to it, what its processes write and how they end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any
+
+from havre.engines.oci.channel import Channel
+from havre.engines.sandbox import Process
+from havre.kernel.errors import Gone, Permanent, Temporary
+
+_PIECE = 1 << 16
+_PATIENCE = 20.0
+
+Told = Callable[["Box", str, bytes], None]
+Ended = Callable[["Box", str, int], None]
+
+
+class Box:
+    """``address`` and ``eni`` are those of its interface, "" without one. ``ended`` is called for each process, with -1 as
+    the exit code where the whole sandbox has come to its end."""
+
+    def __init__(self, id: str, kind: str, told: Told, ended: Ended) -> None:
+        self.id = id
+        self.kind = kind
+        self.pid = 0
+        self.api = -1
+        self.address = ""
+        self.eni = ""
+        self.channel = Channel(self._heard, self._over)
+        self.gone = asyncio.get_running_loop().create_future()
+        self.running: set[str] = set()
+        self.kills = 0
+        """Processes killed for want of memory that were told of."""
+        self._pidfd = -1
+        self._told = told
+        self._ended = ended
+        self._answer: asyncio.Future[Mapping[str, Any]] | None = None
+        self._started: dict[str, asyncio.Future[None]] = {}
+        self._outputs: dict[int, str] = {}
+
+    # --- what is asked of it
+
+    async def made(self) -> None:
+        """Raises Temporary, as ``bind`` does."""
+        await self._answered()
+
+    async def bind(self, message: Mapping[str, Any], fds: list[int]) -> Mapping[str, Any]:
+        try:
+            self.channel.send(message, fds)
+        except OSError as error:
+            raise Temporary(f"the sandbox {self.id} has ended: {error}") from error
+        return await self._answered()
+
+    async def _answered(self) -> Mapping[str, Any]:
+        self._answer = asyncio.get_running_loop().create_future()
+        if self.gone.done():
+            raise Temporary(f"the sandbox {self.id} has ended")
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                message = await self._answer
+        except TimeoutError:
+            raise Temporary(f"the sandbox {self.id} does not answer") from None
+        finally:
+            self._answer = None
+        if "error" in message:
+            raise Temporary(f"the sandbox cannot be made: {message['error']}")
+        return message
+
+    async def run(self, process: Process, directory: str, warm: bool) -> None:
+        """Raises Permanent when it cannot start, Gone."""
+        out, into = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        started = self._started[process.name] = asyncio.get_running_loop().create_future()
+        try:
+            os.set_blocking(into, True)
+            message = {
+                "name": process.name,
+                "arguments": list(process.arguments),
+                "environment": dict(process.environment),
+                "directory": directory,
+                "warm": warm,
+            }
+            self.channel.send(message, [into])
+        except OSError as error:
+            os.close(out)
+            raise Gone(f"the sandbox {self.id} has ended: {error}") from error
+        finally:
+            os.close(into)
+        self._outputs[out] = process.name
+        asyncio.get_running_loop().add_reader(out, self._read, out)
+        self.running.add(process.name)
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                await started
+        except TimeoutError:
+            raise Temporary(f"the sandbox {self.id} does not answer") from None
+        except Permanent:
+            self.running.discard(process.name)
+            self._shut(out)
+            raise
+        finally:
+            self._started.pop(process.name, None)
+
+    def signal(self, name: str, number: int) -> None:
+        with suppress(OSError):
+            self.channel.send({"name": name, "signal": number})
+
+    def kill(self) -> None:
+        """Its first process, and so everything in it; ``gone`` is done when it has ended."""
+        if self._pidfd >= 0 and not self.gone.done():
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+        elif not self.gone.done():
+            self.channel.close()
+            self._over()
+
+    def close(self) -> None:
+        """Lets go of all descriptors; nothing is told of it any more."""
+        self._told = self._ended = _nothing
+        self.channel.close()
+        for out in list(self._outputs):
+            self._shut(out)
+        self._unwatch()
+        if self.api >= 0:
+            os.close(self.api)
+            self.api = -1
+
+    # --- what it says
+
+    def _heard(self, message: Mapping[str, Any], fds: list[int], pid: int) -> None:
+        if fds and self.api < 0 and self._pidfd < 0:
+            self._born(fds.pop(), pid)
+        for fd in fds:
+            os.close(fd)
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_result(message)
+        elif "exit" in message:
+            self._exited(str(message["exit"]), message.get("code"))
+        elif "started" in message or "failed" in message:
+            self._settle(message)
+
+    def _born(self, api: int, pid: int) -> None:
+        self.api, self.pid = api, pid
+        os.set_blocking(api, False)
+        with suppress(ProcessLookupError):
+            self._pidfd = os.pidfd_open(pid)
+            asyncio.get_running_loop().add_reader(self._pidfd, self._over)
+
+    def _settle(self, message: Mapping[str, Any]) -> None:
+        started = self._started.get(str(message.get("started") or message.get("failed")))
+        if started is None or started.done():
+            return
+        if "started" in message:
+            started.set_result(None)
+        else:
+            started.set_exception(Permanent(str(message.get("why"))[:1000]))
+
+    def _exited(self, name: str, code: object) -> None:
+        if name in self.running:
+            self.running.discard(name)
+            self._drain(name)
+            self._ended(self, name, code if isinstance(code, int) else 1)
+
+    def _over(self) -> None:
+        """Its first process has ended, or has let go of its channel, which it does only then."""
+        if self.gone.done():
+            return
+        self._unwatch()
+        self.channel.close()
+        self.gone.set_result(None)
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_result({"error": "it has ended"})
+        for started in self._started.values():
+            if not started.done():
+                started.set_exception(Gone(f"the sandbox {self.id} has ended"))
+        for name in sorted(self.running):
+            self._drain(name)
+            self._ended(self, name, -1)
+        self.running.clear()
+
+    def _unwatch(self) -> None:
+        if self._pidfd >= 0:
+            asyncio.get_running_loop().remove_reader(self._pidfd)
+            os.close(self._pidfd)
+            self._pidfd = -1
+
+    # --- what its processes write
+
+    def _read(self, out: int) -> bool:
+        """Whether there was something."""
+        try:
+            data = os.read(out, _PIECE)
+        except BlockingIOError:
+            return False
+        except OSError:
+            data = b""
+        if data:
+            self._told(self, self._outputs[out], data)
+        else:
+            self._shut(out)
+        return bool(data)
+
+    def _drain(self, name: str) -> None:
+        """What was written before the end is told before the end is."""
+        for out in [o for o, n in self._outputs.items() if n == name]:
+            for _ in range(32):
+                if not self._read(out):
+                    break
+
+    def _shut(self, out: int) -> None:
+        if self._outputs.pop(out, None) is not None:
+            asyncio.get_running_loop().remove_reader(out)
+            os.close(out)
+
+
+def _nothing(*_: object) -> None:
+    return None

@@ -1,0 +1,278 @@
+"""Control groups of sandboxes, in either version of the kernel's interface: limits, freezing, what was used, the end.
+
+A sandbox's group is ``havre-<instance>/<id>``, below each controller's mount in version 1. The functions below block for
+less than a millisecond, but ``sweep``.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+MOUNT = Path("/sys/fs/cgroup")
+PERIOD = 20_000
+"""Microseconds, as Lambda has it."""
+LEAST_QUOTA = 1_000
+MIB_PER_CPU = 1769
+PROCESSES = 1024
+_PATIENCE = 2.0
+_CONTROLLERS = ("memory", "cpu", "pids", "freezer")
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """``memory`` in bytes."""
+
+    memory: int
+    processes: int = PROCESSES
+
+
+def cpus_of(memory: int) -> float:
+    """Of a function with so many MiB."""
+    return memory / MIB_PER_CPU
+
+
+class Cgroups(Protocol):
+    def make(self, id: str) -> Sequence[str]:
+        """Raises OSError. The files that a process writes itself into to be in the group."""
+        ...
+
+    def limit(self, id: str, limits: Limits) -> None:
+        """Memory and processes, and from here on the highest use is counted anew."""
+        ...
+
+    def share(self, id: str, cpus: float) -> None: ...
+
+    def freeze(self, id: str) -> None: ...
+
+    def thaw(self, id: str) -> None: ...
+
+    def peak(self, id: str) -> int: ...
+
+    def killed(self, id: str) -> int:
+        """How many processes the kernel has killed for want of memory."""
+        ...
+
+    def processes(self, id: str) -> list[int]: ...
+
+    def remove(self, id: str) -> bool:
+        """Whether it is gone; processes that are about to end keep it for a moment."""
+        ...
+
+    def found(self) -> list[str]:
+        """The groups of this instance that there are."""
+        ...
+
+    def finish(self) -> None:
+        """The instance's own group, when nothing is in it any more."""
+        ...
+
+
+def cgroups(instance: str, mount: Path = MOUNT) -> Cgroups:
+    return Version2(instance, mount) if (mount / "cgroup.controllers").exists() else Version1(instance, mount)
+
+
+def why_not(mount: Path = MOUNT) -> str:
+    """ "" when sandboxes can be limited here."""
+    if (mount / "cgroup.controllers").exists():
+        there = set((mount / "cgroup.controllers").read_text().split()) | {"freezer"}
+    else:
+        there = {name for name in _CONTROLLERS if (mount / name).is_dir()}
+    missing = [name for name in _CONTROLLERS if name not in there]
+    return f"control groups lack {', '.join(missing)} below {mount}" if missing else ""
+
+
+def sweep(groups: Cgroups) -> None:
+    """End whatever a former life of this instance left. Raises OSError when something does not end."""
+    deadline = time.monotonic() + _PATIENCE
+    left = groups.found()
+    while left:
+        for id in left:
+            for pid in groups.processes(id):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            groups.thaw(id)
+        left = [id for id in left if not groups.remove(id)]
+        if left and time.monotonic() > deadline:
+            raise OSError(f"the control groups {', '.join(left)} do not end")
+        time.sleep(0.005 if left else 0)
+    groups.finish()
+
+
+def _write(path: Path, value: int | str) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(fd, str(value).encode())
+    finally:
+        os.close(fd)
+
+
+def _read(path: Path) -> str:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(fd, 65536).decode()
+    finally:
+        os.close(fd)
+
+
+def _word(text: str, name: str) -> int:
+    for line in text.splitlines():
+        key, _, value = line.partition(" ")
+        if key == name:
+            return int(value)
+    return 0
+
+
+def _gone(path: Path) -> bool:
+    try:
+        path.rmdir()
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return True
+
+
+def _quota(cpus: float) -> int:
+    return max(LEAST_QUOTA, int(PERIOD * cpus))
+
+
+class Version1:
+    def __init__(self, instance: str, mount: Path = MOUNT) -> None:
+        self._roots = {name: mount / name / f"havre-{instance}" for name in _CONTROLLERS}
+
+    def _at(self, controller: str, id: str, file: str = "") -> Path:
+        return self._roots[controller] / id / file
+
+    def make(self, id: str) -> Sequence[str]:
+        for name in _CONTROLLERS:
+            self._at(name, id).mkdir(mode=0o755, parents=True, exist_ok=True)
+        return [str(self._at(name, id, "cgroup.procs")) for name in _CONTROLLERS]
+
+    def limit(self, id: str, limits: Limits) -> None:
+        _write(self._at("pids", id, "pids.max"), limits.processes)
+        _write(self._at("memory", id, "memory.limit_in_bytes"), limits.memory)
+        with suppress(FileNotFoundError):  # kernels that do not account swap
+            _write(self._at("memory", id, "memory.memsw.limit_in_bytes"), limits.memory)
+        _write(self._at("memory", id, "memory.max_usage_in_bytes"), 0)
+
+    def share(self, id: str, cpus: float) -> None:
+        _write(self._at("cpu", id, "cpu.cfs_period_us"), PERIOD)
+        _write(self._at("cpu", id, "cpu.cfs_quota_us"), _quota(cpus))
+
+    def freeze(self, id: str) -> None:
+        self._set(id, "FROZEN")
+
+    def thaw(self, id: str) -> None:
+        with suppress(FileNotFoundError):
+            self._set(id, "THAWED")
+
+    def _set(self, id: str, state: str) -> None:
+        """Each write tries again those that were not there yet (they had been in the middle of a fork)."""
+        path = self._at("freezer", id, "freezer.state")
+        deadline = time.monotonic() + _PATIENCE
+        while True:
+            _write(path, state)
+            if _read(path).strip() == state:
+                return
+            if time.monotonic() > deadline:
+                raise OSError(f"{id} does not become {state}")
+            time.sleep(0.0002)
+
+    def peak(self, id: str) -> int:
+        return int(_read(self._at("memory", id, "memory.max_usage_in_bytes")))
+
+    def killed(self, id: str) -> int:
+        return _word(_read(self._at("memory", id, "memory.oom_control")), "oom_kill")
+
+    def processes(self, id: str) -> list[int]:
+        found: set[int] = set()
+        for name in _CONTROLLERS:
+            with suppress(FileNotFoundError):
+                found |= {int(pid) for pid in _read(self._at(name, id, "cgroup.procs")).split()}
+        return sorted(found)
+
+    def remove(self, id: str) -> bool:
+        return all([_gone(self._at(name, id)) for name in _CONTROLLERS])  # noqa: C419 (each of them)
+
+    def found(self) -> list[str]:
+        return sorted({p.name for root in self._roots.values() if root.is_dir() for p in root.iterdir() if p.is_dir()})
+
+    def finish(self) -> None:
+        for root in self._roots.values():
+            _gone(root)
+
+
+class Version2:
+    """The instance's group has no processes of its own, so that controllers can be handed down in it."""
+
+    def __init__(self, instance: str, mount: Path = MOUNT) -> None:
+        self._mount = mount
+        self._root = mount / f"havre-{instance}"
+        self._peaks: dict[str, int] = {}
+
+    def make(self, id: str) -> Sequence[str]:
+        if not self._root.exists():
+            self._root.mkdir(mode=0o755)
+            for group in (self._mount, self._root):
+                _write(group / "cgroup.subtree_control", "+cpu +memory +pids")
+        (self._root / id).mkdir(mode=0o755, exist_ok=True)
+        return [str(self._root / id / "cgroup.procs")]
+
+    def limit(self, id: str, limits: Limits) -> None:
+        _write(self._root / id / "pids.max", limits.processes)
+        _write(self._root / id / "memory.max", limits.memory)
+        with suppress(FileNotFoundError):
+            _write(self._root / id / "memory.swap.max", 0)
+
+    def share(self, id: str, cpus: float) -> None:
+        _write(self._root / id / "cpu.max", f"{_quota(cpus)} {PERIOD}")
+
+    def freeze(self, id: str) -> None:
+        self._set(id, 1)
+
+    def thaw(self, id: str) -> None:
+        with suppress(FileNotFoundError):
+            self._set(id, 0)
+
+    def _set(self, id: str, state: int) -> None:
+        _write(self._root / id / "cgroup.freeze", state)
+        deadline = time.monotonic() + _PATIENCE
+        while state and _word(_read(self._root / id / "cgroup.events"), "frozen") != state:
+            if time.monotonic() > deadline:
+                raise OSError(f"{id} does not freeze")
+            time.sleep(0.0002)
+
+    def peak(self, id: str) -> int:
+        """Kernels before 5.19 do not keep it: the highest that was seen, then."""
+        try:
+            return int(_read(self._root / id / "memory.peak"))
+        except FileNotFoundError:
+            now = int(_read(self._root / id / "memory.current"))
+            self._peaks[id] = max(now, self._peaks.get(id, 0))
+            return self._peaks[id]
+
+    def killed(self, id: str) -> int:
+        return _word(_read(self._root / id / "memory.events"), "oom_kill")
+
+    def processes(self, id: str) -> list[int]:
+        try:
+            return [int(pid) for pid in _read(self._root / id / "cgroup.procs").split()]
+        except FileNotFoundError:
+            return []
+
+    def remove(self, id: str) -> bool:
+        self._peaks.pop(id, None)
+        return _gone(self._root / id)
+
+    def found(self) -> list[str]:
+        return sorted(p.name for p in self._root.iterdir() if p.is_dir()) if self._root.is_dir() else []
+
+    def finish(self) -> None:
+        _gone(self._root)

@@ -1,0 +1,311 @@
+"""SandboxEngine (see engines/sandbox.py) on this machine's kernel."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import os
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from havre.engines.oci import cgroups as groups
+from havre.engines.oci import scratch, seccomp
+from havre.engines.oci.box import Box
+from havre.engines.oci.own_network import OwnNetwork
+from havre.engines.oci.pool import Pool
+from havre.engines.oci.roots import Plan, Roots
+from havre.engines.oci.zygotes import PLAIN, Zygote, warm_enough
+from havre.engines.ports import NetworkEngine
+from havre.engines.sandbox import RUNTIME, OnExit, OnOutput, Process, Sandbox, Sources
+from havre.kernel import runtimes
+from havre.kernel.errors import Gone, Permanent, Temporary
+from havre.kernel.function import Function
+from havre.kernel.quantities import MIB
+from havre.kernel.workload import Interface
+
+log = logging.getLogger("havre.sandboxes")
+
+R = TypeVar("R")
+UID, GID = 993, 990
+"""Whom functions run as: AWS's sbx_user1051."""
+_PARALLEL = 8
+_RETRY = 0.002
+_KILLED = 137
+
+
+class Bound(msgspec.Struct):
+    """A sandbox that is a function's. ``cpus``: its share once it is initialised, 0 when it has it already."""
+
+    box: Box
+    plan: Plan
+    cpus: float
+    frozen: bool = False
+
+
+class OciEngine:
+    """``directory`` is the engine's own, for as long as the instance lives; ``built`` is where built runtimes are. Without
+    ``network`` sandboxes reach nothing. ``pool``: so many are kept ready for each runtime in use."""
+
+    def __init__(
+        self,
+        instance: str,
+        directory: Path,
+        sources: Sources,
+        network: NetworkEngine | None = None,
+        *,
+        pool: int = 4,
+        built: Path | None = None,
+    ) -> None:
+        self.on_output: OnOutput = _nobody
+        self.on_exit: OnExit = _nobody
+        self._network = network
+        self._own = OwnNetwork(network) if network is not None else None
+        self._groups = groups.cgroups(instance)
+        self._roots = Roots(directory, built or runtimes.place(os.environ), sources)
+        self._scratch = scratch.Scratch(directory / "tmp", (UID, GID))
+        self._disks = not scratch.why_not()
+        self._zygotes: dict[str, Zygote] = {}
+        self._bound: dict[str, Bound] = {}
+        self._removing: set[Box] = set()
+        self._numbers = itertools.count(1)
+        self._life = os.urandom(4).hex()
+        self._forks = asyncio.Semaphore(_PARALLEL)
+        self._pool = Pool(pool, self._make, self._discard)
+        self._settled = False
+
+    def available(self) -> str:
+        if os.geteuid() != 0:
+            return "functions need root: sandboxes are made of namespaces, mounts and control groups"
+        return groups.why_not() or seccomp.why_not()
+
+    # --- files
+
+    async def prepare(self, function: Function) -> None:
+        await self._settle()
+        plan = await self._roots.plan(function)
+        await self._zygote(plan.kind).ready()
+        self._pool.use(plan.kind)
+
+    async def forget(self, functions: Sequence[str]) -> None:
+        await self._roots.forget(set(functions))
+
+    async def _settle(self) -> None:
+        """What a former life left goes first. Raises Permanent, Temporary."""
+        if self._settled:
+            return
+        if why := self.available():
+            raise Permanent(f"functions cannot run on this machine: {why}")
+        self._settled = True
+        try:
+            resolvers = list(self._network.resolver_for("")) if self._network is not None else []
+            await asyncio.to_thread(self._clear_up, resolvers)
+        except OSError as error:
+            self._settled = False
+            raise Temporary(f"sandboxes: {error}") from error
+
+    def _clear_up(self, resolvers: list[str]) -> None:
+        groups.sweep(self._groups)
+        self._roots.settle(resolvers)
+
+    # --- making
+
+    def _zygote(self, kind: str) -> Zygote:
+        if kind not in self._zygotes:
+            self._zygotes[kind] = Zygote(self._roots.built(kind) if kind != PLAIN else None)
+        return self._zygotes[kind]
+
+    async def _make(self, kind: str, *, networked: bool = True) -> Box:
+        """One that is nobody's yet. Raises Permanent, Temporary."""
+        zygote = self._zygote(kind)
+        await zygote.ready()
+        async with self._forks:
+            box = Box(f"{self._life}-{next(self._numbers)}", kind, self._told, self._ended)
+            try:
+                files = _now(lambda: self._groups.make(box.id))
+                zygote.fork({"cgroups": list(files), "hostname": box.id}, box.channel)
+                await box.made()
+                if self._own is not None and networked:
+                    interface = await self._own.attach(box.id, box.pid)
+                    box.address, box.eni = interface.address, interface.eni
+            except BaseException as error:
+                await self._discard(box)
+                if isinstance(error, Gone):
+                    raise Temporary(f"the sandbox has ended while it was made: {error}") from error
+                raise
+        return box
+
+    async def obtain(self, function: Function, interface: Interface | None = None) -> Sandbox:
+        await self._settle()
+        if function.network is not None and interface is None and self._network is not None:
+            raise Permanent(f"{function.name} is in {function.network.vpc}, and has no interface there")
+        plan = await self._roots.plan(function)
+        box = self._pool.take(plan.kind) if interface is None else None
+        pooled = box is not None
+        if box is None:
+            box = await self._make(plan.kind, networked=interface is None)
+        try:
+            if interface is not None and self._network is not None:
+                await self._network.attach(interface, box.pid)
+                box.address, box.eni = interface.address, interface.eni
+            extensions = await self._bind(box, plan, function)
+        except BaseException:
+            await self._discard(box)
+            raise
+        self._bound[box.id] = Bound(box, plan, groups.cpus_of(function.memory))
+        api, box.api = box.api, -1
+        return Sandbox(
+            box.id,
+            box.pid,
+            api,
+            box.address,
+            pooled,
+            self._endpoint(interface),
+            extensions,
+        )
+
+    def _endpoint(self, interface: Interface | None) -> str:
+        if self._network is None:
+            return ""
+        return self._network.endpoint_for(interface.vpc if interface is not None else "")
+
+    async def _bind(self, box: Box, plan: Plan, function: Function) -> tuple[str, ...]:
+        """Gives the names of its extensions."""
+        _now(lambda: self._groups.limit(box.id, groups.Limits(function.memory * MIB)))
+        fds = [await asyncio.to_thread(self._scratch.disk, function.temporary)] if self._disks else []
+        message = {
+            "stage": str(self._roots.stage),
+            "empty": str(self._roots.empty),
+            "store": str(self._roots.images.directory),
+            "lower": [escaped(path) for path in plan.lower],
+            "task": plan.task,
+            "opt": [escaped(path) for path in plan.opt] if len(plan.opt) > 1 else list(plan.opt),
+            "temporary": function.temporary * MIB,
+            "uid": UID,
+            "gid": GID,
+        }
+        try:
+            answer = await box.bind(message, fds)
+        finally:
+            for fd in fds:
+                os.close(fd)
+        return tuple(str(name) for name in answer.get("extensions") or ())
+
+    # --- running
+
+    async def run(self, id: str, process: Process) -> None:
+        bound = self._of(id)
+        if process.name in bound.box.running:
+            raise Permanent(f"{process.name} runs already")
+        environment = {**bound.plan.environment, **process.environment}
+        warm = bound.box.kind != PLAIN and process.name == RUNTIME and not process.arguments
+        whole = Process(process.name, environment, process.arguments or bound.plan.arguments)
+        await bound.box.run(whole, bound.plan.directory, warm and warm_enough(environment))
+
+    def _of(self, id: str) -> Bound:
+        if id not in self._bound:
+            raise Gone(f"the sandbox {id} is gone")
+        return self._bound[id]
+
+    def settle(self, id: str) -> None:
+        bound = self._bound.get(id)
+        if bound is not None and bound.cpus:
+            _now(lambda: self._groups.share(id, bound.cpus))
+            bound.cpus = 0
+
+    def freeze(self, id: str) -> None:
+        bound = self._of(id)
+        if not bound.frozen:
+            self.settle(id)
+            _now(lambda: self._groups.freeze(id))
+            bound.frozen = True
+
+    def thaw(self, id: str) -> None:
+        bound = self._of(id)
+        if bound.frozen:
+            _now(lambda: self._groups.thaw(id))
+            bound.frozen = False
+
+    def memory_peak(self, id: str) -> int:
+        try:
+            return self._groups.peak(id)
+        except OSError:
+            return 0
+
+    async def signal(self, id: str, name: str, number: int) -> None:
+        bound = self._bound.get(id)
+        if bound is not None:
+            bound.box.signal(name, number)
+
+    def _told(self, box: Box, name: str, data: bytes) -> None:
+        self.on_output(box.id, name, data)
+
+    def _ended(self, box: Box, name: str, code: int) -> None:
+        killed = 0
+        with suppress(OSError):
+            killed = self._groups.killed(box.id)
+        oom, box.kills = killed > box.kills, killed
+        self.on_exit(box.id, name, code if code >= 0 else _KILLED, oom and code in (-1, _KILLED))
+
+    # --- the end
+
+    async def remove(self, id: str) -> None:
+        bound = self._bound.pop(id, None)
+        if bound is not None:
+            await self._discard(bound.box)
+
+    async def _discard(self, box: Box) -> None:
+        """Its end is waited for even when whoever asked is cancelled meanwhile."""
+        self._removing.add(box)
+        await asyncio.shield(asyncio.ensure_future(self._end(box)))  # noqa: TID251
+
+    async def _end(self, box: Box) -> None:
+        box.kill()
+        with suppress(OSError):
+            self._groups.thaw(box.id)
+        await box.gone
+        box.close()
+        while not self._groups.remove(box.id):  # noqa: ASYNC110 (the kernel tells nobody)
+            await asyncio.sleep(_RETRY)
+        if box.eni and self._own is not None:
+            with suppress(Temporary, Permanent):
+                await self._own.detach(box.eni)
+        self._removing.discard(box)
+
+    async def remove_all(self) -> None:
+        await self._pool.drain()
+        for box in [b.box for b in self._bound.values()]:
+            await self.remove(box.id)
+        for zygote in self._zygotes.values():
+            zygote.close()
+        try:
+            await asyncio.to_thread(groups.sweep, self._groups)
+        except OSError as error:
+            raise Temporary(f"sandboxes: {error}") from error
+
+    async def keep_pool(self) -> None:
+        await self._pool.keep()
+
+    async def close(self) -> None:
+        await self.remove_all()
+
+
+def escaped(path: str) -> str:
+    """As overlayfs reads a list of directories."""
+    return path.replace("\\", "\\\\").replace(":", "\\:").replace(",", "\\,")
+
+
+def _now(work: Callable[[], R]) -> R:
+    """Raises Temporary for what the kernel refuses."""
+    try:
+        return work()
+    except OSError as error:
+        raise Temporary(f"sandboxes: {error}") from error
+
+
+def _nobody(*_: object) -> None:
+    return None

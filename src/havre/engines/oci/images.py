@@ -1,0 +1,137 @@
+"""Images of functions: pulled, each layer unpacked once for all images that have it, remembered by their digest."""
+
+from __future__ import annotations
+
+import asyncio
+import platform
+import re
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from havre.engines.oci import layers
+from havre.engines.oci.registry import Puller, parse
+from havre.engines.sandbox import Sources
+from havre.kernel.errors import Permanent
+
+_LARGEST_CONFIG = 4 << 20
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+_MOST_LAYERS = 128
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+
+
+class Image(msgspec.Struct, frozen=True):
+    """``layers``: names in the engine's directory of images, the top first. ``USER`` is left out: as in
+    Lambda, functions run as who they run as."""
+
+    layers: tuple[str, ...]
+    entry_point: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
+    environment: Mapping[str, str] = {}
+    directory: str = ""
+
+
+class Images:
+    """``directory`` has a directory for each layer, and a file for each image."""
+
+    def __init__(self, directory: Path, sources: Sources) -> None:
+        self.directory = directory
+        self._sources = sources
+        self._turns: dict[str, asyncio.Lock] = {}
+
+    async def pull(self, image: str, digest: str) -> Image:
+        """``digest`` is its manifest's, or an index's; "" for whatever the tag means now. Raises Permanent,
+        Temporary, OSError."""
+        known = self._remembered(digest)
+        if known is not None:
+            return known
+        async with self._turns.setdefault(digest or image, asyncio.Lock()):
+            known = self._remembered(digest)
+            if known is not None:
+                return known
+            reachable, credentials = await self._sources.registry(image)
+            reference = parse(reachable)
+            version = digest or reference.version
+            return await asyncio.to_thread(self._pulled, Puller(reference, credentials), version, digest)
+
+    def _remembered(self, digest: str) -> Image | None:
+        if not digest:
+            return None
+        try:
+            found = msgspec.json.decode((self.directory / f"{_short(digest)}.json").read_bytes(), type=Image)
+        except (OSError, msgspec.DecodeError):
+            return None
+        return found if all((self.directory / layer).is_dir() for layer in found.layers) else None
+
+    def _pulled(self, puller: Puller, version: str, asked: str) -> Image:
+        self.directory.mkdir(mode=0o755, parents=True, exist_ok=True)
+        digest, manifest = puller.manifest(version)
+        if "manifests" in manifest:
+            _, manifest = puller.manifest(_of_this_machine(manifest["manifests"]))
+        described = manifest.get("layers") or []
+        if not 0 < len(described) <= _MOST_LAYERS or "config" not in manifest:
+            raise Permanent("the manifest is none of an image that can run")
+        configuration = self._configuration(puller, str(manifest["config"]["digest"]))
+        left = layers.LARGEST
+        directories = []
+        for layer in described:
+            path, size = self._layer(puller, str(layer["digest"]), left)
+            left -= size
+            directories.append(path.name)
+        image = _image(configuration, directories[::-1])
+        for name in {digest, asked} - {""}:
+            target = self.directory / f"{_short(name)}.json"
+            fresh = target.with_suffix(".new")
+            fresh.write_bytes(msgspec.json.encode(image))
+            fresh.rename(target)
+        return image
+
+    def _configuration(self, puller: Puller, digest: str) -> Mapping[str, Any]:
+        with tempfile.TemporaryFile(dir=self.directory) as file:
+            puller.blob(digest, file, _LARGEST_CONFIG)
+            try:
+                found = msgspec.json.decode(file.read())
+            except msgspec.DecodeError as error:
+                raise Permanent(f"the image's configuration cannot be read: {error}") from error
+        if not isinstance(found, dict):
+            raise Permanent("the image's configuration is none")
+        return found
+
+    def _layer(self, puller: Puller, digest: str, left: int) -> tuple[Path, int]:
+        target = self.directory / _short(digest)
+        if target.is_dir():
+            return target, 0
+        with tempfile.TemporaryFile(dir=self.directory) as file:
+            puller.blob(digest, file, left)
+            return target, layers.unpack(file, target)
+
+
+def _short(digest: str) -> str:
+    """128 of these are as much as mount() takes in one page. Raises Permanent."""
+    if not _DIGEST.fullmatch(digest):
+        raise Permanent(f"not a digest: {digest[:80]!r}")
+    return digest.removeprefix("sha256:")[:24]
+
+
+def _of_this_machine(manifests: Sequence[Mapping[str, Any]]) -> str:
+    wanted = _ARCHITECTURES.get(platform.machine(), platform.machine())
+    for each in manifests:
+        on = each.get("platform") or {}
+        if on.get("os") == "linux" and on.get("architecture") == wanted:
+            return str(each["digest"])
+    raise Permanent(f"the image has no manifest for linux/{wanted}")
+
+
+def _image(configuration: Mapping[str, Any], directories: Sequence[str]) -> Image:
+    said = configuration.get("config") or {}
+    pairs = [str(pair).partition("=") for pair in said.get("Env") or ()]
+    return Image(
+        layers=tuple(directories),
+        entry_point=tuple(map(str, said.get("Entrypoint") or ())),
+        command=tuple(map(str, said.get("Cmd") or ())),
+        environment={key: value for key, _, value in pairs},
+        directory=str(said.get("WorkingDir") or ""),
+    )

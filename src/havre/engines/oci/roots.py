@@ -1,0 +1,186 @@
+"""What a function's sandbox is made of: its root file system, its code, its layers, what runs in it."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+
+from havre.engines.oci import archives
+from havre.engines.oci.images import Images
+from havre.engines.oci.zygotes import PLAIN
+from havre.engines.sandbox import Sources
+from havre.kernel import runtimes
+from havre.kernel.errors import Permanent, Temporary
+from havre.kernel.function import Code, Function
+
+_SKELETON = ("dev", "etc", "opt", "proc", "sys", "tmp", "var/task", "var/rapid")
+_HOSTS = "127.0.0.1\tlocalhost\n"
+_PYTHONS = "python"
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """``lower``: directories of the root file system, the top first, as seen from where images are.
+    ``kind`` is what its sandboxes are forked from. ``arguments`` and ``environment`` are what its image says."""
+
+    lower: tuple[str, ...]
+    kind: str
+    task: str = ""
+    opt: tuple[str, ...] = ()
+    arguments: tuple[str, ...] = ()
+    environment: Mapping[str, str] = {}
+    directory: str = "/var/task"
+
+
+class Roots:
+    """``directory`` is the engine's own; ``built`` is where runtimes are that were built here."""
+
+    def __init__(self, directory: Path, built: Path, sources: Sources) -> None:
+        self.directory = directory
+        self._built = built
+        self._sources = sources
+        self.images = Images(directory / "images", sources)
+        self._under_way: dict[str, asyncio.Future[None]] = {}
+        self._plans: dict[str, Plan] = {}
+        self._uses: dict[str, set[str]] = {}
+        """Function → digests of its archives."""
+
+    # --- what all sandboxes share
+
+    @property
+    def stage(self) -> Path:
+        return self.directory / "stage"
+
+    @property
+    def empty(self) -> Path:
+        return self.directory / "empty"
+
+    def settle(self, resolvers: list[str]) -> None:
+        """The directories that sandboxes are put together from. Raises OSError."""
+        for path in (
+            self.directory,
+            self.stage,
+            self.empty,
+            self.directory / "code",
+            self.images.directory,
+            self._skeleton,
+        ):
+            path.mkdir(mode=0o755, parents=True, exist_ok=True)
+            path.chmod(0o755)
+        self.empty.chmod(0o555)
+        for name in _SKELETON:
+            archives.directory(self._skeleton / name)
+        for name, text in (("hosts", _HOSTS), ("resolv.conf", "".join(f"nameserver {r}\n" for r in resolvers))):
+            path = self._skeleton / "etc" / name
+            path.write_text(text)
+            path.chmod(0o644)
+
+    @property
+    def _skeleton(self) -> Path:
+        return self.directory / "skeleton"
+
+    def built(self, runtime: str) -> Path:
+        return runtimes.root_of(self._built, runtime).resolve()
+
+    # --- plans
+
+    async def plan(self, function: Function) -> Plan:
+        """With everything there that it names. Raises Permanent, Temporary."""
+        known = self._plans.get(function.id)
+        if known is None:
+            try:
+                known = await self._made(function)
+            except OSError as error:
+                raise Temporary(f"the files of {function.name} cannot be prepared: {error}") from error
+            self._plans[function.id] = known
+        return known
+
+    async def _made(self, function: Function) -> Plan:
+        if function.code.kind == "image":
+            return await self._of_image(function)
+        base = await self._base(function.runtime)
+        code, *layers = await asyncio.gather(*(self._files(c) for c in (function.code, *function.layers)))
+        self._uses[function.id] = {c.digest for c in (function.code, *function.layers) if c.digest}
+        return msgspec.structs.replace(base, task=str(code), opt=tuple(str(layer) for layer in reversed(layers)))
+
+    async def _base(self, runtime: str) -> Plan:
+        """The runtime as it was built here, else AWS's own image of it."""
+        image = runtimes.base_image(runtime)
+        if not image:
+            raise Permanent(f"there is no runtime {runtime!r}")
+        root = self.built(runtime)
+        if root.is_dir():
+            kind = runtime if runtime.startswith(_PYTHONS) and (root / "var/lang/bin/python3").exists() else PLAIN
+            return Plan((str(self._skeleton), str(root)), kind, arguments=(runtimes.entry_point(runtime),))
+        try:
+            pulled = await self.images.pull(image, "")
+        except (Permanent, Temporary) as error:
+            build = f"havre lambda build-runtime {runtime}" if runtime in runtimes.BUILT else ""
+            remedy = f"; {build} makes one of its own" if build else ""
+            raise Permanent(f"the runtime {runtime} is not on this machine: {image}: {error}{remedy}") from error
+        lower = (str(self._skeleton), *pulled.layers)
+        return Plan(lower, PLAIN, arguments=(runtimes.entry_point(runtime),), environment=pulled.environment)
+
+    async def _of_image(self, function: Function) -> Plan:
+        image = await self.images.pull(function.code.image, function.code.digest)
+        entry = image.entry_point if function.entry_point is None else function.entry_point
+        command = image.command if function.command is None else function.command
+        if not (*entry, *command):
+            raise Permanent(f"the image {function.code.image} has neither ENTRYPOINT nor CMD")
+        return Plan(
+            (str(self._skeleton), *image.layers),
+            PLAIN,
+            arguments=(*entry, *command),
+            environment=image.environment,
+            directory=function.working_directory or image.directory or "/",
+        )
+
+    async def _files(self, code: Code) -> Path:
+        if code.kind == "directory":
+            if not _is_there(Path(code.path)):
+                raise Permanent(f"there is no directory {code.path} on this machine")
+            return Path(code.path)
+        target = self.directory / "code" / code.digest
+        await self._once(code.digest, lambda: self._unpacked(code, target))
+        return target
+
+    async def _unpacked(self, code: Code, target: Path) -> None:
+        if not _is_there(target):
+            archive = await self._sources.archive(code)
+            await asyncio.to_thread(archives.unpack, archive, target)
+
+    async def _once(self, key: str, work: Callable[[], Awaitable[None]]) -> None:
+        """Whoever comes while it is under way waits for the same."""
+        running = self._under_way.get(key)
+        if running is not None:
+            await asyncio.shield(running)
+            return
+        done = self._under_way[key] = asyncio.get_running_loop().create_future()
+        try:
+            await work()
+        except BaseException as error:
+            done.set_exception(error if isinstance(error, Exception) else Temporary("it was given up"))
+            done.exception()  # somebody else may wait for it, or nobody
+            raise
+        else:
+            done.set_result(None)
+        finally:
+            del self._under_way[key]
+
+    # --- the end
+
+    async def forget(self, functions: set[str]) -> None:
+        gone = set().union(*(self._uses.pop(id, set()) for id in functions))
+        for id in functions:
+            self._plans.pop(id, None)
+        for digest in gone.difference(*self._uses.values()):
+            with suppress(OSError):
+                await asyncio.to_thread(shutil.rmtree, self.directory / "code" / digest)
+
+
+def _is_there(directory: Path) -> bool:
+    return directory.is_dir()

@@ -1,0 +1,422 @@
+"""A process that makes sandboxes by forking itself: in Havre's interpreter, or warmed up in a runtime's own.
+
+Runs by itself, as root, and imports nothing but the standard library: ``zygote.py CONTROL ROOT`` with two descriptors, a
+socket to the node and the host's root directory. For each sandbox the node sends a socket; its forked child leaves for
+namespaces of its own, tells that socket that it is there, waits to be told whose it is (files, limits), gives up all
+privileges, and is the first process of the sandbox from then on: it starts what it is told to and tells how that ended.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import fcntl
+import gc
+import importlib
+import json
+import os
+import resource
+import select
+import signal
+import socket
+import struct
+import sys
+import time
+from base64 import b64decode
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any
+
+    Message = dict[str, Any]
+    Job = Callable[[], object]
+
+NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWPID, NEWNET = 0x20000, 0x2000000, 0x4000000, 0x8000000, 0x20000000, 0x40000000
+RDONLY, NOSUID, NODEV, NOEXEC, REMOUNT, BIND, REC, SLAVE = 1, 2, 4, 8, 32, 0x1000, 0x4000, 1 << 19
+DETACH = 2
+SET_DUMPABLE, CAPBSET_DROP, SET_SECCOMP, SET_NO_NEW_PRIVS, LAST_CAP = 4, 24, 22, 38, 63
+PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
+LOOP_GET_FREE, LOOP_CONFIGURE, AUTOCLEAR = 0x4C82, 0x4C0A, 4
+API = ("127.0.0.1", 9001)
+MOST = 1 << 18
+MASKED = ("acpi", "kcore", "keys", "latency_stats", "timer_list", "timer_stats", "sched_debug", "scsi")
+READ_ONLY = ("bus", "fs", "irq", "sys", "sysrq-trigger")
+DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _check(result: int, what: str) -> int:
+    if result == -1:
+        number = ctypes.get_errno()
+        raise OSError(number, what + ": " + os.strerror(number))
+    return result
+
+
+def _bytes(text: str | None) -> bytes | None:
+    return None if text is None else os.fsencode(text)
+
+
+def mount(source: str | None, target: str, kind: str | None = None, flags: int = 0, data: str | None = None) -> None:
+    made = _libc.mount(_bytes(source), _bytes(target), _bytes(kind), ctypes.c_ulong(flags), _bytes(data))
+    _check(made, "cannot mount " + target)
+
+
+def bind(source: str, target: str, flags: int = RDONLY | NOSUID | NODEV) -> None:
+    mount(source, target, None, BIND | REC)
+    mount(None, target, None, REMOUNT | BIND | flags)
+
+
+def receive(control: socket.socket) -> tuple[Message | None, list[int]]:
+    """A message with its descriptors; None when the other side has ended."""
+    data, fds, _, _ = socket.recv_fds(control, MOST, 4)
+    for fd in fds:
+        os.set_inheritable(fd, False)
+    return (json.loads(data) if data else None), fds
+
+
+def send(control: socket.socket, message: Message, fds: Sequence[int] = ()) -> None:
+    socket.send_fds(control, [json.dumps(message).encode()], list(fds))
+
+
+class Box:
+    """One sandbox, seen from its first process. ``seccomp`` is the filter as the kernel reads it."""
+
+    def __init__(self, control: socket.socket, host: int, seccomp: bytes) -> None:
+        self.control = control
+        self.host = host
+        self.seccomp = seccomp
+        self.names: dict[int, str | None] = {}
+
+    # --- before it is anybody's, privileged
+
+    def leave(self, message: Message) -> None:
+        """Namespaces and cgroups of its own, and a listening socket in there."""
+        os.fchdir(self.host)
+        os.chroot(".")
+        os.close(self.host)
+        os.umask(0o022)
+        os.setsid()
+        for path in message["cgroups"]:
+            with open(path, "w") as procs:
+                procs.write("0")
+        _check(_libc.unshare(NEWNS | NEWCGROUP | NEWUTS | NEWIPC | NEWNET), "cannot make namespaces")
+        mount("none", "/", None, REC | SLAVE)
+        socket.sethostname(message["hostname"])
+        with socket.socket() as any_socket:  # SIOCSIFFLAGS: up, running
+            fcntl.ioctl(any_socket, 0x8914, struct.pack("16sH14s", b"lo", 0x41, b""))
+        with socket.socket() as api:
+            api.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            api.bind(API)
+            api.listen(128)
+            self.tell_pid({"made": True}, api.fileno())
+
+    def tell_pid(self, message: Message, fd: int) -> None:
+        """With the pid as the receiver counts, which the kernel translates."""
+        ours = struct.pack("3i", os.getpid(), os.getuid(), os.getgid())
+        rights = struct.pack("i", fd)
+        ancillary = [(socket.SOL_SOCKET, 2, ours), (socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)]
+        self.control.sendmsg([json.dumps(message).encode()], ancillary)
+
+    def become(self, message: Message, fds: list[int]) -> None:
+        """This function's: its files, then no privileges any more."""
+        stage = message["stage"]
+        os.chdir(message["store"])
+        lower = message["lower"]
+        mount("overlay", stage, "overlay", RDONLY | NOSUID | NODEV, "lowerdir=" + ":".join(lower))
+        self.devices(stage)
+        if message.get("task"):
+            bind(message["task"], stage + "/var/task")
+        layers: list[str] = message["opt"]
+        if len(layers) == 1:
+            bind(layers[0], stage + "/opt")
+        elif layers:
+            flags = RDONLY | NOSUID | NODEV
+            mount("overlay", stage + "/opt", "overlay", flags, "lowerdir=" + ":".join(layers))
+        self.temporary(stage + "/tmp", message, fds)
+        self.processes(stage, message["empty"])
+        os.chdir(stage)
+        _check(_libc.syscall(PIVOT_ROOT[os.uname().machine], b".", b"."), "cannot change the root")
+        _check(_libc.umount2(b".", DETACH), "cannot leave the host's files")
+        os.chdir("/")
+        self.drop(message)
+        send(self.control, {"bound": True, "extensions": extensions()})
+
+    def devices(self, stage: str) -> None:
+        mount("tmpfs", stage + "/dev", "tmpfs", NOSUID | NOEXEC, "size=64k,mode=755")
+        for name in DEVICES:
+            with open(stage + "/dev/" + name, "w"):
+                pass
+            mount("/dev/" + name, stage + "/dev/" + name, None, BIND)
+        os.symlink("/proc/self/fd", stage + "/dev/fd")
+        for number, name in enumerate(("stdin", "stdout", "stderr")):
+            os.symlink(f"/proc/self/fd/{number}", stage + "/dev/" + name)
+        mount(None, stage + "/dev", None, REMOUNT | BIND | RDONLY | NOSUID | NOEXEC)
+
+    def temporary(self, target: str, message: Message, fds: list[int]) -> None:
+        if not fds:
+            data = f"size={message['temporary']},mode=700,uid={message['uid']},gid={message['gid']}"
+            mount("tmpfs", target, "tmpfs", NOSUID | NODEV, data)
+            return
+        device = loop(fds[0])
+        mount(device[1], target, "ext4", NOSUID | NODEV, "noinit_itable")
+        os.rmdir(target + "/lost+found")
+        os.chmod(target, 0o700)
+        os.close(device[0])
+        os.close(fds[0])
+
+    def processes(self, stage: str, empty: str) -> None:
+        proc = stage + "/proc/"
+        mount("proc", proc, "proc", NOSUID | NODEV | NOEXEC)
+        for name in MASKED:
+            if os.path.isdir(proc + name):
+                mount(empty, proc + name, None, BIND)
+            elif os.path.exists(proc + name):
+                mount("/dev/null", proc + name, None, BIND)
+        for name in READ_ONLY:
+            if os.path.exists(proc + name):
+                bind(proc + name, proc + name, RDONLY | NOSUID | NODEV | NOEXEC)
+        mount("sysfs", stage + "/sys", "sysfs", RDONLY | NOSUID | NODEV | NOEXEC)
+        if os.path.isdir(stage + "/sys/firmware"):
+            mount(empty, stage + "/sys/firmware", None, BIND)
+
+    def drop(self, message: Message) -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (1024, 1024))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        for capability in range(LAST_CAP + 1):
+            if _libc.prctl(CAPBSET_DROP, capability, 0, 0, 0) == -1 and capability == 0:
+                _check(-1, "cannot drop capabilities")
+        os.setgroups([])
+        os.setresgid(message["gid"], message["gid"], message["gid"])
+        os.setresuid(message["uid"], message["uid"], message["uid"])
+        _check(_libc.prctl(SET_NO_NEW_PRIVS, 1, 0, 0, 0), "cannot renounce privileges")
+        _check(_libc.prctl(SET_DUMPABLE, 0, 0, 0, 0), "cannot shut itself off")
+        program = ctypes.create_string_buffer(self.seccomp, len(self.seccomp))
+        head = struct.pack("HxxxxxxP", len(self.seccomp) // 8, ctypes.addressof(program))
+        _check(_libc.prctl(SET_SECCOMP, 2, ctypes.c_char_p(head), 0, 0), "cannot filter system calls")
+
+    # --- as the function's first process
+
+    def serve(self) -> Job:
+        """Until the node lets go. Gives what to do instead, in a child that is to be the warmed-up runtime."""
+        wake, woken = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(woken, warn_on_full_buffer=False)
+        poll = select.poll()
+        poll.register(wake, select.POLLIN)
+        poll.register(self.control, select.POLLIN)
+        while True:
+            for fd, _ in poll.poll():
+                if fd == wake:
+                    os.read(wake, 4096)
+                    self.reap()
+                    continue
+                message, fds = receive(self.control)
+                if message is None:
+                    os._exit(0)
+                job = self.obey(message, fds)
+                if job is not None:
+                    return job
+
+    def obey(self, message: Message, fds: list[int]) -> Job | None:
+        if "signal" in message:
+            for pid, name in self.names.items():
+                if name == message["name"]:
+                    os.kill(pid, message["signal"])
+            return None
+        try:
+            job = self.start(message, fds)
+        except OSError as error:
+            send(self.control, {"failed": message["name"], "why": str(error)})
+            job = None
+        for fd in fds if job is None else ():
+            os.close(fd)
+        return job
+
+    def start(self, message: Message, fds: list[int]) -> Job | None:
+        answer, said = os.pipe2(os.O_CLOEXEC)
+        pid = os.fork()
+        if pid == 0:
+            try:
+                return self.child(message, fds)
+            except OSError as error:
+                os.write(said, f"{message['arguments'][:1]}: {error.strerror}".encode())
+            except BaseException as error:
+                os.write(said, repr(error).encode())
+            os._exit(127)
+        os.close(said)
+        self.names[pid] = message["name"]
+        with open(answer, "rb") as why:
+            text = why.read(4096).decode("utf-8", "replace")
+        if text:
+            self.names[pid] = None
+        send(self.control, {"failed": message["name"], "why": text} if text else {"started": message["name"]})
+        return None
+
+    def child(self, message: Message, fds: list[int]) -> Job:
+        os.setsid()
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        os.chdir(message["directory"])
+        null = os.open("/dev/null", os.O_RDONLY)
+        for number, fd in enumerate((null, fds[0], fds[0])):
+            os.dup2(fd, number)
+        if message["warm"]:
+            os.closerange(3, 64)
+            _libc.prctl(SET_DUMPABLE, 1, 0, 0, 0)
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            return lambda: warm_runtime(message["environment"])
+        for number in (signal.SIGPIPE, signal.SIGINT, signal.SIGXFSZ):
+            signal.signal(number, signal.SIG_DFL)
+        os.execvpe(message["arguments"][0], message["arguments"], message["environment"])
+
+    def reap(self) -> None:
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            name = self.names.pop(pid, None)
+            if name is not None:
+                code = os.waitstatus_to_exitcode(status)
+                send(self.control, {"exit": name, "code": code if code >= 0 else 128 - code})
+
+
+def loop(image: int) -> tuple[int, str]:
+    """A loop device for this file: (descriptor that keeps it until it is mounted, its path)."""
+    control = os.open("/dev/loop-control", os.O_RDWR | os.O_CLOEXEC)
+    try:
+        while True:
+            path = f"/dev/loop{fcntl.ioctl(control, LOOP_GET_FREE)}"
+            device = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+            info = bytearray(232)
+            struct.pack_into("I", info, 52, AUTOCLEAR)
+            try:
+                fcntl.ioctl(device, LOOP_CONFIGURE, struct.pack("II", image, 0) + bytes(info) + bytes(64))
+                return device, path
+            except OSError as error:
+                os.close(device)
+                if error.errno != errno.EBUSY:  # another one was quicker
+                    raise
+    finally:
+        os.close(control)
+
+
+def extensions() -> list[str]:
+    try:
+        with os.scandir("/opt/extensions") as entries:
+            return sorted(e.name for e in entries if e.is_file() and os.access(e.path, os.X_OK))[:64]
+    except OSError:
+        return []
+
+
+# --- the warmed-up interpreter
+
+NEEDED = (
+    "awslambdaric awslambdaric.lambda_config awslambdaric.lambda_context awslambdaric.lambda_literals"
+    " awslambdaric.lambda_runtime_exception awslambdaric.lambda_runtime_log_utils awslambdaric.lambda_runtime_marshaller"
+    " runtime_client runpy importlib json logging traceback"
+)
+USUAL = (
+    "asyncio base64 collections concurrent.futures contextlib copy csv dataclasses datetime decimal enum functools gzip"
+    " hashlib hmac http.client io itertools math operator pathlib random re secrets shutil ssl string subprocess tempfile"
+    " threading typing urllib.parse urllib.request uuid boto3"
+)
+_early: set[str] = set()
+_others: set[str] = set()
+
+
+def warm_up() -> None:
+    """``_early`` are modules that a cold start has, too; ``_others`` may have to give way to the function's own."""
+    for names, found in ((NEEDED, _early), (USUAL, _others)):
+        for name in names.split():
+            try:
+                __import__(name)
+            except ImportError:
+                continue
+        found.update(sys.modules)
+    _others.difference_update(_early)
+    gc.collect()
+    gc.freeze()
+
+
+def warm_runtime(environment: dict[str, str]) -> None:
+    """What /var/runtime/bootstrap does, but that modules are there already. ``random`` was seeded anew by the fork."""
+    bootstrap = importlib.import_module("bootstrap")
+    del sys.modules["bootstrap"]
+    os.environ.clear()
+    os.environ.update(environment)
+    time.tzset()
+    give_way([path for path in bootstrap.paths([]) if path != "/var/runtime"])
+    bootstrap.main()
+
+
+def give_way(paths: list[str]) -> None:
+    """Forget what was imported in advance and the function brings itself; packages that came with it, all together."""
+    own: set[str] = set()
+    for path in paths:
+        try:
+            own.update(name.partition(".")[0] for name in os.listdir(path))
+        except OSError:
+            continue
+    shadowed = {name for name in _others if name.partition(".")[0] in own}
+    if any(_is_package(name) for name in shadowed):
+        shadowed |= {name for name in _others if _is_package(name)}
+    for name in shadowed:
+        sys.modules.pop(name, None)
+
+
+def _is_package(name: str) -> bool:
+    file = getattr(sys.modules.get(name), "__file__", None) or ""
+    return file.startswith("/var/runtime")
+
+
+def main() -> Job | None:
+    control, host = socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2])
+    control.set_inheritable(False)
+    os.set_inheritable(host, False)
+    message, _ = receive(control)
+    if message is None:
+        return None
+    seccomp = b64decode(message["seccomp"])
+    if message["warm"]:
+        warm_up()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    home = os.open("proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC, dir_fd=host)
+    send(control, {"ready": True})
+    while True:
+        message, fds = receive(control)
+        if message is None:
+            return None
+        _check(_libc.unshare(NEWPID), "cannot make a process namespace")
+        pid = os.fork()
+        if pid == 0:
+            control.close()
+            os.close(home)
+            return live(Box(socket.socket(fileno=fds[0]), host, seccomp), message)
+        _check(_libc.setns(home, NEWPID), "cannot return to the process namespace")
+        for fd in fds:
+            os.close(fd)
+
+
+def live(box: Box, message: Message) -> Job:
+    try:
+        box.leave(message)
+        mine, fds = receive(box.control)
+        if mine is None:
+            os._exit(0)
+        box.become(mine, fds)
+    except BaseException as error:
+        send(box.control, {"error": str(error)})
+        os._exit(1)
+    return box.serve()
+
+
+if __name__ == "__main__":
+    job = main()
+    if job is not None:
+        job()

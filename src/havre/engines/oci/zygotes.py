@@ -1,0 +1,127 @@
+"""The processes that sandboxes are forked from: one in Havre's own interpreter, one in each Python runtime in use."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import subprocess
+import sys
+from base64 import b64encode
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from havre.engines.oci import seccomp
+from havre.engines.oci.channel import Channel
+from havre.kernel.errors import Temporary
+
+PLAIN = ""
+"""The kind that runs any program; others are the names of runtimes."""
+ENVIRONMENT = {
+    "LANG": "C.UTF-8",
+    "TZ": ":/etc/localtime",
+    "PATH": "/var/lang/bin:/usr/local/bin:/usr/bin/:/bin:/opt/bin",
+    "LD_LIBRARY_PATH": "/var/lang/lib:/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:/var/task:/var/task/lib:/opt/lib",
+    "PYTHONPATH": "/var/runtime",
+}
+"""Of a warmed-up interpreter: what is read once, when it starts."""
+_READ_AT_START = ("PYTHON", "LD_", "MALLOC_", "GLIBC_")
+_MAIN = "import sys; exec(compile(open(int(sys.argv.pop(1)), 'rb').read(), 'zygote', 'exec'))"
+_PATIENCE = 30.0
+
+
+def warm_enough(environment: Mapping[str, str]) -> bool:
+    """Whether an interpreter that was started without knowing them may take these variables on."""
+    if "AWS_LAMBDA_EXEC_WRAPPER" in environment:
+        return False
+    early = {k: v for k, v in environment.items() if k.startswith(_READ_AT_START)}
+    return all(ENVIRONMENT.get(k) == v for k, v in early.items())
+
+
+class Zygote:
+    """``root`` is the root file system of a runtime whose interpreter it is; None: Havre's own."""
+
+    def __init__(self, root: Path | None) -> None:
+        self._root = root
+        self._channel: Channel | None = None
+        self._ready: asyncio.Future[None] | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+
+    async def ready(self) -> None:
+        """Starts it where it does not run. Raises Temporary, Permanent."""
+        if self._ready is None:
+            self._start()
+        assert self._ready is not None, "it was just made"
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                await asyncio.shield(self._ready)
+        except TimeoutError:
+            self.close()
+            raise Temporary(f"the interpreter in {self._root or 'Havre'} does not get ready") from None
+
+    def fork(self, message: Mapping[str, Any], control: Channel) -> None:
+        """One sandbox more, on the other side of ``control``. Raises Temporary."""
+        try:
+            if self._channel is None:
+                raise OSError("it has ended")
+            self._channel.send(message, [control.theirs.fileno()])
+        except OSError as error:
+            raise Temporary(f"no sandbox can be forked: {error}") from error
+        finally:
+            control.handed()
+
+    def _start(self) -> None:
+        program = seccomp.program()
+        channel = self._channel = Channel(self._told, self._ended)
+        self._ready = asyncio.get_running_loop().create_future()
+        host = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        source = os.open(Path(__file__).with_name("zygote.py"), os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            fds = [source, channel.theirs.fileno(), host]
+            self._process = subprocess.Popen(
+                [*self._interpreter(), "-c", _MAIN, *map(str, fds)],
+                stdin=subprocess.DEVNULL,
+                pass_fds=fds,
+                env=ENVIRONMENT if self._root else {"LANG": "C.UTF-8"},
+                cwd="/",
+                start_new_session=True,
+            )
+            channel.handed()
+            channel.send({"seccomp": b64encode(program).decode(), "warm": self._root is not None})
+        except OSError as error:
+            self.close()
+            raise Temporary(f"no interpreter starts in {self._root or 'Havre'}: {error}") from error
+        finally:
+            os.close(host)
+            os.close(source)
+
+    def _interpreter(self) -> list[str]:
+        if self._root is None:
+            return [sys.executable, "-I", "-S"]
+        chroot = shutil.which("chroot", path="/usr/sbin:/usr/bin:/sbin:/bin") or "chroot"
+        return [chroot, str(self._root), "/var/lang/bin/python3"]
+
+    def _told(self, message: Mapping[str, Any], fds: list[int], pid: int) -> None:
+        if self._ready is not None and not self._ready.done():
+            self._ready.set_result(None)
+
+    def _ended(self) -> None:
+        ready, self._ready, self._channel = self._ready, None, None
+        if ready is not None and not ready.done():
+            ready.set_exception(Temporary(f"the interpreter in {self._root or 'Havre'} has ended while it started"))
+        self._reap()
+
+    def close(self) -> None:
+        if self._channel is not None:
+            self._channel.close()
+            self._ended()
+
+    def _reap(self) -> None:
+        """It ends by itself when nobody holds the other side."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(2.0)
