@@ -18,6 +18,7 @@ from havre.kernel import runtimes
 USER, UID, GID = "sbx_user1051", 993, 990
 """Whom functions run as in AWS."""
 _DIRECTORIES = ("/var/task", "/var/runtime", "/var/lang/bin", "/var/rapid", "/opt", "/etc")
+CERTIFICATES = "etc/ssl/certs/ca-certificates.crt"
 MIRROR = "HAVRE_DEBIAN_MIRROR"
 
 Say = Callable[[str], None]
@@ -114,7 +115,7 @@ def _wheels(root: Path, recipe: Recipe) -> None:
 def _modules(root: Path, recipe: Recipe, tools: Path, environment: Mapping[str, str]) -> None:
     """The client has a part in C++: it is compiled in a root of its own, with the same packages, which is thrown away."""
     _bootstrap(tools, (*recipe.packages, *recipe.tools), environment)
-    for name in ("etc/resolv.conf", "etc/hosts", "root/.npmrc"):
+    for name in ("etc/resolv.conf", "etc/hosts", "root/.npmrc", CERTIFICATES):  # whatever a company adds to them
         if Path("/", name).exists():
             shutil.copyfile(Path("/", name), tools / name)
     (tools / "build").mkdir()
@@ -123,7 +124,7 @@ def _modules(root: Path, recipe: Recipe, tools: Path, environment: Mapping[str, 
     _run(
         ["chroot", str(tools), "npm", "install", *options, *recipe.modules],
         "npm",
-        {**kept, "HOME": "/root", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
+        {**kept, "HOME": "/root", "NODE_EXTRA_CA_CERTS": f"/{CERTIFICATES}", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
     )
     shutil.copytree(tools / "build/node_modules", root / "var/runtime/node_modules", symlinks=True)
 
