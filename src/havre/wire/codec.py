@@ -52,4 +52,9 @@ def _make(model: ServiceModel, protocol: str) -> Spoken:
         return RestJson(model) if protocol == "rest-json" else RestXml(model)
     from havre.wire import rpc
 
+    if model.name == "sqs" and protocol == "query":
+        from havre.wire.sqs_query import SqsQuery
+
+        named = model.queried()
+        return SqsQuery(named, rpc.make(named, protocol))
     return rpc.make(model, protocol)

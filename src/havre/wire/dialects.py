@@ -103,7 +103,8 @@ _BY_SERVICE = {
 
 def dialect(model: ServiceModel, protocol: str) -> Dialect:
     found = _BY_SERVICE.get(model.name)
-    if found is None or (protocol in ("query", "ec2") and model.protocol not in ("query", "ec2")):
+    old = protocol in ("query", "ec2") and model.protocol not in ("query", "ec2")
+    if found is None or (old and not found.query_codes):
         found = _BY_PROTOCOL.get(protocol, _JSON)
     return found
 

@@ -49,8 +49,14 @@ class _Told:
         declared: dict[str, Any] = traits.get("error", {})
         fault = bool(traits.get("fault"))
         self.status = error.status or declared.get("httpStatusCode") or (500 if fault else _STATUS.get(error.code, 400))
-        self.code = str(declared.get("code", error.code))
+        self.code = str(declared.get("code") or self._code_of_old() or error.code)
         self.sender = bool(declared.get("senderFault", self.status < 500))
+
+    def _code_of_old(self) -> str:
+        """In the query protocol, of a service that has another by now: the code that it had then."""
+        if self.protocol != "query" or self.dialect is None or self.shape is None:
+            return ""
+        return self.dialect.query_codes.get(self.shape.name, "")
 
     def type_name(self) -> str:
         """The ``__type`` of JSON and CBOR."""

@@ -99,6 +99,9 @@ class ServiceModel:
         namespace = meta.get("xmlNamespace", "")
         self.xml_namespace: str = namespace.get("uri", "") if isinstance(namespace, dict) else namespace
         self.query_compatible = "awsQueryCompatible" in meta
+        if name == "sqs" and "query" not in self.protocols:
+            self.protocols += ("query",)  # by names of its own: see queried
+            self.xml_namespace = "http://queue.amazonaws.com/doc/2012-11-05/"
         self.routes = file.routes
         self.errors: Mapping[str, str] = file.errors
         self.operations: Mapping[str, OperationModel] = _Lazy(file.operations, self._operation)
@@ -129,6 +132,12 @@ class ServiceModel:
         if unnamed and "locationName" not in reference:
             del traits["locationName"]
         return Shape(shape.name, traits, self.resolve)
+
+    def queried(self) -> ServiceModel:
+        """SQS with the names that its parameters have in the query protocol."""
+        from havre.wire.sqs_query import queried
+
+        return ServiceModel(self.name, queried(self._file))
 
     def error(self, code: str) -> Shape | None:
         """The shape of an error, by its code or by its shape's name."""
