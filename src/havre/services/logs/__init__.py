@@ -3,7 +3,8 @@
 The promise: an event that was acknowledged is on disk and comes back in the order of its timestamp; what its group's
 retention says is over is not shown, and is gone from the disk within the hour. Limits, tokens and errors are AWS's.
 
-Left out, and refused by name: metric filters (TestMetricFilter works), subscription filters, Insights queries, exports,
+Left out, and refused by name: metric filters (TestMetricFilter works), subscriptions of Firehose and of destinations,
+Insights queries, exports,
 data protection, transformers, anomaly detectors, deliveries, KMS keys, log groups of the classes DELIVERY and ESSENTIALS.
 """
 
@@ -39,19 +40,34 @@ def service() -> Service:
         read_events,
         retention,
         streams,
+        subscription_filters,
         tags,
     )
     from havre.services.logs.resources import KINDS
     from havre.services.logs.tails import Tails
 
     tails = Tails()
-    modules = (groups, streams, read_events, filter_events, retention, tags, policies, patterns, absent)
+    modules = (
+        groups,
+        streams,
+        read_events,
+        filter_events,
+        retention,
+        tags,
+        policies,
+        patterns,
+        subscription_filters,
+        absent,
+    )
     ops = (*(m.ops for m in modules), put_events.operations(tails), live_tail.operations(tails))
     return Service("logs", merge(*ops), KINDS, partial=PARTIAL)
 
 
 def reconcilers(deps: ReconcilerDeps) -> list[Reconciler[Any]]:
+    from havre.control.deliveries import Deliveries
     from havre.services.logs.reconcilers.leftovers import Leftovers
     from havre.services.logs.reconcilers.retention import Retention
+    from havre.services.logs.resources import DELIVERY
+    from havre.services.logs.subscriptions import Courier
 
-    return [Retention(deps), Leftovers(deps)]
+    return [Retention(deps), Leftovers(deps), Deliveries(DELIVERY, Courier(deps), deps)]

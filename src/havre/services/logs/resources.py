@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 import msgspec
 
+from havre.control.deliveries import delivery_kind
 from havre.kernel.resource import Kind, NoStatus, Resource, scoped
 
 
@@ -36,6 +37,17 @@ class ResourcePolicy(msgspec.Struct, frozen=True):
     revision: str = ""
 
 
+class Subscription(msgspec.Struct, frozen=True):
+    """A subscription filter of a log group. ``destination`` is an ARN, ``role`` by which it is reached ("" none)."""
+
+    group: str
+    name: str
+    pattern: str
+    destination: str
+    role: str = ""
+    distribution: str = "ByLogStream"
+
+
 Group: TypeAlias = Resource[LogGroup, NoStatus]
 Stream: TypeAlias = Resource[LogStream, NoStatus]
 Policy: TypeAlias = Resource[ResourcePolicy, NoStatus]
@@ -48,7 +60,14 @@ STREAM: Kind[LogStream, NoStatus] = Kind(
     {"group": lambda r: scoped(r.meta.account, r.meta.region, r.spec.group)},
 )
 POLICY: Kind[ResourcePolicy, NoStatus] = Kind("logs.policy", ResourcePolicy, NoStatus)
-KINDS = (GROUP, STREAM, POLICY)
+SUBSCRIPTION: Kind[Subscription, NoStatus] = Kind(
+    "logs.subscription",
+    Subscription,
+    NoStatus,
+    {"group": lambda r: scoped(r.meta.account, r.meta.region, r.spec.group)},
+)
+DELIVERY = delivery_kind("logs.delivery")
+KINDS = (GROUP, STREAM, POLICY, SUBSCRIPTION, DELIVERY)
 
 JOURNALS = "logs/"
 """What the names of all journal streams of this service begin with."""

@@ -54,15 +54,8 @@ def test_what_is_not_built_is_refused_by_name(logs: Logs) -> None:
     for more in ({"kmsKeyId": "k"}, {"logGroupClass": "DELIVERY"}):
         assert code(logs.client.create_log_group, logGroupName=GROUP, **more) == "NotImplementedException"
     logs.make()
-    found = refusal(
-        logs.client.put_subscription_filter,
-        logGroupName=GROUP,
-        filterName="f",
-        filterPattern="",
-        destinationArn="arn:x",
-    )
-    assert found == ("NotImplementedException", "Havre does not implement logs PutSubscriptionFilter")
-    assert logs.client.describe_subscription_filters(logGroupName=GROUP)["subscriptionFilters"] == []
+    found = refusal(logs.client.put_index_policy, logGroupIdentifier=GROUP, policyDocument="{}")
+    assert found == ("NotImplementedException", "Havre does not implement logs PutIndexPolicy")
     assert logs.client.describe_metric_filters(logGroupName=GROUP)["metricFilters"] == []
 
 

@@ -27,12 +27,6 @@ async def describe_metric_filters(call: Call, request: Request) -> Answer:
     return {"metricFilters": []}
 
 
-@ops("DescribeSubscriptionFilters", resources=names.of_group, conditions=names.conditions)
-async def describe_subscription_filters(call: Call, request: Request) -> Answer:
-    queries.group(call, request["logGroupName"])
-    return {"subscriptionFilters": []}
-
-
 @ops("GetDataProtectionPolicy", resources=names.of_group, conditions=names.conditions)
 async def get_data_protection_policy(call: Call, request: Request) -> Answer:
     name = names.identified(call, request["logGroupIdentifier"])

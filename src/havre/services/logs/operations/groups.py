@@ -15,7 +15,7 @@ from havre.kernel.resource import NoStatus, scoped
 from havre.services.logs import names, present, queries
 from havre.services.logs.errors import group_exists, invalid, protected
 from havre.services.logs.paging import page
-from havre.services.logs.resources import GROUP, POLICY, STREAM, Group, LogGroup, journals
+from havre.services.logs.resources import GROUP, POLICY, STREAM, SUBSCRIPTION, Group, LogGroup, journals
 from havre.services.logs.tags import may_tag, merged
 from havre.store.ports import Transaction
 
@@ -63,6 +63,8 @@ async def delete_log_group(call: Call, request: Request) -> Answer:
         streams = list(tx.find(STREAM, "group", scoped(call.account, call.region, name)))
         for each in streams:
             tx.remove(each)
+        for subscription in list(tx.find(SUBSCRIPTION, "group", scoped(call.account, call.region, name))):
+            tx.remove(subscription)
         for policy in tx.list(POLICY, call.account, call.region):
             if policy.spec.resource == found.meta.arn:
                 tx.remove(policy)
