@@ -51,6 +51,7 @@ _KINDS = (
     "havre.services.elbv2.resources",
     "havre.services.iam.resources",
     "havre.services.lambda_.resources",
+    "havre.services.lambda_.sources.checkpoints",
     "havre.services.logs.resources",
     "havre.services.sqs.resources",
     "havre.services.s3.resources",

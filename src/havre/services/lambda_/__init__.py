@@ -36,4 +36,8 @@ def reconcilers(deps: ReconcilerDeps, facilities: Facilities) -> list[Any]:
 
 
 def loops(deps: ReconcilerDeps, facilities: Facilities) -> list[Loop]:
-    return facilities.open_invoking(deps.store, deps.world).loops(deps)
+    from havre.services.lambda_.sources.pollers import Pollers
+
+    pollers = Pollers(deps)
+    polling = Loop("event sources", pollers.run, progress=lambda: pollers.progress)
+    return [*facilities.open_invoking(deps.store, deps.world).loops(deps), polling]
