@@ -76,6 +76,8 @@ def decide(
         reach, by_resource, denied = _ask_resource(resource, question)
         if denied:
             return Decision(EXPLICIT, "resource", denied)
+    if question.who is not None and question.who.kind == "Anonymous":  # he has no policies of his own
+        return Decision(ALLOWED, "", by_resource) if reach >= Reach.ROLE else Decision(IMPLICIT, "resource")
     if trust and reach == Reach.NONE:
         return Decision(IMPLICIT, "resource")
     allowing = {layer: _matching(layer, policies, question, allow=True) for layer, policies in layers}

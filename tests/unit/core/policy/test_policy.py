@@ -367,3 +367,14 @@ def test_everybody_includes_services_in_a_resources_policy() -> None:
     for source, allowed in ((topic, True), (topic + "2", False)):
         question = Question("sqs:SendMessage", "arn:aws:sqs:::q", {"aws:sourcearn": (source,)}, who)
         assert decide(question, Grants(), policy, trust=True).allowed is allowed
+
+
+def test_strangers_are_let_in_by_a_resources_policy_for_everybody_alone() -> None:
+    nobody = Who("Anonymous", "", "anonymous")
+    question = Question("lambda:InvokeFunctionUrl", "arn:aws:lambda:::function:f", {}, nobody)
+    for principal, allowed in (("*", True), ({"AWS": "*"}, True), ({"AWS": "111111111111"}, False)):
+        policy = parse(document(on_resource("Allow", principal)), "resource")
+        assert decide(question, Grants(), policy, "111111111111").allowed is allowed
+    both = parse(document(on_resource("Allow", "*"), on_resource("Deny", "*")), "resource")
+    assert not decide(question, Grants(), both, "111111111111").allowed
+    assert not decide(question, Grants(), None, "111111111111").allowed
