@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from havre.apps.registry import Registry
     from havre.services.apigatewayv2.serving.app import HttpApis
     from havre.services.lambda_ import Facilities
+    from havre.services.lambda_.invoking.urls import FunctionUrls
     from havre.services.sqs import Broker
 
 log = logging.getLogger("havre")
@@ -162,7 +163,7 @@ class Server:
             resource_owners={"s3": _bucket_owner},
             internal=self._internal(),
             registry=self._serve_registry,
-            hosts={"execute-api": self._serve_http_api},
+            hosts={"execute-api": self._serve_http_api, "lambda-url": self._serve_function_url},
         )
 
     async def _serve_registry(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -176,6 +177,19 @@ class Server:
 
     async def _serve_http_api(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self.http_apis.asgi(scope, receive, send)
+
+    @cached_property
+    def function_urls(self) -> FunctionUrls:
+        from havre.apps.function_urls import UrlGate
+        from havre.services.lambda_.invoking.urls import FunctionUrls
+
+        gate = UrlGate(self.gateway)
+        return FunctionUrls(
+            self.store, self.world, gate, lambda: self.functions.open_invoking(self.store, self.world)
+        )
+
+    async def _serve_function_url(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.function_urls.asgi(scope, receive, send)
 
     def _internal(self) -> dict[str, Asgi]:
         status = Status(self)

@@ -15,7 +15,7 @@ from havre.gateway.faults import as_api_error, spell
 from havre.gateway.identify import Identify
 from havre.gateway.inprocess import Further, InProcess, Services, service_principal
 from havre.gateway.ports import Asgi, Parts
-from havre.gateway.sigv4 import Canonical, Signature
+from havre.gateway.sigv4 import Canonical, Denied, Signature
 from havre.gateway.validate import validate
 from havre.kernel.errors import ApiError, not_built
 from havre.wire import codec
@@ -222,6 +222,17 @@ class Gateway:
         context = Context("", self._world.now(), "", "")
         context.principal, context.account, context.region = principal, principal.account, region
         self._authorize.check(context, action, resources, conditions)
+
+    def sender(self, request: Canonical, body: bytes, service: str) -> Principal:
+        """Who signed a request that does not come through here, for the scope of ``service``. Raises ApiError."""
+        context = Context("", self._world.now(), "", "")
+        context.protocol, context.source = "rest-json", service
+        try:
+            context.claimed = self._identify.claim(request)
+            self._identify.prove(context, request, body)
+        except Denied as denied:
+            raise as_api_error(denied, context.protocol, service, "") from None
+        return context.principal
 
     def context(self, source_ip: str = "", user_agent: str = "") -> Context:
         return Context(self._world.uuid(), self._world.now(), source_ip, user_agent)

@@ -120,6 +120,11 @@ class Streamed:
         self._first: bytes | None = None
         self._size = 0
 
+    @property
+    def failed(self) -> bool:
+        """Whether the function failed before it answered anything."""
+        return self.outcome is not None and bool(self.outcome.error) and self._size == 0 and self._first is None
+
     async def begin(self) -> None:
         """Returns when the function has said what it answers with, or has ended."""
         first = await self._next()

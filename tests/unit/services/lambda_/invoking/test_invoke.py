@@ -37,11 +37,11 @@ from havre.store.memory import MemoryRecords
 class Lambda:
     """A gateway with nothing of Lambda but invocation."""
 
-    def __init__(self) -> None:
+    def __init__(self, **more: Any) -> None:
         self.functions = FakeFunctions()
         self.facilities = Facilities(functions=self.functions, records=MemoryRecords())
         service = Service("lambda", operations(self.facilities).all, KINDS)
-        self.gateway = Running(besides=[service], resource_policies={"lambda": resource_policy})
+        self.gateway = Running(besides=[service], resource_policies={"lambda": resource_policy}, **more)
         self.client = self.gateway.client("lambda")
 
     def make(self, *changes: Any) -> None:
