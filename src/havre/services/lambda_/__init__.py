@@ -20,12 +20,40 @@ __all__ = ["Facilities", "loops", "reconcilers", "resource_policy", "service"]
 def service(facilities: Facilities | None = None) -> Service:
     """``facilities`` is filled in by apps; operations that need what is missing fail before that."""
     from havre.services.lambda_.invoking import operations as invoke
-    from havre.services.lambda_.operations import aliases, functions, layers, updates, versions
+    from havre.services.lambda_.operations import (
+        aliases,
+        code_signing,
+        concurrency,
+        event_invoke,
+        functions,
+        layer_permissions,
+        layers,
+        management,
+        mappings,
+        permissions,
+        tags,
+        updates,
+        urls,
+        versions,
+    )
     from havre.services.lambda_.resources import KINDS
 
     given = facilities or Facilities()
     made = (module.operations(given) for module in (functions, invoke, layers, updates))
-    return Service("lambda", merge(*made, aliases.ops, versions.ops), KINDS)
+    plain = (
+        aliases,
+        code_signing,
+        concurrency,
+        event_invoke,
+        layer_permissions,
+        management,
+        mappings,
+        permissions,
+        tags,
+        urls,
+        versions,
+    )
+    return Service("lambda", merge(*made, *(module.ops for module in plain)), KINDS)
 
 
 def reconcilers(deps: ReconcilerDeps, facilities: Facilities) -> list[Any]:

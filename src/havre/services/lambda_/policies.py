@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from havre.kernel.arn import Arn
 from havre.services.lambda_.resources import FUNCTION, LAYER, Policy
+from havre.services.lambda_.rules.statements import document
 from havre.store.ports import Reader
 
 
@@ -11,7 +12,7 @@ def resource_policy(store: Reader, arn: str) -> str | None:
     """Of a function, or of one of its versions or aliases, which have policies of their own; of a layer's version. None
     when there is none."""
     found = policy_of(store, arn)
-    return document(found) if found is not None and found.statements else None
+    return document(found.statements) if found is not None and found.statements else None
 
 
 def policy_of(store: Reader, arn: str) -> Policy | None:
@@ -27,9 +28,3 @@ def policy_of(store: Reader, arn: str) -> Policy | None:
         layer = store.get(LAYER, parsed.account, parsed.region, parsed.name)
         return None if layer is None else layer.spec.policy
     return None
-
-
-def document(policy: Policy) -> str:
-    """As GetPolicy shows it."""
-    statements = ",".join(s.document for s in policy.statements)
-    return f'{{"Version":"2012-10-17","Id":"default","Statement":[{statements}]}}'

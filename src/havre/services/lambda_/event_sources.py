@@ -1,0 +1,86 @@
+"""Whether a source is there, and whether the function may read it: asked when a mapping is made or changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from havre.control.operation import Call
+from havre.kernel.errors import ApiError
+from havre.services.lambda_.errors import invalid
+from havre.services.lambda_.resources import Configuration
+from havre.services.lambda_.roles import PRINCIPAL
+
+_NEEDED = {
+    "sqs": ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"),
+    "kinesis": ("kinesis:GetRecords", "kinesis:GetShardIterator", "kinesis:DescribeStream", "kinesis:ListShards"),
+    "dynamodb": ("dynamodb:GetRecords", "dynamodb:GetShardIterator", "dynamodb:DescribeStream"),
+}
+_NAMES = {"sqs": "SQS", "kinesis": "Kinesis", "dynamodb": "DynamoDB"}
+
+
+async def check_source(call: Call, kind: str, arn: str, config: Configuration) -> None:
+    """Raises ApiError."""
+    policy = ""
+    if kind == "sqs":
+        attributes = await _queue(call, arn)
+        policy = attributes.get("Policy") or ""
+        hidden = int(attributes["VisibilityTimeout"])
+        if hidden < config.timeout:
+            raise invalid(
+                f"Queue visibility timeout: {hidden} seconds is less than Function timeout: {config.timeout} seconds"
+            )
+    elif kind == "kinesis":
+        await _ask(call, kind, "kinesis", "DescribeStreamSummary", {"StreamARN": arn})
+    else:
+        await _ask(call, kind, "dynamodbstreams", "DescribeStream", {"StreamArn": arn, "Limit": 1})
+    if call.site.auth != "open":
+        await _check_role(call, kind, arn, config.role, policy)
+
+
+async def _queue(call: Call, arn: str) -> Mapping[str, str]:
+    *_, account, name = arn.split(":")
+    located = await _ask(call, "sqs", "sqs", "GetQueueUrl", {"QueueName": name, "QueueOwnerAWSAccountId": account})
+    wanted = ["VisibilityTimeout", "Policy"]
+    answer = await _ask(
+        call, "sqs", "sqs", "GetQueueAttributes", {"QueueUrl": located["QueueUrl"], "AttributeNames": wanted}
+    )
+    attributes: Mapping[str, str] = answer["Attributes"]
+    return attributes
+
+
+async def _ask(call: Call, kind: str, service: str, operation: str, request: Mapping[str, Any]) -> Mapping[str, Any]:
+    assert call.as_service is not None
+    try:
+        return await call.as_service(PRINCIPAL)(service, operation, request)
+    except ApiError as error:
+        if error.status is not None and error.status >= 500:
+            raise
+        if kind == "sqs":
+            raise invalid(
+                f"Error occurred while ReceiveMessage. SQS Error Code: {error.code}. SQS Error Message: {error.message}"
+            ) from None
+        name = _NAMES[kind]
+        raise invalid(
+            f"Stream not found: {name} Error Code: {error.code}. {name} Error Message: {error.message}"
+        ) from None
+
+
+async def _check_role(call: Call, kind: str, arn: str, role: str, policy: str) -> None:
+    """By the role's policies and the queue's. Raises ApiError."""
+    assert call.as_service is not None
+    request: dict[str, Any] = {
+        "PolicySourceArn": role,
+        "ActionNames": list(_NEEDED[kind]),
+        "ResourceArns": [arn],
+        "CallerArn": role,
+        "ResourceOwner": f"arn:aws:iam::{arn.split(':')[4]}:root",
+    }
+    if policy:
+        request["ResourcePolicy"] = policy
+    answer = await call.as_service(PRINCIPAL)("iam", "SimulatePrincipalPolicy", request)
+    rows: Sequence[Mapping[str, Any]] = answer["EvaluationResults"]
+    for row in rows:
+        if row["EvalDecision"] != "allowed":
+            action = row["EvalActionName"].partition(":")[2]
+            raise invalid(f"The provided execution role does not have permissions to call {action} on {_NAMES[kind]}")

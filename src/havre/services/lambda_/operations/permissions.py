@@ -1,0 +1,159 @@
+"""Resource policies of functions, versions and aliases."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from msgspec.structs import replace
+
+from havre.control.operation import Answer, Call, Request
+from havre.kernel.arn import Arn
+from havre.services.lambda_ import present, queries
+from havre.services.lambda_.declare import LambdaOperations
+from havre.services.lambda_.errors import absent, invalid, not_found, stale
+from havre.services.lambda_.queries import Resolved
+from havre.services.lambda_.resources import LATEST, FunctionR, Policy
+from havre.services.lambda_.rules import statements
+from havre.store.ports import Reader, Transaction
+
+ops = LambdaOperations()
+_ADD = (
+    "FunctionName StatementId Action Principal SourceArn FunctionUrlAuthType InvokedViaFunctionUrl SourceAccount "
+    "EventSourceToken Qualifier RevisionId PrincipalOrgID"
+)
+
+
+def _conditions(call: Call, request: Request) -> Mapping[str, str | Sequence[str]]:
+    keys: dict[str, str | Sequence[str]] = {"lambda:Principal": request["Principal"]}
+    if request.get("FunctionUrlAuthType"):
+        keys["lambda:FunctionUrlAuthType"] = request["FunctionUrlAuthType"]
+    return keys
+
+
+def _resolved(reader: Reader, call: Call, request: Request) -> Resolved:
+    return queries.resolve(reader, call.account, call.region, request["FunctionName"], request.get("Qualifier", ""))
+
+
+def _of_arn(reader: Reader, call: Call, request: Request) -> Resolved:
+    arn = request["ResourceArn"]
+    if Arn.parse(arn).kind != "function":
+        raise absent("resource policies of runtimes")
+    return queries.resolve(reader, call.account, call.region, arn)
+
+
+def revision_of(reader: Reader, found: Resolved) -> str:
+    """The RevisionId of what the policy hangs on."""
+    if found.alias is not None:
+        return found.alias.spec.revision
+    return present.revision(queries.record(reader, found.function, found.version))
+
+
+def _check_revision(reader: Reader, found: Resolved, request: Request) -> None:
+    if request.get("RevisionId") and request["RevisionId"] != revision_of(reader, found):
+        raise stale()
+
+
+def _policy(found: Resolved) -> Policy:
+    """Raises ApiError when there is none."""
+    policy = found.function.spec.policies.get(found.qualifier)
+    if policy is None or not policy.statements:
+        raise not_found("The resource you requested does not exist.")
+    return policy
+
+
+def _write(tx: Transaction, found: Resolved, policy: Policy, revision: str) -> None:
+    """The policy, and the next RevisionId of what it hangs on."""
+    function: FunctionR = found.function
+    policies = {q: p for q, p in function.spec.policies.items() if q != found.qualifier}
+    if policy.statements:
+        policies[found.qualifier] = policy
+    spec = replace(function.spec, policies=policies)
+    if found.alias is not None:
+        tx.update(found.alias, spec=replace(found.alias.spec, revision=revision))
+    elif found.version != LATEST:
+        version: Any = queries.record(tx, function, found.version)
+        tx.update(version, spec=replace(version.spec, revision=revision))
+    else:
+        spec = replace(spec, revision=revision)
+    tx.update(function, spec=spec)
+
+
+def _supported(found: Resolved) -> Resolved:
+    if found.qualifier == LATEST:
+        raise invalid("We currently do not support adding policies for $LATEST.")
+    return found
+
+
+async def _change(
+    call: Call,
+    request: Request,
+    of: Callable[[Reader, Call, Request], Resolved],
+    how: Callable[[Resolved, Policy, str], Policy],
+) -> tuple[Policy, str]:
+    """The policy after the change, and the RevisionId."""
+    revision = call.world.uuid()
+
+    def change(tx: Transaction) -> tuple[Policy, str]:
+        found = _supported(of(tx, call, request))
+        _check_revision(tx, found, request)
+        policy = how(found, found.function.spec.policies.get(found.qualifier) or Policy(), revision)
+        _write(tx, found, policy, revision)
+        return policy, revision_of(tx, of(tx, call, request))
+
+    return await call.store.transact(change)
+
+
+@ops.on("AddPermission", _ADD, conditions=_conditions)
+async def add_permission(call: Call, request: Request) -> Answer:
+    def how(found: Resolved, policy: Policy, revision: str) -> Policy:
+        return statements.added(policy, statements.statement(request, found.arn), revision)
+
+    policy, _ = await _change(call, request, _resolved, how)
+    return {"Statement": policy.statements[-1].document}
+
+
+@ops.on("RemovePermission", "FunctionName StatementId Qualifier RevisionId")
+async def remove_permission(call: Call, request: Request) -> Answer:
+    def how(found: Resolved, policy: Policy, revision: str) -> Policy:
+        if not policy.statements:
+            raise not_found("No policy is associated with the given resource.")
+        return statements.removed(policy, request["StatementId"], revision)
+
+    await _change(call, request, _resolved, how)
+    return {}
+
+
+@ops.on("GetPolicy", "FunctionName Qualifier")
+async def get_policy(call: Call, request: Request) -> Answer:
+    found = _resolved(call.store, call, request)
+    return {"Policy": statements.document(_policy(found).statements), "RevisionId": revision_of(call.store, found)}
+
+
+def _resource(call: Call, request: Request) -> Sequence[str]:
+    return (request["ResourceArn"],)
+
+
+@ops.on("PutResourcePolicy", "ResourceArn Policy RevisionId", resources=_resource)
+async def put_resource_policy(call: Call, request: Request) -> Answer:
+    def how(found: Resolved, policy: Policy, revision: str) -> Policy:
+        return statements.given(request["Policy"], found.arn, revision)
+
+    policy, revision = await _change(call, request, _of_arn, how)
+    return {"Policy": statements.document(policy.statements), "RevisionId": revision}
+
+
+@ops.on("GetResourcePolicy", "ResourceArn", resources=_resource)
+async def get_resource_policy(call: Call, request: Request) -> Answer:
+    found = _of_arn(call.store, call, request)
+    return {"Policy": statements.document(_policy(found).statements), "RevisionId": revision_of(call.store, found)}
+
+
+@ops.on("DeleteResourcePolicy", "ResourceArn RevisionId", resources=_resource)
+async def delete_resource_policy(call: Call, request: Request) -> Answer:
+    def how(found: Resolved, policy: Policy, revision: str) -> Policy:
+        _policy(found)
+        return Policy()
+
+    await _change(call, request, _of_arn, how)
+    return {}
