@@ -12,18 +12,19 @@ import asyncio
 import os
 import signal
 import socket
+import subprocess
 import sys
 import zipfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import cast
 
 from havre.engines.sandbox import RUNTIME, OnExit, OnOutput, Process, Sandbox
 from havre.kernel.errors import Gone, Permanent
 from havre.kernel.function import Function
 from havre.kernel.workload import Interface
 
-_CHUNK = 65536
 PYTHON = (sys.executable, "-m", "awslambdaric", "{handler}")
 
 
@@ -31,8 +32,8 @@ class _Box:
     def __init__(self, function: Function, port: int) -> None:
         self.function = function
         self.port = port
-        self.processes: dict[str, asyncio.subprocess.Process] = {}
-        self.watchers: list[asyncio.Task[None]] = []
+        self.processes: dict[str, asyncio.SubprocessTransport] = {}
+        self.ends: list[asyncio.Future[None]] = []
         self.out_of_memory = False
         self.frozen = False
 
@@ -84,7 +85,7 @@ class FakeSandboxes:
         """It runs out of memory."""
         box = self._boxes[id]
         box.out_of_memory = True
-        box.processes[RUNTIME].kill()
+        _signal(box.processes[RUNTIME], signal.SIGKILL)
 
     # --- the port
     def available(self) -> str:
@@ -123,21 +124,33 @@ class FakeSandboxes:
             "PYTHONPATH": path,
         }
         environment.pop("LD_LIBRARY_PATH", None)
+        loop = asyncio.get_running_loop()
+        box.ends.append(loop.create_future())
+        output = _Output(self, id, process.name, box.ends[-1])
         try:
-            started = await asyncio.create_subprocess_exec(
+            started, _ = await loop.subprocess_exec(
+                lambda: output,
                 *arguments,
                 cwd=path,
                 env=environment,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
         except OSError as error:
+            box.ends.pop()
             raise Permanent(f"fork/exec {arguments[0]}: {(error.strerror or str(error)).lower()}") from None
         box.processes[process.name] = started
-        watch = asyncio.get_running_loop().create_task(self._watch(id, box, process.name, started))
-        box.watchers.append(watch)
+        if id not in self._boxes:  # it was removed meanwhile
+            _signal(started, signal.SIGKILL)
+
+    def wrote(self, id: str, name: str, data: bytes) -> None:
+        if id in self._boxes:
+            self.on_output(id, name, data)
+
+    def ended(self, id: str, name: str, code: int) -> None:
+        if (box := self._boxes.get(id)) is not None:
+            self.on_exit(id, name, code if code >= 0 else 128 - code, box.out_of_memory)
 
     def _arguments(self, function: Function, process: Process) -> list[str]:
         if process.name in self.extensions:
@@ -147,19 +160,14 @@ class FakeSandboxes:
         command = function.entry_point or self.commands.get(function.runtime, PYTHON)
         return [part.replace("{handler}", function.handler) for part in command]
 
-    async def _watch(self, id: str, box: _Box, name: str, process: asyncio.subprocess.Process) -> None:
-        assert process.stdout is not None
-        while data := await process.stdout.read(_CHUNK):
-            self.on_output(id, name, data)
-        code = await process.wait()
-        if id in self._boxes:
-            self.on_exit(id, name, code if code >= 0 else 128 - code, box.out_of_memory)
-
     def _box(self, id: str) -> _Box:
         box = self._boxes.get(id)
         if box is None:
             raise Gone(f"sandbox {id}")
         return box
+
+    def settle(self, id: str) -> None:
+        self.calls["settle"] += 1
 
     def freeze(self, id: str) -> None:
         self._stop(id, signal.SIGSTOP, True)
@@ -191,8 +199,8 @@ class FakeSandboxes:
             return
         for process in box.processes.values():
             _signal(process, signal.SIGKILL)
-        if box.watchers:
-            await asyncio.wait(box.watchers)
+        if box.ends:
+            await asyncio.wait(box.ends)
 
     async def remove_all(self) -> None:
         for id in tuple(self._boxes):
@@ -213,10 +221,34 @@ def _unpack(archive: Path, target: Path) -> None:
         file.extractall(target)
 
 
-def _signal(process: asyncio.subprocess.Process, number: int) -> None:
+class _Output(asyncio.SubprocessProtocol):
+    """What one process writes, at once, and its end after that."""
+
+    def __init__(self, owner: FakeSandboxes, id: str, name: str, ended: asyncio.Future[None]) -> None:
+        self._owner = owner
+        self._id = id
+        self._name = name
+        self._ended = ended
+        self._transport: asyncio.SubprocessTransport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.SubprocessTransport, transport)
+
+    def pipe_data_received(self, fd: int, data: bytes) -> None:
+        self._owner.wrote(self._id, self._name, data)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if self._transport is not None:
+            self._owner.ended(self._id, self._name, self._transport.get_returncode() or 0)
+            self._transport.close()
+        if not self._ended.done():
+            self._ended.set_result(None)
+
+
+def _signal(process: asyncio.SubprocessTransport, number: int) -> None:
     """To it and its children."""
-    if process.returncode is None:
+    if process.get_returncode() is None:
         try:
-            os.killpg(process.pid, number)
+            os.killpg(process.get_pid(), number)
         except ProcessLookupError:
             pass

@@ -320,8 +320,8 @@ class Environment:
             self._check_ready()
         elif ticket is not None and self._restoring:
             self._restored(ticket)
-        else:
-            self._check_settled()
+        else:  # what the function has written before is read in this turn of the loop
+            asyncio.get_running_loop().call_soon(self._check_settled)
 
     def response(self, exchange: Exchange, request_id: str) -> None:
         ticket = self._answering(exchange, request_id)
@@ -370,9 +370,9 @@ class Environment:
         return ticket
 
     def init_error(self, exchange: Exchange) -> None:
+        failure = failures.reported(exchange.body, exchange.header(b"lambda-runtime-function-error-type"))
         exchange.answer(202, OK)
-        kind = exchange.header(b"lambda-runtime-function-error-type")
-        self.break_init(failures.reported(exchange.body, kind))
+        self.break_init(failure)
 
     def restore_next(self, exchange: Exchange) -> None:
         if self.kind != "snap-start" or self.ready is None:
@@ -382,9 +382,9 @@ class Environment:
         self._check_ready()
 
     def restore_error(self, exchange: Exchange) -> None:
+        failure = failures.reported(exchange.body, exchange.header(b"lambda-runtime-function-error-type"))
         exchange.answer(202, OK)
-        kind = exchange.header(b"lambda-runtime-function-error-type")
-        self.fail(failures.reported(exchange.body, kind))
+        self.fail(failure)
 
     # --- extensions, over HTTP
     def register(self, exchange: Exchange) -> None:

@@ -24,6 +24,8 @@ _EXTERNAL_GRACE, _INTERNAL_GRACE = 2.0, 0.5
 _RUNTIME_GRACE = 0.3
 """Seconds that the runtime has of these, before extensions hear of the end."""
 _EXPIRY_MARGIN = 300.0
+_SHORTEST = 1.0
+"""Seconds that an environment may be used at least, however soon its credentials end."""
 
 
 def init_limit(environment: Environment) -> float:
@@ -81,7 +83,7 @@ async def _start_processes(environment: Environment, credentials: Mapping[str, s
     assert sandbox is not None and environment.ready is not None
     if expires := credentials.get("Expiration"):
         left = float(expires) - parts.world.now() - function.timeout - _EXPIRY_MARGIN
-        environment.member.expires = parts.steady() + max(0.0, left)
+        environment.member.expires = parts.steady() + max(_SHORTEST, left)
     keys = {name: str(value) for name, value in credentials.items() if name != "Expiration"}
     endpoint = sandbox.endpoint or parts.endpoint
     around = Surroundings(environment.kind, environment.stream_name, endpoint, keys)

@@ -50,6 +50,7 @@ class Plane:
         self._environments: dict[str, Environment] = {}
         self._sandboxes: dict[str, Environment] = {}
         self._stamps: dict[str, str] = {}
+        self._retiring: dict[str, str] = {}
         self._wanted: dict[str, int] = {}
         self._errors: dict[str, str] = {}
         self._told: dict[str, Provisioned] = {}
@@ -167,7 +168,9 @@ class Plane:
         ticket = self._fleet.settled(environment.member, self._steady())
         if ticket is not None:
             environment.begin(cast(Ticket, ticket))
-        elif environment.member.stale or self._timer is None or self._due > self._steady() + self._rest:
+        elif self._fleet.urgent:
+            self._tick()
+        elif self._timer is None or self._due > self._steady() + self._rest:
             self._wake()
 
     def broken(self, environment: Environment, reason: str) -> None:
@@ -347,14 +350,18 @@ class Plane:
         self._tell(pool)
 
     def _retire(self, id: str) -> None:
-        pool = self._pool_of(id)
         self._wanted.pop(id, None)
-        self._stamps.pop(id, None)
-        self._errors.pop(id, None)
-        self._do(self._fleet.retire(pool))
-        if not self._fleet.knows(pool):
-            self._functions.pop(id, None)
-            self._tasks.spawn(self._parts.engine.forget([id]), "forget a function")
+        self._retiring[id] = self._pool_of(id)
+        self._do(self._fleet.retire(self._retiring[id]))
+
+    def _forget_retired(self) -> None:
+        """What has no environment any more."""
+        over = [id for id, pool in self._retiring.items() if not self._fleet.knows(pool)]
+        for id in over:
+            for known in (self._retiring, self._functions, self._stamps, self._errors):
+                known.pop(id, None)
+        if over:
+            self._tasks.spawn(self._parts.engine.forget(over), "forget functions")
 
     def _tell(self, pool: str) -> None:
         """How far it is with what is kept ready."""
@@ -376,6 +383,8 @@ class Plane:
     # --- time
     def _wake(self) -> None:
         """Sees to it that the fleet's next moment is not missed."""
+        if self._retiring:
+            self._forget_retired()
         now = self._steady()
         due = self._fleet.wake_at(now)
         if self._timer is not None:
@@ -388,7 +397,9 @@ class Plane:
             self._timer = asyncio.get_running_loop().call_later(max(0.001, due - now), self._tick)
 
     def _tick(self) -> None:
-        self._timer = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         self._do(self._fleet.tick(self._steady(), pressure=self._pressure()))
 
     async def close(self) -> None:

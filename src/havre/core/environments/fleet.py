@@ -85,6 +85,9 @@ class Fleet:
         self._made = 0
         self.memory = 0
         """MiB of all environments together."""
+        self.urgent = False
+        """``tick`` is due at once: an environment that has become idle must end, or make room for who waits."""
+        self._short: set[str] = set()
 
     # --- what there is
     def members(self, pool: str = "") -> tuple[Member, ...]:
@@ -190,10 +193,11 @@ class Fleet:
     def settled(self, member: Member, now: float) -> Hashable:
         """It asks for work: the ticket that it takes; None when it is idle now (or ends: look at ``stale``)."""
         found = self._pools[member.pool]
-        if found.waiting:
+        if found.waiting and member.expires > now:
             member.phase, member.since = Phase.BUSY, now
             return found.waiting.popleft()
         member.phase, member.since = Phase.IDLE, now
+        self.urgent = member.stale or member.expires <= now or bool(self._short)
         (found.kept_idle if member.kept else found.idle).append(member)
         return None
 
@@ -232,6 +236,7 @@ class Fleet:
     # --- time
     def tick(self, now: float, *, pressure: bool = False) -> list[Step]:
         """What is due: rest, end, start what is to be kept, start for who has waited long enough."""
+        self.urgent = False
         steps: list[Step] = []
         limit = self.rules.idle_under_pressure if pressure else self.rules.idle
         for member in tuple(self._members.values()):
@@ -251,7 +256,7 @@ class Fleet:
 
     def wake_at(self, now: float) -> float:
         """When ``tick`` is due next; infinity when nothing is."""
-        due = float("inf")
+        due = now if self.urgent else float("inf")
         for member in self._members.values():
             if member.phase in (Phase.IDLE, Phase.PARKED):
                 if not member.frozen:
@@ -270,6 +275,7 @@ class Fleet:
     # --- inside
     def _serve(self, pool: str, found: _Pool, now: float) -> list[Step]:
         """Environments for those who wait: idle ones, parked ones, else new ones."""
+        self._short.discard(pool)
         steps: list[Step] = []
         while found.waiting and (member := self.take(pool, now)) is not None:
             steps.append(Step("give", pool, member, found.waiting.popleft()))
@@ -284,9 +290,11 @@ class Fleet:
         for _ in range(len(found.waiting) - coming):
             room = self._make_room(pool, found, now)
             if room is None:
-                if not found.members:
+                if not found.members and not self._room_to_come():
                     steps += [Step("refuse", pool, None, ticket) for ticket in found.waiting]
                     found.waiting.clear()
+                else:
+                    self._short.add(pool)
                 break
             steps += room
             steps.append(self._start(pool, found, now, kept=False))
@@ -312,6 +320,10 @@ class Fleet:
                 return steps
             steps += [*room, self._start(pool, found, now, kept=False)]
         return steps
+
+    def _room_to_come(self) -> bool:
+        """Whether an environment is about to be idle, which may then end for another's sake."""
+        return any(m.phase is Phase.SETTLING and not m.kept for m in self._members.values())
 
     def _make_room(self, pool: str, found: _Pool, now: float) -> list[Step] | None:
         """Idle environments of others that end for it, those that were idle longest first; None: not even so."""
