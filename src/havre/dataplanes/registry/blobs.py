@@ -2,8 +2,8 @@
 
 ``blobs/<algorithm>/<hex>`` are whole and never change; small ones lie in the pack instead, beside the store's records. A
 blob counts only while a layer record names it.
-``uploads/<id>.<scope>`` are what has arrived of uploads: an upload of which a client was told that bytes are kept has its
-file, and survives a restart with nothing but it.
+``uploads/<shard>/<id>.<scope>`` are what has arrived of uploads: an upload of which a client was told that bytes are kept
+has its file, and survives a restart with nothing but it.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 
 from havre.control.images import Place, Refusal, Why
 from havre.core.images.names import HASHES, algorithm, is_digest
+from havre.dataplanes.registry.incoming import Incoming
 from havre.dataplanes.registry.ports import Pack
 from havre.dataplanes.registry.syncer import Syncer
 from havre.dataplanes.registry.upload import Unsynced, Upload
@@ -46,9 +47,9 @@ class Blobs:
         self._locks: dict[str, tuple[asyncio.Lock, int]] = {}
         self._pool = ThreadPoolExecutor(WORKERS, "blobs")
         self._syncer = Syncer()
-        self._incoming = root / "uploads"
+        self._incoming = Incoming(root / "uploads")
         self._directories = {kind: root / "blobs" / kind for kind in HASHES}
-        for directory in (self._incoming, *self._directories.values()):
+        for directory in self._directories.values():
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         for directory in (root, root / "blobs"):
             _sync_directory(directory)
@@ -62,7 +63,7 @@ class Blobs:
     def begin(self, place: Place, kind: str = "sha256") -> Upload:
         """A new upload; ``kind`` is the digest's algorithm if it is known already."""
         id = self._world.uuid()
-        path = self._incoming / f"{id}.{scope_of(place)}"
+        path = self._incoming.path(f"{id}.{scope_of(place)}")
         upload = Upload(id, path, self._world.now(), kind, HASHES[kind](), held=[])
         self._uploads[path.name] = upload
         return upload
@@ -72,8 +73,8 @@ class Blobs:
         name = f"{id}.{scope_of(place)}"
         upload = self._uploads.get(name)
         if upload is None:
-            path = self._incoming / name
-            if not _is_uuid(id) or not path.exists():
+            path = self._incoming.path(name) if _is_uuid(id) else None
+            if path is None or not path.exists():
                 raise Refusal(Why.NO_UPLOAD, f"The upload with id '{id}' does not exist", [id])
             seen = path.stat()
             upload = self._uploads[name] = Upload(id, path, seen.st_mtime, "sha256", None, offset=seen.st_size)
@@ -157,7 +158,7 @@ class Blobs:
         """Content that is in memory already and has this digest. A layer record must follow soon."""
         async with self.holding(digest):
             if not (self._known(digest) and self._has(digest)):
-                path = self._incoming / f"{self._world.uuid()}.kept"
+                path = self._incoming.path(f"{self._world.uuid()}.kept")
                 kept = Upload("", path, 0.0, "", None, offset=len(content), held=[content])
                 if len(content) <= SMALL:
                     await self._packed(kept, digest)
@@ -263,10 +264,7 @@ class Blobs:
         """(name, time of its last change) of every upload, in memory or on disk."""
         held = {name: upload.at for name, upload in list(self._uploads.items()) if upload.held is not None}
         yield from held.items()
-        with os.scandir(self._incoming) as entries:
-            for entry in entries:
-                with suppress(FileNotFoundError):
-                    yield entry.name, entry.stat().st_mtime
+        yield from self._incoming.files()
 
     async def remove(self, digest: str) -> bool:
         """The file goes unless a layer record names it. Whoever reads it now reads on."""
@@ -282,7 +280,7 @@ class Blobs:
         """An upload that nobody goes on with."""
         upload = self._uploads.get(name)
         if upload is None:
-            (self._incoming / name).unlink(missing_ok=True)
+            self._incoming.path(name).unlink(missing_ok=True)
         elif not upload.lock.locked():
             del self._uploads[name]
             upload.discard()

@@ -80,7 +80,7 @@ class Rig:
         return sorted(digest for digest, _, _ in await self.blobs.stored())
 
     def pending(self) -> list[str]:
-        return [path.name for path in (self.root / "uploads").iterdir()]
+        return [path.name for path in (self.root / "uploads").glob("*/*")]
 
     def age(self, seconds: float) -> None:
         """Time passes, for the clock and for the files."""
