@@ -58,9 +58,10 @@ def service(facilities: Facilities | None = None) -> Service:
 
 def reconcilers(deps: ReconcilerDeps, facilities: Facilities) -> list[Any]:
     from havre.services.lambda_.reconcile.code import Sweeping
+    from havre.services.lambda_.reconcile.provisioned import Provisioning
     from havre.services.lambda_.reconcile.readiness import Readying
 
-    return [Readying(deps, facilities), Sweeping(deps, facilities)]
+    return [Readying(deps, facilities), Sweeping(deps, facilities), Provisioning(deps, facilities)]
 
 
 def loops(deps: ReconcilerDeps, facilities: Facilities) -> list[Loop]:
