@@ -71,6 +71,15 @@ class Queues:
         start = "ApproximateNumberOfMessages"
         return int(found[start]), int(found[f"{start}NotVisible"]), int(found[f"{start}Delayed"])
 
+    def await_waiting(self, count: int) -> None:
+        """Returns when so many wait for messages."""
+
+        async def waiting() -> int:
+            return sum(len(live.waiting) for live in self.broker.lives.values())
+
+        while self.running.wait(waiting()) < count:
+            pass
+
     @staticmethod
     def arn(name: str, account: str = ACCOUNT) -> str:
         return f"arn:aws:sqs:us-east-1:{account}:{name}"

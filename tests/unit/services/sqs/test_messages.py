@@ -115,8 +115,7 @@ def test_long_polling_wakes_when_a_message_comes(queues: Queues) -> None:
     got: list[Any] = []
     waiting = threading.Thread(target=lambda: got.extend(queues.bodies(url, WaitTimeSeconds=20)))
     waiting.start()
-    while not (live := next(iter(queues.broker.lives.values()), None)) or not live.waiting:
-        pass
+    queues.await_waiting(1)
     queues.second().send_message(QueueUrl=url, MessageBody="now")
     waiting.join(15)
     assert got == ["now"]
@@ -140,8 +139,7 @@ def test_each_waiter_gets_a_message(queues: Queues) -> None:
     threads = [threading.Thread(target=poll, args=(c,)) for c in clients]
     for each in threads:
         each.start()
-    while not (live := next(iter(queues.broker.lives.values()), None)) or len(live.waiting) < 4:
-        pass
+    queues.await_waiting(4)
     entries = [{"Id": str(n), "MessageBody": str(n)} for n in range(4)]
     queues.client.send_message_batch(QueueUrl=url, Entries=entries)
     for each in threads:
