@@ -14,6 +14,7 @@ from havre.dataplanes.registry.blobs import Blobs
 from havre.dataplanes.registry.errors import OciError, digest_invalid, unsupported
 from havre.dataplanes.registry.exchange import Disconnected, Exchange
 from havre.dataplanes.registry.gate import Gate
+from havre.dataplanes.registry.heap import keep_what_is_freed
 from havre.dataplanes.registry.upload import HELD, Upload
 from havre.store.ports import Store, Transaction
 
@@ -119,6 +120,7 @@ class Uploads:
                     size += len(body)
                 if total <= INLINE:
                     if waiting and (size >= GATHER or not more):
+                        keep_what_is_freed()
                         self._blobs.absorb(upload, waiting)
                         waiting, size = [], 0
                 elif size >= PIECE and more:
