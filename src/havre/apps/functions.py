@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import logging
 import os
@@ -12,26 +13,32 @@ from pathlib import Path
 from typing import Any
 
 from havre.apps.config import Config
-from havre.control.deps import AwsFor
+from havre.control.deps import AwsFor, ReconcilerDeps
 from havre.control.functions.environment import Parts
 from havre.control.functions.hub import FunctionHub
 from havre.control.functions.lines import LineSpool
 from havre.control.functions.link import FunctionLink, FunctionLinkParts
 from havre.control.functions.plane import Plane
+from havre.control.images.addresses import HOME
+from havre.control.images.kinds import ADDRESS
 from havre.control.nodelink.client import Link
 from havre.control.nodelink.spool import Spool
 from havre.core.environments import Rules
 from havre.dataplanes.runtime_api import open_api
-from havre.engines.sandbox import Sandbox, SandboxEngine
+from havre.engines.host_network import HostNetwork
+from havre.engines.oci.engine import OciEngine
+from havre.engines.sandbox import SandboxEngine
 from havre.kernel.errors import ApiError, Permanent
-from havre.kernel.function import Function
+from havre.kernel.function import Code, Function
+from havre.kernel.workload import Registry
 from havre.kernel.world import World
 
 log = logging.getLogger("havre.functions")
 
 LAMBDA = "lambda.amazonaws.com"
 SOCKET = "functions.sock"
-QUESTION = "function credentials"
+CREDENTIALS, REGISTRY = "function credentials", "function registry"
+"""What a node asks the server."""
 _SHORT = 0.08
 """Of the machine's memory: when less is available, idle environments go early."""
 _OVERCOMMIT = 4
@@ -51,7 +58,9 @@ async def role_credentials(aws_for: AwsFor, hub: FunctionHub, node: str, id: str
         return {}
     sts = aws_for(function.account, function.region, LAMBDA)
     try:
-        made = await sts("sts", "AssumeRole", {"RoleArn": function.role, "RoleSessionName": function.name.ljust(2, "-")})
+        made = await sts(
+            "sts", "AssumeRole", {"RoleArn": function.role, "RoleSessionName": function.name.ljust(2, "-")}
+        )
     except ApiError as refusal:
         raise Permanent(f"The role defined for the function cannot be assumed by Lambda: {refusal.message}") from None
     keys = made["Credentials"]
@@ -63,7 +72,55 @@ async def role_credentials(aws_for: AwsFor, hub: FunctionHub, node: str, id: str
     }
 
 
+async def registry_credentials(deps: ReconcilerDeps, image: str) -> Mapping[str, str]:
+    """To pull an image that lies in this installation's registry; of others, nothing. Raises Permanent, Temporary."""
+    server = image.partition("/")[0]
+    host, _, port = server.partition(":")
+    site = deps.site
+    owners = [(r.meta.account, r.meta.region) for r in deps.store.find(ADDRESS, "address", host)]
+    if host == HOME:
+        owners = [(site.account, site.region)]
+    if not owners or port != str(site.port):
+        return {}
+    ecr = deps.aws_for(*owners[0], LAMBDA)
+    try:
+        answer = await ecr("ecr", "GetAuthorizationToken", {})
+    except ApiError as refusal:
+        raise Permanent(f"{image} cannot be pulled: {refusal.message}") from None
+    token = answer["authorizationData"][0]["authorizationToken"]
+    user, _, password = base64.b64decode(token).decode().partition(":")
+    return {"server": server, "username": user, "password": password}
+
+
 # --- the node's end
+
+
+class FunctionSources:
+    """Where the engine gets functions' files (``Sources`` in engines/sandbox.py): the server's store of code is on this
+    machine's disk, its registry is asked for."""
+
+    def __init__(self, archives: Path, link: Link) -> None:
+        self._archives = archives
+        self._link = link
+
+    async def archive(self, code: Code) -> Path:
+        """Raises Permanent."""
+        path = self._archives / code.digest
+        if len(code.digest) != 64 or not code.digest.isalnum() or not path.is_file():
+            raise Permanent(f"the archive {code.digest} is not there")
+        return path
+
+    async def registry(self, image: str) -> tuple[str, Registry | None]:
+        """Raises Permanent, Temporary."""
+        found: Mapping[str, str] = await self._link.ask(REGISTRY, image)
+        return image, Registry(**found) if found else None
+
+
+def sandboxes(config: Config, link: Link, network: HostNetwork) -> SandboxEngine:
+    """Without networks of its own a sandbox reaches nothing, which beats no sandbox."""
+    directory = config.state / "sandboxes"
+    sources = FunctionSources(config.state / "functions", link)
+    return OciEngine(config.site.instance, directory, sources, None if network.available() else network)
 
 
 class RoleCredentials:
@@ -82,7 +139,7 @@ class RoleCredentials:
         until, known = self._known.get(function.id, (0.0, {}))
         if now < until:
             return known
-        found: Mapping[str, str | float] = await self._link.ask(QUESTION, function.id)
+        found: Mapping[str, str | float] = await self._link.ask(CREDENTIALS, function.id)
         self._known = {id: entry for id, entry in self._known.items() if entry[0] > now}
         self._known[function.id] = ((now + float(found.get("Expiration", now))) / 2, found)
         return found
@@ -98,7 +155,6 @@ class NodeFunctions:
             steady=time.monotonic,
             spool=LineSpool(spool),
             endpoint=config.site.endpoint,
-            extensions=extensions_of,
             credentials=RoleCredentials(link, world),
         )
         total = _meminfo("MemTotal")
@@ -132,29 +188,6 @@ def _meminfo(field: str) -> int:
     return 0
 
 
-def extensions_of(sandbox: Sandbox) -> list[str]:
-    """Names of the programs in /opt/extensions, seen from the host: no link leads out of the sandbox."""
-    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-    opened = []
-    try:
-        opened.append(os.open(f"/proc/{sandbox.pid}/root", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
-        for part in ("opt", "extensions"):
-            opened.append(os.open(part, flags, dir_fd=opened[-1]))
-        with os.scandir(opened[-1]) as entries:
-            return sorted(e.name for e in entries if _runs(e))
-    except OSError:
-        return []
-    finally:
-        for descriptor in opened:
-            os.close(descriptor)
-
-
-def _runs(entry: os.DirEntry[str]) -> bool:
-    if entry.is_symlink():
-        return True
-    return entry.is_file() and bool(entry.stat().st_mode & stat.S_IXUSR)
-
-
 def stamp(function: Function) -> str:
     """The state of the files of a function that is a directory: changes when one is saved, comes or goes."""
     digest = hashlib.blake2b(digest_size=8)
@@ -178,10 +211,3 @@ def stamp(function: Function) -> str:
             else:
                 todo.append(Path(entry.path))
     return digest.hexdigest()
-
-
-def sandboxes(config: Config) -> SandboxEngine:
-    """What isolates functions on this machine."""
-    from havre.engines.fake_sandbox import FakeSandboxes
-
-    return FakeSandboxes(archives=config.state / "functions", scratch=config.state / "unpacked")

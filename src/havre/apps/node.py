@@ -69,7 +69,9 @@ class Node:
         self.agent = NodeAgent(self._agent_parts())
         self.lines = LineKeeper(self.agent, self.spool, state / "lines.streams")
         self.intake = Intake(state / "lines.sock", self.lines.take, SharedShelf(os.environ))
-        self.functions = NodeFunctions(config, sandboxes(config), self.link, self.spool, self.world)
+        self.functions = NodeFunctions(
+            config, sandboxes(config, self.link, self.network), self.link, self.spool, self.world
+        )
         self.supervisor = Supervisor(self._loops(), self.world)
         self.tasks = Tasks()
         self.known = NodeInfo()

@@ -66,8 +66,10 @@ class Nodes:
             return await self._credentials(node, str(question))
         if what == "tags":
             return await self._tags(node, str(question))
-        if what == functions.QUESTION:
+        if what == functions.CREDENTIALS:
             return await functions.role_credentials(self._deps.aws_for, self.functions, node, str(question))
+        if what == functions.REGISTRY:
+            return await functions.registry_credentials(self._deps, str(question))
         raise Permanent(f"the server does not know {what}")
 
     async def _credentials(self, node: str, workload: str) -> dict[str, str]:

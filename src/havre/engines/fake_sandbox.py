@@ -78,9 +78,6 @@ class FakeSandboxes:
     def frozen(self, id: str) -> bool:
         return self._boxes[id].frozen
 
-    def list_extensions(self, sandbox: Sandbox) -> list[str]:
-        return sorted(self.extensions)
-
     def starve(self, id: str) -> None:
         """It runs out of memory."""
         box = self._boxes[id]
@@ -108,7 +105,7 @@ class FakeSandboxes:
         self._made += 1
         id = f"box{self._made}"
         self._boxes[id] = _Box(function, listener.getsockname()[1])
-        return Sandbox(id, 0, listener.detach())
+        return Sandbox(id, 0, listener.detach(), extensions=tuple(sorted(self.extensions)))
 
     async def run(self, id: str, process: Process) -> None:
         await self._begin("run")

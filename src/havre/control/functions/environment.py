@@ -34,9 +34,9 @@ _MIB = 1 << 20
 
 @dataclass(frozen=True)
 class Parts:
-    """What environments are made of. ``steady``: a clock for durations, in seconds. ``extensions`` lists the names in
-    /opt/extensions of a sandbox. ``credentials`` gives a function's, in the shape of STS with ``Expiration`` in seconds
-    since the epoch, empty without a role; it raises Temporary and Permanent."""
+    """What environments are made of. ``steady``: a clock for durations, in seconds. ``credentials`` gives a function's, in
+    the shape of STS with ``Expiration`` in seconds since the epoch, empty without a role; it raises Temporary and
+    Permanent. ``endpoint`` is Havre's API where the sandbox does not know better."""
 
     engine: SandboxEngine
     open_api: OpenApi
@@ -44,7 +44,6 @@ class Parts:
     steady: Callable[[], float]
     spool: LineSpool
     endpoint: str
-    extensions: Callable[[Sandbox], list[str]]
     credentials: Callable[[Function], Awaitable[Mapping[str, str | float]]]
 
 

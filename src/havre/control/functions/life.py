@@ -61,6 +61,8 @@ async def boot(environment: Environment, limit: float, *, phase: str = "init") -
             environment.ready.exception()  # looked at, whoever raised
         environment.ready = None
     took = (parts.steady() - began) * 1000
+    assert environment.sandbox is not None
+    parts.engine.settle(environment.sandbox.id)
     environment.init = took if environment.kind == "on-demand" and phase == "init" else None
     _report_init(environment, phase, took, None)
 
@@ -88,7 +90,7 @@ async def _start_processes(environment: Environment, credentials: Mapping[str, s
     endpoint = sandbox.endpoint or parts.endpoint
     around = Surroundings(environment.kind, environment.stream_name, endpoint, keys)
     environment_variables = variables(function, around)
-    names = parts.extensions(sandbox)
+    names = sandbox.extensions
     environment.extensions.expect(names)
     loop = asyncio.get_running_loop()
     for name in (*names, RUNTIME):

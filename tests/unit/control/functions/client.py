@@ -1,5 +1,5 @@
-"""A runtime of few lines, for what AWS's client for Python does not do: it streams. argv[1] names the module of a handler that
-gives pieces; ``Trailing`` ends the answer with an error in its trailers."""
+"""A runtime of few lines, for what AWS's client for Python does not do: it streams. argv[1] names a handler that gives
+pieces; ``Trailing`` ends the answer with an error in its trailers."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 
 class Trailing(Exception):
@@ -31,7 +32,7 @@ def chunks(pieces: Iterator[bytes], connection: http.client.HTTPConnection) -> N
 
 
 def main() -> None:
-    sys.path.insert(0, os.getcwd())
+    sys.path.insert(0, str(Path.cwd()))
     module, name = sys.argv[1].rsplit(".", 1)
     sys.modules["client"] = sys.modules["__main__"]
     handler = getattr(importlib.import_module(module), name)

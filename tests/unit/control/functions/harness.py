@@ -102,7 +102,6 @@ async def ground(
         time.monotonic,
         LineSpool(spool),
         "http://127.0.0.1:4566",
-        engine.list_extensions,
         credentials,  # type: ignore[arg-type]
     )
     plane = Plane(parts, rules or Rules(memory=8192), stamp=stamp or (lambda function: ""))  # type: ignore[arg-type]

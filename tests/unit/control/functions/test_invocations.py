@@ -7,11 +7,11 @@ import json
 from pathlib import Path
 
 import pytest
+from tests.unit.control.functions.harness import ARN, ground
 
 from havre.core.environments.fleet import Rules
 from havre.kernel.errors import Permanent, Temporary
 from havre.kernel.function import FunctionLogs, Invocation
-from tests.unit.control.functions.harness import ARN, ground
 
 ECHO = """
     def handler(event, context):

@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from tests.unit.control.functions.harness import Ground, ground
 
 from havre.apps.functions import stamp
 from havre.core.environments.fleet import Rules
 from havre.kernel.errors import Permanent
 from havre.kernel.function import Code, Function, Provisioned
-from tests.unit.control.functions.harness import Ground, ground
 
 KIND = """
     import os

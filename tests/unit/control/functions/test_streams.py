@@ -7,10 +7,10 @@ import json
 from pathlib import Path
 
 import pytest
+from tests.unit.control.functions.harness import ARN, CLIENT, Ground, ground
 
 from havre.control.functions.messages import WINDOW
 from havre.kernel.function import Function, Invocation, Outcome
-from tests.unit.control.functions.harness import ARN, CLIENT, Ground, ground
 
 
 def asked(event: object) -> Invocation:
