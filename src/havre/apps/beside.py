@@ -32,6 +32,10 @@ _SIGNATURES = ("X-Amz-", "AWSAccessKeyId=", "Signature=", "Expires=")
 MODULE = "havre.apps.borrowed"
 
 
+class _CutOff(Temporary):
+    """It died; nobody knows whether it had done what was asked."""
+
+
 class Beside:
     """``folder`` is where its state lies. ``delivered_to`` hears of notifications, as a task each."""
 
@@ -108,7 +112,7 @@ class Beside:
         writer.close()
         for waiting in self._waiting.values():
             if not waiting.done():
-                waiting.set_exception(Temporary("the borrowed services ended while they did this"))
+                waiting.set_exception(_CutOff("the borrowed services ended while they did this"))
         self._waiting.clear()
 
     async def _hand_over(self, frame: Deliver, body: bytes) -> None:
@@ -117,7 +121,15 @@ class Beside:
             self._writer.write(pack(Delivered(frame.number)))
 
     async def _ask(self, frame: Asked | Called, body: bytes = b"") -> tuple[Frame, bytes]:
-        """Raises Temporary."""
+        """What only reads is asked again when it was cut off. Raises Temporary."""
+        try:
+            return await self._ask_once(frame, body)
+        except _CutOff:
+            if frame.changes:
+                raise
+        return await self._ask_once(frame, body)
+
+    async def _ask_once(self, frame: Asked | Called, body: bytes) -> tuple[Frame, bytes]:
         writer = await self.start()
         waiting: asyncio.Future[tuple[Frame, bytes]] = asyncio.get_running_loop().create_future()
         self._waiting[frame.number] = waiting
@@ -172,6 +184,8 @@ class Beside:
                 log.error("the borrowed services do not end: they are killed, and start again from their log")
                 process.kill()
                 await process.wait()
+        if self._writer is not None:
+            self._gone(self._writer)
         await self._tasks.close()
 
 

@@ -20,7 +20,7 @@ from havre.engines.moto.segments import FULL, Full, Ref, Segments
 
 log = logging.getLogger("havre.borrowed")
 
-MANY = 5_000
+MANY = int(os.environ.get("HAVRE_BORROWED_SNAPSHOT_AFTER", "5000"))
 """Changes after which the state is written down whole: so many are carried out again in some seconds."""
 RARELY = 20.0
 """A snapshot is made again after so many times its duration at the earliest."""
@@ -172,7 +172,7 @@ class Book:
             self.outbox.pending.pop(entry.done, None)
             return Answer(200, [], b"")
         last = self.outbox.last
-        self.outbox.caller = Caller(*entry.caller)
+        self.outbox.caller, self.outbox.operation = Caller(*entry.caller), entry.operation
         self._bodies.here(body, ref)
         request = Http(
             entry.service, entry.operation, entry.account, entry.region, entry.method, entry.path, entry.query,

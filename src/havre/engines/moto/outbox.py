@@ -17,6 +17,7 @@ from moto.s3 import models, notifications
 from havre.engines.borrowed import Deliver
 from havre.engines.moto import pinned
 
+_OWN_EVENT = ("PutObjectTagging", "DeleteObjectTagging", "PutObjectAcl")
 _CREATED = {"Put": "PutObject", "Post": "POST Object", "Copy": "CopyObject"}
 
 
@@ -29,7 +30,8 @@ class Caller(msgspec.Struct, frozen=True):
 
 
 class Outbox:
-    """``pending``: number → the notification and its body. ``caller`` is that of the request under way. While ``mark`` is
+    """``pending``: number → the notification and its body. ``caller`` and ``operation`` are those of the request
+    under way. While ``mark`` is
     there, something may be pending: the server starts this process for it."""
 
     def __init__(self, mark: Path) -> None:
@@ -37,6 +39,7 @@ class Outbox:
         self.pending: dict[int, tuple[Deliver, bytes]] = {}
         self.last = 0
         self.caller = Caller()
+        self.operation = ""
 
     def put(self, bucket: Any, target: str, event: dict[str, Any]) -> None:
         self.last += 1
@@ -56,6 +59,10 @@ class Outbox:
         if configuration is None or key is None:
             return
         name = str(getattr(event_name, "value", event_name))
+        if name == "s3:ObjectCreated:Put" and key.multipart is not None:
+            return  # of an upload in parts moto tells twice
+        if name.startswith(("s3:ObjectTagging", "s3:ObjectAcl")) and self.operation not in _OWN_EVENT:
+            return  # and of tags and ACLs with every object
         seen = _Seen(name, bucket, key, self.caller, f"{int(pinned.now() * 1e6):016X}{self.last & 0xFF:02X}")
         for each in (*configuration.cloud_function, *configuration.queue, *configuration.topic):
             if each.matches(seen.name, key.name):

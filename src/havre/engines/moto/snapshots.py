@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copyreg
 import io
 import os
 import pickle
@@ -43,7 +42,7 @@ class _Pickler(pickle.Pickler):
         kind = type(obj)
         if isinstance(obj, dict) and kind.__module__.startswith("moto."):
             held = dict(dict.items(obj)), obj.__dict__, getattr(obj, "default_factory", None)
-            return copyreg.__newobj__, (kind,), held, None, None, _refill
+            return _blank, (kind,), held, None, None, _refill
         if (
             isinstance(obj, FunctionType)
             and obj.__qualname__ == "SimpleSystemManagerBackend.__init__.<locals>.<lambda>"
@@ -54,6 +53,10 @@ class _Pickler(pickle.Pickler):
 
 def _tags_factory() -> Any:
     return partial(defaultdict, dict)
+
+
+def _blank(kind: type[Any]) -> Any:
+    return kind.__new__(kind)
 
 
 def _refill(made: Any, held: tuple[dict[Any, Any], dict[str, Any], Any]) -> None:

@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
-from botocore.awsrequest import create_request_object, prepare_request_dict
+from botocore.awsrequest import HeadersDict, create_request_object, prepare_request_dict
 from botocore.loaders import Loader
 from botocore.model import ServiceModel
 from botocore.parsers import create_parser
@@ -41,10 +41,11 @@ def write(call: Called) -> Http:
 def read(call: Called, answer: Answer) -> Answered:
     operation = _model(call.service).operation_model(call.operation)
     shape = operation.output_shape
+    streams = operation.has_streaming_output and answer.status < 300  # then botocore would make text of it
     told: dict[str, Any] = {
         "status_code": answer.status,
-        "headers": {name.lower(): value for name, value in answer.headers},
-        "body": answer.body,
+        "headers": HeadersDict(answer.headers),
+        "body": b"" if streams else answer.body,
     }
     parsed = create_parser(_model(call.service).protocol).parse(told, shape)
     parsed.pop("ResponseMetadata", None)
@@ -53,6 +54,8 @@ def read(call: Called, answer: Answer) -> Answered:
         return Answered(
             call.number, {}, str(error.get("Code", answer.status)), str(error.get("Message", "")), answer.status
         )
+    if streams:
+        parsed[shape.serialization["payload"]] = answer.body
     return Answered(call.number, _plain(parsed))
 
 
