@@ -192,8 +192,14 @@ def _told(failure: Exception) -> tuple[str, str]:
     if isinstance(failure, ApiError):
         return failure.code, failure.message
     if isinstance(failure, Temporary | Permanent):
-        code, separator, words = failure.reason.partition(": ")
-        if separator and code.isalnum():
-            return code, words
-        return ("SERVICE_ERROR" if isinstance(failure, Temporary) else "SDK_CLIENT_ERROR"), failure.reason
+        return _coded(failure.reason, "SERVICE_ERROR" if isinstance(failure, Temporary) else "SDK_CLIENT_ERROR")
     return type(failure).__name__, str(failure)
+
+
+def _coded(reason: str, otherwise: str) -> tuple[str, str]:
+    """``ThrottlingException: …``, also with the operation in front (control/patient.py), as code and words."""
+    parts = reason.split(": ")
+    for n, part in enumerate(parts[:2]):
+        if part.isalnum() and n + 1 < len(parts):
+            return part, ": ".join(parts[n + 1 :])
+    return otherwise, reason

@@ -11,9 +11,11 @@ BY_SERVICE = {
     "dynamodb": 20 * MIB,  # BatchWriteItem: 16 MiB of items
     "ec2": 2 * MIB,
     "ecr": 32 * MIB,  # UploadLayerPart: 20 MiB as base64
+    "events": 8 * MIB,  # 1 MiB of events, whose characters JSON may escape
     "iam": 1 * MIB,
     "kinesis": 16 * MIB,  # PutRecords: 10 MiB as base64
     "lambda": 100 * MIB,  # a zip archive of 50 MiB as base64 in JSON
+    "sns": 8 * MIB,  # 1 MiB of messages, as a form
     "sqs": 8 * MIB,  # 1 MiB of messages, likewise
     "logs": 8 * MIB,  # 1 MiB of events, whose characters JSON may write as \\u followed by four digits
     "s3": 128 * MIB,  # an object, or a part of one: it is held in memory on its way

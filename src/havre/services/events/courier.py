@@ -1,0 +1,130 @@
+"""Carries events to targets: as the service for the rule's sake, or by the target's role."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+
+from havre.control.deliveries import Parcel, temporary
+from havre.control.deps import ReconcilerDeps
+from havre.control.operation import Aws
+from havre.control.roles import Roles
+from havre.control.targets import Handover, hand_over, kind, queue_url
+from havre.core.event_input import JsonPath, Template
+from havre.core.event_input.paths import MISSING
+from havre.kernel.errors import ApiError, Permanent
+from havre.services.events.matching import timestamp
+from havre.services.events.resources import Shipment
+
+PRINCIPAL = "events.amazonaws.com"
+MOST_HOPS = 8
+"""So often an event is passed on from bus to bus: rules that send it in a circle end there."""
+
+
+class Courier:
+    def __init__(self, deps: ReconcilerDeps) -> None:
+        self._deps = deps
+        self._roles = Roles(deps, PRINCIPAL)
+        self._decode = msgspec.msgpack.Decoder(Shipment).decode
+
+    async def carry(self, parcel: Parcel) -> None:
+        shipment = self._decode(parcel.spec.parcel)
+        if kind(shipment.target["Arn"]) == "events" and shipment.hops >= MOST_HOPS:
+            raise Permanent("LOOP: the event was passed on from bus to bus too often")
+        try:
+            await hand_over(await self._aws(shipment), self._handover(parcel, shipment))
+        except ApiError as error:
+            raise temporary(error) from error
+
+    async def _aws(self, shipment: Shipment) -> Aws:
+        arn = str(shipment.target["Arn"])
+        _, _, _, region, account, _ = arn.split(":", 5)
+        which, role = kind(arn), shipment.target.get("RoleArn")
+        of_aws = which == "events" and str(shipment.event["source"]).startswith("aws.")
+        if role and which in ("ecs", "kinesis", "events", "lambda", "sqs", "sns"):
+            acting = await self._roles.acting(role, account, region, f"events-{shipment.event['id']}")
+            if not of_aws:
+                return acting
+        if which == "logs" or (of_aws and role):
+            return self._deps.aws_for(account, region, PRINCIPAL)
+        return self._deps.aws_for(account, region, PRINCIPAL, shipment.rule)
+
+    def _handover(self, parcel: Parcel, shipment: Shipment) -> Handover:
+        event = dict(shipment.event)
+        path = (shipment.target.get("KinesisParameters") or {}).get("PartitionKeyPath")
+        partition = JsonPath(path).find(event) if path else MISSING
+        return Handover(
+            shipment.target,
+            self._text(shipment),
+            f"{shipment.event['id']}"[:64],
+            f"events-rule/{shipment.rule.rpartition('/')[2]}",
+            self._deps.site.endpoint,
+            self._deps.world.now(),
+            {
+                **event,
+                "at": shipment.taken,
+                "trace": f"Havre-Hops={shipment.hops + 1}",
+                "partition": None if partition is MISSING else partition,
+            },
+        )
+
+    def _text(self, shipment: Shipment) -> str:
+        """What the target gets."""
+        target, event = shipment.target, shipment.event
+        if target.get("Input"):
+            return str(target["Input"])
+        if target.get("InputPath"):
+            found = JsonPath(target["InputPath"]).find(event)
+            return json.dumps({} if found is MISSING else found, ensure_ascii=False)
+        transformer = target.get("InputTransformer")
+        if transformer is None:
+            return json.dumps(event, ensure_ascii=False)
+        template = Template(transformer["InputTemplate"], transformer.get("InputPathsMap") or {})
+        return template.fill(event, _reserved(shipment))
+
+    async def bury(self, parcel: Parcel) -> None:
+        """To the target's dead-letter queue, with what AWS tells there about why."""
+        shipment = self._decode(parcel.spec.parcel)
+        queue = (shipment.target.get("DeadLetterConfig") or {}).get("Arn")
+        if not queue:
+            return
+        _, _, _, region, account, _ = queue.split(":", 5)
+        request = {
+            "QueueUrl": queue_url(self._deps.site.endpoint, queue),
+            "MessageBody": json.dumps(shipment.event, ensure_ascii=False),
+            "MessageAttributes": _told(parcel, shipment),
+        }
+        try:
+            await self._deps.aws_for(account, region, PRINCIPAL, shipment.rule)("sqs", "SendMessage", request)
+        except ApiError as error:
+            raise temporary(error) from error
+
+
+def _reserved(shipment: Shipment) -> dict[str, Any]:
+    return {
+        "aws.events.rule-arn": shipment.rule,
+        "aws.events.rule-name": shipment.rule.rpartition("/")[2],
+        "aws.events.event.ingestion-time": timestamp(shipment.taken),
+        "aws.events.event": {k: v for k, v in shipment.event.items() if k != "detail"},
+        "aws.events.event.json": shipment.event,
+    }
+
+
+def _told(parcel: Parcel, shipment: Shipment) -> dict[str, Any]:
+    """The attributes of a dead letter."""
+    status, says = parcel.status, shipment.target.get("RetryPolicy") or {}
+    told = {
+        "RULE_ARN": shipment.rule,
+        "TARGET_ARN": str(shipment.target["Arn"]),
+        "ERROR_CODE": status.code or "SDK_CLIENT_ERROR",
+        "ERROR_MESSAGE": status.error or "The target could not be called",
+    }
+    if status.failed > 1:
+        attempts = says.get("MaximumRetryAttempts")
+        by_count = status.failed > (185 if attempts is None else attempts)
+        told["EXHAUSTED_RETRY_CONDITION"] = "MaximumRetryAttempts" if by_count else "MaximumEventAgeInSeconds"
+    found: dict[str, Any] = {k: {"DataType": "String", "StringValue": v[:1024]} for k, v in told.items()}
+    found["RETRY_ATTEMPTS"] = {"DataType": "Number", "StringValue": str(max(0, status.failed - 1))}
+    return found

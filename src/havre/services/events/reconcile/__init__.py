@@ -1,0 +1,1 @@
+"""A module per kind of work that goes on when nobody asks."""
