@@ -191,12 +191,18 @@ class Server:
     async def _serve_function_url(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self.function_urls.asgi(scope, receive, send)
 
+    async def _download_code(self, scope: Scope, receive: Receive, send: Send) -> None:
+        from havre.apps.code_downloads import Downloads
+
+        await Downloads(self.functions, self.world.now)(scope, receive, send)
+
     def _internal(self) -> dict[str, Asgi]:
         status = Status(self)
         pages: dict[str, Asgi] = {
             "/_havre/health": Page(status.health),
             "/_havre/status": Page(status.status, token=self.token),
             "/_havre/explain": Page(status.explain, token=self.token),
+            "/_havre/functions": self._download_code,
         }
         if self.config.site.auth == "open":
             pages["/_havre/reset"] = Page(status.reset, method="POST")

@@ -1,0 +1,221 @@
+"""Event source mappings: checked against their sources, and their states."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from tests.unit.services.lambda_.lambda_harness import Lambda, arn, refusal
+
+from havre.control.operation import Operations, Service
+from havre.kernel.errors import ApiError
+from havre.services.lambda_ import mapping_states
+from havre.services.lambda_.resources import MAPPING, MappingR
+
+INVALID = "InvalidParameterValueException"
+QUEUE = "arn:aws:sqs:us-east-1:111122223333:work"
+STREAM = "arn:aws:kinesis:us-east-1:111122223333:stream/events"
+TABLE = "arn:aws:dynamodb:us-east-1:111122223333:table/t/stream/2026-01-01T00:00:00.000"
+
+
+def queues() -> Service:
+    ops = Operations()
+
+    @ops("GetQueueUrl")
+    async def url(call: Any, request: Any) -> Any:
+        if not request["QueueName"].startswith("work"):
+            raise ApiError("AWS.SimpleQueueService.NonExistentQueue", "The specified queue does not exist.", 400)
+        return {"QueueUrl": f"http://127.0.0.1/{request['QueueName']}"}
+
+    @ops("GetQueueAttributes")
+    async def attributes(call: Any, request: Any) -> Any:
+        return {"Attributes": {"VisibilityTimeout": "30"}}
+
+    return Service("sqs", ops.all)
+
+
+def streams() -> tuple[Service, Service]:
+    kinesis, dynamodb = Operations(), Operations()
+
+    @kinesis("DescribeStreamSummary")
+    async def summary(call: Any, request: Any) -> Any:
+        if not request["StreamARN"].endswith("/events"):
+            raise ApiError("ResourceNotFoundException", "Stream not found", 400)
+        return {}
+
+    @dynamodb("DescribeStream")
+    async def describe(call: Any, request: Any) -> Any:
+        return {}
+
+    return Service("kinesis", kinesis.all), Service("dynamodbstreams", dynamodb.all)
+
+
+@pytest.fixture
+def lambdas() -> Any:
+    made = Lambda(besides=(queues(), *streams()))
+    policy = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Resource": "*",
+              "Action": ["sqs:*", "kinesis:*", "dynamodb:*"]}]}  # fmt: skip
+    made.iam.put_role_policy(RoleName="worker", PolicyName="p", PolicyDocument=json.dumps(policy))
+    made.create()
+    yield made
+    made.close()
+
+
+def make(lambdas: Lambda, source: str = QUEUE, **more: Any) -> dict[str, Any]:
+    given = {"FunctionName": "one", "EventSourceArn": source, **more}
+    return dict(lambdas.client.create_event_source_mapping(**given))
+
+
+def stored(lambdas: Lambda, uuid: str) -> MappingR:
+    found = lambdas.running.store.get(MAPPING, "111122223333", "us-east-1", uuid)
+    assert found is not None
+    return found
+
+
+def settle(lambdas: Lambda, uuid: str) -> None:
+    """As whoever drives pollers does."""
+    found = stored(lambdas, uuid)
+    store = lambdas.running.store
+    if found.meta.deleting is not None:
+        lambdas.running.wait(store.transact(lambda tx: tx.remove(found)))
+    else:
+        lambdas.running.wait(store.transact(lambda tx: tx.update(found, status=mapping_states.settled(found))))
+
+
+def test_a_queue_is_mapped_with_the_defaults_of_queues(lambdas: Lambda) -> None:
+    made = make(lambdas)
+    assert made["State"] == "Creating" and made["BatchSize"] == 10 and made["MaximumBatchingWindowInSeconds"] == 0
+    assert made["FunctionArn"] == arn("function:one") and made["FunctionResponseTypes"] == []
+    assert made["StateTransitionReason"] == "USER_INITIATED" and "MaximumRetryAttempts" not in made
+    assert made["EventSourceMappingArn"] == arn(f"event-source-mapping:{made['UUID']}")
+    settle(lambdas, made["UUID"])
+    assert lambdas.client.get_event_source_mapping(UUID=made["UUID"])["State"] == "Enabled"
+
+
+def test_a_stream_is_mapped_with_the_defaults_of_streams(lambdas: Lambda) -> None:
+    made = make(lambdas, STREAM, StartingPosition="TRIM_HORIZON")
+    assert (made["BatchSize"], made["MaximumRetryAttempts"], made["MaximumRecordAgeInSeconds"]) == (100, -1, -1)
+    assert (made["ParallelizationFactor"], made["BisectBatchOnFunctionError"]) == (1, False)
+    assert made["DestinationConfig"] == {"OnFailure": {}} and made["LastProcessingResult"] == "No records processed"
+    at = make(
+        lambdas,
+        STREAM,
+        StartingPosition="AT_TIMESTAMP",
+        StartingPositionTimestamp=1767225600,
+        FunctionName="one:$LATEST",
+    )
+    assert at["StartingPositionTimestamp"].timestamp() == 1767225600 and at["FunctionArn"].endswith(":$LATEST")
+
+
+@pytest.mark.parametrize(
+    ("source", "given", "code", "words"),
+    [
+        (QUEUE, {"FunctionName": "none"}, INVALID, "Function does not exist"),
+        (QUEUE, {"StartingPosition": "LATEST"}, INVALID, "StartingPosition is not valid for SQS event sources."),
+        (QUEUE, {"BatchSize": 11}, INVALID, "Maximum batch window in seconds must be greater than 0"),
+        (QUEUE, {"ParallelizationFactor": 2}, INVALID, "Unsupported ParallelizationFactor parameter"),
+        (QUEUE, {"ScalingConfig": {"MaximumConcurrency": 1}}, "ValidationException", "greater than or equal to 2"),
+        (QUEUE, {"FilterCriteria": {"Filters": [{"Pattern": "{"}]}}, INVALID, "Invalid filter pattern definition."),
+        (QUEUE, {"FilterCriteria": {"Filters": [{"Pattern": '{"a":["b"]}'}] * 6}}, INVALID, "exceeds the limit of 5"),
+        (QUEUE + "er.fifo", {"BatchSize": 11}, INVALID, "Maximum batch size for this event source is 10."),
+        (QUEUE + "er.fifo", {"MaximumBatchingWindowInSeconds": 1}, INVALID, "not supported for FIFO queues"),
+        (QUEUE[:-4] + "none", {}, INVALID, "SQS Error Code: AWS.SimpleQueueService.NonExistentQueue."),
+        (QUEUE, {"KMSKeyArn": "arn:aws:kms:us-east-1:111122223333:key/x"}, "NotImplementedException", "KMSKeyArn"),
+        (QUEUE, {"ProvisionedPollerConfig": {"MinimumPollers": 2}}, "NotImplementedException", "ProvisionedPollerConfig"),
+        (STREAM, {}, INVALID, "Value null at 'startingPosition'"),
+        (STREAM + "x", {"StartingPosition": "LATEST"}, INVALID, "Stream not found"),
+        (STREAM, {"StartingPosition": "LATEST", "StartingPositionTimestamp": 1}, INVALID, "Timestamp only valid with"),
+        (STREAM, {"StartingPosition": "AT_TIMESTAMP"}, INVALID, "StartingPositionTimestamp is required"),
+        (STREAM, {"StartingPosition": "LATEST", "ScalingConfig": {"MaximumConcurrency": 2}}, INVALID, "ScalingConfig"),
+        (STREAM, {"StartingPosition": "LATEST", "MaximumRecordAgeInSeconds": 59}, INVALID, "at least 60"),
+        (STREAM, {"StartingPosition": "LATEST", "TumblingWindowInSeconds": 5, "ParallelizationFactor": 2}, INVALID,
+         "Tumbling windows"),
+        (STREAM, {"StartingPosition": "LATEST", "DestinationConfig": {"OnSuccess": {"Destination": QUEUE}}}, INVALID,
+         "Unsupported DestinationConfig parameter"),
+        (TABLE, {"StartingPosition": "AT_TIMESTAMP", "StartingPositionTimestamp": 1}, INVALID,
+         "Unsupported starting position for arn type"),
+        (TABLE.partition("/stream")[0], {"StartingPosition": "LATEST"}, INVALID, "Unrecognized event source"),
+        ("arn:aws:kafka:us-east-1:111122223333:cluster/x/y", {}, "NotImplementedException", "Kafka"),
+        ("arn:aws:mq:us-east-1:111122223333:broker:x", {}, "NotImplementedException", "MQ"),
+        ("arn:aws:rds:us-east-1:111122223333:cluster:x", {}, "NotImplementedException", "DocumentDB"),
+        ("arn:aws:s3:::bucket", {}, INVALID, "Unrecognized event source"),
+        (None, {}, INVALID, "Unrecognized event source."),
+    ],
+)  # fmt: skip
+def test_what_a_source_does_not_take_is_refused(
+    lambdas: Lambda, source: str, given: Any, code: str, words: str
+) -> None:
+    arguments = {"EventSourceArn": source, **given} if source else given
+    found, message = refusal(lambdas.client.create_event_source_mapping, **{"FunctionName": "one", **arguments})
+    assert found == code and words in message
+    assert lambdas.client.list_event_source_mappings()["EventSourceMappings"] == []
+
+
+def test_the_role_has_to_be_allowed_to_read(lambdas: Lambda) -> None:
+    lambdas.iam.delete_role_policy(RoleName="worker", PolicyName="p")
+    code, message = refusal(lambda: make(lambdas))
+    assert (code, message) == (
+        INVALID,
+        "The provided execution role does not have permissions to call ReceiveMessage on SQS",
+    )
+
+
+def test_a_queue_hides_messages_at_least_as_long_as_the_function_may_run(lambdas: Lambda) -> None:
+    lambdas.client.update_function_configuration(FunctionName="one", Timeout=31)
+    code, message = refusal(lambda: make(lambdas))
+    assert code == INVALID
+    assert message == "Queue visibility timeout: 30 seconds is less than Function timeout: 31 seconds"
+
+
+def test_a_source_is_mapped_to_a_function_once(lambdas: Lambda) -> None:
+    first = make(lambdas)["UUID"]
+    code, message = refusal(lambda: make(lambdas))
+    assert code == "ResourceConflictException" and message.endswith(f"existing mapping with UUID {first}")
+    assert make(lambdas, FunctionName="one:$LATEST")["UUID"] != first
+
+
+def test_mappings_change_one_thing_at_a_time(lambdas: Lambda) -> None:
+    uuid = make(lambdas)["UUID"]
+    client = lambdas.client
+    assert refusal(client.update_event_source_mapping, UUID=uuid, BatchSize=5)[0] == "ResourceInUseException"
+    settle(lambdas, uuid)
+    filters = {"Filters": [{"Pattern": '{"body": {"a": ["b"]}}'}]}
+    changed = client.update_event_source_mapping(UUID=uuid, BatchSize=5, FilterCriteria=filters)
+    assert (changed["State"], changed["BatchSize"], changed["FilterCriteria"]) == ("Updating", 5, filters)
+    settle(lambdas, uuid)
+    assert client.update_event_source_mapping(UUID=uuid, Enabled=False)["State"] == "Disabling"
+    assert not mapping_states.polled(stored(lambdas, uuid))
+    settle(lambdas, uuid)
+    shown = client.get_event_source_mapping(UUID=uuid)
+    assert (shown["State"], shown["FilterCriteria"]) == ("Disabled", filters)
+    assert client.update_event_source_mapping(UUID=uuid, Enabled=True, FilterCriteria={})["State"] == "Enabling"
+    settle(lambdas, uuid)
+    assert "FilterCriteria" not in client.get_event_source_mapping(UUID=uuid)
+    assert refusal(client.update_event_source_mapping, UUID=uuid, BatchSize=11)[0] == INVALID
+    assert client.delete_event_source_mapping(UUID=uuid)["State"] == "Deleting"
+    assert refusal(client.delete_event_source_mapping, UUID=uuid)[0] == "ResourceInUseException"
+    assert client.get_event_source_mapping(UUID=uuid)["State"] == "Deleting"
+    settle(lambdas, uuid)
+    assert refusal(client.get_event_source_mapping, UUID=uuid)[0] == "ResourceNotFoundException"
+
+
+def test_mappings_are_listed_by_function_and_by_source(lambdas: Lambda) -> None:
+    lambdas.create("two")
+    queue, stream = make(lambdas)["UUID"], make(lambdas, STREAM, StartingPosition="LATEST", FunctionName="two")["UUID"]
+
+    def listed(**given: Any) -> set[str]:
+        pages = lambdas.client.get_paginator("list_event_source_mappings").paginate(
+            **given, PaginationConfig={"PageSize": 1}
+        )
+        return {m["UUID"] for page in pages for m in page["EventSourceMappings"]}
+
+    assert listed() == {queue, stream}
+    assert listed(FunctionName="two") == {stream} and listed(EventSourceArn=QUEUE) == {queue}
+
+
+def test_mappings_have_tags(lambdas: Lambda) -> None:
+    made = make(lambdas, Tags={"team": "blue"})
+    whole = made["EventSourceMappingArn"]
+    lambdas.client.tag_resource(Resource=whole, Tags={"a": "b"})
+    assert lambdas.client.list_tags(Resource=whole)["Tags"] == {"team": "blue", "a": "b"}
