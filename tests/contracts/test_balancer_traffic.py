@@ -358,3 +358,26 @@ async def test_a_new_target_starts_slowly(engine: HaproxyEngine, targets: list[T
     for _ in range(80):
         assert (await fetch(HOST, port)).status == 200
     assert 0 < new.served < 25, "an equal share would be 40"
+
+
+async def test_a_function_answers_behind_a_socket(tmp_path: Path, port: int) -> None:
+    """The server of the engine's owner invokes it: it is told for which target group, whatever the client says."""
+    told: list[str] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        told.append((await reader.readuntil(b"\r\n\r\n")).decode().lower())
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi")
+        writer.close()
+
+    server = await asyncio.start_unix_server(answer, str(tmp_path / "functions.sock"))
+    pool = BalancerPool("pool", "HTTP", function="arn:aws:elasticloadbalancing:us-east-1:0:targetgroup/f/1")
+    async with real(tmp_path) as engine:
+        await engine.apply([balancer(port, pools=(pool,))], {})
+        reply = await fetch(HOST, port, headers={"X-Havre-Target-Group": "another"})
+        assert (reply.status, reply.body) == (200, b"hi")
+        assert "x-havre-target-group: arn:aws:elasticloadbalancing:us-east-1:0:targetgroup/f/1\r\n" in told[0]
+        assert "another" not in told[0] and "x-forwarded-for: 127.0.0.1\r\n" in told[0]
+        server.close()
+        await server.wait_closed()
+        (tmp_path / "functions.sock").unlink()
+        assert (await fetch(HOST, port)).status == 502

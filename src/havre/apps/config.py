@@ -14,6 +14,9 @@ from random import Random
 from havre.control.operation import Site
 from havre.kernel.world import World
 
+TARGETS = "targets.sock"
+"""In the state directory: where the server answers load balancers for functions."""
+
 
 @dataclass(frozen=True)
 class Config:

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 
 from msgspec.structs import replace
 
-from havre.apps.config import Config, system_world
+from havre.apps.config import TARGETS, Config, system_world
 from havre.apps.functions import NodeFunctions, sandboxes
 from havre.apps.host_doors import HostDoors, serve
 from havre.apps.shelf import SharedShelf
@@ -63,7 +63,7 @@ class Node:
         self.containers = DockerEngine(
             site.instance, engine_socket(os.environ), log_socket=log_socket, resolver=resolver, pool=POOL
         )
-        self.balancer = HaproxyEngine(state / "haproxy")
+        self.balancer = HaproxyEngine(state / "haproxy", functions=state / TARGETS)
         self.doors = HostDoors(self.network, site)
         self.link = Link(self._link_parts())
         self.agent = NodeAgent(self._agent_parts())

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from havre.apps.borrowing import Borrowing
-from havre.apps.config import Config, system_world, token
+from havre.apps.config import TARGETS, Config, system_world, token
 from havre.apps.http.listeners import Listeners
 from havre.apps.internal import Page
 from havre.apps.services import Services
@@ -208,6 +208,13 @@ class Server:
             pages["/_havre/reset"] = Page(status.reset, method="POST")
         return pages
 
+    async def _serve_targets(self) -> None:
+        """For ever: load balancers of this machine ask here for the functions in their target groups."""
+        from havre.apps.targets import serve
+        from havre.services.elbv2.functions import FunctionTargets
+
+        await serve(FunctionTargets(self.deps).asgi, self.config.state / TARGETS)
+
     async def _reconcile(self) -> None:
         """The loop of the reconcilers. Modules are loaded one by one, so that requests get their turn in between."""
         self.runner = Runner(await self._made_by("reconcilers"), self.store, self.world)
@@ -246,6 +253,7 @@ class Server:
             Loop("functions' link", lambda: self.nodes.serve_functions()),
             Loop("reconcilers", self._reconcile, progress=self._reconciled),
             Loop("services", self._run_services),
+            Loop("functions behind load balancers", self._serve_targets),
             Loop("queues", self._keep_queues),
             Loop("audit trail", self.trail.run, progress=lambda: self.trail.progress),
             Loop(

@@ -299,7 +299,8 @@ class BalancerHealthCheck(msgspec.Struct, frozen=True):
 
 class BalancerPool(msgspec.Struct, frozen=True):
     """A target group. ``algorithm``: round_robin, least_outstanding_requests. ``sticky`` is the duration of the cookie in
-    seconds (0 off), ``sticky_cookie`` the application's cookie ("" for the balancer's own)."""
+    seconds (0 off), ``sticky_cookie`` the application's cookie ("" for the balancer's own). ``function``: the ARN of a
+    target group that is answered by a function, which the server invokes; it has no targets."""
 
     id: str
     protocol: str
@@ -310,6 +311,7 @@ class BalancerPool(msgspec.Struct, frozen=True):
     sticky_cookie: str = ""
     deregistration_delay: float = 300
     slow_start: float = 0
+    function: str = ""
 
 
 class BalancerCondition(msgspec.Struct, frozen=True):

@@ -30,6 +30,7 @@ FIRST_RETRY, RETRY = 0.05, 2.0
 
 class HaproxyEngine:
     """``directory`` is this instance's own (sockets, configuration); it is made when the first balancer comes.
+    ``functions`` is the Unix socket of the server behind which functions answer.
 
     ``run`` has to run for health checks and for the proxy to be started again when it dies.
     """
@@ -38,11 +39,13 @@ class HaproxyEngine:
         self,
         directory: Path,
         *,
+        functions: Path | None = None,
         binary: str = "haproxy",
         clock: Callable[[], float] = time.monotonic,
         check: Probe = probe,
     ) -> None:
         self._proxy = Proxy(directory, binary)
+        self._functions = str(functions or directory / "functions.sock")
         self._checker = Checker(self._health_changed, clock, check)
         self._balancers: tuple[Balancer, ...] = ()
         self._refused: dict[str, str] = {}
@@ -199,6 +202,7 @@ class HaproxyEngine:
             spaces=spaces,
             directory=self._proxy.files,
             threads=min(4, os.cpu_count() or 1),
+            functions=self._functions,
         )
         rendered = render(plan)
         if rendered.structure != self._structure or not self._proxy.running:

@@ -25,7 +25,8 @@ class Rendered(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """What to render. ``spaces`` maps VPCs to namespaces; ``directory`` is where the files will lie."""
+    """What to render. ``spaces`` maps VPCs to namespaces; ``directory`` is where the files will lie; ``functions`` is the
+    Unix socket behind which functions answer."""
 
     balancers: Sequence[Balancer]
     frontends: Sequence[Frontend]
@@ -33,3 +34,4 @@ class Plan(msgspec.Struct, frozen=True):
     spaces: Mapping[str, tuple[str, int]]
     directory: PurePath
     threads: int = 2
+    functions: str = ""

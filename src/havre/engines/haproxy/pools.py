@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from havre.engines.haproxy.plan import Plan
 from havre.engines.haproxy.rules import Keep, header_name, own_answer
-from havre.engines.haproxy.text import name
+from havre.engines.haproxy.text import name, quote
 from havre.kernel.workload import Balancer, BalancerPool
 
 ALGORITHMS = {"least_outstanding_requests": "leastconn", "weighted_random": "random(1)"}
@@ -19,6 +19,8 @@ _ROOT = f"1-%[date,{_HEX}]-%[rand,{_HEX}]%[rand,{_HEX}]%[rand,{_HEX}]"
 
 def backend_lines(plan: Plan, balancer: Balancer, pool: BalancerPool, keep: Keep, *, filled: bool) -> list[str]:
     """``filled`` False leaves every slot free, to compare structures."""
+    if pool.function:
+        return _function(plan, balancer, pool)
     idle = f"{round(balancer.idle_timeout * 1000)}ms"
     lines = [f"backend {name('p', pool.id)}", f"  balance {ALGORITHMS.get(pool.algorithm, 'roundrobin')}"]
     lines.append(f"  timeout server {idle}")
@@ -38,6 +40,18 @@ def backend_lines(plan: Plan, balancer: Balancer, pool: BalancerPool, keep: Keep
         else:
             lines.append(f"  server s{slot.number} {FREE} disabled{where}{suffix}")
     return [*lines, ""]
+
+
+def _function(plan: Plan, balancer: Balancer, pool: BalancerPool) -> list[str]:
+    """One server, which is always there: it looks up the function by the target group's name."""
+    return [
+        f"backend {name('p', pool.id)}",
+        f"  timeout server {round(balancer.idle_timeout * 1000)}ms",
+        f"  http-request set-header X-Havre-Target-Group {quote(pool.function)}",
+        *(f"  {line}" for line in [*_forwarded(balancer.attributes), *_trace()]),
+        f"  server function unix@{quote(plan.functions)}",
+        "",
+    ]
 
 
 def _place(balancer: Balancer, vpc: str, spaces: Mapping[str, tuple[str, int]]) -> str:

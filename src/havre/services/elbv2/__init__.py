@@ -4,7 +4,7 @@ The promise: a listener that is shown as made answers, by the rules that are sho
 healthy, and none once it drains; targets come and go without a failed request. States, reasons and limits are AWS's.
 
 Left out, and refused by name: network and gateway load balancers, HTTPS listeners (there is no ACM yet), target groups of
-Lambda functions and load balancers, HTTP/2 and gRPC to targets, authentication, regular expressions in conditions,
+load balancers, health checks of functions, HTTP/2 and gRPC to targets, authentication, regular expressions in conditions,
 transforms, trust stores, reserved capacity, access logs, IPv6.
 """
 

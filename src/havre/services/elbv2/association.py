@@ -17,7 +17,7 @@ def check(call: Call, reader: Reader, lb: r.LoadBalancerR, action: r.Action) -> 
     elsewhere = []
     for arn, _ in action.groups:
         group = queries.target_group(call, reader, arn)
-        if group.spec.vpc != lb.spec.vpc:
+        if group.spec.target_type != r.FUNCTION and group.spec.vpc != lb.spec.vpc:
             raise configuration(
                 f"The following target groups have target group and load balancer in different VPCs: '{arn}'"
             )

@@ -90,6 +90,7 @@ GROUP: Mapping[str, Attribute] = {
     "target_group_health.unhealthy_state_routing.minimum_healthy_targets.count": _ONE,
     "target_group_health.unhealthy_state_routing.minimum_healthy_targets.percentage": _OFF_OR,
 }
+FUNCTION_GROUP: Mapping[str, Attribute] = {"lambda.multi_value_headers.enabled": Attribute("false", _BOOL)}
 LISTENER: Mapping[str, Attribute] = {"routing.http.response.server.enabled": Attribute("true", _BOOL, _one_of("true"))}
 
 

@@ -16,6 +16,7 @@ from havre.kernel.workload import (
 )
 from havre.services.elbv2 import attributes
 from havre.services.elbv2.resources import (
+    FUNCTION,
     Action,
     Condition,
     HealthCheckSpec,
@@ -84,6 +85,8 @@ def _action(action: Action, groups: Mapping[str, TargetGroupR]) -> BalancerActio
 
 def _pool(group: TargetGroupR, instances: Mapping[str, str]) -> BalancerPool:
     spec, known = group.spec, attributes.GROUP
+    if spec.target_type == FUNCTION:
+        return BalancerPool(spec.pool, spec.protocol, function=group.meta.arn)
 
     def value(key: str) -> str:
         return attributes.value(known, spec.attributes, key)

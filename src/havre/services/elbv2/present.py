@@ -7,7 +7,7 @@ from typing import Any
 from havre.services.elbv2 import actions, conditions
 from havre.services.elbv2.names import ZONE_IDS
 from havre.services.elbv2.queries import balancer_arn, default_rule, load_balancer_of, on_node, used_by
-from havre.services.elbv2.resources import ListenerR, LoadBalancerR, RuleR, TargetGroupR
+from havre.services.elbv2.resources import FUNCTION, ListenerR, LoadBalancerR, RuleR, TargetGroupR
 from havre.services.elbv2.state import state_of
 from havre.store.ports import Reader
 
@@ -39,15 +39,16 @@ def availability_zones(lb: LoadBalancerR) -> list[dict[str, Any]]:
 def target_group(reader: Reader, group: TargetGroupR) -> dict[str, Any]:
     spec, check = group.spec, group.spec.check
     http = check.protocol in ("HTTP", "HTTPS")
+    function = spec.target_type == FUNCTION
     return {
         "TargetGroupArn": group.meta.arn,
         "TargetGroupName": spec.name,
-        "Protocol": spec.protocol,
-        "Port": spec.port,
-        "VpcId": spec.vpc,
-        "HealthCheckProtocol": check.protocol,
-        "HealthCheckPort": check.port,
-        "HealthCheckEnabled": True,
+        "Protocol": None if function else spec.protocol,
+        "Port": spec.port or None,
+        "VpcId": spec.vpc or None,
+        "HealthCheckProtocol": None if function else check.protocol,
+        "HealthCheckPort": None if function else check.port,
+        "HealthCheckEnabled": not function,
         "HealthCheckIntervalSeconds": check.interval,
         "HealthCheckTimeoutSeconds": check.timeout,
         "HealthyThresholdCount": check.healthy,

@@ -63,6 +63,10 @@ class HealthCheckSpec(msgspec.Struct, frozen=True):
     matcher: str = "200"
 
 
+FUNCTION = "lambda"
+"""The type of target groups that are answered by a function: its ARN is their one target's id."""
+
+
 class Target(msgspec.Struct, frozen=True):
     """``vpc`` "" when the address lies outside the group's VPC. ``draining`` is when deregistration was asked for, and
     ``leaves`` when the target is gone (seconds since the epoch)."""

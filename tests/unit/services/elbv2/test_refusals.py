@@ -69,7 +69,7 @@ async def test_one_subnet_is_not_enough(h: Harness) -> None:
         ({"Protocol": ""}, "NotImplementedException", "protocol"),
         ({"ProtocolVersion": "GRPC"}, "NotImplementedException", "protocol version GRPC"),
         ({"ProtocolVersion": "HTTP3"}, "ValidationError", "must be one of"),
-        ({"TargetType": "lambda"}, "NotImplementedException", "of the type lambda"),
+        ({"TargetType": "alb"}, "NotImplementedException", "of the type alb"),
         ({"TargetType": "alb"}, "NotImplementedException", "of the type alb"),
         ({"TargetType": "pod"}, "ValidationError", "must be one of"),
         ({"VpcId": "vpc-00000000000000000"}, "ValidationError", "is not found"),

@@ -7,6 +7,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from havre.control.asgi import as_asked, read, send
 from havre.control.deps import ReconcilerDeps
 from havre.core.http_events import Asked, HttpAnswer, Place
 from havre.services.apigatewayv2.resources import Api, Part
@@ -14,13 +15,13 @@ from havre.services.apigatewayv2.serving import cors
 from havre.services.apigatewayv2.serving.access import Authorizers, route_arn
 from havre.services.apigatewayv2.serving.buckets import Buckets
 from havre.services.apigatewayv2.serving.deployed import Deployed, Shelf
-from havre.services.apigatewayv2.serving.integrations import Integrations, plain
+from havre.services.apigatewayv2.serving.integrations import Integrations, told
 
 MOST = 10 << 20
 """Bytes of a request's body."""
-NOT_FOUND, FORBIDDEN = plain(404, "Not Found"), plain(403, "Forbidden")
-UNAUTHORIZED, TOO_MANY = plain(401, "Unauthorized"), plain(429, "Too Many Requests")
-TOO_LARGE, FAULT = plain(413, "Request Entity Too Large"), plain(500, "Internal Server Error")
+NOT_FOUND, FORBIDDEN = told(404, "Not Found"), told(403, "Forbidden")
+UNAUTHORIZED, TOO_MANY = told(401, "Unauthorized"), told(429, "Too Many Requests")
+TOO_LARGE, FAULT = told(413, "Request Entity Too Large"), told(500, "Internal Server Error")
 _REFUSALS = {401: UNAUTHORIZED, 403: FORBIDDEN, 500: FAULT}
 
 
@@ -32,35 +33,19 @@ class HttpApis:
         self._integrations = Integrations(deps)
         self._buckets = Buckets(deps.world.now)
 
-    async def asgi(self, scope: Any, receive: Any, send: Any) -> None:
-        body = await _read(receive)
-        if body is None:
-            await _send(send, TOO_LARGE, scope["method"] == "HEAD")
-            return
-        asked = self._asked(scope, body)
+    async def asgi(self, scope: Any, receive: Any, send_: Any) -> None:
+        body = await read(receive, MOST)
+        asked = as_asked(scope, body or b"", self._world.now())
         api = self._shelf.api(asked.host.partition(".")[0].lower())
         id = self._world.uuid()
-        if api is None or api.spec.members.get("DisableExecuteApiEndpoint"):
+        if body is None:
+            answer = TOO_LARGE
+        elif api is None or api.spec.members.get("DisableExecuteApiEndpoint"):
             answer = FORBIDDEN
         else:
             answer = await self._answer(api, asked, id)
         headers = (*answer.headers, ("apigw-requestid", id))
-        await _send(send, HttpAnswer(answer.status, headers, answer.body), asked.method == "HEAD")
-
-    def _asked(self, scope: Any, body: bytes) -> Asked:
-        headers = tuple((n.decode("latin-1").lower(), v.decode("latin-1")) for n, v in scope["headers"])
-        raw = scope.get("raw_path")
-        return Asked(
-            scope["method"],
-            raw.decode("latin-1") if raw else scope["path"],
-            scope["query_string"].decode("latin-1"),
-            headers,
-            body,
-            (scope.get("client") or ("",))[0],
-            self._world.now(),
-            next((value for name, value in headers if name == "host"), ""),
-            f"HTTP/{scope.get('http_version', '1.1')}",
-        )
+        await send(send_, HttpAnswer(answer.status, headers, answer.body), asked.method == "HEAD")
 
     async def _answer(self, api: Api, asked: Asked, id: str) -> HttpAnswer:
         rules = api.spec.members.get("CorsConfiguration")
@@ -116,27 +101,3 @@ def _limits(stage: Part, key: str) -> tuple[float, float] | None:
     given = [own.get(member, usual.get(member)) for member in ("ThrottlingBurstLimit", "ThrottlingRateLimit")]
     numbers = [float(each) for each in given if each is not None]
     return (numbers[0], numbers[-1]) if numbers else None
-
-
-async def _read(receive: Any) -> bytes | None:
-    """None when it is too large; it is read to its end then, so that the client gets to hear it."""
-    pieces: list[bytes] = []
-    size, more = 0, True
-    while more:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            break
-        piece = message.get("body", b"")
-        size += len(piece)
-        if size <= MOST:
-            pieces.append(piece)
-        more = message.get("more_body", False)
-    return b"".join(pieces) if size <= MOST else None
-
-
-async def _send(send: Any, answer: HttpAnswer, head: bool) -> None:
-    headers = [(n.encode("latin-1", "replace"), v.encode("latin-1", "replace")) for n, v in answer.headers]
-    if not any(n in (b"content-length", b"transfer-encoding") for n, _ in headers) and answer.status != 204:
-        headers.append((b"content-length", b"%d" % len(answer.body)))
-    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-    await send({"type": "http.response.body", "body": b"" if head else answer.body})

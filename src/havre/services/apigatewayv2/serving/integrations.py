@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from havre.control.asgi import plain
 from havre.control.deps import ReconcilerDeps
 from havre.control.operation import Aws
 from havre.core.http_events import Asked, BadAnswer, HttpAnswer, Place, answer_of, event_1, event_2
@@ -29,12 +30,11 @@ _HOP = (
 )
 
 
-def plain(status: int, message: str) -> HttpAnswer:
-    body = json.dumps({"message": message}, separators=(",", ":")).encode()
-    return HttpAnswer(status, (("content-type", "application/json"),), body)
+def told(status: int, message: str) -> HttpAnswer:
+    return plain(status, {"message": message})
 
 
-UNAVAILABLE, FAULT = plain(503, "Service Unavailable"), plain(500, "Internal Server Error")
+UNAVAILABLE, FAULT = told(503, "Service Unavailable"), told(500, "Internal Server Error")
 
 
 class Integrations:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from msgspec.structs import replace
@@ -20,6 +20,7 @@ from havre.store.ports import Reader, Transaction
 
 ops = ElbOperations()
 MOST = 3000
+_FUNCTION_CHECK = r.HealthCheckSpec("HTTP", interval=35, timeout=30)
 _MATCHER = re.compile(r"\d{3}(-\d{3})?(,\d{3}(-\d{3})?)*")
 _CHECK = (
     "HealthCheckProtocol HealthCheckPort HealthCheckEnabled HealthCheckPath HealthCheckIntervalSeconds"
@@ -37,19 +38,17 @@ async def create_target_group(call: Call, request: Request) -> Answer:
     names.check(name, "Target group")
     _check_kind(request)
     given = await tags.of_creation(call, request, call.arn(f"targetgroup/{name}/*", "elasticloadbalancing"))
-    for member in ("Protocol", "Port", "VpcId"):
-        if not request.get(member):
-            raise validation(f"A {'VPC ID' if member == 'VpcId' else member.lower()} must be specified")
-    await network.check_vpc(call, request["VpcId"])
+    function = request.get("TargetType") == r.FUNCTION
+    await _check_place(call, request, function)
     wanted = r.TargetGroupSpec(
         name=name,
         id=call.world.hex(16),
-        protocol=request["Protocol"],
-        protocol_version=request.get("ProtocolVersion") or "HTTP1",
-        port=request["Port"],
-        vpc=request["VpcId"],
+        protocol=request.get("Protocol") or "HTTP",
+        protocol_version="" if function else request.get("ProtocolVersion") or "HTTP1",
+        port=request.get("Port") or 0,
+        vpc=request.get("VpcId") or "",
         target_type=request.get("TargetType") or "instance",
-        check=_check(r.HealthCheckSpec("HTTP"), request),
+        check=_check(_FUNCTION_CHECK if function else r.HealthCheckSpec("HTTP"), request, function),
         tags=given,
     )
 
@@ -67,11 +66,23 @@ async def create_target_group(call: Call, request: Request) -> Answer:
     return {"TargetGroups": [present.target_group(call.store, made)]}
 
 
+async def _check_place(call: Call, request: Request, function: bool) -> None:
+    """Functions are nowhere; everything else is at a port in a VPC. Raises ValidationError."""
+    for member in ("Protocol", "Port", "VpcId"):
+        what = "VPC ID" if member == "VpcId" else member
+        if function and request.get(member):
+            raise validation(f"{what} cannot be specified for target groups with target type 'lambda'")
+        if not function and not request.get(member):
+            raise validation(f"A {what if member == 'VpcId' else what.lower()} must be specified")
+    if not function:
+        await network.check_vpc(call, request["VpcId"])
+
+
 def _check_kind(request: Request) -> None:
     kind = request.get("TargetType") or "instance"
     if kind not in ("instance", "ip", "lambda", "alb"):
         raise validation(f"Target type '{kind}' must be one of '[instance, ip, lambda, alb]'")
-    if kind in ("lambda", "alb"):
+    if kind == "alb":
         raise not_built("elbv2", f"target groups of the type {kind}")
     protocol = request.get("Protocol", "HTTP")
     if protocol not in ("HTTP", "HTTPS"):
@@ -85,9 +96,11 @@ def _check_kind(request: Request) -> None:
         raise not_built("elbv2", f"the IP address type {request['IpAddressType']}")
 
 
-def _check(old: r.HealthCheckSpec, request: Request) -> r.HealthCheckSpec:
+def _check(old: r.HealthCheckSpec, request: Request, function: bool = False) -> r.HealthCheckSpec:
     """The health check after the request. Raises ValidationError, InvalidConfigurationRequest."""
-    if request.get("HealthCheckEnabled") is False:
+    if function and request.get("HealthCheckEnabled"):
+        raise not_built("elbv2", "health checks of functions")
+    if not function and request.get("HealthCheckEnabled") is False:
         raise configuration("Health check enabled must be true for target groups with target type 'instance' or 'ip'")
     protocol = request.get("HealthCheckProtocol", old.protocol)
     if protocol not in ("HTTP", "HTTPS"):
@@ -195,7 +208,8 @@ async def delete_target_group(call: Call, request: Request) -> Answer:
 async def modify_target_group(call: Call, request: Request) -> Answer:
     def change(tx: Transaction) -> r.TargetGroupR:
         group = queries.target_group(call, tx, request["TargetGroupArn"])
-        return tx.update(group, spec=replace(group.spec, check=_check(group.spec.check, request)))
+        check = _check(group.spec.check, request, group.spec.target_type == r.FUNCTION)
+        return tx.update(group, spec=replace(group.spec, check=check))
 
     group = await call.store.transact(change)
     return {"TargetGroups": [present.target_group(call.store, group)]}
@@ -211,7 +225,7 @@ async def describe_target_group_attributes(call: Call, request: Request) -> Answ
 async def modify_target_group_attributes(call: Call, request: Request) -> Answer:
     def change(tx: Transaction) -> r.TargetGroupR:
         group = queries.target_group(call, tx, request["TargetGroupArn"])
-        after = attributes.changed(attributes.GROUP, group.spec.attributes, request["Attributes"], "Target group")
+        after = attributes.changed(_known(group), group.spec.attributes, request["Attributes"], "Target group")
         attributes.check_group(after)
         return tx.update(group, spec=replace(group.spec, attributes=after))
 
@@ -219,4 +233,8 @@ async def modify_target_group_attributes(call: Call, request: Request) -> Answer
 
 
 def _shown(group: r.TargetGroupR) -> list[dict[str, Any]]:
-    return attributes.shown(attributes.GROUP, group.spec.attributes)
+    return attributes.shown(_known(group), group.spec.attributes)
+
+
+def _known(group: r.TargetGroupR) -> Mapping[str, attributes.Attribute]:
+    return attributes.FUNCTION_GROUP if group.spec.target_type == r.FUNCTION else attributes.GROUP

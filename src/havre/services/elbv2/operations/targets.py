@@ -12,7 +12,7 @@ from havre.control.nodes import NODE, ec2_instance
 from havre.control.operation import Answer, Call, Request
 from havre.core import balancing
 from havre.kernel.errors import ApiError
-from havre.services.elbv2 import attributes, network, queries
+from havre.services.elbv2 import attributes, functions, network, queries
 from havre.services.elbv2 import resources as r
 from havre.services.elbv2.declare import ElbOperations, arns
 from havre.services.elbv2.errors import validation
@@ -50,6 +50,8 @@ async def _resolve(call: Call, group: r.TargetGroupR, given: Sequence[Any]) -> l
         raise validation("QuicServerId is only supported for target groups with the protocol QUIC or TCP_QUIC")
     if group.spec.target_type == "instance":
         return _instances(call, group, given)
+    if group.spec.target_type == r.FUNCTION:
+        return [await functions.resolve(call, group, given)]
     subnets = await network.vpc_cidrs(call, group.spec.vpc)
     return [_address(group, each, subnets) for each in given]
 
@@ -98,8 +100,9 @@ async def deregister_targets(call: Call, request: Request) -> Answer:
     def change(tx: Transaction) -> None:
         group = queries.target_group(call, tx, request["TargetGroupArn"])
         _check_registered(group, wanted)
+        function = group.spec.target_type == r.FUNCTION
         delay = int(attributes.value(attributes.GROUP, group.spec.attributes, "deregistration_delay.timeout_seconds"))
-        at_once = delay == 0 or not queries.used_by(tx, group)
+        at_once = delay == 0 or function or not queries.used_by(tx, group)
         left: list[r.Target] = []
         for target in group.spec.targets:
             leaving = target.draining is None and _named(target, wanted)
@@ -138,6 +141,8 @@ async def describe_target_health(call: Call, request: Request) -> Answer:
 
 
 def _shown(reader: Reader, group: r.TargetGroupR, target: r.Target) -> dict[str, Any]:
+    if group.spec.target_type == r.FUNCTION:
+        return functions.health(target)
     health = health_of(group, target, *queries.report_on(reader, group))
     result = _target(target.id, target.port, group) | {"TargetHealth": health}
     if target.zone:

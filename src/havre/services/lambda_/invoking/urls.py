@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from havre.control.asgi import as_asked, plain, read, send
 from havre.control.operation import Principal
 from havre.core.http_events import Asked, BadAnswer, HttpAnswer, Place, answer_of, event_2
 from havre.core.invoking import payloads
@@ -16,7 +17,7 @@ from havre.kernel.function import Invocation
 from havre.kernel.world import World
 from havre.services.lambda_.invoking import url_cors
 from havre.services.lambda_.invoking.assembly import Invoking
-from havre.services.lambda_.invoking.http import as_asked, plain, read, send, sent_headers
+from havre.services.lambda_.invoking.http import sent_headers
 from havre.services.lambda_.invoking.invoker import Streamed
 from havre.services.lambda_.invoking.targets import Target
 from havre.services.lambda_.resources import LATEST, URL, UrlR
