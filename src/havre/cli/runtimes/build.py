@@ -121,12 +121,24 @@ def _modules(root: Path, recipe: Recipe, tools: Path, environment: Mapping[str, 
     (tools / "build").mkdir()
     kept = {k: v for k, v in os.environ.items() if k.lower().endswith("_proxy") or k.startswith("npm_config_")}
     options = ["--prefix", "/build", "--no-audit", "--no-fund", "--loglevel=error", "--nodedir=/usr"]
+    inside = [
+        "unshare",
+        "--mount",
+        "--pid",
+        "--fork",
+        f"--root={tools}",
+        "--mount-proc",
+    ]  # npm ends midway without /proc
     _run(
-        ["chroot", str(tools), "npm", "install", *options, *recipe.modules],
+        [*inside, "npm", "install", *options, *recipe.modules],
         "npm",
         {**kept, "HOME": "/root", "NODE_EXTRA_CA_CERTS": f"/{CERTIFICATES}", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
     )
-    shutil.copytree(tools / "build/node_modules", root / "var/runtime/node_modules", symlinks=True)
+    for module in recipe.modules:
+        name = module.partition("@")[0]
+        source = tools / "build/node_modules" / name
+        left_out = shutil.ignore_patterns("deps", "src", "scripts", "node-addon-api", "obj.target", "*.gyp")
+        shutil.copytree(source, root / "var/runtime/node_modules" / name, symlinks=True, ignore=left_out)
 
 
 def _run(command: Sequence[str], name: str, environment: Mapping[str, str] | None = None) -> None:

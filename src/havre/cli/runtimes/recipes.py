@@ -42,13 +42,15 @@ class Recipe:
 
 
 _ENVIRONMENT = {
-    "LANG": "C.UTF-8",
+    "LANG": "en_US.UTF-8",
     "TZ": ":/etc/localtime",
     "PATH": _PATH,
     "LD_LIBRARY_PATH": LIBRARIES,
     "LAMBDA_TASK_ROOT": "/var/task",
     "LAMBDA_RUNTIME_DIR": "/var/runtime",
 }
+_LOCALE = {"/usr/lib/locale/en_US.utf8": "C.utf8"}
+"""The name of the locale that functions run in as AWS has it; Debian's own would bring every locale's sources along."""
 _ENTRY = {"/lambda-entrypoint.sh": "lambda-entrypoint.sh"}
 _PYTHON = Recipe(
     "python3.11",
@@ -61,6 +63,7 @@ _PYTHON = Recipe(
         "/var/runtime/bootstrap.py": "python_bootstrap.py",
     },
     links={
+        **_LOCALE,
         "/var/lang/bin/python3.11": "/usr/bin/python3.11",
         "/var/lang/bin/python3": "python3.11",
         "/var/lang/bin/python": "python3.11",
@@ -77,7 +80,7 @@ _NODE = Recipe(
     modules=(_NODE_CLIENT,),
     tools=("npm", "cmake", "g++", "make", "autoconf", "automake", "libtool", "pkg-config", "libnode-dev", "python3"),
     scripts={**_ENTRY, "/var/runtime/bootstrap": "node-bootstrap.sh"},
-    links={"/var/lang/bin/node": "/usr/bin/node"},
+    links={**_LOCALE, "/var/lang/bin/node": "/usr/bin/node"},
     environment=_ENVIRONMENT,
     entry_point=("/lambda-entrypoint.sh",),
 )
@@ -87,6 +90,7 @@ _PROVIDED = {
         "havre/lambda-provided:" + name.partition(".")[2],
         ("ca-certificates", "tzdata", "curl"),
         scripts={**_ENTRY, "/var/runtime/bootstrap": "provided-bootstrap.sh"},
+        links=_LOCALE,
         environment=_ENVIRONMENT,
         entry_point=("/lambda-entrypoint.sh",),
     )

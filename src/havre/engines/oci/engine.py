@@ -287,6 +287,10 @@ class OciEngine:
         except OSError as error:
             raise Temporary(f"sandboxes: {error}") from error
 
+    def ready(self, kind: str) -> int:
+        """How many sandboxes wait, for a runtime ("" for those of any program)."""
+        return self._pool.count(kind)
+
     async def keep_pool(self) -> None:
         await self._pool.keep()
 

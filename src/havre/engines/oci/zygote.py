@@ -241,7 +241,7 @@ class Box:
             try:
                 return self.child(message, fds)
             except OSError as error:
-                os.write(said, f"{message['arguments'][:1]}: {error.strerror}".encode())
+                os.write(said, f"fork/exec {message['arguments'][0]}: {(error.strerror or '').lower()}".encode())
             except BaseException as error:
                 os.write(said, repr(error).encode())
             os._exit(127)
@@ -383,6 +383,8 @@ def main() -> Job | None:
         return None
     seccomp = b64decode(message["seccomp"])
     if message["warm"]:
+        sys.argv[:] = ["/var/runtime/bootstrap.py"]
+        sys.path.remove("")
         warm_up()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)

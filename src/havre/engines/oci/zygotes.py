@@ -20,7 +20,7 @@ from havre.kernel.errors import Temporary
 PLAIN = ""
 """The kind that runs any program; others are the names of runtimes."""
 ENVIRONMENT = {
-    "LANG": "C.UTF-8",
+    "LANG": "en_US.UTF-8",
     "TZ": ":/etc/localtime",
     "PATH": "/var/lang/bin:/usr/local/bin:/usr/bin/:/bin:/opt/bin",
     "LD_LIBRARY_PATH": "/var/lang/lib:/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:/var/task:/var/task/lib:/opt/lib",

@@ -1,0 +1,301 @@
+"""The walls around a function: what it sees, what it may do, how much it gets, and that nothing of it stays."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import stat
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from havre.engines.oci import cgroups
+from havre.engines.oci.engine import OciEngine
+from havre.engines.sandbox import Sandbox
+from havre.kernel.errors import Permanent
+from tests.contracts.sandbox_bench import Bench, need_runtime, real
+
+pytestmark = pytest.mark.root
+
+
+@pytest.fixture
+async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
+    need_runtime()
+    async with real(tmp_path, pool=0) as made:
+        yield made
+
+
+async def python(bench: Bench, sandbox: Sandbox, script: str) -> str:
+    await bench.start(sandbox, "/var/lang/bin/python3", "-c", script, name="python")
+    await bench.until(lambda: (sandbox.id, "python") in bench.exits)
+    bench.exits.pop((sandbox.id, "python"))
+    return bench.output.pop((sandbox.id, "python"), bytearray()).decode()
+
+
+def group(sandbox: Sandbox, controller: str) -> Path:
+    """Its directory below a controller's mount."""
+    for line in Path(f"/proc/{sandbox.pid}/cgroup").read_text().splitlines():
+        _, names, path = line.split(":", 2)
+        if controller in names.split(","):
+            return Path("/sys/fs/cgroup", controller, path.lstrip("/"))
+    return Path("/sys/fs/cgroup", path.lstrip("/"))
+
+
+async def test_runs_as_nobody_in_particular(bench: Bench) -> None:
+    sandbox = await bench.obtain()
+    _, said = await bench.sh(
+        sandbox, "id -u; id -g; id -Gn 2>/dev/null; grep -E '^(Cap|NoNew|Seccomp:)' /proc/self/status"
+    )
+    lines = said.splitlines()
+    assert lines[:3] == ["993", "990", "sbx_user1051"]
+    words = dict(line.split(":\t") for line in lines[3:])
+    assert {words[name] for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")} == {"0" * 16}
+    assert (words["NoNewPrivs"], words["Seccomp"]) == ("1", "2")
+
+
+async def test_sees_its_own_processes_only(bench: Bench) -> None:
+    one, other = await bench.obtain(), await bench.obtain()
+    await bench.start(other, "/bin/sleep", "1000", name="other")
+    _, said = await bench.sh(one, "cat /proc/[0-9]*/comm")
+    assert "sleep" not in said
+    assert len(said.splitlines()) <= 3
+    code, _ = await bench.sh(one, f"kill -9 {other.pid} || kill -9 {os.getpid()}")
+    assert code != 0
+    await bench.sh(one, "kill -9 1")
+    assert await bench.sh(one, "echo alive") == (0, "alive\n")
+
+
+async def test_does_not_see_the_hosts_files(bench: Bench, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("of the host")
+    secret.chmod(0o644)
+    for parent in secret.parents:
+        if parent == Path("/tmp"):
+            break
+        parent.chmod(0o755)
+    sandbox = await bench.obtain()
+    assert (await bench.sh(sandbox, f"cat {secret} /proc/1/root{secret}"))[0] != 0
+    _, mounts = await bench.sh(sandbox, "cat /proc/self/mounts")
+    points = {line.split()[1] for line in mounts.splitlines()}
+    assert points <= {
+        *("/", "/tmp", "/var/task", "/proc", "/sys", "/sys/firmware", "/dev"),
+        *(f"/dev/{name}" for name in ("null", "zero", "full", "random", "urandom", "tty")),
+        *(p for p in points if p.startswith("/proc/")),
+    }
+    assert (await bench.sh(sandbox, "ls /proc/1/root/ /proc/1/fd"))[0] != 0
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/file", "/var/task/file", "/opt/file", "/etc/passwd", "/dev/file", "/proc/sys/kernel/hostname", "/sys/file"],
+)
+async def test_everything_but_tmp_is_read_only(bench: Bench, path: str) -> None:
+    sandbox = await bench.obtain()
+    code, said = await bench.sh(sandbox, f"echo x >> {path}")
+    assert code != 0, said
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "os.setuid(0)",
+        "os.chroot('/tmp')",
+        "os.mknod('/tmp/disk', 0o60600, os.makedev(254, 0))",
+        "check(libc.mount(b'none', b'/tmp', b'tmpfs', 0, None))",
+        "check(libc.unshare(0x10000000))",
+        "check(libc.unshare(0x20000))",
+        "check(libc.syscall(435, bytes(88), 88))",
+        "socket.socket(40, socket.SOCK_STREAM)",
+        "socket.socket(socket.AF_PACKET, socket.SOCK_RAW)",
+        "socket.sethostname('mine')",
+        "open('/proc/kcore', 'rb').read(1)[0]",
+        "open('/proc/1/mem', 'rb')",
+        "check(libc.ptrace(16, 1, 0, 0))",
+        "os.kill(1, 0) or check(libc.process_vm_readv(1, 0, 0, 0, 0, 0) or -1)",
+    ],
+)
+async def test_may_not(bench: Bench, call: str) -> None:
+    sandbox = await bench.obtain()
+    script = f"""
+import ctypes, os, socket
+libc = ctypes.CDLL(None, use_errno=True)
+def check(result):
+    if result < 0: raise OSError(ctypes.get_errno(), 'refused')
+try:
+    {call}
+except (OSError, IndexError) as error:
+    print('refused')
+else:
+    print('done')
+"""
+    assert await python(bench, sandbox, script) == "refused\n"
+
+
+async def test_tmp_is_its_own_and_as_large_as_was_asked_for(bench: Bench) -> None:
+    one, other = await bench.obtain(temporary=512, memory=128), await bench.obtain(temporary=1024)
+    assert await bench.sh(one, "ls -A /tmp; stat -c %a:%u /tmp") == (0, "700:993\n")
+    assert (await bench.sh(one, "dd if=/dev/zero of=/tmp/file bs=1M count=400"))[0] == 0  # more than it has of memory
+    code, said = await bench.sh(one, "dd if=/dev/zero of=/tmp/file bs=1M count=600")
+    assert code != 0 and "No space left on device" in said
+    assert await bench.sh(other, "ls -A /tmp; dd if=/dev/zero of=/tmp/file bs=1M count=600 2>/dev/null && echo ok") == (
+        0,
+        "ok\n",
+    )
+
+
+async def test_memory_is_bounded_and_told(bench: Bench) -> None:
+    sandbox = await bench.obtain(memory=128)
+    assert await python(bench, sandbox, "x = bytearray(60 << 20); print(len(x))") == f"{60 << 20}\n"
+    assert 60 << 20 < bench.engine.memory_peak(sandbox.id) <= 128 << 20
+    await bench.start(sandbox, "/var/lang/bin/python3", "-c", "x = bytearray(200 << 20)", name="greedy")
+    await bench.until(lambda: (sandbox.id, "greedy") in bench.exits)
+    assert bench.exits[sandbox.id, "greedy"] == (137, True)
+    assert await bench.sh(sandbox, "kill -9 $$") == (137, "")
+    assert bench.exits[sandbox.id, "p"] == (137, False)
+
+
+async def test_processes_and_files_are_bounded(bench: Bench) -> None:
+    sandbox = await bench.obtain(memory=512)
+    assert await bench.sh(sandbox, "ulimit -n; ulimit -Hn; ulimit -c") == (0, "1024\n1024\n0\n")
+    script = """
+import os, time
+count = 0
+try:
+    while count < 3000:
+        if os.fork() == 0: time.sleep(1000)
+        count += 1
+except OSError: print(count < 1024)
+"""
+    await bench.start(sandbox, "/var/lang/bin/python3", "-I", "-S", "-c", script, name="bomb")
+    await bench.until(lambda: bench.written(sandbox.id, "bomb"))
+    assert bench.written(sandbox.id, "bomb") == "True\n"
+
+
+async def test_cpu_is_in_proportion_once_it_is_initialised(bench: Bench) -> None:
+    sandbox = await bench.obtain(memory=1769)
+    small = await bench.obtain(memory=128)
+    if Path("/sys/fs/cgroup/cgroup.controllers").exists():
+        pytest.skip("files of version 1 are read here; those of version 2 in the unit tests")
+    assert (group(sandbox, "cpu") / "cpu.cfs_quota_us").read_text() == "-1\n"
+    bench.engine.settle(sandbox.id)
+    bench.engine.freeze(small.id)
+    bench.engine.thaw(small.id)
+    assert (group(sandbox, "cpu") / "cpu.cfs_quota_us").read_text() == "20000\n"
+    assert (group(small, "cpu") / "cpu.cfs_quota_us").read_text() == "1447\n"
+    assert (group(sandbox, "pids") / "pids.max").read_text() == "1024\n"
+
+
+async def test_layers_lie_over_each_other(bench: Bench) -> None:
+    run = stat.S_IFREG | 0o755
+    one = bench.archives.keep(
+        {"both.txt": "one", "one.txt": "1", "extensions/watch": "#!/bin/sh\n"}, {"extensions/watch": run}
+    )
+    two = bench.archives.keep({"both.txt": "two", "extensions/readme": "no program"})
+    sandbox = await bench.obtain(layers=(one, two))
+    assert await bench.sh(sandbox, "cd /opt; cat both.txt one.txt; ls") == (0, "two1both.txt\nextensions\none.txt\n")
+    assert sandbox.extensions == ("watch",)
+    single = await bench.obtain(layers=(one,))
+    assert await bench.sh(single, "cat /opt/both.txt") == (0, "one")
+
+
+@pytest.mark.parametrize("name", ["../outside", "/outside", "a/../../outside", "..\\outside"])
+async def test_archives_stay_inside(bench: Bench, tmp_path: Path, name: str) -> None:
+    code = bench.archives.keep({"app.py": "", name: "x"})
+    with pytest.raises(Permanent, match="leaves it"):
+        await bench.obtain(code=code)
+    assert not list(tmp_path.rglob("outside"))
+
+
+async def test_links_of_archives_are_kept_and_not_followed(bench: Bench, tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    target.mkdir()
+    link = stat.S_IFLNK | 0o777
+    code = bench.archives.keep(
+        {"link": str(target), "link/file": "x", "ok": "/etc/hostname"}, {"link": link, "ok": link}
+    )
+    with pytest.raises(Exception, match=r"."):
+        sandbox = await bench.obtain(code=code)
+        await bench.sh(sandbox, "cat /var/task/link/file")
+        raise LookupError("a directory stands where the link was")
+    assert list(target.iterdir()) == []
+    sandbox = await bench.obtain(code=bench.archives.keep({"ok": "there", "there": "x"}, {"ok": link}))
+    assert await bench.sh(sandbox, "readlink ok; cat ok") == (0, "there\nx")
+
+
+def traces(sandbox: Sandbox) -> list[str]:
+    """What is left of it on this machine."""
+    found = [str(p) for p in Path("/sys/fs/cgroup").glob(f"*/havre-*/{sandbox.id}")]
+    found += [str(p) for p in Path("/sys/fs/cgroup").glob(f"havre-*/{sandbox.id}")]
+    found += [line for line in Path("/proc/self/mounts").read_text().splitlines() if sandbox.id in line]
+    return found + ([f"process {sandbox.pid}"] if Path(f"/proc/{sandbox.pid}").exists() else [])
+
+
+def state_of(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return ""
+
+
+def loops() -> set[str]:
+    return {str(p.parent.parent) for p in Path("/sys/block").glob("loop*/loop/backing_file")}
+
+
+async def test_nothing_stays(bench: Bench, tmp_path: Path) -> None:
+    disks = loops()
+    sandbox = await bench.obtain()
+    await bench.start(sandbox, "/bin/sh", "-c", "(setsid sleep 1000 &) ; touch /tmp/x; echo up; sleep 1000")
+    await bench.until(lambda: bench.written(sandbox.id))
+    files = {p for p in (tmp_path / "engine").rglob("*") if sandbox.id in p.name}
+    mounts = [line for line in Path("/proc/self/mounts").read_text().splitlines() if str(tmp_path) in line]
+    assert traces(sandbox) and not files and not mounts
+    await bench.engine.remove(sandbox.id)
+    assert traces(sandbox) == []
+    async with asyncio.timeout(30):
+        while not loops() <= disks:  # the kernel lets go of them when it gets to it
+            await asyncio.sleep(0.01)
+
+
+_LIFE = """
+import asyncio, os, sys
+from pathlib import Path
+from havre.engines.oci.engine import OciEngine
+from havre.engines.sandbox import Process
+from tests.contracts.sandbox_bench import Archives, function
+async def main():
+    directory = Path(sys.argv[2])
+    archives = Archives(directory / "archives")
+    archives.directory.mkdir()
+    engine = OciEngine(sys.argv[1], directory / "engine", archives, pool=0)
+    made = function(archives.keep({"app.py": ""}))
+    await engine.prepare(made)
+    for _ in range(2):
+        sandbox = await engine.obtain(made)
+        await engine.run(sandbox.id, Process("p", {}, ("/bin/sleep", "1000")))
+    engine.freeze(sandbox.id)
+    print("up", sandbox.pid, flush=True)
+    await asyncio.sleep(1000)
+asyncio.run(main())
+"""
+
+
+async def test_a_life_that_was_killed_leaves_nothing(bench: Bench, tmp_path: Path) -> None:
+    instance = f"t{os.getpid()}killed"
+    (tmp_path / "other").mkdir()
+    command = [sys.executable, "-c", _LIFE, instance, str(tmp_path / "other")]
+    former = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=Path(__file__).parents[2])
+    assert former.stdout is not None
+    line = await asyncio.to_thread(former.stdout.readline)
+    assert line.startswith(b"up ")
+    former.send_signal(signal.SIGKILL)
+    former.wait()
+    groups = cgroups.cgroups(instance)
+    assert groups.found()  # the frozen one cannot end by itself
+    later = OciEngine(instance, tmp_path / "other" / "engine", bench.archives, pool=0)
+    await later.remove_all()
+    assert groups.found() == []
+    assert not (state := state_of(int(line.split()[1]))) or state == "Z"  # that of nobody's child is for init to reap
