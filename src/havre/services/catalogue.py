@@ -27,6 +27,7 @@ NAMES: dict[str, str] = {
     "s3": "s3",
     "secretsmanager": "secretsmanager",
     "ssm": "ssm",
+    "scheduler": "scheduler",
     "sns": "sns",
     "sqs": "sqs",
     "sts": "sts",
@@ -57,6 +58,7 @@ _KINDS = (
     "havre.services.logs.resources",
     "havre.services.sqs.resources",
     "havre.services.s3.resources",
+    "havre.services.scheduler.resources",
     "havre.services.sns.resources",
 )
 

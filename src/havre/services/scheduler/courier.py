@@ -1,0 +1,122 @@
+"""Invokes targets by the role that the schedule names."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from havre.control.deliveries import Parcel, temporary
+from havre.control.deps import ReconcilerDeps
+from havre.control.roles import Roles
+from havre.control.targets import Handover, hand_over, queue_url
+from havre.kernel.errors import ApiError
+from havre.services.scheduler import universal
+from havre.services.scheduler.resources import Invocation
+
+PRINCIPAL = "scheduler.amazonaws.com"
+
+
+class Courier:
+    def __init__(self, deps: ReconcilerDeps) -> None:
+        self._deps = deps
+        self._roles = Roles(deps, PRINCIPAL)
+        self._decode = msgspec.msgpack.Decoder(Invocation).decode
+
+    async def carry(self, parcel: Parcel) -> None:
+        invocation = self._decode(parcel.spec.parcel)
+        try:
+            await self._invoke(parcel, invocation)
+        except ApiError as error:
+            raise temporary(error) from error
+
+    async def _invoke(self, parcel: Parcel, invocation: Invocation) -> None:
+        arn, role = str(invocation.target["Arn"]), str(invocation.target["RoleArn"])
+        own = parcel.meta
+        any_of_aws = universal.is_universal(arn)
+        account, region = (own.account, own.region) if any_of_aws else (arn.split(":")[4], arn.split(":")[3])
+        aws = await self._roles.acting(role, account, region, f"scheduler-{invocation.id}")
+        text = _input(parcel, invocation)
+        if any_of_aws:
+            await aws(*universal.call(arn, json.loads(text)))
+            return
+        name = invocation.schedule.rpartition("/")[2]
+        at = self._deps.world.now()
+        await hand_over(
+            aws, Handover(invocation.target, text, invocation.id, f"scheduler/{name}", self._deps.site.endpoint, at)
+        )
+
+    async def bury(self, parcel: Parcel) -> None:
+        """To the dead-letter queue, by the same role, with what AWS tells there about why."""
+        invocation = self._decode(parcel.spec.parcel)
+        queue = (invocation.target.get("DeadLetterConfig") or {}).get("Arn")
+        if not queue:
+            return
+        _, _, _, region, account, _ = queue.split(":", 5)
+        request = {
+            "QueueUrl": queue_url(self._deps.site.endpoint, queue),
+            "MessageBody": _input(parcel, invocation),
+            "MessageAttributes": _told(parcel, invocation),
+        }
+        try:
+            role = str(invocation.target["RoleArn"])
+            aws = await self._roles.acting(role, account, region, f"scheduler-{invocation.id}")
+            await aws("sqs", "SendMessage", request)
+        except ApiError as error:
+            raise temporary(error) from error
+
+
+def _time(at: float) -> str:
+    return datetime.fromtimestamp(int(at), UTC).isoformat().replace("+00:00", "Z")
+
+
+def _input(parcel: Parcel, invocation: Invocation) -> str:
+    """What the target gets; without an Input, what AWS makes up for one."""
+    meta, target = parcel.meta, invocation.target
+    text = target.get("Input")
+    if not text:
+        if universal.is_universal(target["Arn"]):
+            return "{}"
+        event = {
+            "version": "0",
+            "id": invocation.id,
+            "detail-type": "Scheduled Event",
+            "source": "aws.scheduler",
+            "account": meta.account,
+            "time": _time(invocation.at),
+            "region": meta.region,
+            "resources": [invocation.schedule],
+            "detail": "{}",
+        }
+        return "{}" if target.get("EventBridgeParameters") else json.dumps(event)
+    known = {
+        "<aws.scheduler.schedule-arn>": invocation.schedule,
+        "<aws.scheduler.scheduled-time>": _time(invocation.at),
+        "<aws.scheduler.execution-id>": invocation.id,
+        "<aws.scheduler.attempt-number>": str(parcel.status.failed + 1),
+    }
+    for name, value in known.items():
+        text = text.replace(name, value)
+    return str(text)
+
+
+def _told(parcel: Parcel, invocation: Invocation) -> dict[str, Any]:
+    """The attributes of a dead letter."""
+    status, says = parcel.status, invocation.target.get("RetryPolicy") or {}
+    told = {
+        "SCHEDULE_ARN": invocation.schedule,
+        "TARGET_ARN": str(invocation.target["Arn"]),
+        "SCHEDULED_TIME": _time(invocation.at),
+        "EXECUTION_ID": invocation.id,
+        "ERROR_CODE": status.code or "SDK_CLIENT_ERROR",
+        "ERROR_MESSAGE": status.error or "The target could not be invoked",
+    }
+    if status.failed > 1:
+        attempts = says.get("MaximumRetryAttempts")
+        by_count = status.failed > (185 if attempts is None else attempts)
+        told["EXHAUSTED_RETRY_CONDITION"] = "MaximumRetryAttempts" if by_count else "MaximumEventAgeInSeconds"
+    found: dict[str, Any] = {k: {"DataType": "String", "StringValue": v[:1024]} for k, v in told.items()}
+    found["RETRY_ATTEMPTS"] = {"DataType": "Number", "StringValue": str(max(0, status.failed - 1))}
+    return found

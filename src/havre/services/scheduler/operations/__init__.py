@@ -1,0 +1,1 @@
+"""A module per noun; a function per action."""

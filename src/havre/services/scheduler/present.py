@@ -1,0 +1,56 @@
+"""Resources → AWS's shapes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from havre.kernel.arn import arn
+from havre.services.scheduler.resources import GroupRecord, ScheduleRecord
+
+
+def group_arn(account: str, region: str, name: str) -> str:
+    return arn("scheduler", region, account, f"schedule-group/{name}")
+
+
+def group(account: str, region: str, name: str, found: GroupRecord | None) -> dict[str, Any]:
+    """The default group may have no record."""
+    shown: dict[str, Any] = {"Arn": group_arn(account, region, name), "Name": name, "State": "ACTIVE"}
+    if found is not None:
+        shown |= {"CreationDate": found.meta.created, "LastModificationDate": found.meta.updated}
+    return shown
+
+
+def schedule(found: ScheduleRecord) -> dict[str, Any]:
+    spec, meta = found.spec, found.meta
+    window: dict[str, Any] = {"Mode": "FLEXIBLE" if spec.window else "OFF"}
+    if spec.window:
+        window["MaximumWindowInMinutes"] = spec.window
+    return {
+        "Arn": meta.arn,
+        "GroupName": spec.group,
+        "Name": spec.name,
+        "ScheduleExpression": spec.expression,
+        "ScheduleExpressionTimezone": spec.zone,
+        "StartDate": spec.begin,
+        "EndDate": spec.end,
+        "Description": spec.description or None,
+        "State": spec.state,
+        "CreationDate": meta.created,
+        "LastModificationDate": spec.started,
+        "Target": dict(spec.target),
+        "FlexibleTimeWindow": window,
+        "ActionAfterCompletion": spec.after_completion,
+    }
+
+
+def summary(found: ScheduleRecord) -> dict[str, Any]:
+    spec, meta = found.spec, found.meta
+    return {
+        "Arn": meta.arn,
+        "Name": spec.name,
+        "GroupName": spec.group,
+        "State": spec.state,
+        "CreationDate": meta.created,
+        "LastModificationDate": spec.started,
+        "Target": {"Arn": spec.target["Arn"]},
+    }
