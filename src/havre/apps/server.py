@@ -6,6 +6,7 @@ import asyncio
 import hmac
 import logging
 import os
+import platform
 import signal
 import sys
 from collections.abc import Mapping
@@ -118,6 +119,7 @@ class Server:
             functions=self.nodes.functions,
             code=DiskCodeStore(self.config.state / "functions", self.world.now),
             secret=hmac.digest(self.secret, b"function-code", "sha256"),
+            architectures=("arm64" if platform.machine() == "aarch64" else "x86_64",),
             records=self.records,
         )
 

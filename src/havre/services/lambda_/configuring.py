@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from havre.control.operation import Call, Request
 from havre.kernel.arn import Arn
 from havre.kernel.function import FunctionLogs
+from havre.services.lambda_ import grants
 from havre.services.lambda_.errors import absent, invalid
 from havre.services.lambda_.layer_queries import used_layers
 from havre.services.lambda_.networks import network
@@ -23,6 +24,7 @@ MEMBERS = (
 )
 """Of both requests."""
 _YEAR = 31_622_400
+_IN_VPC = ("ec2:CreateNetworkInterface", "ec2:DescribeNetworkInterfaces", "ec2:DeleteNetworkInterface")
 
 
 async def configured(call: Call, request: Request, old: Configuration, name: str) -> Configuration:
@@ -36,9 +38,19 @@ async def configured(call: Call, request: Request, old: Configuration, name: str
     if "Layers" in request:
         config = replace(config, layers=await used_layers(call, request["Layers"], config))
     check_unzipped(config)
-    if request.get("DeadLetterConfig"):
-        check_dead_letter(config.dead_letter)
+    await _check_grants(call, config, old)
     return config
+
+
+async def _check_grants(call: Call, config: Configuration, old: Configuration) -> None:
+    """What is asked of the role anew, or of a new role. Raises ApiError."""
+    changed = config.role != old.role
+    if config.network is not None and (changed or config.network != old.network):
+        await grants.check(call, config.role, _IN_VPC, "*")
+    if config.dead_letter and (changed or config.dead_letter != old.dead_letter):
+        check_dead_letter(config.dead_letter)
+        action = grants.TO_SEND[Arn.parse(config.dead_letter).service]
+        await grants.check(call, config.role, [action], config.dead_letter)
 
 
 def plain(request: Mapping[str, Any], old: Configuration, name: str) -> Configuration:

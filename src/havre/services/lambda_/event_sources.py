@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from havre.control.operation import Call
 from havre.kernel.errors import ApiError
+from havre.services.lambda_ import grants
 from havre.services.lambda_.errors import invalid
 from havre.services.lambda_.resources import Configuration
 from havre.services.lambda_.roles import PRINCIPAL
@@ -16,7 +17,6 @@ _NEEDED = {
     "kinesis": ("kinesis:GetRecords", "kinesis:GetShardIterator", "kinesis:DescribeStream", "kinesis:ListShards"),
     "dynamodb": ("dynamodb:GetRecords", "dynamodb:GetShardIterator", "dynamodb:DescribeStream"),
 }
-_NAMES = {"sqs": "SQS", "kinesis": "Kinesis", "dynamodb": "DynamoDB"}
 
 
 async def check_source(call: Call, kind: str, arn: str, config: Configuration) -> None:
@@ -34,8 +34,7 @@ async def check_source(call: Call, kind: str, arn: str, config: Configuration) -
         await _ask(call, kind, "kinesis", "DescribeStreamSummary", {"StreamARN": arn})
     else:
         await _ask(call, kind, "dynamodbstreams", "DescribeStream", {"StreamArn": arn, "Limit": 1})
-    if call.site.auth != "open":
-        await _check_role(call, kind, arn, config.role, policy)
+    await grants.check(call, config.role, _NEEDED[kind], arn, policy)
 
 
 async def _queue(call: Call, arn: str) -> Mapping[str, str]:
@@ -60,27 +59,7 @@ async def _ask(call: Call, kind: str, service: str, operation: str, request: Map
             raise invalid(
                 f"Error occurred while ReceiveMessage. SQS Error Code: {error.code}. SQS Error Message: {error.message}"
             ) from None
-        name = _NAMES[kind]
+        name = grants.NAMES[kind]
         raise invalid(
             f"Stream not found: {name} Error Code: {error.code}. {name} Error Message: {error.message}"
         ) from None
-
-
-async def _check_role(call: Call, kind: str, arn: str, role: str, policy: str) -> None:
-    """By the role's policies and the queue's. Raises ApiError."""
-    assert call.as_service is not None
-    request: dict[str, Any] = {
-        "PolicySourceArn": role,
-        "ActionNames": list(_NEEDED[kind]),
-        "ResourceArns": [arn],
-        "CallerArn": role,
-        "ResourceOwner": f"arn:aws:iam::{arn.split(':')[4]}:root",
-    }
-    if policy:
-        request["ResourcePolicy"] = policy
-    answer = await call.as_service(PRINCIPAL)("iam", "SimulatePrincipalPolicy", request)
-    rows: Sequence[Mapping[str, Any]] = answer["EvaluationResults"]
-    for row in rows:
-        if row["EvalDecision"] != "allowed":
-            action = row["EvalActionName"].partition(":")[2]
-            raise invalid(f"The provided execution role does not have permissions to call {action} on {_NAMES[kind]}")

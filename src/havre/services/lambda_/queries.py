@@ -77,6 +77,17 @@ def function(reader: Reader, account: str, region: str, name: str) -> FunctionR:
     return _function(reader, said)
 
 
+def whole(reader: Reader, account: str, region: str, name: str) -> FunctionR:
+    """The function by its name in any form, which may not have a qualifier. Raises ApiError."""
+    said = named(account, region, name)
+    if said.qualifier:
+        raise invalid(
+            "This operation is permitted on Lambda functions only. Aliases and versions do not support this operation. "
+            "Please specify either a function name or an unqualified function ARN."
+        )
+    return _function(reader, said)
+
+
 def _function(reader: Reader, said: FunctionName) -> FunctionR:
     found = reader.get(FUNCTION, said.account, said.region, said.name)
     if found is None or found.meta.deleting is not None:

@@ -121,6 +121,12 @@ class Lambda:
         made = self.iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(trust))
         return str(made["Role"]["Arn"])
 
+    def grant(self, *actions: str) -> None:
+        """To the role of all functions."""
+        statement = {"Effect": "Allow", "Action": list(actions), "Resource": "*"}
+        document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+        self.iam.put_role_policy(RoleName="worker", PolicyName="granted", PolicyDocument=document)
+
     def reconcile(self) -> None:
         """Until nothing is left to do."""
 

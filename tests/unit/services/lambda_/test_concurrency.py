@@ -103,7 +103,13 @@ def test_asynchronous_invocation_is_configured(lambdas: Lambda) -> None:
         f"The function {arn('function:one:$LATEST')} doesn't have an EventInvokeConfig",
     )
     assert refusal(put, **ONE)[1] == "You must specify at least one of error handling or destination setting."
-    made = put(**ONE, MaximumRetryAttempts=0, DestinationConfig={"OnFailure": {"Destination": queue}})
+    given: dict[str, Any] = {"DestinationConfig": {"OnFailure": {"Destination": queue}}}
+    assert refusal(put, **ONE, **given) == (
+        INVALID,
+        f"The function's execution role does not have permissions to call SendMessage on {queue}",
+    )
+    lambdas.grant("sqs:SendMessage", "lambda:InvokeFunction")
+    made = put(**ONE, MaximumRetryAttempts=0, **given)
     assert made["FunctionArn"] == arn("function:one:$LATEST") and made["MaximumRetryAttempts"] == 0
     assert made["DestinationConfig"] == {"OnSuccess": {}, "OnFailure": {"Destination": queue}}
     assert update(**ONE, MaximumEventAgeInSeconds=60)["DestinationConfig"]["OnFailure"] == {"Destination": queue}

@@ -166,6 +166,17 @@ def test_the_role_has_to_trust_lambda(lambdas: Lambda) -> None:
     assert (code, message) == (INVALID, "The role defined for the function cannot be assumed by Lambda.")
 
 
+def test_versions_are_not_updated(lambdas: Lambda) -> None:
+    lambdas.create(Publish=True)
+    for name in ("one:1", "one:$LATEST"):
+        for change, given in (
+            (lambdas.client.update_function_configuration, {"Timeout": 5}),
+            (lambdas.client.update_function_code, {"ZipFile": archive()}),
+        ):
+            code, message = refusal(change, FunctionName=name, **given)
+            assert code == INVALID and message.startswith("This operation is permitted on Lambda functions only.")
+
+
 def test_a_name_is_taken_once(lambdas: Lambda) -> None:
     lambdas.create()
     assert refusal(lambdas.create) == ("ResourceConflictException", "Function already exist: one")
@@ -262,10 +273,16 @@ def test_lists_come_in_pages(lambdas: Lambda) -> None:
 
 
 def test_settings_that_are_not_named_stay(lambdas: Lambda) -> None:
+    dead = {"TargetArn": "arn:aws:sqs:us-east-1:111122223333:dead"}
+    assert refusal(lambdas.create, DeadLetterConfig=dead) == (
+        INVALID,
+        "The provided execution role does not have permissions to call SendMessage on SQS",
+    )
+    lambdas.grant("sqs:SendMessage")
     lambdas.create(
         Environment={"Variables": {"A1": "b"}},
         LoggingConfig={"LogFormat": "JSON", "SystemLogLevel": "WARN"},
-        DeadLetterConfig={"TargetArn": "arn:aws:sqs:us-east-1:111122223333:dead"},
+        DeadLetterConfig=dead,
     )
     update = lambdas.client.update_function_configuration
     shown = update(FunctionName="one", LoggingConfig={"ApplicationLogLevel": "DEBUG"}, TracingConfig={"Mode": "Active"})
@@ -288,6 +305,11 @@ def test_a_function_of_a_vpc_knows_its_vpc(lambdas: Lambda) -> None:
     vpc = subnets[0]["VpcId"]
     group = ec2.describe_security_groups(Filters=[{"Name": "vpc-id", "Values": [vpc]}])["SecurityGroups"][0]["GroupId"]
     given = {"SubnetIds": [subnets[0]["SubnetId"]], "SecurityGroupIds": [group]}
+    assert refusal(lambdas.create, VpcConfig=given) == (
+        INVALID,
+        "The provided execution role does not have permissions to call CreateNetworkInterface on EC2",
+    )
+    lambdas.grant("ec2:*")
     lambdas.create(VpcConfig=given)
     assert lambdas.get()["VpcConfig"] == {**given, "VpcId": vpc, "Ipv6AllowedForDualStack": False}
     network = lambdas.functions.prepared[-1].network

@@ -32,14 +32,7 @@ ops = LambdaOperations()
 
 
 def _whole(reader: Reader, call: Call, request: Request) -> FunctionR:
-    """The function. Raises ApiError for a version or an alias of it."""
-    said = queries.named(call.account, call.region, request["FunctionName"])
-    if said.qualifier:
-        raise invalid(
-            "This operation is permitted on Lambda functions only. Aliases and versions do not support this operation. "
-            "Please specify either a function name or an unqualified function ARN."
-        )
-    return queries.function(reader, call.account, call.region, request["FunctionName"])
+    return queries.whole(reader, call.account, call.region, request["FunctionName"])
 
 
 def provisioned(reader: Reader, function: FunctionR) -> Sequence[ProvisionedR]:

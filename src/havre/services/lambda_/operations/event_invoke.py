@@ -10,7 +10,7 @@ from havre.control.operation import Answer, Call, Request
 from havre.kernel.arn import Arn
 from havre.kernel.errors import ApiError
 from havre.kernel.resource import NoStatus, scoped
-from havre.services.lambda_ import queries
+from havre.services.lambda_ import grants, queries
 from havre.services.lambda_.declare import LambdaOperations
 from havre.services.lambda_.errors import invalid, not_found
 from havre.services.lambda_.names import FunctionName
@@ -84,9 +84,20 @@ def _check_function(reader: Reader, target: str) -> None:
             raise invalid(f"The destination ARN {target} is invalid.")
 
 
+async def _check_grants(call: Call, request: Request) -> None:
+    """Whether the role may send to the destinations. Raises ApiError."""
+    if not request.get("DestinationConfig"):
+        return
+    fields = _given(call.store, call, request)
+    found = _resolved(call.store, call, request)
+    role = queries.record(call.store, found.function, found.version).spec.config.role
+    await grants.check_sending(call, role, (fields["on_success"], fields["on_failure"]))
+
+
 @ops.on("PutFunctionEventInvokeConfig", _MEMBERS)
 async def put_function_event_invoke_config(call: Call, request: Request) -> Answer:
     """In place of what was there."""
+    await _check_grants(call, request)
 
     def change(tx: Transaction) -> EventInvokeR:
         fields = _given(tx, call, request)
@@ -110,6 +121,8 @@ async def put_function_event_invoke_config(call: Call, request: Request) -> Answ
 
 @ops.on("UpdateFunctionEventInvokeConfig", _MEMBERS)
 async def update_function_event_invoke_config(call: Call, request: Request) -> Answer:
+    await _check_grants(call, request)
+
     def change(tx: Transaction) -> EventInvokeR:
         fields = _given(tx, call, request)
         old = _get(tx, _named(call, request))

@@ -67,6 +67,8 @@ async def create_function(facilities: Facilities, call: Call, request: Request) 
         empty = replace(empty, per_tenant=True)
     if request.get("Architectures"):
         empty = replace(empty, architecture=check_architecture(request["Architectures"], facilities.architectures))
+    elif empty.architecture not in facilities.architectures:
+        empty = replace(empty, architecture=facilities.architectures[0])
     arn = queries.function_arn(call.account, call.region, name)
     if call.store.get(FUNCTION, call.account, call.region, name) is not None:
         raise conflict(f"Function already exist: {name}")

@@ -33,7 +33,7 @@ def operations(facilities: Facilities) -> LambdaOperations:
 
 def _current(call: Call, request: Request) -> FunctionR:
     """Raises ApiError while another change is in progress, or when the caller has seen an older one."""
-    found = queries.function(call.store, call.account, call.region, request["FunctionName"])
+    found = queries.whole(call.store, call.account, call.region, request["FunctionName"])
     check_revision(found, request)
     check_ready(found)
     return found

@@ -20,7 +20,7 @@ async def publish_version(call: Call, request: Request) -> Answer:
     revision = call.world.uuid()
 
     def change(tx: Transaction) -> VersionR:
-        found = queries.function(tx, call.account, call.region, request["FunctionName"])
+        found = queries.whole(tx, call.account, call.region, request["FunctionName"])
         check_revision(found, request)
         check_ready(found)
         given, own = request.get("CodeSha256"), present.code_sha256(found.spec.config.code)
