@@ -1,0 +1,232 @@
+"""Functions that are images: pulled from Havre's own registry, their layers laid over each other, run as they say."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import platform
+import tarfile
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from havre.engines.sandbox import RUNTIME, Process, Sandbox
+from havre.kernel.errors import Permanent, Temporary
+from havre.kernel.function import Code
+from havre.kernel.workload import Registry
+from tests.contracts.oci_client import Client
+from tests.contracts.oci_data import CONFIG, IMAGE, INDEX, LAYER, Data, digest
+from tests.contracts.registry_server import Process as Server
+from tests.contracts.registry_server import running
+from tests.contracts.sandbox_bench import Bench, real
+
+pytestmark = pytest.mark.root
+
+NAME = "functions/app"
+BUSYBOX = Path("/bin/busybox")
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    with running(tmp_path / "registry", [NAME]) as process:
+        yield process
+
+
+@pytest.fixture
+async def bench(tmp_path: Path, server: Server) -> AsyncIterator[Bench]:
+    (tmp_path / "bench").mkdir()
+    async with real(tmp_path / "bench", pool=0) as made:
+        made.archives.registries[server.address] = Registry(server.address, "AWS", server.password)
+        yield made
+
+
+def file(name: str, content: bytes | str = b"", mode: int = 0o644, **fields: Any) -> tuple[tarfile.TarInfo, bytes]:
+    info = tarfile.TarInfo(name)
+    data = content.encode() if isinstance(content, str) else content
+    info.size, info.mode = len(data), mode
+    for key, value in fields.items():
+        setattr(info, key, value)
+    return info, data
+
+
+def link(name: str, target: str, kind: bytes = tarfile.SYMTYPE) -> tuple[tarfile.TarInfo, bytes]:
+    return file(name, type=kind, linkname=target)
+
+
+def layer(*entries: tuple[tarfile.TarInfo, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for info, content in entries:
+            archive.addfile(info, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def base() -> bytes:
+    links = [link(f"bin/{name}", "busybox") for name in ("sh", "cat", "ls", "stat", "id", "env")]
+    return layer(
+        file("bin/busybox", BUSYBOX.read_bytes(), 0o755), *links, file("data/kept", "1"), file("data/gone", "2")
+    )
+
+
+Push = Callable[..., Code]
+
+
+@pytest.fixture
+def push(server: Server) -> Push:
+    """Layers, and what the configuration says → the function's code."""
+
+    def push(*layers: bytes, zipped: bool = True, index: bool = False, **config: Any) -> Code:
+        data = Data()
+        described = [
+            data.blob(gzip.compress(raw) if zipped else raw, LAYER + ("+gzip" if zipped else "")) for raw in layers
+        ]
+        shape = {"os": "linux", "architecture": "amd64", "config": config}
+        head = data.blob(json.dumps(shape).encode(), CONFIG)
+        made = data.manifest(_image(head, described))
+        if index:
+            other = data.manifest(_image(data.blob(b'{"os": "linux"}', CONFIG), []))
+            machine = {"x86_64": "amd64", "aarch64": "arm64"}[platform.machine()]
+            listed = [{**other, "platform": {"os": "linux", "architecture": "s390x"}}]
+            listed.append({**made, "platform": {"os": "linux", "architecture": machine}})
+            made = data.manifest({"schemaVersion": 2, "mediaType": INDEX, "manifests": listed})
+        client = Client(server.address, server.password)
+        for name, content in data.blobs.items():
+            begun = client("POST", f"/v2/{NAME}/blobs/uploads/")
+            assert client("PUT", begun.location, content, {"digest": name}).status == 201
+        for name, content in data.manifests.items():
+            kind = json.loads(content)["mediaType"]
+            assert client("PUT", f"/v2/{NAME}/manifests/{name}", content, Content_Type=kind).status == 201
+        client.close()
+        return Code("image", made["digest"], image=f"{server.address}/{NAME}@{made['digest']}")
+
+    return push
+
+
+def _image(head: Mapping[str, Any], layers: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"schemaVersion": 2, "mediaType": IMAGE, "config": head, "layers": layers}
+
+
+async def obtain(bench: Bench, code: Code, **fields: Any) -> Sandbox:
+    return await bench.obtain(code=code, runtime="", handler="", **fields)
+
+
+async def runtime(bench: Bench, sandbox: Sandbox, **environment: str) -> str:
+    """What it writes that the image itself starts."""
+    await bench.engine.run(sandbox.id, Process(RUNTIME, environment))
+    await bench.until(lambda: (sandbox.id, RUNTIME) in bench.exits)
+    return bench.written(sandbox.id, RUNTIME)
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+async def test_runs_as_its_configuration_says(bench: Bench, push: Push, zipped: bool) -> None:
+    script = file("app/say", '#!/bin/sh\necho "$@" $A $B; pwd; id -u; ls /\n', 0o755)
+    code = push(
+        base(),
+        layer(script),
+        zipped=zipped,
+        Entrypoint=["/app/say", "one"],
+        Cmd=["two"],
+        Env=["A=of-image", "B=of-image", "PATH=/bin"],
+        WorkingDir="/data",
+        User="root",
+    )
+    said = await runtime(bench, await obtain(bench, code), B="given")
+    root = sorted(["app", "bin", "data", "dev", "etc", "opt", "proc", "sys", "tmp", "var"])
+    assert said == "one two of-image given\n/data\n993\n" + "\n".join(root) + "\n"
+    other = await obtain(bench, code, command=("three",), working_directory="/app")
+    assert (await runtime(bench, other)).startswith("one three of-image of-image\n/app\n")
+    entry = await obtain(bench, code, entry_point=("/bin/sh", "-c"), command=("echo only",))
+    assert await runtime(bench, entry) == "only\n"
+
+
+async def test_layers_hide_and_replace(bench: Bench, push: Push) -> None:
+    over = layer(
+        file("data/.wh.gone"),
+        file("data/kept", "replaced"),
+        file("new/.wh..wh..opq"),
+        file("new/inside", "x"),
+        link("hard", "data/kept", tarfile.LNKTYPE),
+    )
+    under = layer(file("new/hidden", "y"), file("deep/er/file", "z", 0o4755, uid=7, gid=8))
+    code = push(
+        base(),
+        under,
+        over,
+        Cmd=["sh", "-c", "cd /; ls data new; cat data/kept hard; stat -c %a:%u:%g deep/er/file"],
+        Env=["PATH=/bin"],
+    )
+    assert await runtime(bench, await obtain(bench, code)) == "data:\nkept\n\nnew:\ninside\nreplacedreplaced4755:7:8\n"
+
+
+async def test_an_index_has_one_for_this_machine(bench: Bench, push: Push) -> None:
+    code = push(base(), index=True, Cmd=["/bin/sh", "-c", "echo right"])
+    assert await runtime(bench, await obtain(bench, code)) == "right\n"
+
+
+async def test_is_pulled_once(bench: Bench, push: Push, server: Server) -> None:
+    code = push(base(), Cmd=["/bin/sh", "-c", "echo again"])
+    await obtain(bench, code)
+    server.kill()
+    assert await runtime(bench, await obtain(bench, code)) == "again\n"
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        [file("../outside", "x")],
+        [file("a/../../outside", "x")],
+        [link("way", "/tmp"), file("way/outside", "x")],
+        [link("way", "../../../../../.."), file("way/outside", "x")],
+        [link("way", "/etc/passwd", tarfile.LNKTYPE)],
+        [link("soft", "/etc/passwd"), link("hard", "soft", tarfile.LNKTYPE)],
+    ],
+)
+async def test_layers_stay_inside(bench: Bench, push: Push, tmp_path: Path, entries: list[Any]) -> None:
+    code = push(layer(*entries), Cmd=["x"])
+    with pytest.raises(Permanent, match="a layer has"):
+        await obtain(bench, code)
+    assert not [p for p in tmp_path.rglob("outside") if p.is_file()] and not Path("/tmp/outside").exists()
+
+
+async def test_devices_of_layers_are_left_out(bench: Bench, push: Push) -> None:
+    device = file("disk", type=tarfile.BLKTYPE, devmajor=254, devminor=0)
+    code = push(base(), layer(device), Cmd=["/bin/sh", "-c", "ls /disk || echo none"])
+    assert (await runtime(bench, await obtain(bench, code))).endswith("none\n")
+
+
+async def test_what_is_not_there(bench: Bench, push: Push, server: Server) -> None:
+    missing = "sha256:" + "0" * 64
+    with pytest.raises(Permanent, match=r"MANIFEST_UNKNOWN|NAME_UNKNOWN"):
+        await obtain(bench, Code("image", missing, image=f"{server.address}/{NAME}@{missing}"))
+    code = push(base())
+    with pytest.raises(Permanent, match="neither ENTRYPOINT nor CMD"):
+        await obtain(bench, code)
+    broken = push(b"this is no archive at all" * 100, Cmd=["x"])
+    with pytest.raises(Permanent, match="a layer cannot be read"):
+        await obtain(bench, broken)
+    bench.archives.registries.clear()
+    with pytest.raises(Permanent, match=r"UNAUTHORIZED|401"):
+        await obtain(bench, push(base(), Cmd=["x"]))
+    server.kill()
+    with pytest.raises(Temporary, match="does not answer"):
+        await obtain(bench, Code("image", digest(b"x"), image=f"{server.address}/{NAME}"))
+
+
+async def test_content_that_is_not_what_its_digest_says(
+    bench: Bench, push: Push, server: Server, tmp_path: Path
+) -> None:
+    raw = layer(file("marker-of-this-layer", b"0123456789" * 50_000))
+    code = push(raw, zipped=False, Cmd=["x"])
+    spoilt = 0
+    for path in (tmp_path / "registry").rglob("*"):
+        if path.is_file() and raw[:512] in path.read_bytes():
+            content = path.read_bytes().replace(b"0123456789", b"0123456780")
+            path.write_bytes(content)
+            spoilt += 1
+    assert spoilt
+    with pytest.raises((Permanent, Temporary), match="digest"):
+        await obtain(bench, code)
+    assert not list((tmp_path / "bench").rglob("marker-of-this-layer"))
