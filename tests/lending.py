@@ -64,8 +64,7 @@ class Lent(Running):
 
     def stop_beside(self) -> None:
         """In order: it writes a snapshot. The next request starts it again."""
-        self.wait(self.beside.close())
-        self.beside.closing = False
+        self.wait(self.beside.stop())
 
     def close(self) -> None:
         self.wait(self.beside.close())

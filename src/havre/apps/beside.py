@@ -104,12 +104,14 @@ class Beside:
         except (EOFError, ConnectionError):
             self._gone(writer)
             code = await process.wait()
-            if not self.closing:
+            if code:
                 log.error("the borrowed services ended (%d): they start again when they are needed", code)
 
     def _gone(self, writer: asyncio.StreamWriter) -> None:
-        self._writer = None
         writer.close()
+        if self._writer is not writer:
+            return
+        self._writer = None
         for waiting in self._waiting.values():
             if not waiting.done():
                 waiting.set_exception(_CutOff("the borrowed services ended while they did this"))
@@ -171,13 +173,12 @@ class Beside:
             raise ApiError(told.code, told.message, told.status)
         return told.answer
 
-    async def close(self) -> None:
-        """It writes down its state and ends."""
-        self.closing = True
+    async def stop(self, kill: bool = False) -> None:
+        """It writes down its state, unless it is killed, and ends. The next request starts it again."""
         process = self._process
         if process is not None and process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
-                process.send_signal(signal.SIGTERM)
+                process.send_signal(signal.SIGKILL if kill else signal.SIGTERM)
             try:
                 await asyncio.wait_for(process.wait(), PATIENCE)
             except TimeoutError:
@@ -187,6 +188,11 @@ class Beside:
         if self._writer is not None:
             self._gone(self._writer)
         await self._tasks.close()
+
+    async def close(self) -> None:
+        """For good."""
+        self.closing = True
+        await self.stop()
 
 
 def _caller(call: Call) -> tuple[str, str, str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import shutil
 from collections.abc import Callable
 from functools import cached_property, partial
 from pathlib import Path
@@ -44,6 +46,12 @@ class Borrowing:
         """Deliver what was not delivered when this process last ended."""
         if (self._folder / "notifies").exists():
             await self.beside.start()
+
+    async def reset(self) -> None:
+        """Forget everything that it keeps."""
+        if "beside" in self.__dict__:
+            await self.beside.stop(kill=True)
+        await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
 
     async def close(self) -> None:
         if "beside" in self.__dict__:

@@ -62,6 +62,7 @@ class Status:
         await server.registry.parts.blobs.clear()
         await server.journal.reset()
         server.trail.reset()
+        await server.borrowing.reset()
         await server.nodes.start_afresh()
         return 200, {"status": "ok"}
 

@@ -55,7 +55,7 @@ def _tags_factory() -> Any:
     return partial(defaultdict, dict)
 
 
-def _blank(kind: type[Any]) -> Any:
+def _blank(kind: Any) -> Any:
     return kind.__new__(kind)
 
 
