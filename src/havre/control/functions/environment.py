@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -14,9 +15,10 @@ from typing import Protocol
 from havre.control.functions.api import ApiServer, Exchange, OpenApi, Sink
 from havre.control.functions.extensions import Extensions, refuse
 from havre.control.functions.lines import EventLog, LineSpool, iso
+from havre.control.functions.run import Run
 from havre.control.functions.streams import StreamSink
 from havre.control.functions.telemetry import Telemetry
-from havre.control.functions.ticket import Ticket, failed
+from havre.control.functions.ticket import Ticket
 from havre.control.nodelink.messages import LogStream
 from havre.core.environments import failures
 from havre.core.environments import report as words
@@ -24,8 +26,11 @@ from havre.core.environments.failures import Failure
 from havre.core.environments.fleet import Member
 from havre.core.environments.variables import log_stream
 from havre.engines.sandbox import RUNTIME, Sandbox, SandboxEngine
-from havre.kernel.function import Function, Outcome
+from havre.kernel.errors import Gone, Temporary
+from havre.kernel.function import Function
 from havre.kernel.world import World
+
+log = logging.getLogger("havre.functions")
 
 OK = b'{"status":"OK"}\n'
 _WRONG_ID = b'{"errorMessage":"Invalid request ID","errorType":"InvalidRequestID"}\n'
@@ -104,75 +109,49 @@ class Environment:
         self.exits: dict[str, asyncio.Future[None]] = {}
         self._registered: asyncio.Future[None] | None = None
         self.ending = False
-        self.current: Ticket | None = None
+        self.run: Run | None = None
         self.init: float | None = None
         """Milliseconds of the init phase, until an invocation has told of it."""
         self.restored: float | None = None
         self._waiting: Exchange | None = None
         self._at_restore: Exchange | None = None
         self._restoring = 0.0
-        self._began = 0.0
+        self._used = 0
+        """MiB, when it was last looked."""
         self._deadline = 0.0
         self._timer: asyncio.TimerHandle | None = None
-        self._outcome: Outcome | None = None
-        self._report: words.Report | None = None
 
     # --- an invocation
     def begin(self, ticket: Ticket) -> None:
         """Of an environment that is initialised and idle."""
-        self.start_invocation(ticket)
-        self.deliver()
+        if self.start_invocation(ticket):
+            self.deliver()
 
-    def start_invocation(self, ticket: Ticket) -> None:
-        """START, and the clock runs."""
-        if self.member.frozen:
-            self.thaw()
-        self.current = ticket
-        asked = ticket.asked
-        self._began = self.parts.steady()
-        self._arm(self._began + self.function.timeout)
-        if asked.tail:
-            self.log.begin_tail()
-        text = words.start_text(asked.request_id, self.function.version)
-        if self.log.plain:
-            self.log.line(text)
-        else:
-            record = {"requestId": asked.request_id, "version": self.function.version, **words.tracing(asked.trace)}
-            self.log.platform("platform.start", record, text)
+    def start_invocation(self, ticket: Ticket) -> bool:
+        """START, and the clock runs. False when it cannot be: the ticket is refused, the environment broken."""
+        if self.member.frozen and not self.thaw():
+            ticket.refuse("the environment does not wake up", 0.0)
+            self.owner.broken(self, "failure")
+            return False
+        began = self.parts.steady()
+        run = self.run = Run(ticket, self.function, began)
+        run.init, self.init = self.init, None
+        run.restored, self.restored = self.restored, None
+        self._arm(began + self.function.timeout)
+        run.announce(self.log)
+        return True
 
     def deliver(self) -> None:
         """The invocation to the runtime, and to the extensions that want to know of it."""
         exchange, self._waiting = self._waiting, None
-        ticket = self.current
-        if ticket is None or exchange is None:
+        run = self.run
+        if run is None or exchange is None:
             return
-        asked = ticket.asked
         left = self._deadline - self.parts.steady()
         deadline = int((self.parts.world.now() + left) * 1000)
-        head = (
-            f"Lambda-Runtime-Aws-Request-Id: {asked.request_id}\r\n"
-            f"Lambda-Runtime-Deadline-Ms: {deadline}\r\n"
-            f"Lambda-Runtime-Invoked-Function-Arn: {asked.arn}\r\n"
-        )
-        if asked.trace:
-            head += f"Lambda-Runtime-Trace-Id: {asked.trace}\r\n"
-        if asked.client_context:
-            head += f"Lambda-Runtime-Client-Context: {asked.client_context}\r\n"
-        if asked.identity:
-            head += f"Lambda-Runtime-Cognito-Identity: {asked.identity}\r\n"
-        if asked.tenant:
-            head += f"Lambda-Runtime-Aws-Tenant-Id: {asked.tenant}\r\n"
-        exchange.answer(200, asked.payload, head.encode())
+        exchange.answer(200, run.ticket.asked.payload, run.head(deadline))
         if self.extensions:
-            self.extensions.announce(
-                {
-                    "eventType": "INVOKE",
-                    "deadlineMs": deadline,
-                    "requestId": asked.request_id,
-                    "invokedFunctionArn": asked.arn,
-                    **words.tracing(asked.trace),
-                }
-            )
+            self.extensions.announce(run.event(deadline))
 
     def _arm(self, deadline: float) -> None:
         """One timer an environment: it is set anew when it fires, not for each invocation."""
@@ -183,116 +162,70 @@ class Environment:
 
     def _time_out(self) -> None:
         self._timer = None
-        ticket = self.current
-        if ticket is None or self.ending:
+        run = self.run
+        if run is None or self.ending:
             return
         if (left := self._deadline - self.parts.steady()) > 0:
             self._timer = asyncio.get_running_loop().call_later(left, self._time_out)
             return
-        timeout, id = self.function.timeout, ticket.asked.request_id
+        timeout = self.function.timeout
         if not self.log.json:
             at = iso(self.parts.world.now())
-            self.log.line(words.timeout_text(at, id, failures.timeout_words(timeout)))
+            self.log.line(words.timeout_text(at, run.id, failures.timeout_words(timeout)))
+        failure = failures.timed_out(run.id, timeout)
         if self.ready is not None:
-            self.break_init(failures.timed_out(id, timeout), "timeout")
+            self.break_init(failure, "timeout")
         else:
-            self.fail(failures.timed_out(id, timeout), "timeout")
+            self.fail(failure, "timeout")
 
     def fail(self, failure: Failure, status: str = "error") -> None:
         """The invocation that is under way ends with this, and the environment with it."""
-        ticket = self.current
-        if ticket is not None:
-            if self._report is None:
-                self._conclude(ticket, failure, status)
-            self._settle(ticket)
+        run, self.run = self.run, None
+        if run is not None:
+            self._used = self.memory()
+            if not run.answered:
+                took = self.function.timeout if status == "timeout" else self.parts.steady() - run.began
+                run.fail(took * 1000, self._used, failure, status)
+            run.close(self.log, self._used)
         self.owner.broken(self, "timeout" if status == "timeout" else "failure")
 
-    def _conclude(
-        self, ticket: Ticket, failure: Failure | None, status: str, payload: bytes = b"", kind: str = ""
-    ) -> None:
-        """The answer is known: it goes to the caller, unless it is to have the log's last lines with it."""
-        duration = (self.parts.steady() - self._began) * 1000
-        if status == "timeout":
-            duration = self.function.timeout * 1000
-        used = self.memory()
-        init, self.init = self.init, None
-        restored, self.restored = self.restored, None
-        self._report = words.Report(
-            ticket.asked.request_id,
-            duration,
-            self.function.memory,
-            used,
-            init,
-            restored,
-            status,
-            failure.type if failure and status != "timeout" else "",
-            ticket.asked.trace if "Sampled=1" in ticket.asked.trace else "",
-        )
-        billed = self._report.billed
-        if failure is None:
-            outcome = Outcome(payload, "", kind or "application/json", b"", duration, billed, init, used)
-        else:
-            outcome = failed(failure, duration, billed, init, used, b"")
-        self._outcome = outcome
-        if not ticket.asked.tail:
-            ticket.finish(outcome)
-
-    def _settle(self, ticket: Ticket) -> None:
-        """END and REPORT; what waited for them goes out."""
-        report = self._report
-        assert report is not None
-        self._report, self.current = None, None
-        end, text = words.end_text(report.request_id), words.report_text(report)
-        if self.log.plain:
-            self.log.line(end)
-            self.log.line(text)
-        else:
-            done = {"requestId": report.request_id, "status": report.status, "metrics": {"durationMs": report.duration}}
-            self.log.platform("platform.runtimeDone", done)
-            self.log.platform("platform.end", {"requestId": report.request_id}, end)
-            self.log.platform("platform.report", words.report_record(report), text)
-        if ticket.asked.tail and self._outcome is not None:
-            found = self._outcome
-            ticket.finish(
-                Outcome(
-                    found.payload,
-                    found.error,
-                    found.content_type,
-                    self.log.end_tail(),
-                    found.duration,
-                    found.billed,
-                    found.init,
-                    found.memory,
-                )
-            )
-        self._outcome = None
+    def _took(self, run: Run) -> float:
+        """Milliseconds, so far."""
+        return (self.parts.steady() - run.began) * 1000
 
     def memory(self) -> int:
         """MiB, highest so far."""
         return 0 if self.sandbox is None else -(-self.parts.engine.memory_peak(self.sandbox.id) // _MIB)
 
-    def thaw(self) -> None:
+    def thaw(self) -> bool:
+        """Whether it runs."""
         self.member.frozen = False
-        if self.sandbox is not None:
-            self.parts.engine.thaw(self.sandbox.id)
+        try:
+            if self.sandbox is not None:
+                self.parts.engine.thaw(self.sandbox.id)
+        except (Temporary, Gone) as error:
+            log.warning("an environment of %s does not wake up: %s", self.function.arn, error)
+            return False
+        return True
 
     def freeze(self) -> None:
-        if self.sandbox is not None:
-            self.parts.engine.freeze(self.sandbox.id)
+        try:
+            if self.sandbox is not None:
+                self.parts.engine.freeze(self.sandbox.id)
+        except (Temporary, Gone) as error:  # it runs on, idle
+            log.warning("an environment of %s cannot be frozen: %s", self.function.arn, error)
 
     # --- SnapStart
     def restore(self, ticket: Ticket) -> None:
         """A parked one goes on, with this invocation."""
-        self.thaw()
-        if self._at_restore is None:
+        if self._at_restore is None or not self.thaw():
             self.begin(ticket)
             return
         exchange, self._at_restore = self._at_restore, None
         self._restoring = self.parts.steady()
         self.log.platform("platform.restoreStart", {"functionName": self.function.name}, b"RESTORE_START\n")
-        self.current = ticket
-        self._began = self._restoring
-        self._arm(self._began + max(self.function.timeout, 10.0))
+        self.run = Run(ticket, self.function, self._restoring)
+        self._arm(self._restoring + max(self.function.timeout, 10.0))
         exchange.answer(200)
 
     def _restored(self, ticket: Ticket) -> None:
@@ -306,8 +239,8 @@ class Environment:
 
     # --- the runtime, over HTTP
     def next(self, exchange: Exchange) -> None:
-        ticket = self.current
-        if ticket is not None and self.ready is None and self._report is None and not self._restoring:
+        run = self.run
+        if run is not None and self.ready is None and not run.answered and not self._restoring:
             refuse(
                 exchange,
                 "InvalidStateTransition",
@@ -317,56 +250,60 @@ class Environment:
         self._waiting = exchange
         if self.ready is not None:
             self._check_ready()
-        elif ticket is not None and self._restoring:
-            self._restored(ticket)
+        elif run is not None and self._restoring:
+            self._restored(run.ticket)
         else:  # what the function has written before is read in this turn of the loop
             asyncio.get_running_loop().call_soon(self._check_settled)
 
     def response(self, exchange: Exchange, request_id: str) -> None:
-        ticket = self._answering(exchange, request_id)
-        if ticket is None:
+        run = self._answering(exchange, request_id)
+        if run is None:
             return
         if exchange.too_large:
+            run.fail(self._took(run), self._used, failures.too_large())
             words = f"Exceeded maximum allowed payload size ({failures.MAX_RESPONSE} bytes)."
-            self._conclude(ticket, failures.too_large(), "error")
             refuse(exchange, "RequestEntityTooLarge", words, 413)
         else:
-            self._conclude(ticket, None, "success", exchange.body, exchange.header(b"content-type"))
+            run.answer(self._took(run), self._used, exchange.body, exchange.header(b"content-type"))
             exchange.answer(202, OK)
         self.owner.answered(self)
 
     def stream(self, exchange: Exchange, request_id: str) -> Sink | None:
-        ticket = self._answering(exchange, request_id)
-        if ticket is None:
+        run = self._answering(exchange, request_id)
+        if run is None:
             return None
         mode = exchange.header(b"lambda-runtime-function-response-mode")
         if mode.lower() != "streaming":
             refuse(exchange, "InvalidFunctionResponseMode", "Invalid function response mode", 400)
             return None
-        return StreamSink(ticket, exchange, self._streamed)
+        return StreamSink(run.ticket, exchange, self._streamed)
 
     def _streamed(self, ticket: Ticket, payload: bytes, kind: str, failure: Failure | None) -> None:
-        if self.current is not ticket or self._report is not None:
+        run = self.run
+        if run is None or run.ticket is not ticket or run.answered:
             return
-        self._conclude(ticket, failure, "error" if failure else "success", payload, kind)
+        if failure is None:
+            run.answer(self._took(run), self._used, payload, kind)
+        else:
+            run.fail(self._took(run), self._used, failure)
         self.owner.answered(self)
 
     def error(self, exchange: Exchange, request_id: str) -> None:
-        ticket = self._answering(exchange, request_id)
-        if ticket is None:
+        run = self._answering(exchange, request_id)
+        if run is None:
             return
         kind = exchange.header(b"lambda-runtime-function-error-type")
-        self._conclude(ticket, failures.reported(exchange.body, kind), "error")
+        run.fail(self._took(run), self._used, failures.reported(exchange.body, kind))
         exchange.answer(202, OK)
         self.owner.answered(self)
 
-    def _answering(self, exchange: Exchange, request_id: str) -> Ticket | None:
+    def _answering(self, exchange: Exchange, request_id: str) -> Run | None:
         """The invocation that this is the answer to; None: it was answered with an error."""
-        ticket = self.current
-        if ticket is None or self._report is not None or ticket.asked.request_id != request_id:
+        run = self.run
+        if run is None or run.answered or run.id != request_id:
             exchange.answer(400, _WRONG_ID)
             return None
-        return ticket
+        return run
 
     def init_error(self, exchange: Exchange) -> None:
         failure = failures.reported(exchange.body, exchange.header(b"lambda-runtime-function-error-type"))
@@ -435,10 +372,12 @@ class Environment:
     def _check_settled(self) -> None:
         if self.ready is not None or self._waiting is None or self.ending:
             return
-        ticket = self.current
-        if ticket is None or self._report is None or (self.extensions and not self.extensions.idle()):
+        run = self.run
+        if run is None or not run.answered or (self.extensions and not self.extensions.idle()):
             return
-        self._settle(ticket)
+        self.run = None
+        self._used = self.memory()
+        run.close(self.log, self._used)
         self.owner.settled(self)
 
     def break_init(self, failure: Failure, status: str = "error") -> None:
@@ -466,7 +405,7 @@ class Environment:
             self._break(failures.extension_crashed(self._request_id(), process, code))
 
     def _request_id(self) -> str:
-        return self.current.asked.request_id if self.current is not None else ""
+        return self.run.id if self.run is not None else ""
 
     def disarm(self) -> None:
         if self._timer is not None:

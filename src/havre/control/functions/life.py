@@ -76,7 +76,7 @@ async def _obtain(environment: Environment) -> None:
 
 def _expire(environment: Environment) -> None:
     function = environment.function
-    id = environment.current.asked.request_id if environment.current else ""
+    id = environment.run.id if environment.run else ""
     environment.break_init(failures.timed_out(id, function.timeout), "timeout")
 
 
@@ -108,7 +108,7 @@ async def _run(environment: Environment, process: Process, kind: str) -> None:
     try:
         await environment.parts.engine.run(environment.sandbox.id, process)
     except Permanent as error:
-        id = environment.current.asked.request_id if environment.current else ""
+        id = environment.run.id if environment.run else ""
         raise InitFailed(failures.failure(kind, f"RequestId: {id} Error: {error.reason}")) from None
 
 

@@ -43,7 +43,7 @@ class Plane:
         self._parts = parts
         self._steady = parts.steady
         self._fleet = Fleet(rules)
-        self._rest = rules.rest
+        self._rest, self._settle = rules.rest, rules.settle
         self._stamp = stamp
         self._pressure = pressure
         self._functions: dict[str, Function] = {}
@@ -118,7 +118,10 @@ class Plane:
             self._environments[member.id].begin(ticket)
             return
         self._keep(ticket)
-        self._do(self._fleet.wait(pool, ticket, now))
+        if steps := self._fleet.wait(pool, ticket, now):
+            self._do(steps)
+        else:
+            self._wake_by(now, now + self._settle)
 
     def _keep(self, ticket: Ticket) -> None:
         """It may be cancelled, or told of room, until it is done."""
@@ -170,8 +173,9 @@ class Plane:
             environment.begin(cast(Ticket, ticket))
         elif self._fleet.urgent:
             self._tick()
-        elif self._timer is None or self._due > self._steady() + self._rest:
-            self._wake()
+        else:
+            now = self._steady()
+            self._wake_by(now, now + self._rest)
 
     def broken(self, environment: Environment, reason: str) -> None:
         member = environment.member
@@ -266,7 +270,7 @@ class Plane:
             environment.fail(failure.failure, failure.status)
         except (Permanent, Temporary, Gone) as error:
             asked.refuse(*_words(error))
-            environment.current = None
+            environment.run = None
             self.broken(environment, "")
         else:
             environment.deliver()
@@ -386,7 +390,9 @@ class Plane:
         if self._retiring:
             self._forget_retired()
         now = self._steady()
-        due = self._fleet.wake_at(now)
+        self._wake_by(now, self._fleet.wake_at(now))
+
+    def _wake_by(self, now: float, due: float) -> None:
         if self._timer is not None:
             if self._due <= due:
                 return

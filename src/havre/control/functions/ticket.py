@@ -8,7 +8,6 @@ import msgspec
 
 from havre.control.functions import messages as m
 from havre.control.functions.wire import Frames
-from havre.core.environments.failures import Failure
 from havre.kernel.function import Outcome
 
 
@@ -76,8 +75,3 @@ class Ticket:
 
 def _without_payload(outcome: Outcome) -> Outcome:
     return msgspec.structs.replace(outcome, payload=b"")
-
-
-def failed(failure: Failure, duration: float, billed: int, init: float | None, memory: int, tail: bytes) -> Outcome:
-    """What the caller of an invocation hears that has failed."""
-    return Outcome(failure.payload, failure.kind, "application/json", tail, duration, billed, init, memory)

@@ -75,6 +75,7 @@ class _Pool(msgspec.Struct, eq=False):
     parked_wanted: int = 0
     retry_at: float = 0.0
     retired: bool = False
+    settling: int = 0
 
 
 class Fleet:
@@ -168,6 +169,8 @@ class Fleet:
         """Nothing was idle: ``ticket`` waits, and what is needed for it is done."""
         found = self._pools[pool]
         found.waiting.append(ticket)
+        if found.settling >= len(found.waiting):  # about to be idle: ``wake_at`` says until when that is believed
+            return []
         return self._serve(pool, found, now)
 
     def give_up(self, pool: str, ticket: Hashable) -> bool:
@@ -180,6 +183,7 @@ class Fleet:
 
     def answered(self, member: Member, now: float) -> None:
         member.phase, member.since = Phase.SETTLING, now
+        self._pools[member.pool].settling += 1
 
     def parked_now(self, member: Member, now: float) -> list[Step]:
         """It is initialised and waits to be restored."""
@@ -193,6 +197,8 @@ class Fleet:
     def settled(self, member: Member, now: float) -> Hashable:
         """It asks for work: the ticket that it takes; None when it is idle now (or ends: look at ``stale``)."""
         found = self._pools[member.pool]
+        if member.phase is Phase.SETTLING:
+            found.settling -= 1
         if found.waiting and member.expires > now:
             member.phase, member.since = Phase.BUSY, now
             return found.waiting.popleft()
@@ -361,6 +367,8 @@ class Fleet:
         if found is None:
             return
         found.members.pop(member.id, None)
+        if member.phase is Phase.SETTLING:
+            found.settling -= 1
         for group in (found.idle, found.kept_idle, found.parked):
             if member in group:
                 group.remove(member)
