@@ -79,6 +79,9 @@ class AsService(Protocol):
         ...
 
 
+HungUp = Callable[[], Awaitable[None]]
+
+
 class Authorizer(Protocol):
     async def __call__(self, action: str, resources: Sequence[str], context: Mapping[str, str | Sequence[str]]) -> None:
         """Raises ApiError AccessDenied (the service's spelling of it) unless policies allow ``action`` on each resource."""
@@ -107,6 +110,8 @@ class Call(msgspec.Struct, frozen=True):
     as_service: AsService | None = None
     trace: str = ""
     """The request's trace header (``X-Amzn-Trace-Id``); calls made within this one carry it as well."""
+    hung_up: HungUp | None = None
+    """For operations that wait long: returns when the client has gone. None within the process."""
 
     @property
     def now(self) -> float:

@@ -198,6 +198,7 @@ class Gateway:
             context.user_agent,
             Services(self, context.account, context.region, context),
             context.trace,
+            context.hung_up,
         )
 
     # For the other parts of the process

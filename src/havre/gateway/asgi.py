@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from havre.gateway import limits
@@ -88,6 +89,7 @@ class Front:
         except Exception as fault:
             response = self._refuse(context, request, fault)
         else:
+            context.hung_up = partial(_hung_up, receive)
             response = await self._gateway.serve(context, request, body)
         await _answer(send, response, request.method == "HEAD")
 
@@ -146,6 +148,12 @@ async def _read(receive: Receive, headers: dict[str, str], limit: int) -> bytes:
             return b"".join([*pieces, body]) if pieces else body
         pieces.append(body)
         message = await receive()
+
+
+async def _hung_up(receive: Receive) -> None:
+    """Returns when the client has gone. The request has been read to its end."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 async def _drain(receive: Receive) -> None:

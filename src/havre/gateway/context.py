@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from havre.control.operation import Answer, Call, Operation, Principal, Request
+from havre.control.operation import Answer, Call, HungUp, Operation, Principal, Request
 from havre.gateway.sigv4 import Signature
 
 EVERYTHING = ("*",)
@@ -19,7 +19,7 @@ class Context:
     """
 
     __slots__ = (
-        "account", "answer", "at", "call", "claimed", "error", "http", "invoked_by", "model", "name", "operation",
+        "account", "answer", "at", "call", "claimed", "error", "http", "hung_up", "invoked_by", "model", "name", "operation",
         "principal", "protocol", "region", "request", "request_id", "resources", "route", "secure", "service", "source",
         "source_ip", "trace", "user_agent",
     )  # fmt: skip
@@ -52,6 +52,7 @@ class Context:
         self.answer: Answer = None
         self.error: Any = None
         self.invoked_by = ""
+        self.hung_up: HungUp | None = None
         self.trace = ""
         """The trace header that came with it."""
 

@@ -247,7 +247,7 @@ class Exchange:
 
     __slots__ = (
         "chunked", "chunks", "connection", "ended", "expect", "gone", "head", "keep", "left",
-        "pending", "responded", "scope", "size", "started", "waiter",
+        "pending", "responded", "scope", "size", "started", "told", "waiter",
     )  # fmt: skip
 
     def __init__(self, connection: Connection, scope: dict[str, Any], keep: bool) -> None:
@@ -257,7 +257,7 @@ class Exchange:
         self.head = scope["method"] == "HEAD"
         self.chunks: list[bytes] = []
         self.size = 0
-        self.ended = self.gone = self.started = self.responded = self.chunked = False
+        self.ended = self.gone = self.started = self.responded = self.chunked = self.told = False
         self.left: int | None = None
         self.pending = b""
         self.waiter: asyncio.Future[None] | None = None
@@ -306,7 +306,7 @@ class Exchange:
             self.waiter.set_result(None)
 
     async def receive(self) -> dict[str, Any]:
-        while not self.chunks and not self.ended and not self.gone:
+        while not self.chunks and (not self.ended or self.told) and not self.gone and not self.responded:
             if self.expect and not self.started:
                 self.expect = False
                 self.connection.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -322,7 +322,8 @@ class Exchange:
         self.size -= len(body)
         if self.size < HIGH_WATER:
             self.connection.resume()
-        return {"type": "http.request", "body": body, "more_body": bool(self.chunks) or not self.ended}
+        self.told = self.ended and not self.chunks  # who asks again wants to hear when the client has gone
+        return {"type": "http.request", "body": body, "more_body": not self.told}
 
     # response
 
@@ -414,4 +415,5 @@ class Exchange:
 
     def _done(self) -> None:
         self.responded = True
+        self._wake()
         self.connection.finished(self, self.keep)

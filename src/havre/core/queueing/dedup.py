@@ -10,7 +10,7 @@ WINDOW = 300_000
 """Milliseconds."""
 
 
-class Sent(msgspec.Struct, frozen=True, array_like=True):
+class Sent(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """The first message of a deduplication id: when it was sent, and what its sender was told."""
 
     key: str

@@ -7,7 +7,7 @@ import msgspec
 VISIBLE, DELAYED, IN_FLIGHT = 0, 1, 2
 
 
-class Message(msgspec.Struct, eq=False):
+class Message(msgspec.Struct, eq=False, gc=False):
     """``id`` rises in the order of sending. ``sent``, ``due``, ``taken`` and ``first_received`` in milliseconds since the
     epoch: when it was sent, when it becomes visible (of delayed ones and those in flight), when it was last and first
     received. ``received`` counts how often.

@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import msgspec
 
+from havre.control.operation import HungUp
 from havre.control.tasks import Tasks
 from havre.core.queueing import Expired, Message, Sent
 from havre.kernel.errors import ApiError
@@ -221,8 +222,26 @@ class Broker:
 
     # ------------------------------------------------------------------ receiving
 
-    async def receive(self, live: Live, ask: Ask, clock: Callable[[], float]) -> Sequence[tuple[Message, Envelope]]:
-        """Waits for as long as ``ask`` says until there is something. Raises ApiError OverLimit."""
+    async def receive(
+        self, live: Live, ask: Ask, clock: Callable[[], float], hung_up: HungUp | None = None
+    ) -> Sequence[tuple[Message, Envelope]]:
+        """Waits for as long as ``ask`` says until there is something, or until whoever asked has gone. Raises ApiError
+        OverLimit."""
+        found = self._take(live, ask, milliseconds(clock()))
+        if found or not ask.wait:
+            return found
+        if hung_up is None:
+            return await self._await(live, ask, clock)
+        waiting = self._tasks.spawn(self._await(live, ask, clock), f"a receive from {live.shelf}")
+        watching = self._tasks.spawn(cast(Any, hung_up()), f"whoever receives from {live.shelf}")
+        try:
+            await asyncio.wait((waiting, watching), return_when=asyncio.FIRST_COMPLETED)
+            return waiting.result() if waiting.done() else ()
+        finally:
+            waiting.cancel()
+            watching.cancel()
+
+    async def _await(self, live: Live, ask: Ask, clock: Callable[[], float]) -> Sequence[tuple[Message, Envelope]]:
         now = milliseconds(clock())
         deadline = now + ask.wait
         while not live.gone:

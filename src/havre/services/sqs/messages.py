@@ -78,8 +78,9 @@ decode_envelope = msgspec.msgpack.Decoder(Envelope).decode
 decode_head = msgspec.msgpack.Decoder(Head).decode
 
 
-def draft(spec: QueueSpec, entry: Mapping[str, Any]) -> Draft:
-    """Check one message of a SendMessage or of a batch. Raises ApiError."""
+def draft(spec: QueueSpec, entry: Mapping[str, Any], header: str = "") -> Draft:
+    """Check one message of a SendMessage or of a batch. ``header`` is the trace header that the request came with, which
+    holds where the message brings none. Raises ApiError."""
     body = entry["MessageBody"]
     if not body:
         raise missing("MessageBody")
@@ -94,12 +95,11 @@ def draft(spec: QueueSpec, entry: Mapping[str, Any]) -> Draft:
     size += len(body) if body.isascii() else len(body.encode())
     if size > spec.size:
         raise invalid(f"One or more parameters are invalid. Reason: Message must be shorter than {spec.size} bytes.")
-    trace = _trace(system) if system else None
+    own = _trace(system) if system else None
+    trace = own.text or "" if own is not None else header if _TRACE(header) else ""
     group, dedup = _group(spec, entry, body)
-    system_md5 = digest({"AWSTraceHeader": trace}) if trace else ""
-    return Draft(
-        body, attributes, (trace.text or "") if trace else "", _delay(spec, entry), group, dedup, size, system_md5
-    )
+    system_md5 = digest({"AWSTraceHeader": own}) if own else ""
+    return Draft(body, attributes, trace, _delay(spec, entry), group, dedup, size, system_md5)
 
 
 def _delay(spec: QueueSpec, entry: Mapping[str, Any]) -> int:

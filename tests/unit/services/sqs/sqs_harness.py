@@ -77,7 +77,7 @@ class Queues:
         async def waiting() -> int:
             return sum(len(live.waiting) for live in self.broker.lives.values())
 
-        while self.running.wait(waiting()) < count:
+        while self.running.wait(waiting()) != count:
             pass
 
     @staticmethod

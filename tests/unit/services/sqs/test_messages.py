@@ -7,6 +7,7 @@ from hashlib import md5
 from typing import Any
 
 import pytest
+from botocore.exceptions import ReadTimeoutError
 from tests.running_gateway import code
 from tests.unit.services.sqs.sqs_harness import Queues
 
@@ -36,6 +37,19 @@ def test_a_message_is_received_as_it_was_sent_and_deleted(queues: Queues) -> Non
     assert queues.counts(url) == (0, 0, 0)
     queues.later(3600)
     assert queues.receive(url) == []
+
+
+def test_the_trace_header_of_the_request_is_the_message_s(queues: Queues) -> None:
+    url, root = queues.make(), "Root=1-5759e988-bd862e3fe1be46a994272793"
+
+    def header(request: Any, **_: Any) -> None:
+        request.headers["X-Amzn-Trace-Id"] = root
+
+    queues.client.meta.events.register("before-sign.sqs.SendMessage", header)
+    sent = queues.send(url, "x")
+    assert "MD5OfMessageSystemAttributes" not in sent
+    (got,) = queues.receive(url, MessageSystemAttributeNames=["AWSTraceHeader"])
+    assert got["Attributes"] == {"AWSTraceHeader": root}
 
 
 def test_the_digest_of_attributes_is_aws_s(queues: Queues) -> None:
@@ -125,6 +139,17 @@ def test_who_waits_gets_a_delayed_message_when_it_is_due(queues: Queues) -> None
     url = queues.make()
     queues.send(url, "soon", DelaySeconds=1)
     assert queues.bodies(url, WaitTimeSeconds=20) == ["soon"]
+
+
+def test_who_hangs_up_takes_no_message_along(queues: Queues) -> None:
+    url = queues.make()
+    gone = queues.second(read_timeout=1)
+    with pytest.raises(ReadTimeoutError):
+        gone.receive_message(QueueUrl=url, WaitTimeSeconds=20)
+    gone.close()
+    queues.await_waiting(0)
+    queues.send(url, "x")
+    assert queues.bodies(url) == ["x"]
 
 
 def test_each_waiter_gets_a_message(queues: Queues) -> None:

@@ -42,7 +42,7 @@ def operations(broker: Broker) -> Operations:
         _check(request, system)
         names = request.get("MessageAttributeNames") or ()
         live = await broker.live(queue)
-        found = await broker.receive(live, await _ask(call, request, queue), call.world.now)
+        found = await broker.receive(live, await _ask(call, request, queue), call.world.now, call.hung_up)
         if live.gone:
             raise no_queue()
         return {"Messages": [_shown(queue, m, e, system, names) for m, e in found] or None}

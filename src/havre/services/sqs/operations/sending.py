@@ -31,7 +31,7 @@ def operations(broker: Broker) -> Operations:
     @ops("SendMessage", resources=queries.of_url, data_event=True)
     async def send_message(call: Call, request: Request) -> Answer:
         queue = queries.found(call, request)
-        made = draft(queue.spec, request)
+        made = draft(queue.spec, request, call.trace)
         (told,) = await send(call, queue, (made,))
         return _answer(queue, made, told)
 
@@ -42,7 +42,7 @@ def operations(broker: Broker) -> Operations:
         bad = []
         for entry in entries("SendMessageBatch", request["Entries"]):
             try:
-                good.append((entry, draft(queue.spec, entry)))
+                good.append((entry, draft(queue.spec, entry, call.trace)))
             except ApiError as error:
                 bad.append(failed(entry, error))
         size = sum(made.size for _, made in good)
