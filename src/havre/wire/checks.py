@@ -23,6 +23,7 @@ class Rules(msgspec.Struct, frozen=True):
     """Which of the model's traits a service's front checks, and how it calls the place of a value.
 
     ``named(member, shape)`` is a member's name in a path, ``item`` what stands behind the number of a list's item.
+    ``loose`` are shapes whose enums the service checks behind its front, with an error of its own.
     """
 
     required: bool = True
@@ -30,6 +31,7 @@ class Rules(msgspec.Struct, frozen=True):
     ranges: bool = True
     patterns: bool = True
     enums: bool = True
+    loose: frozenset[str] = frozenset()
     named: Callable[[str, Shape], str] = lambda name, shape: name[:1].lower() + name[1:]
     item: str = ".member"
 
@@ -192,7 +194,7 @@ class Checker:
             matches = re.compile(pattern).match
             words = f"Member must satisfy regular expression pattern: {traits['pattern']}"
             tests.append(("pattern", lambda value: matches(value) is not None, words))
-        if rules.enums and shape.enum:
+        if rules.enums and shape.enum and shape.name not in rules.loose:
             values = frozenset(shape.enum)
             told = f"Member must satisfy enum value set: [{', '.join(shape.enum)}]"
             tests.append(("enum", values.__contains__, told))

@@ -74,7 +74,12 @@ _BY_SERVICE = {
     "ecr": Dialect("InvalidParameterException", rules=ECR, words="ecr"),
     "ecs": Dialect("InvalidParameterException", by_operation={"RegisterTaskDefinition": "ClientException"}),
     "eks": Dialect("InvalidParameterException", malformed="InvalidRequestException"),
-    "lambda": Dialect("ValidationException", unreadable="InvalidRequestContentException", typed=True),
+    "lambda": Dialect(
+        "ValidationException",
+        unreadable="InvalidRequestContentException",
+        typed=True,
+        rules=Rules(loose=frozenset(("Runtime",))),
+    ),
     "logs": Dialect("InvalidParameterException"),
     "s3": Dialect("InvalidArgument", "InvalidRequest", "InvalidArgument", "MalformedXML", rules=S3, words="s3"),
     "sns": Dialect("ValidationError", malformed="MalformedInput"),

@@ -24,6 +24,7 @@ MEMBERS = (
 )
 """Of both requests."""
 _YEAR = 31_622_400
+_SHOWN_EMPTY = ("Environment", "VpcConfig")
 _IN_VPC = ("ec2:CreateNetworkInterface", "ec2:DescribeNetworkInterfaces", "ec2:DeleteNetworkInterface")
 
 
@@ -83,6 +84,7 @@ def plain(request: Mapping[str, Any], old: Configuration, name: str) -> Configur
         changes["logs"] = logs(request["LoggingConfig"], old.logs, name)
     if "DurableConfig" in request:
         changes["durable"] = _durable(request["DurableConfig"])
+    changes["named"] = tuple(m for m in _SHOWN_EMPTY if m in old.named or request.get(m))
     return replace(old, **changes)
 
 

@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from havre.kernel.function import Code
+from havre.kernel.function import Code, FunctionNetwork
 from havre.services.lambda_.queries import function_arn
 from havre.services.lambda_.resources import LATEST, AliasR, Configuration, FunctionR, Readiness, VersionR
 from havre.services.lambda_.times import spelled
@@ -28,13 +28,19 @@ def code_sha256(code: Code) -> str:
 def revision(record: FunctionR | VersionR) -> str:
     """The RevisionId: another one whenever the record's spec changes, and when it becomes ready."""
     status = record.status
-    text = f"{record.spec.revision} {status.generation} {status.state} {status.update}"
+    text = f"{record.spec.revision} {status.state} {status.update} {in_progress(record)}"
     h = hashlib.sha256(text.encode()).hexdigest()
     return f"{h[:8]}-{h[8:12]}-4{h[13:16]}-a{h[17:20]}-{h[20:32]}"
 
 
 def updating(record: FunctionR | VersionR) -> bool:
+    """Whether what was asked for has not been prepared yet."""
     return record.status.generation != record.spec.generation
+
+
+def in_progress(record: FunctionR | VersionR) -> bool:
+    """As AWS tells it: a version that was ready when it was published waits for nothing."""
+    return updating(record) and (record.spec.number == LATEST or record.status.serving is None)
 
 
 def configuration(record: FunctionR | VersionR, *, qualifier: str = "", listed: bool = False) -> dict[str, Any]:
@@ -69,12 +75,12 @@ def _where_given(config: Configuration) -> Mapping[str, Any]:
     shown: dict[str, Any] = {}
     if config.package == "Zip":
         shown |= {"Runtime": config.runtime, "Handler": config.handler or None}
-    if config.environment:
+    if config.environment or "Environment" in config.named:
         shown["Environment"] = {"Variables": dict(config.environment)}
     if config.layers:
         shown["Layers"] = [{"Arn": layer.arn, "CodeSize": layer.code.size} for layer in config.layers]
-    if config.network is not None:
-        net = config.network
+    if config.network is not None or "VpcConfig" in config.named:
+        net = config.network or FunctionNetwork("", ())
         shown["VpcConfig"] = {
             "SubnetIds": list(net.subnets),
             "SecurityGroupIds": list(net.security_groups),
@@ -122,7 +128,7 @@ def _state(record: FunctionR | VersionR) -> dict[str, str | None]:
         "StateReason": status.reason or None,
         "StateReasonCode": status.reason_code or None,
     }
-    if not updating(record):
+    if not in_progress(record):
         return shown | {
             "LastUpdateStatus": status.update,
             "LastUpdateStatusReason": status.update_reason or None,

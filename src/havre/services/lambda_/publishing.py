@@ -38,8 +38,8 @@ def newest(reader: Reader, function: FunctionR) -> VersionR | None:
 
 
 def same(one: Configuration, other: Configuration) -> bool:
-    """Whether a version of the one would differ from one of the other in more than its description."""
-    return replace(one, description="") == replace(other, description="")
+    """Whether versions of both would do the same, whatever is said of them."""
+    return replace(one, description="", named=()) == replace(other, description="", named=())
 
 
 def publish(tx: Transaction, function: FunctionR, revision: str, description: str | None = None) -> VersionR:
@@ -50,26 +50,34 @@ def publish(tx: Transaction, function: FunctionR, revision: str, description: st
     m, spec = function.meta, function.spec
     number = str(next_number(tx, m.account, m.region, FUNCTION.name, m.name))
     config = spec.config if description is None else replace(spec.config, description=description)
+    record = VersionSpec(
+        m.name,
+        spec.uid,
+        number,
+        config,
+        revision,
+        spec.modified,
+        update_runtime_on=spec.update_runtime_on,
+        runtime_version=spec.runtime_version,
+    )
     version = tx.create(
         VERSION,
         account=m.account,
         region=m.region,
         name=qualified(m.name, number),
         arn=function_arn(m.account, m.region, m.name, number),
-        spec=VersionSpec(
-            m.name,
-            spec.uid,
-            number,
-            config,
-            revision,
-            spec.modified,
-            update_runtime_on=spec.update_runtime_on,
-            runtime_version=spec.runtime_version,
-        ),
-        status=Readiness(),
+        spec=record,
+        status=_readiness(function, config),
     )
     tx.update(function, spec=replace(spec, published=number))
     return version
+
+
+def _readiness(function: FunctionR, config: Configuration) -> Readiness:
+    """A version is what its function is already, and can be invoked at once; SnapStart takes its snapshot first."""
+    if config.snap_start or updating(function) or function.status.serving is None:
+        return Readiness()
+    return Readiness(state="Active", reason="", reason_code="", serving=config)
 
 
 def next_number(tx: Transaction, account: str, region: str, kind: str, name: str) -> int:

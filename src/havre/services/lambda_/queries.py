@@ -134,6 +134,15 @@ def record(reader: Reader, function: FunctionR, version: str) -> FunctionR | Ver
     return found
 
 
+def alias(reader: Reader, function: FunctionR, name: str) -> AliasR:
+    """Raises ApiError ResourceNotFoundException."""
+    m = function.meta
+    found = reader.get(ALIAS, m.account, m.region, qualified(m.name, name))
+    if found is None:
+        raise not_found(f"Cannot find alias arn: {function_arn(m.account, m.region, m.name, name)}")
+    return found
+
+
 def versions(reader: Reader, function: FunctionR) -> Sequence[VersionR]:
     """Published ones, in the order of their numbers."""
     m = function.meta

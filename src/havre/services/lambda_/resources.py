@@ -70,6 +70,8 @@ class Configuration(msgspec.Struct, frozen=True):
     """Bytes of the code when it is unpacked, without layers."""
     image_uri: str = ""
     """As the user named it; ``code.image`` is where it is pulled from."""
+    named: tuple[str, ...] = ()
+    """Members that the user has named once, and that are shown since even when they are empty."""
 
     @property
     def package(self) -> str:

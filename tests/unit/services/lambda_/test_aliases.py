@@ -63,6 +63,8 @@ def test_aliases_are_listed_by_the_versions_that_they_lead_to(lambdas: Lambda) -
         lambdas.client.create_alias(FunctionName="one", Name=name, FunctionVersion=version)
     listed = lambdas.client.list_aliases(FunctionName="one", FunctionVersion="1")["Aliases"]
     assert [a["Name"] for a in listed] == ["a", "c"]
+    unknown = refusal(lambdas.client.create_alias, FunctionName="none", Name="a", FunctionVersion="1")
+    assert unknown == ("ResourceNotFoundException", f"Function not found: {arn('function:none:1')}")
     taken = refusal(lambdas.client.create_alias, FunctionName="one", Name="a", FunctionVersion="1")
     assert taken == ("ResourceConflictException", f"Alias already exists: {arn('function:one:a')}")
     lambdas.client.delete_alias(FunctionName="one", Name="a")
@@ -106,6 +108,9 @@ def test_layers_are_listed_by_what_they_fit(lambdas: Lambda) -> None:
     assert [v["Version"] for v in versions] == [2, 1]
     fitting = lambdas.client.list_layer_versions(LayerName="a", CompatibleArchitecture="x86_64")["LayerVersions"]
     assert [v["Version"] for v in fitting] == [1]
+    for call in (lambdas.client.list_layers, lambda **more: lambdas.client.list_layer_versions(LayerName="a", **more)):
+        assert refusal(call, CompatibleRuntime="cobol")[0] == "ValidationException"
+    assert refusal(lambda: publish(lambdas, CompatibleRuntimes=["cobol"]))[0] == "ValidationException"
 
 
 def test_two_versions_of_one_layer_do_not_go_together(lambdas: Lambda) -> None:

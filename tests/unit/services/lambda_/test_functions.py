@@ -119,6 +119,7 @@ def test_a_dry_run_changes_nothing(lambdas: Lambda) -> None:
         ({"Runtime": None}, INVALID, "Runtime and Handler are mandatory parameters"),
         ({"Handler": None}, INVALID, "Runtime and Handler are mandatory parameters"),
         ({"Runtime": "python3.7"}, INVALID, "The runtime parameter of python3.7 is no longer supported"),
+        ({"Runtime": "cobol"}, INVALID, "Value cobol at 'runtime' failed to satisfy constraint"),
         ({"Timeout": 901}, "ValidationException", "less than or equal to 900"),
         ({"MemorySize": 10241}, "ValidationException", "less than or equal to 10240"),
         ({"MemorySize": 127}, "ValidationException", "greater than or equal to 128"),
@@ -207,11 +208,13 @@ def test_functions_are_found_by_every_form_of_their_names(lambdas: Lambda) -> No
 def test_a_version_is_published_when_something_has_changed(lambdas: Lambda) -> None:
     lambdas.create(Description="latest")
     first = lambdas.client.publish_version(FunctionName="one", Description="first")
-    assert (first["Version"], first["Description"], first["State"]) == ("1", "first", "Pending")
+    assert (first["Version"], first["Description"]) == ("1", "first")
+    assert (first["State"], first["LastUpdateStatus"]) == ("Active", "Successful")
     assert first["FunctionArn"] == arn("function:one:1")
     lambdas.reconcile()
     assert lambdas.get("one", Qualifier="1")["State"] == "Active"
     assert lambdas.functions.prepared[-1].version == "1"
+    assert lambdas.get("one", Qualifier="1")["RevisionId"] == first["RevisionId"]
     assert lambdas.client.publish_version(FunctionName="one", Description="again")["Version"] == "1"
     lambdas.client.update_function_configuration(FunctionName="one", Timeout=7)
     lambdas.reconcile()
@@ -295,7 +298,7 @@ def test_settings_that_are_not_named_stay(lambdas: Lambda) -> None:
     assert shown["Environment"] == {"Variables": {"A1": "b"}} and shown["TracingConfig"] == {"Mode": "Active"}
     lambdas.reconcile()
     shown = update(FunctionName="one", Environment={}, DeadLetterConfig={}, LoggingConfig={"LogFormat": "Text"})
-    assert "Environment" not in shown and "DeadLetterConfig" not in shown
+    assert shown["Environment"] == {"Variables": {}} and "DeadLetterConfig" not in shown
     assert shown["LoggingConfig"] == {"LogFormat": "Text", "LogGroup": "/aws/lambda/one"}
 
 
@@ -315,7 +318,10 @@ def test_a_function_of_a_vpc_knows_its_vpc(lambdas: Lambda) -> None:
     network = lambdas.functions.prepared[-1].network
     assert network is not None and (network.vpc, network.security_groups) == (vpc, (group,))
     empty: dict[str, list[str]] = {"SubnetIds": [], "SecurityGroupIds": []}
-    assert "VpcConfig" not in lambdas.client.update_function_configuration(FunctionName="one", VpcConfig=empty)
+    shown = lambdas.client.update_function_configuration(FunctionName="one", VpcConfig=empty)["VpcConfig"]
+    assert shown == {**empty, "VpcId": "", "Ipv6AllowedForDualStack": False}
+    lambdas.reconcile()
+    assert lambdas.functions.prepared[-1].network is None
 
 
 def test_code_from_a_directory_is_for_the_installation_itself(lambdas: Lambda, tmp_path: Any) -> None:

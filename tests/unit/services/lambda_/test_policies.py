@@ -88,6 +88,9 @@ def test_statements_are_removed_by_their_labels(lambdas: Lambda) -> None:
     )
     remove(StatementId="s", **ONE)
     assert refusal(remove, StatementId="s", **ONE)[1] == "No policy is associated with the given resource."
+    assert refusal(remove, StatementId="s", FunctionName="none")[1] == f"No policy found for: {arn('function:none')}"
+    gone = refusal(remove, StatementId="s", Qualifier="prod", **ONE)
+    assert gone[1] == f"Cannot find alias arn: {arn('function:one:prod')}"
 
 
 def test_a_policy_grows_no_longer_than_20_kb(lambdas: Lambda) -> None:

@@ -11,7 +11,7 @@ from havre.control.operation import Answer, Call, Request
 from havre.kernel.resource import Kind, NoStatus
 from havre.services.lambda_ import present, queries
 from havre.services.lambda_.declare import LambdaOperations
-from havre.services.lambda_.errors import conflict, invalid, not_found, stale
+from havre.services.lambda_.errors import conflict, invalid, stale
 from havre.services.lambda_.paging import page
 from havre.services.lambda_.resources import (
     ALIAS,
@@ -33,15 +33,6 @@ _MEMBERS = "FunctionName Name FunctionVersion Description RoutingConfig"
 def alias_arns(call: Call, request: Request) -> Sequence[str]:
     said = queries.named(call.account, call.region, request["FunctionName"])
     return (queries.function_arn(said.account, said.region, said.name, request["Name"]),)
-
-
-def get(reader: Reader, function: FunctionR, name: str) -> AliasR:
-    """Raises ApiError ResourceNotFoundException."""
-    m = function.meta
-    found = reader.get(ALIAS, m.account, m.region, qualified(m.name, name))
-    if found is None:
-        raise not_found(f"Cannot find alias arn: {queries.function_arn(m.account, m.region, m.name, name)}")
-    return found
 
 
 def _function(reader: Reader, call: Call, request: Request) -> FunctionR:
@@ -69,9 +60,8 @@ async def create_alias(call: Call, request: Request) -> Answer:
     name, version, revision = request["Name"], request["FunctionVersion"], call.world.uuid()
 
     def change(tx: Transaction) -> AliasR:
-        function = _function(tx, call, request)
+        function = queries.resolve(tx, call.account, call.region, request["FunctionName"], version).function
         m = function.meta
-        queries.record(tx, function, version)
         arn = queries.function_arn(m.account, m.region, m.name, name)
         if tx.get(ALIAS, m.account, m.region, qualified(m.name, name)) is not None:
             raise conflict(f"Alias already exists: {arn}")
@@ -92,7 +82,7 @@ async def create_alias(call: Call, request: Request) -> Answer:
 
 @ops.on("GetAlias", "FunctionName Name", resources=alias_arns)
 async def get_alias(call: Call, request: Request) -> Answer:
-    return present.alias(get(call.store, _function(call.store, call, request), request["Name"]))
+    return present.alias(queries.alias(call.store, _function(call.store, call, request), request["Name"]))
 
 
 @ops.on("UpdateAlias", f"{_MEMBERS} RevisionId", resources=alias_arns)
@@ -101,7 +91,7 @@ async def update_alias(call: Call, request: Request) -> Answer:
 
     def change(tx: Transaction) -> AliasR:
         function = _function(tx, call, request)
-        found = get(tx, function, request["Name"])
+        found = queries.alias(tx, function, request["Name"])
         if request.get("RevisionId") and request["RevisionId"] != found.spec.revision:
             raise stale()
         old = found.spec

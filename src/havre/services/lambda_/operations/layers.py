@@ -19,6 +19,7 @@ from havre.services.lambda_.paging import page
 from havre.services.lambda_.present import code_sha256
 from havre.services.lambda_.publishing import next_number
 from havre.services.lambda_.resources import LAYER, LayerR, LayerSpec, qualified
+from havre.services.lambda_.rules import runtimes
 from havre.services.lambda_.times import spelled
 from havre.store.ports import Transaction
 
@@ -52,6 +53,7 @@ async def publish_layer_version(facilities: Facilities, call: Call, request: Req
     name = layer_queries.named(call, request["LayerName"])
     if (name.account, name.region) != (call.account, call.region):
         raise ApiError("AccessDeniedException", "Layers of another account or region cannot be published.", 403)
+    runtimes.check_of_layer(request.get("CompatibleRuntimes") or (), "compatibleRuntimes")
     if request["Content"].get("S3Bucket") == package.HOT_RELOAD:
         raise absent("layers from a directory")
     code = await package.fetch_archive(call, request["Content"])
@@ -145,7 +147,13 @@ def _fits(layer: LayerR, request: Request) -> bool:
     )
 
 
+def _check_filter(request: Request) -> None:
+    if request.get("CompatibleRuntime"):
+        runtimes.check_of_layer([request["CompatibleRuntime"]], "compatibleRuntime")
+
+
 async def list_layers(call: Call, request: Request) -> Answer:
+    _check_filter(request)
     newest: dict[str, LayerR] = {}
     for layer in call.store.list(LAYER, call.account, call.region):
         known = newest.get(layer.spec.layer)
@@ -167,6 +175,7 @@ async def list_layers(call: Call, request: Request) -> Answer:
 
 
 async def list_layer_versions(call: Call, request: Request) -> Answer:
+    _check_filter(request)
     name: LayerName = layer_queries.named(call, request["LayerName"])
     found = [layer for layer in layer_queries.versions(call.store, name) if _fits(layer, request)]
     shown, marker = page(call, request, found, lambda layer: str(layer.spec.number))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -13,11 +14,12 @@ from havre.services.lambda_ import present, queries
 from havre.services.lambda_.declare import LambdaOperations
 from havre.services.lambda_.errors import absent, invalid, not_found, stale
 from havre.services.lambda_.queries import Resolved
-from havre.services.lambda_.resources import LATEST, FunctionR, Policy
+from havre.services.lambda_.resources import FUNCTION, LATEST, FunctionR, Policy
 from havre.services.lambda_.rules import statements
 from havre.store.ports import Reader, Transaction
 
 ops = LambdaOperations()
+_ALIAS = re.compile(r"(?!\d+$)[a-zA-Z0-9_-]+").fullmatch
 _ADD = (
     "FunctionName StatementId Action Principal SourceArn FunctionUrlAuthType InvokedViaFunctionUrl SourceAccount "
     "EventSourceToken Qualifier RevisionId PrincipalOrgID"
@@ -32,6 +34,11 @@ def _conditions(call: Call, request: Request) -> Mapping[str, str | Sequence[str
 
 
 def _resolved(reader: Reader, call: Call, request: Request) -> Resolved:
+    """Raises ApiError, which says of an alias that it is one."""
+    said = queries.named(call.account, call.region, request["FunctionName"], request.get("Qualifier", ""))
+    if _ALIAS(said.qualifier) and said.qualifier not in ("", LATEST):
+        function = queries.function(reader, call.account, call.region, request["FunctionName"])
+        queries.alias(reader, function, said.qualifier)
     return queries.resolve(reader, call.account, call.region, request["FunctionName"], request.get("Qualifier", ""))
 
 
@@ -120,8 +127,15 @@ async def remove_permission(call: Call, request: Request) -> Answer:
             raise not_found("No policy is associated with the given resource.")
         return statements.removed(policy, request["StatementId"], revision)
 
-    await _change(call, request, _resolved, how)
+    await _change(call, request, _with_policy, how)
     return {}
+
+
+def _with_policy(reader: Reader, call: Call, request: Request) -> Resolved:
+    said = queries.named(call.account, call.region, request["FunctionName"])
+    if reader.get(FUNCTION, said.account, said.region, said.name) is None:
+        raise not_found(f"No policy found for: {queries.function_arn(said.account, said.region, said.name)}")
+    return _resolved(reader, call, request)
 
 
 @ops.on("GetPolicy", "FunctionName Qualifier")

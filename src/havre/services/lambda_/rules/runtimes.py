@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from havre.services.lambda_.errors import invalid
+from collections.abc import Sequence
+
+from havre.services.lambda_.errors import invalid, validation
 
 SUPPORTED = (
     "nodejs16.x", "nodejs18.x", "nodejs20.x", "nodejs22.x", "nodejs24.x", "nodejs26.x",
@@ -36,6 +38,16 @@ def check(runtime: str) -> None:
             f"Value {runtime} at 'runtime' failed to satisfy constraint: Member must satisfy enum value set: "
             f"[{', '.join(SUPPORTED)}] or be a valid ARN"
         )
+
+
+def check_of_layer(given: Sequence[str], member: str) -> None:
+    """A layer may be for runtimes that functions can no more have. Raises ApiError."""
+    if any(runtime not in (*SUPPORTED, *RETIRED) for runtime in given):
+        values = f"[{', '.join((*SUPPORTED, *RETIRED))}]"
+        constraint = (
+            f"Member must satisfy constraint: [Member must satisfy enum value set: {values}, Member must not be null]"
+        )
+        raise validation(f"[{', '.join(given)}]", member, constraint)
 
 
 def check_snap_start(runtime: str, temporary: int) -> None:
