@@ -1,7 +1,11 @@
 """AWS Lambda: functions, versions, aliases, layers, policies, event source mappings, and their invocation.
 
 The promise: what is acknowledged is kept; a function that says it is Active can be invoked at once; while an update is in
-progress, invocations run what was before it.
+progress, or when it has failed, invocations run what was before it.
+
+Left out, and refused by name: file systems, KMS keys, capacity providers (functions run on this installation's machines),
+accelerators, custom runtimes by ARN, versions of runtimes (UpdateRuntimeOn Manual), sources in Kafka, MQ and DocumentDB,
+IPv6 in VPCs, resource policies of runtimes, metrics, logging and provisioned pollers of event source mappings.
 """
 
 from __future__ import annotations
@@ -15,6 +19,16 @@ from havre.services.lambda_.facilities import Facilities
 from havre.services.lambda_.policies import resource_policy
 
 __all__ = ["Facilities", "loops", "reconcilers", "resource_policy", "service"]
+
+PARTIAL = {
+    "CreateFunction.Code": "S3Bucket hot-reload takes the directory S3Key of this machine; its versions change as it does",
+    "CreateFunction.CodeSigningConfigArn": "nothing can be signed: Warn lets all code in, Enforce none",
+    "CreateFunction.Architectures": "only what the machines of this installation run",
+    "PutRuntimeManagementConfig": "runtimes are updated when their images are built again; Manual is refused",
+    "GetFunctionConfiguration.RuntimeVersionConfig": "is not told: runtimes here have no versions of AWS's",
+    "ListFunctions.MasterRegion": "there are no replicas of Lambda@Edge: nothing is listed",
+    "PutFunctionEventInvokeConfig": "the role's permission is not asked for a destination of another account",
+}
 
 
 def service(facilities: Facilities | None = None) -> Service:
@@ -53,7 +67,7 @@ def service(facilities: Facilities | None = None) -> Service:
         urls,
         versions,
     )
-    return Service("lambda", merge(*made, *(module.ops for module in plain)), KINDS)
+    return Service("lambda", merge(*made, *(module.ops for module in plain)), KINDS, partial=PARTIAL)
 
 
 def reconcilers(deps: ReconcilerDeps, facilities: Facilities) -> list[Any]:
