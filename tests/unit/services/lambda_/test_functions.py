@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 from typing import Any
 
 import pytest
-from tests.unit.services.lambda_.lambda_harness import OTHER_ROOT, Lambda, archive, arn, digest, refusal
+from tests.unit.services.lambda_.lambda_harness import OTHER_ROOT, TRUST, Lambda, archive, arn, digest, refusal
 
 from havre.kernel.errors import Permanent, Temporary
+from havre.services.lambda_.compile import function_of
+from havre.services.lambda_.queries import resolve
 
 INVALID = "InvalidParameterValueException"
 
@@ -89,9 +92,6 @@ def test_a_failed_update_leaves_what_was_before(lambdas: Lambda) -> None:
         "InvalidZipFileException",
         "the archive is broken",
     )
-    from havre.services.lambda_.compile import function_of
-    from havre.services.lambda_.queries import resolve
-
     found = resolve(lambdas.running.store, "111122223333", "us-east-1", "one").function
     assert function_of(found) == before and lambdas.functions.retired == []
 
@@ -334,9 +334,6 @@ def test_code_from_a_directory_is_for_the_installation_itself(lambdas: Lambda, t
         assert refusal(lambdas.create, name="two", Code={"S3Bucket": "hot-reload", "S3Key": key})[0] == INVALID
     theirs = lambdas.running.client("lambda", OTHER_ROOT)
     iam = lambdas.running.client("iam", OTHER_ROOT)
-    import json
-
-    from tests.unit.services.lambda_.lambda_harness import TRUST
 
     role = iam.create_role(RoleName="x", AssumeRolePolicyDocument=json.dumps(TRUST))["Role"]["Arn"]
     code_, message = refusal(
@@ -345,8 +342,22 @@ def test_code_from_a_directory_is_for_the_installation_itself(lambdas: Lambda, t
     assert code_ == INVALID and "own account" in message
 
 
+def test_who_may_use_a_directory_is_told_by_iam(lambdas: Lambda, tmp_path: Any) -> None:
+    lambdas.iam.create_user(UserName="ann")
+    key = lambdas.iam.create_access_key(UserName="ann")["AccessKey"]
+    open_ = {"Effect": "Allow", "Action": ["lambda:*", "iam:PassRole"], "Resource": "*"}
+    mine = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": f"arn:aws:s3:::hot-reload{tmp_path}/mine*"}
+    policy = {"Version": "2012-10-17", "Statement": [open_, mine]}
+    lambdas.iam.put_user_policy(UserName="ann", PolicyName="p", PolicyDocument=json.dumps(policy))
+    ann = lambdas.running.client("lambda", key)
+    given = {"FunctionName": "x", "Role": lambdas.role, "Runtime": "python3.12", "Handler": "a.b"}
+    for name, code in (("yours", "AccessDeniedException"), ("mine", "no error")):
+        (tmp_path / name).mkdir()
+        place = {"S3Bucket": "hot-reload", "S3Key": str(tmp_path / name)}
+        assert refusal(ann.create_function, Code=place, **given)[0] == code
+
+
 def test_whoever_makes_a_function_may_pass_its_role(lambdas: Lambda) -> None:
-    import json
 
     lambdas.iam.create_user(UserName="ann")
     key = lambdas.iam.create_access_key(UserName="ann")["AccessKey"]
