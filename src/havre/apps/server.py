@@ -198,6 +198,11 @@ class Server:
 
         await Downloads(self.functions, self.world.now)(scope, receive, send)
 
+    async def _serve_certificate(self, scope: Scope, receive: Receive, send: Send) -> None:
+        from havre.services.sns.signing import serve
+
+        await serve(self.store, scope, send)
+
     def _internal(self) -> dict[str, Asgi]:
         status = Status(self)
         pages: dict[str, Asgi] = {
@@ -206,6 +211,7 @@ class Server:
             "/_havre/explain": Page(status.explain, token=self.token),
             "/_havre/functions": self._download_code,
         }
+        pages["/_havre/sns"] = self._serve_certificate
         if self.config.site.auth == "open":
             pages["/_havre/reset"] = Page(status.reset, method="POST")
         return pages

@@ -21,8 +21,7 @@ from havre.store.ports import Store
 __all__ = ["reconcilers", "resource_policy", "service"]
 
 PARTIAL = {
-    "Publish": "notifications carry no Signature, SigningCertURL and SignatureVersion: clients that check them refuse them",
-    "SetTopicAttributes.SignatureVersion": "is kept and shown; notifications are not signed",
+    "Publish": "what servers get is signed by a key of this installation; what queues and functions get is not signed",
     "SetTopicAttributes.TracingConfig": "is kept and shown; no traces are sent",
 }
 

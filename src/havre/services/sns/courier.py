@@ -15,6 +15,7 @@ from havre.services.sns import envelope
 from havre.services.sns.attributes import dead_letter_queue
 from havre.services.sns.delivery_policy import effective
 from havre.services.sns.resources import SUBSCRIPTION, TOPIC, Letter, Subscription
+from havre.services.sns.signing import Signer
 
 PRINCIPAL = "sns.amazonaws.com"
 MOST_RAW_ATTRIBUTES = 10
@@ -28,6 +29,7 @@ class Courier:
     def __init__(self, deps: ReconcilerDeps, post: Post) -> None:
         self._deps = deps
         self._post = post
+        self._signer = Signer(deps)
         self._decode = msgspec.msgpack.Decoder(Letter).decode
 
     async def carry(self, parcel: Parcel) -> None:
@@ -101,12 +103,18 @@ class Courier:
             headers["x-amz-sns-subscription-arn"] = letter.subscription
         if raw:
             headers["x-amz-sns-rawdelivery"] = "true"
-        text = letter.text if raw else envelope.body(letter, self._deps.site.endpoint)
+        version = topic.spec.attributes.get("SignatureVersion") if topic is not None else None
+        text = letter.text if raw else await self._signed(letter, version or "1")
         status = await self._post(found.endpoint, text.encode(), headers)
         if 200 <= status < 300:
             return
         words = f"{found.endpoint} answered with status {status}"
         raise Permanent(words) if 400 <= status < 500 and status != 429 else Temporary(words)
+
+    async def _signed(self, letter: Letter, version: str) -> str:
+        return envelope.written(
+            await self._signer.signed(envelope.notification(letter, self._deps.site.endpoint), version)
+        )
 
     async def bury(self, parcel: Parcel) -> None:
         """To the queue of the subscription's RedrivePolicy, as the subscription would have got it."""

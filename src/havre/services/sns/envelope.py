@@ -1,7 +1,6 @@
 """What subscribers get: the notification as JSON, the record for a function, the attributes for a queue. Pure.
 
-Notifications carry no Signature, SigningCertURL and SignatureVersion: nothing here could be verified against AWS's
-certificates, and a made-up signature would be worse than none.
+What servers get is signed (signing.py); what queues and functions get is not: it comes by a call that IAM decided on.
 """
 
 from __future__ import annotations
@@ -79,8 +78,12 @@ def _words(letter: Letter) -> str:
     return letter.text
 
 
+def written(found: Mapping[str, Any]) -> str:
+    return json.dumps(found, indent=2, separators=(",", " : "), ensure_ascii=False)
+
+
 def body(letter: Letter, endpoint: str) -> str:
-    return json.dumps(notification(letter, endpoint), indent=2, separators=(",", " : "), ensure_ascii=False)
+    return written(notification(letter, endpoint))
 
 
 def record(letter: Letter, endpoint: str) -> bytes:

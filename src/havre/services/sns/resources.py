@@ -58,6 +58,13 @@ class Seen(msgspec.Struct, frozen=True):
     until: float
 
 
+class Signing(msgspec.Struct, frozen=True):
+    """The key that signs what servers get, and its certificate, both as PEM. One for an installation."""
+
+    key: str
+    certificate: str
+
+
 class Letter(msgspec.Struct, frozen=True):
     """One message on its way to one subscription. ``kind``: Notification, SubscriptionConfirmation,
     UnsubscribeConfirmation. ``at`` in seconds since the epoch."""
@@ -93,7 +100,8 @@ SUBSCRIPTION: Kind[Subscription, NoStatus] = Kind(
     },
 )
 SEEN: Kind[Seen, NoStatus] = Kind("sns.seen", Seen, NoStatus)
+SIGNER: Kind[Signing, NoStatus] = Kind("sns.signer", Signing, NoStatus)
 DELIVERY = delivery_kind("sns.delivery")
 HTTP = delivery_kind("sns.http")
 """Apart from the others: servers somewhere else may be slow, and must not hold up queues and functions."""
-KINDS = (TOPIC, SUBSCRIPTION, SEEN, DELIVERY, HTTP)
+KINDS = (TOPIC, SUBSCRIPTION, SEEN, SIGNER, DELIVERY, HTTP)

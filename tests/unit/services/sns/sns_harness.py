@@ -12,6 +12,7 @@ from tests.running_gateway import ROOT
 from tests.running_targets import Targets, function_arn, queue_arn
 
 from havre.services import sns
+from havre.services.sns import signing
 from havre.services.sns.resources import DELIVERY, HTTP
 
 __all__ = ["Server", "Sns", "function_arn", "queue_arn", "refusal"]
@@ -19,7 +20,16 @@ __all__ = ["Server", "Sns", "function_arn", "queue_arn", "refusal"]
 
 class Sns(Targets):
     def __init__(self, **more: Any) -> None:
-        super().__init__([sns.service()], sns.reconcilers, resource_policies={"sns": sns.resource_policy}, **more)
+        async def certificate(scope: Any, receive: Any, send: Any) -> None:
+            await signing.serve(self.running.store, scope, send)
+
+        super().__init__(
+            [sns.service()],
+            sns.reconcilers,
+            resource_policies={"sns": sns.resource_policy},
+            internal={signing.PATH: certificate},
+            **more,
+        )
         self.client = self.running.client("sns", parameter_validation=False)
 
     def topic(self, name: str = "news", **attributes: str) -> str:

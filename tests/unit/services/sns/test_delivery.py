@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 
 import pytest
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from tests.running_targets import queue_arn as arn_of
 from tests.unit.services.sns.sns_harness import Server, Sns, function_arn, queue_arn
 
@@ -180,7 +185,7 @@ def test_a_server_confirms_gets_notifications_and_leaves(sns: Sns, server: Serve
     headers, body = server.got[1]
     assert headers["x-amz-sns-subscription-arn"] == subscription
     notification = json.loads(body)
-    assert notification["Message"] == "hello" and "Signature" not in notification
+    assert notification["Message"] == "hello"
 
     leave = notification["UnsubscribeURL"].replace("http://127.0.0.1:4566", sns.running.url)
     urllib.request.urlopen(leave).read()
@@ -192,6 +197,30 @@ def test_a_server_confirms_gets_notifications_and_leaves(sns: Sns, server: Serve
     sns.client.publish(TopicArn=topic, Message="back")
     sns.until(lambda: len(server.got) == 4, "the next notification")
     assert json.loads(server.got[3][1])["Message"] == "back"
+
+
+@pytest.mark.parametrize(("version", "how"), [("1", hashes.SHA1()), ("2", hashes.SHA256())])
+def test_what_servers_get_is_signed(sns: Sns, server: Server, version: str, how: hashes.HashAlgorithm) -> None:
+    topic = sns.topic(SignatureVersion=version)
+    sns.subscribe(topic, "http", server.url)
+    sns.until(lambda: server.got, "the confirmation")
+    sns.client.confirm_subscription(TopicArn=topic, Token=json.loads(server.got[0][1])["Token"])
+    sns.client.publish(TopicArn=topic, Message="hello", Subject="s")
+    sns.until(lambda: len(server.got) == 2, "the notification")
+    for _, body in server.got:
+        found = json.loads(body)
+        assert found["SignatureVersion"] == version
+        url = found["SigningCertURL"].replace("http://127.0.0.1:4566", sns.running.url)
+        key = x509.load_pem_x509_certificate(urllib.request.urlopen(url).read()).public_key()
+        names = ["Message", "MessageId", "Subject", "SubscribeURL", "Timestamp", "Token", "TopicArn", "Type"]
+        text = "".join(f"{name}\n{found[name]}\n" for name in names if name in found)
+        signature = base64.b64decode(found["Signature"])
+        assert isinstance(key, rsa.RSAPublicKey)
+        key.verify(signature, text.encode(), padding.PKCS1v15(), how)
+        with pytest.raises(InvalidSignature):
+            key.verify(signature, text.replace("hello", "hullo").encode() + b"x", padding.PKCS1v15(), how)
+    with pytest.raises(urllib.error.HTTPError):
+        urllib.request.urlopen(url.replace("Service-", "Service-0"))
 
 
 def test_who_is_guarded_is_not_unsubscribed_by_nobody(sns: Sns, server: Server) -> None:
