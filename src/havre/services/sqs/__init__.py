@@ -7,6 +7,8 @@ holds, also over crashes and redeliveries. Limits, attributes and errors are AWS
 
 from __future__ import annotations
 
+from typing import cast
+
 from havre.control.deps import ReconcilerDeps
 from havre.control.operation import Service, merge
 from havre.services.sqs.broker import Broker
@@ -23,13 +25,16 @@ PARTIAL = {
 }
 
 
-def service(broker: Broker) -> Service:
+def service(broker: Broker | None = None) -> Service:
+    """``broker`` keeps the messages. Without one its operations can be listed (``havre coverage``), not called."""
     from havre.services.sqs.operations import acknowledging, moves, permissions, queues, receiving, sending
     from havre.services.sqs.resources import KINDS
 
     with_messages = (queues, sending, receiving, acknowledging, moves)
     alone = (queues.ops, permissions.ops, moves.ops)
-    return Service("sqs", merge(*alone, *(m.operations(broker) for m in with_messages)), KINDS, partial=PARTIAL)
+    return Service(
+        "sqs", merge(*alone, *(m.operations(cast(Broker, broker)) for m in with_messages)), KINDS, partial=PARTIAL
+    )
 
 
 async def run(broker: Broker, deps: ReconcilerDeps) -> None:
