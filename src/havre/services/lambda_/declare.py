@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from havre.control.operation import Answer, Call, ConditionContext, H, Operations, Request, Resources
+from havre.services.lambda_.conditions import about
 from havre.services.lambda_.errors import absent
 from havre.services.lambda_.queries import arns
 
@@ -35,7 +36,7 @@ class LambdaOperations(Operations):
                         raise absent(f"{name} with {member}")
                 return await handler(call, request)
 
-            self(name, resources=resources, conditions=conditions, action=action)(checked)
+            self(name, resources=resources, conditions=conditions, about=about, action=action)(checked)
             return handler
 
         return declare

@@ -219,3 +219,21 @@ def test_mappings_have_tags(lambdas: Lambda) -> None:
     whole = made["EventSourceMappingArn"]
     lambdas.client.tag_resource(Resource=whole, Tags={"a": "b"})
     assert lambdas.client.list_tags(Resource=whole)["Tags"] == {"team": "blue", "a": "b"}
+
+
+def test_policies_decide_by_the_function_of_a_mapping(lambdas: Lambda) -> None:
+    uuid = make(lambdas)["UUID"]
+    settle(lambdas, uuid)
+    lambdas.iam.create_user(UserName="ann")
+    key = lambdas.iam.create_access_key(UserName="ann")["AccessKey"]
+    of_one = {"ArnEquals": {"lambda:FunctionArn": arn("function:one")}}
+    allow = {"Effect": "Allow", "Action": "lambda:*EventSourceMapping", "Resource": "*", "Condition": of_one}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [allow]})
+    lambdas.iam.put_user_policy(UserName="ann", PolicyName="p", PolicyDocument=policy)
+    ann = lambdas.running.client("lambda", key)
+    lambdas.create("two")
+    assert ann.get_event_source_mapping(UUID=uuid)["UUID"] == uuid
+    other = refusal(ann.create_event_source_mapping, FunctionName="two", EventSourceArn=QUEUE)
+    assert other[0] == "AccessDeniedException"
+    assert refusal(ann.update_event_source_mapping, UUID=uuid, FunctionName="two")[0] == "AccessDeniedException"
+    ann.delete_event_source_mapping(UUID=uuid)

@@ -129,3 +129,18 @@ def test_whole_policies_are_put_and_deleted(lambdas: Lambda) -> None:
     assert refusal(delete, ResourceArn=whole, RevisionId=stale)[0] == "PreconditionFailedException"
     delete(ResourceArn=whole)
     assert refusal(delete, ResourceArn=whole)[0] == "ResourceNotFoundException"
+
+
+def test_policies_decide_by_tags(lambdas: Lambda) -> None:
+    lambdas.create(Tags={"team": "blue"}, Publish=True)
+    lambdas.create("two", Tags={"team": "red"})
+    lambdas.iam.create_user(UserName="ann")
+    key = lambdas.iam.create_access_key(UserName="ann")["AccessKey"]
+    blue = {"StringEquals": {"aws:ResourceTag/team": "blue"}}
+    allow_ = {"Effect": "Allow", "Action": "lambda:*", "Resource": "*", "Condition": blue}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [allow_]})
+    lambdas.iam.put_user_policy(UserName="ann", PolicyName="p", PolicyDocument=policy)
+    ann = lambdas.running.client("lambda", key)
+    assert ann.get_function(FunctionName="one:1")["Configuration"]["Version"] == "1"
+    assert refusal(ann.get_function, FunctionName="two")[0] == "AccessDeniedException"
+    assert refusal(ann.list_functions)[0] == "AccessDeniedException"

@@ -112,11 +112,12 @@ async def get_event_source_mapping(call: Call, request: Request) -> Answer:
     return shown(_get(call.store, call, request))
 
 
-@ops.on("UpdateEventSourceMapping", f"UUID {_SETTINGS}", resources=mapping_arns, conditions=_function_condition)
+@ops.on("UpdateEventSourceMapping", f"UUID {_SETTINGS}", resources=mapping_arns)
 async def update_event_source_mapping(call: Call, request: Request) -> Answer:
     seen = _get(call.store, call, request)
     spec = seen.spec
     if request.get("FunctionName"):
+        await call.authorize("lambda:UpdateEventSourceMapping", [seen.meta.arn], _function_condition(call, request))
         found = _target(call.store, call, request["FunctionName"])
         spec = replace(spec, function=found.function.meta.name, qualifier=found.qualifier)
         config = queries.record(call.store, found.function, found.version).spec.config
