@@ -33,6 +33,7 @@ PARTIAL = {
 
 def service(facilities: Facilities | None = None) -> Service:
     """``facilities`` is filled in by apps; operations that need what is missing fail before that."""
+    from havre.services.lambda_.durable import operations as durable
     from havre.services.lambda_.invoking import operations as invoke
     from havre.services.lambda_.operations import (
         aliases,
@@ -53,7 +54,7 @@ def service(facilities: Facilities | None = None) -> Service:
     from havre.services.lambda_.resources import KINDS
 
     given = facilities or Facilities()
-    made = (module.operations(given) for module in (functions, invoke, layers, updates))
+    made = (module.operations(given) for module in (durable, functions, invoke, layers, updates))
     plain = (
         aliases,
         code_signing,

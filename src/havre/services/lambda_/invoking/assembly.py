@@ -8,6 +8,8 @@ from havre.control.deps import ReconcilerDeps
 from havre.control.functions.ports import Functions
 from havre.control.supervisor import Loop
 from havre.kernel.world import World
+from havre.services.lambda_.durable.executions import Executions
+from havre.services.lambda_.durable.runs import Runs
 from havre.services.lambda_.invoking.destinations import Destinations
 from havre.services.lambda_.invoking.invoker import Invoker
 from havre.services.lambda_.invoking.queue import Events
@@ -20,7 +22,12 @@ class Invoking:
     def __init__(self, store: Reader, world: World, records: Records, functions: Callable[[], Functions]) -> None:
         self.invoker = Invoker(store, world, functions)
         self.events = Events(store, world, records, self.invoker)
+        self.durable = Runs(Executions(world, records), self.invoker)
+        self.invoker.durable = self.durable
 
     def loops(self, deps: ReconcilerDeps) -> list[Loop]:
-        events = self.events
-        return [Loop("lambda events", lambda: events.run(Destinations(deps)), progress=lambda: events.progress)]
+        events, durable = self.events, self.durable
+        return [
+            Loop("lambda events", lambda: events.run(Destinations(deps)), progress=lambda: events.progress),
+            Loop("durable executions", lambda: durable.run(deps), progress=lambda: durable.progress),
+        ]

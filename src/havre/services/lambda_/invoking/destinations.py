@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from havre.control.deps import ReconcilerDeps
@@ -12,14 +11,12 @@ from havre.core.invoking.records import Told
 from havre.kernel.errors import ApiError, Permanent, Temporary
 from havre.services.lambda_.invoking.events import Event, Letter, Where
 from havre.services.lambda_.invoking.queue import DEAD_LETTER
+from havre.services.lambda_.invoking.roles import Roles
 from havre.services.lambda_.resources import LATEST
 
 KIB = 1024
 MOST = {"sqs": 1024 * KIB, "sns": 256 * KIB, "events": 1024 * KIB, "lambda": 1024 * KIB}
 """Bytes of a record; payloads that make it longer are left out."""
-SESSION = 3600
-SPARE = 300.0
-"""Seconds before their end that credentials are not used any more."""
 PASSING = frozenset({"ServiceException", "ServiceUnavailable", "ServiceUnavailableException", "InternalFailure"})
 
 
@@ -28,11 +25,11 @@ class Destinations:
 
     def __init__(self, deps: ReconcilerDeps) -> None:
         self._deps = deps
-        self._sessions: dict[tuple[str, str, str], tuple[float, Mapping[str, Any]]] = {}
+        self._roles = Roles(deps)
 
     async def carry(self, where: Where, event: Event, letter: Letter, kind: str, arn: str) -> None:
         """See ``queue.Courier``."""
-        aws = await self._by_role(where, letter.role, event.trace)
+        aws = await self._roles.aws(where.account, where.region, letter.role, where.function, event.trace)
         told = Told(
             event.request_id,
             event.arn if event.qualifier else f"{event.arn}:{LATEST}",
@@ -60,19 +57,6 @@ class Destinations:
             if error.code in PASSING:
                 raise Temporary(f"{error.code}: {error.message}") from error
             raise
-
-    async def _by_role(self, where: Where, role: str, trace: str) -> Aws:
-        if self._deps.aws_with is None:
-            raise Permanent("nobody can act by a role here")
-        key = (where.account, where.region, role)
-        now = self._deps.world.now()
-        known = self._sessions.get(key)
-        if known is None or known[0] - SPARE <= now:
-            sts = self._deps.aws_for(where.account, where.region, "lambda.amazonaws.com")
-            request = {"RoleArn": role, "RoleSessionName": where.function.ljust(2, "-"), "DurationSeconds": SESSION}
-            made = (await sts("sts", "AssumeRole", request))["Credentials"]
-            known = self._sessions[key] = (now + SESSION, made)
-        return self._deps.aws_with(where.account, where.region, known[1], trace)
 
 
 async def destination(aws: Aws, site: Site, service: str, arn: str, told: Told, body: bytes, trace: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -19,10 +19,17 @@ from havre.store.ports import Reader
 
 
 class Done(msgspec.Struct, frozen=True):
-    """What came of an invocation, and which version served it."""
+    """What came of an invocation, and which version served it. ``execution`` is the ARN of a durable one."""
 
     outcome: Outcome
     version: str
+    execution: str = ""
+
+
+class Durable(Protocol):
+    async def until_through(self, target: Target, served: Served, invocation: Invocation) -> Done:
+        """A durable execution from its start to its end. Raises ApiError."""
+        ...
 
 
 class Invoker:
@@ -33,6 +40,8 @@ class Invoker:
         self._world = world
         self._functions = functions
         self._counts: dict[tuple[str, str], Concurrency] = {}
+        self.durable: Durable | None = None
+        """What runs durable functions."""
 
     def concurrency(self, account: str, region: str) -> Concurrency:
         found = self._counts.get((account, region))
@@ -73,6 +82,12 @@ class Invoker:
         """Runs it once. Raises ApiError: throttled, not ready, cannot run (ResourceConflictException), no room or the answer
         is lost (ServiceException)."""
         served = self.draw(target, invocation.tenant)
+        if served.config.durable is not None:
+            return await self._durably(target, served, invocation)
+        return await self.run(target, served, invocation, synchronous)
+
+    async def run(self, target: Target, served: Served, invocation: Invocation, synchronous: bool = True) -> Done:
+        """This version, once, whatever kind of function it is."""
         counts, slot = self.admit(target, served, synchronous)
         try:
             outcome = await self._functions().invoke(served.function, invocation)
@@ -84,9 +99,16 @@ class Invoker:
             counts.release(slot)
         return Done(outcome, served.version)
 
+    async def _durably(self, target: Target, served: Served, invocation: Invocation) -> Done:
+        if self.durable is None:
+            raise refusals.no_room("durable executions are not open yet")
+        return await self.durable.until_through(target, served, invocation)
+
     async def stream(self, target: Target, invocation: Invocation) -> Streamed:
         """Begins; errors as of ``invoke``. Whoever gets it closes it."""
         served = self.draw(target, invocation.tenant)
+        if served.config.durable is not None:
+            raise refusals.no_durable_streams()
         counts, slot = self.admit(target, served, True)
         streamed: Streamed | None = None
         try:

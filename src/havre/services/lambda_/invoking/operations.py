@@ -40,18 +40,35 @@ class InvokeOperations:
         target = invoker.find(call.account, call.region, request["FunctionName"], request.get("Qualifier", ""))
         kind = request.get("InvocationType", "RequestResponse")
         payload = _payload(request, kind)
+        name = request.get("DurableExecutionName", "")
         if kind == "Event":
             return await self._event(invoking, call, request, target, payload)
         if kind == "DryRun":
             invoker.draw(target, request.get("TenantId", ""))
             return {"StatusCode": 204}
         invocation = _invocation(invoker, call, request, target, payload)
+        if name:
+            return _answer(await self._named(invoking, target, invocation, name), invocation.tail)
         return _answer(await invoker.invoke(target, invocation), invocation.tail)
 
+    @staticmethod
+    async def _named(invoking: Invoking, target: Target, invocation: Invocation, name: str) -> Done:
+        """A durable execution with a name of its own."""
+        served = invoking.invoker.draw(target, invocation.tenant)
+        if served.config.durable is None:
+            raise refusals.not_durable()
+        return await invoking.durable.wait(await invoking.durable.begin(target, served, invocation, name, True))
+
     async def _event(self, invoking: Invoking, call: Call, request: Request, target: Target, payload: bytes) -> Answer:
-        tenant = request.get("TenantId", "")
-        invoking.invoker.draw(target, tenant)
+        tenant, name = request.get("TenantId", ""), request.get("DurableExecutionName", "")
+        served = invoking.invoker.draw(target, tenant)
         trace = invoking.invoker.trace(target, call.trace)
+        if served.config.durable is not None:
+            invocation = Invocation(call.request_id, target.arn, payload, trace=trace, tenant=tenant)
+            begun = await invoking.durable.begin(target, served, invocation, name, False)
+            return {"StatusCode": 202, "DurableExecutionArn": begun.arn}
+        if name:
+            raise refusals.not_durable()
         await invoking.events.put(target, call.request_id, payload, trace, tenant)
         return {"StatusCode": 202}
 
@@ -179,6 +196,8 @@ def _client_context(given: str) -> str:
 def _answer(done: Done, tail: bool) -> Answer:
     outcome = done.outcome
     answer: dict[str, Any] = {"StatusCode": 200, "ExecutedVersion": done.version, "Payload": outcome.payload}
+    if done.execution:
+        answer["DurableExecutionArn"] = done.execution
     if outcome.error:
         answer["FunctionError"] = UNHANDLED
     if tail:

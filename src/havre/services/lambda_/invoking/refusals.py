@@ -80,3 +80,28 @@ def tenant_unwanted() -> ApiError:
         "The invoked function is not enabled with tenancy configuration. "
         "Remove the tenant ID from your request and try again."
     )
+
+
+def no_durable_streams() -> ApiError:
+    return invalid("Response streaming is not supported for durable functions.")
+
+
+def durable_unqualified() -> ApiError:
+    return invalid("You cannot invoke a durable function using an unqualified ARN.")
+
+
+def durable_too_long() -> ApiError:
+    return invalid(
+        "You cannot synchronously invoke a durable function with an executionTimeout greater than 15 minutes."
+    )
+
+
+def already_started(name: str) -> ApiError:
+    return ApiError(
+        "DurableExecutionAlreadyStartedException",
+        f"The durable execution {name} has already been started with another payload.",
+    )
+
+
+def not_durable() -> ApiError:
+    return invalid("DurableExecutionName is for durable functions only.")

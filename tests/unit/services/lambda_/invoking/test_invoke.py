@@ -23,7 +23,7 @@ from tests.unit.services.lambda_.invoking.invoking_fakes import (
     make_version,
 )
 
-from havre.control.operation import Service
+from havre.control.operation import Service, merge
 from havre.core.invoking import traces
 from havre.kernel.errors import Permanent, Temporary
 from havre.kernel.function import Function, Invocation, Outcome
@@ -37,10 +37,12 @@ from havre.store.memory import MemoryRecords
 class Lambda:
     """A gateway with nothing of Lambda but invocation."""
 
-    def __init__(self, **more: Any) -> None:
+    def __init__(self, *modules: Any, **more: Any) -> None:
+        """``modules`` have further operations."""
         self.functions = FakeFunctions()
         self.facilities = Facilities(functions=self.functions, records=MemoryRecords())
-        service = Service("lambda", operations(self.facilities).all, KINDS)
+        further = [module.operations(self.facilities) for module in modules]
+        service = Service("lambda", merge(operations(self.facilities), *further), KINDS)
         self.gateway = Running(besides=[service], resource_policies={"lambda": resource_policy}, **more)
         self.client = self.gateway.client("lambda")
 

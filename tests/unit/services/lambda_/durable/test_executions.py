@@ -1,0 +1,416 @@
+"""Durable functions by the API: a function that speaks the protocol of AWS's SDK for them, in a few lines."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+from tests.running_gateway import ROOT, code
+from tests.unit.services.lambda_.invoking.invoking_fakes import ACCOUNT, CONFIG, REGION, make_function, make_version
+from tests.unit.services.lambda_.invoking.test_invoke import Lambda, refused
+
+from havre.control.deps import ReconcilerDeps
+from havre.control.patient import patient
+from havre.control.supervisor import Supervisor
+from havre.kernel.function import Function, Invocation, Outcome
+from havre.services.lambda_.durable import operations as durable
+from havre.services.lambda_.resources import Durable
+
+LASTING = replace(CONFIG, durable=Durable(600))
+TRUST = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
+
+
+class Suspend(Exception):
+    """Nothing to do until something else has happened."""
+
+
+class Context:
+    """A replay: what has been done is not done again."""
+
+    def __init__(self, aws: Any, event: dict[str, Any]) -> None:
+        self._aws = aws
+        self.arn, self._token = event["DurableExecutionArn"], event["CheckpointToken"]
+        state = event["InitialExecutionState"]
+        self.ops = {op["Id"]: op for op in state["Operations"]}
+        self.input = json.loads(state["Operations"][0]["ExecutionDetails"]["InputPayload"])
+        self.updated = event["UpdatedOperationIds"]
+
+    async def checkpoint(self, *given: dict[str, Any]) -> None:
+        request = {"DurableExecutionArn": self.arn, "CheckpointToken": self._token, "Updates": list(given)}
+        answer = await self._aws("lambda", "CheckpointDurableExecution", request)
+        self.ops |= {op["Id"]: op for op in answer["NewExecutionState"]["Operations"]}
+        if "CheckpointToken" not in answer:
+            raise Suspend
+        self._token = answer["CheckpointToken"]
+
+    async def step(self, id: str, work: Callable[[], Any]) -> Any:
+        op = self.ops.get(id)
+        if op is None or op["Status"] != "SUCCEEDED":
+            result = json.dumps(work())
+            await self.checkpoint({"Id": id, "Type": "STEP", "Action": "SUCCEED", "Name": id, "Payload": result})
+            return json.loads(result)
+        return json.loads(op["StepDetails"]["Result"])
+
+    async def until(self, id: str, kind: str, details: str, **options: Any) -> Any:
+        """A wait, a callback or another function."""
+        if id not in self.ops:
+            await self.checkpoint({"Id": id, "Type": kind, "Action": "START", "Name": id, **options})
+        op = self.ops[id]
+        if op["Status"] in ("STARTED", "PENDING", "READY"):
+            raise Suspend
+        return op["Status"], op.get(details, {})
+
+
+class Durables(Lambda):
+    def __init__(self) -> None:
+        super().__init__(durable)
+        gateway = self.gateway
+        self.entered: list[dict[str, Any]] = []
+        iam = gateway.client("iam")
+        iam.create_role(RoleName="runs", AssumeRolePolicyDocument=_document(TRUST))
+        may = _document({"Effect": "Allow", "Action": "lambda:*", "Resource": "*"})
+        iam.put_role_policy(RoleName="runs", PolicyName="may", PolicyDocument=may)
+        principal = gateway.directory.credential(ROOT.access_key).principal  # type: ignore[union-attr]
+        self.aws = gateway.gateway.local(principal, ACCOUNT, REGION)
+
+        def aws_with(account: str, region: str, credentials: Any, trace: str = "") -> Any:
+            found = gateway.directory.credential(credentials["AccessKeyId"], credentials["SessionToken"])
+            assert found is not None
+            return patient(gateway.gateway.local(found.principal, account, region, trace))
+
+        def aws_for(account: str, region: str, service: str, source: str = "", trace: str = "") -> Any:
+            return patient(gateway.gateway.as_service(service, account, region, source, trace))
+
+        site = gateway.gateway.parts.site
+        self.deps = ReconcilerDeps(gateway.store, gateway.journal, gateway.world, site, aws_for, aws_with)
+        self.start()
+
+    def start(self) -> None:
+        """A process, on what is on disk."""
+        self.facilities.invoking = None
+        invoking = self.facilities.open_invoking(self.gateway.store, self.gateway.world)
+        self.supervisor = Supervisor(invoking.loops(self.deps), self.gateway.world)
+        self._task = asyncio.run_coroutine_threadsafe(self.supervisor.run(), self.gateway.loop)
+
+    def stop(self) -> None:
+        self.gateway.loop.call_soon_threadsafe(self.supervisor.stop)
+        self._task.result(20)
+
+    def function(self, work: Callable[[Context], Any], name: str = "d") -> None:
+        async def behave(function: Function, invocation: Invocation) -> Outcome:
+            event = json.loads(invocation.payload)
+            self.entered.append(event)
+            context = Context(self.aws, event)
+            try:
+                result = await work(context)
+            except Suspend:
+                return Outcome(b'{"Status":"PENDING"}')
+            except ValueError as error:
+                told = {"ErrorMessage": str(error), "ErrorType": "ValueError"}
+                return Outcome(json.dumps({"Status": "FAILED", "Error": told}).encode())
+            return Outcome(json.dumps({"Status": "SUCCEEDED", "Result": json.dumps(result)}).encode())
+
+        self.behave(name, behave)
+
+    def begin(self, payload: Any = None, **more: Any) -> str:
+        answer = self.client.invoke(
+            FunctionName="d:1", InvocationType="Event", Payload=json.dumps(payload).encode(), **more
+        )
+        assert answer["StatusCode"] == 202
+        return str(answer["DurableExecutionArn"])
+
+    def status(self, arn: str) -> str:
+        return str(self.client.get_durable_execution(DurableExecutionArn=arn)["Status"])
+
+    def ended(self, arn: str, status: str = "SUCCEEDED") -> dict[str, Any]:
+        until(lambda: self.status(arn) == status)
+        found: dict[str, Any] = self.client.get_durable_execution(DurableExecutionArn=arn)
+        return found
+
+    def history(self, arn: str, **more: Any) -> list[str]:
+        events = self.client.get_durable_execution_history(DurableExecutionArn=arn, **more)["Events"]
+        return [event["EventType"] for event in events]
+
+
+def _document(statement: dict[str, Any]) -> str:
+    return json.dumps({"Version": "2012-10-17", "Statement": statement})
+
+
+def until(seen: Callable[[], Any]) -> None:
+    deadline = time.monotonic() + 30
+    while not seen():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def aws() -> Iterator[Durables]:
+    found = Durables()
+    found.make(
+        lambda tx: make_function(tx, "d", config=LASTING),
+        lambda tx: make_version(tx, "1", "d", LASTING),
+        lambda tx: make_function(tx, "plain"),
+    )
+    yield found
+    found.stop()
+    found.gateway.close()
+
+
+def test_steps_are_done_once(aws: Durables) -> None:
+    done: list[str] = []
+
+    async def work(context: Context) -> Any:
+        first = await context.step("first", lambda: done.append("first") or 1)
+        status, _ = await context.until("pause", "WAIT", "WaitDetails", WaitOptions={"WaitSeconds": 1})
+        return [first, status, await context.step("second", lambda: done.append("second") or context.input)]
+
+    aws.function(work)
+    answer = aws.client.invoke(FunctionName="d:1", Payload=b'{"n":1}')
+    assert json.load(answer["Payload"]) == [1, "SUCCEEDED", {"n": 1}]
+    assert done == ["first", "second"] and len(aws.entered) == 2
+    arn = answer["DurableExecutionArn"]
+    assert arn.startswith(f"arn:aws:lambda:us-east-1:{ACCOUNT}:function:d:1/durable-execution/")
+    assert aws.entered[1]["UpdatedOperationIds"] == ["pause"]
+    assert isinstance(aws.entered[1]["InitialExecutionState"]["Operations"][0]["StartTimestamp"], int)
+    assert aws.history(arn) == [
+        "ExecutionStarted", "StepSucceeded", "WaitStarted", "InvocationCompleted", "WaitSucceeded", "StepSucceeded",
+        "InvocationCompleted", "ExecutionSucceeded",
+    ]  # fmt: skip
+    assert aws.history(arn, ReverseOrder=True, MaxItems=2) == ["ExecutionSucceeded", "InvocationCompleted"]
+    found = aws.client.get_durable_execution(DurableExecutionArn=arn)
+    assert found["InputPayload"] == '{"n":1}' and json.loads(found["Result"]) == [1, "SUCCEEDED", {"n": 1}]
+    assert "Result" not in aws.client.get_durable_execution(DurableExecutionArn=arn, IncludeExecutionData=False)
+
+
+def test_callbacks(aws: Durables) -> None:
+    async def work(context: Context) -> Any:
+        status, details = await context.until("approval", "CALLBACK", "CallbackDetails")
+        return [status, details.get("Result"), details.get("Error")]
+
+    def waiting() -> tuple[str, str]:
+        arn = aws.begin()
+        until(lambda: "CallbackStarted" in aws.history(arn))
+        events = aws.client.get_durable_execution_history(DurableExecutionArn=arn)["Events"]
+        return arn, next(e["CallbackStartedDetails"]["CallbackId"] for e in events if "CallbackStartedDetails" in e)
+
+    aws.function(work)
+    arn, id = waiting()
+    aws.client.send_durable_execution_callback_heartbeat(CallbackId=id)
+    aws.client.send_durable_execution_callback_success(CallbackId=id, Result=b'"yes"')
+    assert json.loads(aws.ended(arn)["Result"]) == ["SUCCEEDED", '"yes"', None]
+    assert code(aws.client.send_durable_execution_callback_success, CallbackId=id) == "CallbackTimeoutException"
+    arn, id = waiting()
+    aws.client.send_durable_execution_callback_failure(CallbackId=id, Error={"ErrorMessage": "no"})
+    assert json.loads(aws.ended(arn)["Result"]) == ["FAILED", None, {"ErrorMessage": "no"}]
+    assert (
+        code(aws.client.send_durable_execution_callback_success, CallbackId="AAAA") == "InvalidParameterValueException"
+    )
+    forged = id[:-8] + "AAAAAAA="
+    assert code(aws.client.send_durable_execution_callback_success, CallbackId=forged) in (
+        "CallbackTimeoutException", "InvalidParameterValueException"
+    )  # fmt: skip
+
+
+def test_other_functions(aws: Durables) -> None:
+    async def fails(function: Function, invocation: Invocation) -> Outcome:
+        return Outcome(b'{"errorMessage":"no","errorType":"KeyError"}', "Unhandled")
+
+    async def child(context: Context) -> Any:
+        return {"child of": context.input}
+
+    async def work(context: Context) -> Any:
+        found = []
+        for id, name in (("one", "plain"), ("two", "c:1"), ("three", "bad"), ("four", "nobody")):
+            more = {"ChainedInvokeOptions": {"FunctionName": name}, "Payload": '{"x":1}'}
+            status, details = await context.until(id, "CHAINED_INVOKE", "ChainedInvokeDetails", **more)
+            found.append([status, details.get("Result"), details.get("Error", {}).get("ErrorType")])
+        return found
+
+    aws.make(
+        lambda tx: make_function(tx, "bad"),
+        lambda tx: make_function(tx, "c", config=LASTING),
+        lambda tx: make_version(tx, "1", "c", LASTING),
+    )
+    aws.behave("bad", fails)
+    aws.function(child, "c")
+    aws.function(work)
+    arn = aws.begin()
+    assert json.loads(aws.ended(arn)["Result"]) == [
+        ["SUCCEEDED", '{"x":1}', None],
+        ["SUCCEEDED", '{"child of": {"x": 1}}', None],
+        ["FAILED", None, "KeyError"],
+        ["FAILED", None, "ResourceNotFoundException"],
+    ]
+
+
+def test_failures(aws: Durables) -> None:
+    async def work(context: Context) -> Any:
+        raise ValueError("no such order")
+
+    aws.function(work)
+    answer = aws.client.invoke(FunctionName="d:1")
+    assert answer["FunctionError"] == "Unhandled"
+    assert json.load(answer["Payload"]) == {"errorMessage": "no such order", "errorType": "ValueError"}
+    found = aws.client.get_durable_execution(DurableExecutionArn=answer["DurableExecutionArn"])
+    assert found["Status"] == "FAILED" and found["Error"]["ErrorMessage"] == "no such order"
+
+    async def odd(function: Function, invocation: Invocation) -> Outcome:
+        return Outcome(b'{"Status":"FINE"}')
+
+    aws.behave("d", odd)
+    assert aws.client.invoke(FunctionName="d:1")["FunctionError"] == "Unhandled"
+
+
+def test_runs_whose_environment_fails_are_run_again(aws: Durables) -> None:
+    async def work(context: Context) -> Any:
+        return await context.step("only", lambda: 1)
+
+    aws.function(work)
+    good, left = aws.functions.behaves["d"], [Outcome(b"{}", "Runtime.ExitError")] * 2
+
+    async def behave(function: Function, invocation: Invocation) -> Outcome:
+        return left.pop() if left else await good(function, invocation)
+
+    aws.behave("d", behave)
+    assert json.load(aws.client.invoke(FunctionName="d:1")["Payload"]) == 1
+
+
+def test_nothing_pending_is_no_reason_to_wait(aws: Durables) -> None:
+    async def idle(function: Function, invocation: Invocation) -> Outcome:
+        return Outcome(b'{"Status":"PENDING"}')
+
+    aws.behave("d", idle)
+    arn = aws.begin()
+    found = aws.ended(arn, "FAILED")
+    assert found["Error"]["ErrorMessage"] == "Cannot return PENDING status with no pending operations."
+
+
+def test_names_begin_once(aws: Durables) -> None:
+    async def work(context: Context) -> Any:
+        return context.input
+
+    aws.function(work)
+    first = aws.begin(1, DurableExecutionName="order-1")
+    assert aws.begin(1, DurableExecutionName="order-1") == first
+    aws.ended(first)
+    answer = aws.client.invoke(FunctionName="d:1", Payload=b"1", DurableExecutionName="order-1")
+    assert answer["DurableExecutionArn"] == first and answer["Payload"].read() == b"1"
+    found = refused(aws.client.invoke, FunctionName="d:1", Payload=b"2", DurableExecutionName="order-1")
+    assert found[:2] == ("DurableExecutionAlreadyStartedException", 409)
+    assert len(aws.entered) == 1
+    listed = aws.client.list_durable_executions_by_function(FunctionName="d", DurableExecutionName="order-1")
+    assert [e["DurableExecutionArn"] for e in listed["DurableExecutions"]] == [first]
+    assert (
+        aws.client.list_durable_executions_by_function(FunctionName="d", Statuses=["RUNNING"])["DurableExecutions"]
+        == []
+    )
+
+
+def test_what_durable_functions_do_not_take(aws: Durables) -> None:
+    assert refused(aws.client.invoke, FunctionName="d")[2] == (
+        "You cannot invoke a durable function using an unqualified ARN."
+    )
+    aws.make(lambda tx: make_version(tx, "2", "d", replace(CONFIG, durable=Durable(86_400))))
+    assert "15 minutes" in refused(aws.client.invoke, FunctionName="d:2")[2]
+    assert code(aws.client.invoke_with_response_stream, FunctionName="d:1") == "InvalidParameterValueException"
+    assert code(aws.client.invoke, FunctionName="plain", DurableExecutionName="x") == "InvalidParameterValueException"
+
+
+def test_stop_and_delete(aws: Durables) -> None:
+    async def work(context: Context) -> Any:
+        return await context.until("forever", "CALLBACK", "CallbackDetails")
+
+    aws.function(work)
+    arn = aws.begin()
+    until(lambda: "InvocationCompleted" in aws.history(arn))
+    assert code(aws.client.delete_durable_execution, DurableExecutionArn=arn) == "ResourceConflictException"
+    stopped = aws.client.stop_durable_execution(DurableExecutionArn=arn, Error={"ErrorMessage": "enough"})
+    assert stopped["StopTimestamp"] == aws.client.stop_durable_execution(DurableExecutionArn=arn)["StopTimestamp"]
+    found = aws.client.get_durable_execution(DurableExecutionArn=arn)
+    assert (found["Status"], found["Error"]["ErrorMessage"]) == ("STOPPED", "enough")
+    aws.client.delete_durable_execution(DurableExecutionArn=arn)
+    assert code(aws.client.get_durable_execution, DurableExecutionArn=arn) == "ResourceNotFoundException"
+
+
+def test_pause_and_resume(aws: Durables) -> None:
+    entered, go = threading.Event(), threading.Event()
+
+    async def work(context: Context) -> Any:
+        entered.set()
+        while not go.is_set():
+            await asyncio.sleep(0.01)
+        return await context.step("only", lambda: 1)
+
+    aws.function(work)
+    arn = aws.begin()
+    assert entered.wait(20)
+    aws.client.pause_durable_execution(DurableExecutionArn=arn, Reason="look", ExecutionTimeoutPaused=True)
+    assert aws.status(arn) == "PAUSING"
+    assert code(aws.client.pause_durable_execution, DurableExecutionArn=arn) == "ResourceConflictException"
+    go.set()
+    found = aws.ended(arn, "PAUSED")
+    assert found["PauseDetails"]["Reason"] == "look"
+    aws.client.resume_durable_execution(DurableExecutionArn=arn)
+    assert aws.ended(arn)["Result"] == "1"
+    told = aws.history(arn)
+    assert told.count("StepSucceeded") == 1 and "ExecutionPaused" in told and "ExecutionResumed" in told
+
+
+def test_tokens_are_used_once(aws: Durables) -> None:
+    told: list[str] = []
+
+    async def work(context: Context) -> Any:
+        first = context._token
+        await context.step("one", lambda: 1)
+        second, context._token = context._token, first
+        try:
+            await context.step("two", lambda: 2)
+        except Exception as error:
+            told.append(str(error))
+        context._token = second
+        return await context.step("two", lambda: 3)
+
+    aws.function(work)
+    assert json.load(aws.client.invoke(FunctionName="d:1")["Payload"]) == 3
+    assert told == ["InvalidParameterValueException: Invalid checkpoint token"]
+
+
+def test_executions_outlive_the_process(aws: Durables) -> None:
+    done: list[int] = []
+
+    async def work(context: Context) -> Any:
+        await context.step("first", lambda: done.append(1))
+        _, details = await context.until("approval", "CALLBACK", "CallbackDetails")
+        return details["Result"]
+
+    aws.function(work)
+    arn = aws.begin()
+    until(lambda: "InvocationCompleted" in aws.history(arn))
+    aws.stop()
+    aws.start()
+    events = aws.client.get_durable_execution_history(DurableExecutionArn=arn)["Events"]
+    id = next(e["CallbackStartedDetails"]["CallbackId"] for e in events if "CallbackStartedDetails" in e)
+    aws.client.send_durable_execution_callback_success(CallbackId=id, Result=b"yes")
+    assert json.loads(aws.ended(arn)["Result"]) == "yes" and done == [1]
+    aws.stop()
+    aws.start()
+    assert aws.status(arn) == "SUCCEEDED"
+
+
+def test_an_execution_that_takes_too_long(aws: Durables) -> None:
+    short = replace(CONFIG, durable=Durable(1))
+    aws.make(lambda tx: make_version(tx, "3", "d", short))
+
+    async def work(context: Context) -> Any:
+        return await context.until("forever", "CALLBACK", "CallbackDetails")
+
+    aws.function(work)
+    answer = aws.client.invoke(FunctionName="d:3")
+    assert json.load(answer["Payload"])["errorType"] == "ExecutionTimedOut"
+    assert aws.status(answer["DurableExecutionArn"]) == "TIMED_OUT"
