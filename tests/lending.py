@@ -15,6 +15,8 @@ from havre.control.patient import patient
 from havre.engines.borrowed import Deliver
 from havre.kernel.errors import ApiError
 from havre.services import dynamodb, dynamodbstreams, kinesis, s3, secretsmanager, ssm
+from havre.services.s3.preflight import Preflight
+from havre.wire.http import HttpRequest, HttpResponse
 from tests.running_gateway import Running
 
 
@@ -45,10 +47,14 @@ class Lent(Running):
         packages = (dynamodb, dynamodbstreams, kinesis, secretsmanager, ssm)
         lent = [package.service(self.beside) for package in packages]
         more = {"resource_policies": {"s3": s3.resource_policy}, "resource_owners": {"s3": s3.resource_owner}} | more
+        more.setdefault("preflight", self._preflight)
         super().__init__(besides=[*lent, s3.service(self.beside, self.notifier), *besides], **more)
 
     def _aws_for(self, account: str, region: str, service: str, source: str = "") -> Aws:
         return patient(self.gateway.as_service(service, account, region, source))
+
+    async def _preflight(self, request: HttpRequest) -> HttpResponse | None:
+        return await Preflight(self.store, self._aws_for, "us-east-1")(request)
 
     async def _deliver(self, frame: Deliver, body: bytes) -> None:
         await self.notifier.deliver(frame.account, frame.region, frame.bucket, frame.target, body)

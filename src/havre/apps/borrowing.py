@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from havre.apps.beside import Beside
     from havre.engines.borrowed import Deliver
     from havre.services.s3 import Notifier
+    from havre.services.s3.preflight import Preflight
+    from havre.wire.http import HttpRequest, HttpResponse
 
 BORROWED = ("dynamodb", "dynamodbstreams", "kinesis", "s3", "secretsmanager", "ssm")
 
@@ -41,6 +43,17 @@ class Borrowing:
 
         deps = self._deps()
         return s3.Notifier(deps.aws_for, deps.site)
+
+    async def preflight(self, request: HttpRequest) -> HttpResponse | None:
+        """Browsers' questions before requests to buckets."""
+        return await self._preflight(request)
+
+    @cached_property
+    def _preflight(self) -> Preflight:
+        from havre.services.s3.preflight import Preflight
+
+        deps = self._deps()
+        return Preflight(deps.store, deps.aws_for, deps.site.region)
 
     async def resume(self) -> None:
         """Deliver what was not delivered when this process last ended."""

@@ -163,6 +163,7 @@ class Server:
             throttle=Throttle(self.world.now),
             resource_policies={name: partial(_resource_policy, name) for name in _WITH_POLICIES},
             resource_owners={"s3": _bucket_owner},
+            preflight=self.borrowing.preflight,
             internal=self._internal(),
             registry=self._serve_registry,
             hosts={"execute-api": self._serve_http_api, "lambda-url": self._serve_function_url},

@@ -11,6 +11,7 @@ from havre.gateway.context import Context
 from havre.gateway.faults import as_api_error, unknown_key
 from havre.gateway.ports import Asgi, Receive, Scope, Send
 from havre.gateway.sigv4 import Canonical
+from havre.kernel.errors import Temporary
 from havre.wire import codec
 from havre.wire.http import HttpRequest, HttpResponse
 
@@ -75,6 +76,8 @@ class Front:
         canonical = Canonical(scope["method"], path, scope["query_string"].decode("latin-1"), headers)
         request = HttpRequest(canonical.method, path, canonical.query, headers)
         context.http = canonical
+        if await self._asked_before(request, send):
+            return
         try:
             if len(path) + len(canonical.query) > limits.URL:
                 raise limits.url_too_long()
@@ -92,6 +95,19 @@ class Front:
             context.hung_up = partial(_hung_up, receive)
             response = await self._gateway.serve(context, request, body)
         await _answer(send, response, request.method == "HEAD")
+
+    async def _asked_before(self, request: HttpRequest, send: Send) -> bool:
+        """Whether this was a browser's question before its request, and has been answered."""
+        ask = self._gateway.parts.preflight
+        if request.method != "OPTIONS" or ask is None or "access-control-request-method" not in request.headers:
+            return False
+        try:
+            response = await ask(request)
+        except Temporary:
+            response = HttpResponse(503, [])
+        if response is not None:
+            await _answer(send, response, False)
+        return response is not None
 
     def _refuse(self, context: Context, request: HttpRequest, fault: Exception) -> HttpResponse:
         """An answer to what was not even read: in the protocol that the request seems to speak."""

@@ -14,6 +14,7 @@ from havre.kernel.world import World
 from havre.services.cloudtrail.trail import Trail
 from havre.services.iam.directory import Credential, Granted
 from havre.store.ports import Journal, Store
+from havre.wire.http import HttpRequest, HttpResponse
 from havre.wire.models import ModelSource
 
 Scope = MutableMapping[str, Any]
@@ -27,6 +28,10 @@ ResourcePolicy = Callable[[Store, str], str | None]
 
 ResourceOwner = Callable[[Store, str], str]
 """(store, ARN) → the account whose it is, of services whose ARNs do not tell (S3); "" when there is no such resource."""
+
+
+Preflight = Callable[[HttpRequest], Awaitable[HttpResponse | None]]
+"""Answers what browsers ask before a request (CORS), which nobody signs; None when it is none of its business."""
 
 
 class Identities(Protocol):
@@ -62,3 +67,4 @@ class Parts(msgspec.Struct, frozen=True):
     internal: Mapping[str, Asgi] = {}
     registry: Asgi | None = None
     hosts: Mapping[str, Asgi] = {}
+    preflight: Preflight | None = None

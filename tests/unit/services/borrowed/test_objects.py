@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import http.client
+import urllib.request
 import zlib
 from collections.abc import Iterator
 from typing import Any
@@ -157,3 +158,43 @@ def test_keys_of_every_kind(lent: Lent) -> None:
         assert s3.head_object(Bucket="objects", Key=key)["ContentLength"] == len(key.encode())
         s3.delete_object(Bucket="objects", Key=key)
         assert code(s3.head_object, Bucket="objects", Key=key) == "404"
+
+
+def test_browsers_ask_before(lent: Lent) -> None:
+    rule = {
+        "AllowedMethods": ["PUT", "GET"],
+        "AllowedOrigins": ["https://*.example.com"],
+        "AllowedHeaders": ["content-type", "x-amz-*"],
+        "ExposeHeaders": ["ETag"],
+        "MaxAgeSeconds": 60,
+    }
+    s3 = lent.client("s3")
+    s3.create_bucket(Bucket="crossed")
+    ask = {"Origin": "https://app.example.com", "Access-Control-Request-Method": "PUT"}
+    assert _options(lent, "/crossed/key", ask)[0] == 403
+    s3.put_bucket_cors(Bucket="crossed", CORSConfiguration={"CORSRules": [rule]})
+    status, headers = _options(
+        lent, "/crossed/key", {**ask, "Access-Control-Request-Headers": "Content-Type, x-amz-acl"}
+    )
+    assert (status, headers["access-control-allow-origin"]) == (200, "https://app.example.com")
+    assert headers["access-control-allow-headers"] == "content-type, x-amz-acl"
+    assert (headers["access-control-max-age"], headers["access-control-expose-headers"]) == ("60", "ETag")
+    for other in (
+        {"Origin": "https://example.org"},
+        {"Access-Control-Request-Method": "DELETE"},
+        {"Access-Control-Request-Headers": "authorization"},
+    ):
+        assert _options(lent, "/crossed/key", {**ask, **other})[0] == 403
+    url = s3.generate_presigned_url("get_object", Params={"Bucket": "crossed", "Key": "key"})
+    s3.put_object(Bucket="crossed", Key="key", Body=b"v")
+    with urllib.request.urlopen(urllib.request.Request(url, headers={"Origin": "https://app.example.com"})) as answer:
+        assert answer.headers["access-control-allow-origin"] == "https://app.example.com" and answer.read() == b"v"
+
+
+def _options(lent: Lent, path: str, headers: dict[str, str]) -> tuple[int, dict[str, str]]:
+    connection = http.client.HTTPConnection("127.0.0.1", lent.port, timeout=60)
+    connection.request("OPTIONS", path, headers=headers)
+    answer = connection.getresponse()
+    answer.read()
+    connection.close()
+    return answer.status, {name.lower(): value for name, value in answer.getheaders()}
