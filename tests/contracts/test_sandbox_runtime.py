@@ -108,8 +108,13 @@ def extra(request: pytest.FixtureRequest) -> Mapping[str, str]:
 
 def is_warm(sandbox: Sandbox) -> bool:
     """Whether its runtime came about without a program being executed."""
-    pids = Path(f"/proc/{sandbox.pid}/task/{sandbox.pid}/children").read_text().split()
-    return any("zygote" in Path(f"/proc/{p}/cmdline").read_text() for p in pids)
+    space = Path(f"/proc/{sandbox.pid}/ns/pid").readlink()
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if (process / "ns/pid").readlink() == space:
+                found.append((process / "cmdline").read_text())
+    return any("zygote" in line for line in found)
 
 
 SAY = """

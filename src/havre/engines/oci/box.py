@@ -1,4 +1,4 @@
-"""One sandbox, seen from the node: its first process, the channel to it, what its processes write and how they end."""
+"""One sandbox, seen from the node: its first process, and others, what they write and how they end."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Any
 
 from havre.engines.oci.channel import Channel
-from havre.engines.sandbox import Process
+from havre.engines.oci.zygotes import Zygote
 from havre.kernel.errors import Gone, Permanent, Temporary
 
 _PIECE = 1 << 16
@@ -29,11 +29,13 @@ class Box:
         self.kind = kind
         self.pid = 0
         self.api = -1
+        self.cgroups: list[str] = []
         self.address = ""
         self.eni = ""
         self.channel = Channel(self._heard, self._over)
         self.gone = asyncio.get_running_loop().create_future()
-        self.running: set[str] = set()
+        self.running: dict[str, int] = {}
+        """Processes by name, with a descriptor of each."""
         self.kills = 0
         """Processes killed for want of memory that were told of."""
         self._pidfd = -1
@@ -71,43 +73,38 @@ class Box:
             raise Temporary(f"the sandbox cannot be made: {message['error']}")
         return message
 
-    async def run(self, process: Process, directory: str, warm: bool) -> None:
-        """Raises Permanent when it cannot start, Gone."""
+    async def run(self, zygote: Zygote, message: Mapping[str, Any]) -> None:
+        """A process in it, by the name ``run`` in ``message``. Raises Permanent when it cannot start, Temporary, Gone."""
+        name = str(message["run"])
         out, into = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        started = self._started[process.name] = asyncio.get_running_loop().create_future()
-        try:
-            os.set_blocking(into, True)
-            message = {
-                "name": process.name,
-                "arguments": list(process.arguments),
-                "environment": dict(process.environment),
-                "directory": directory,
-                "warm": warm,
-            }
-            self.channel.send(message, [into])
-        except OSError as error:
-            os.close(out)
-            raise Gone(f"the sandbox {self.id} has ended: {error}") from error
-        finally:
-            os.close(into)
-        self._outputs[out] = process.name
+        started = self._started[name] = asyncio.get_running_loop().create_future()
+        self._outputs[out] = name
         asyncio.get_running_loop().add_reader(out, self._read, out)
-        self.running.add(process.name)
+        self.running[name] = -1
         try:
+            try:
+                if self._pidfd < 0:
+                    raise Gone(f"the sandbox {self.id} has ended")
+                os.set_blocking(into, True)
+                zygote.ask({**message, "box": self.id}, [self._pidfd, into])
+            finally:
+                os.close(into)
             async with asyncio.timeout(_PATIENCE):
                 await started
         except TimeoutError:
             raise Temporary(f"the sandbox {self.id} does not answer") from None
-        except Permanent:
-            self.running.discard(process.name)
+        except (Permanent, Temporary, Gone):
+            self._forget(name)
             self._shut(out)
             raise
         finally:
-            self._started.pop(process.name, None)
+            self._started.pop(name, None)
 
     def signal(self, name: str, number: int) -> None:
-        with suppress(OSError):
-            self.channel.send({"name": name, "signal": number})
+        pidfd = self.running.get(name, -1)
+        if pidfd >= 0:
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(pidfd, number)
 
     def kill(self) -> None:
         """Its first process, and so everything in it; ``gone`` is done when it has ended."""
@@ -124,6 +121,8 @@ class Box:
         self.channel.close()
         for out in list(self._outputs):
             self._shut(out)
+        for name in list(self.running):
+            self._forget(name)
         self._unwatch()
         if self.api >= 0:
             os.close(self.api)
@@ -132,15 +131,21 @@ class Box:
     # --- what it says
 
     def _heard(self, message: Mapping[str, Any], fds: list[int], pid: int) -> None:
+        """While it is made: its first process has nothing more to say then, and ends without a word."""
         if fds and self.api < 0 and self._pidfd < 0:
             self._born(fds.pop(), pid)
         for fd in fds:
             os.close(fd)
+        if "bound" in message:
+            self.channel.close()
         if self._answer is not None and not self._answer.done():
             self._answer.set_result(message)
-        elif "exit" in message:
-            self._exited(str(message["exit"]), message.get("code"))
-        elif "started" in message or "failed" in message:
+
+    def told(self, message: Mapping[str, Any]) -> None:
+        """What the zygote says of its processes."""
+        if "exit" in message:
+            self._exited(str(message["exit"]), int(message["code"]))
+        else:
             self._settle(message)
 
     def _born(self, api: int, pid: int) -> None:
@@ -151,22 +156,30 @@ class Box:
             asyncio.get_running_loop().add_reader(self._pidfd, self._over)
 
     def _settle(self, message: Mapping[str, Any]) -> None:
-        started = self._started.get(str(message.get("started") or message.get("failed")))
+        name = str(message.get("started") or message.get("failed"))
+        started = self._started.get(name)
         if started is None or started.done():
             return
         if "started" in message:
+            with suppress(ProcessLookupError):  # it has ended, and that will be told
+                self.running[name] = os.pidfd_open(int(message["pid"]))
             started.set_result(None)
         else:
             started.set_exception(Permanent(str(message.get("why"))[:1000]))
 
-    def _exited(self, name: str, code: object) -> None:
+    def _exited(self, name: str, code: int) -> None:
         if name in self.running:
-            self.running.discard(name)
+            self._forget(name)
             self._drain(name)
-            self._ended(self, name, code if isinstance(code, int) else 1)
+            self._ended(self, name, code)
+
+    def _forget(self, name: str) -> None:
+        pidfd = self.running.pop(name, -1)
+        if pidfd >= 0:
+            os.close(pidfd)
 
     def _over(self) -> None:
-        """Its first process has ended, or has let go of its channel, which it does only then."""
+        """Its first process has ended."""
         if self.gone.done():
             return
         self._unwatch()
@@ -178,9 +191,7 @@ class Box:
             if not started.done():
                 started.set_exception(Gone(f"the sandbox {self.id} has ended"))
         for name in sorted(self.running):
-            self._drain(name)
-            self._ended(self, name, -1)
-        self.running.clear()
+            self._exited(name, -1)
 
     def _unwatch(self) -> None:
         if self._pidfd >= 0:

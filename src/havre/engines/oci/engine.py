@@ -6,10 +6,10 @@ import asyncio
 import itertools
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -19,7 +19,7 @@ from havre.engines.oci.box import Box
 from havre.engines.oci.own_network import OwnNetwork
 from havre.engines.oci.pool import Pool
 from havre.engines.oci.roots import Plan, Roots
-from havre.engines.oci.zygotes import PLAIN, Zygote, warm_enough
+from havre.engines.oci.zygotes import GID, PLAIN, UID, Zygote, warm_enough
 from havre.engines.ports import NetworkEngine
 from havre.engines.sandbox import RUNTIME, OnExit, OnOutput, Process, Sandbox, Sources
 from havre.kernel import runtimes
@@ -31,8 +31,6 @@ from havre.kernel.workload import Interface
 log = logging.getLogger("havre.sandboxes")
 
 R = TypeVar("R")
-UID, GID = 993, 990
-"""Whom functions run as: AWS's sbx_user1051."""
 _PARALLEL = 8
 _RETRY = 0.002
 _KILLED = 137
@@ -63,6 +61,7 @@ class OciEngine:
     ) -> None:
         self.on_output: OnOutput = _nobody
         self.on_exit: OnExit = _nobody
+        self.instance = instance
         self._network = network
         self._own = OwnNetwork(network) if network is not None else None
         self._groups = groups.cgroups(instance)
@@ -70,8 +69,9 @@ class OciEngine:
         self._scratch = scratch.Scratch(directory / "tmp", (UID, GID))
         self._disks = not scratch.why_not()
         self._zygotes: dict[str, Zygote] = {}
+        self._boxes: dict[str, Box] = {}
         self._bound: dict[str, Bound] = {}
-        self._removing: set[Box] = set()
+        self._ending: set[asyncio.Future[None]] = set()
         self._numbers = itertools.count(1)
         self._life = os.urandom(4).hex()
         self._forks = asyncio.Semaphore(_PARALLEL)
@@ -116,7 +116,7 @@ class OciEngine:
 
     def _zygote(self, kind: str) -> Zygote:
         if kind not in self._zygotes:
-            self._zygotes[kind] = Zygote(self._roots.built(kind) if kind != PLAIN else None)
+            self._zygotes[kind] = Zygote(self._roots.built(kind) if kind != PLAIN else None, self._process_told)
         return self._zygotes[kind]
 
     async def _make(self, kind: str, *, networked: bool = True) -> Box:
@@ -127,7 +127,10 @@ class OciEngine:
             box = Box(f"{self._life}-{next(self._numbers)}", kind, self._told, self._ended)
             try:
                 files = _now(lambda: self._groups.make(box.id))
-                zygote.fork({"cgroups": list(files), "hostname": box.id}, box.channel)
+                box.cgroups = list(files)
+                self._boxes[box.id] = box
+                zygote.ask({"cgroups": box.cgroups, "hostname": box.id}, [box.channel.theirs.fileno()])
+                box.channel.handed()
                 await box.made()
                 if self._own is not None and networked:
                     interface = await self._own.attach(box.id, box.pid)
@@ -185,8 +188,6 @@ class OciEngine:
             "task": plan.task,
             "opt": [escaped(path) for path in plan.opt] if len(plan.opt) > 1 else list(plan.opt),
             "temporary": function.temporary * MIB,
-            "uid": UID,
-            "gid": GID,
         }
         try:
             answer = await box.bind(message, fds)
@@ -203,8 +204,20 @@ class OciEngine:
             raise Permanent(f"{process.name} runs already")
         environment = {**bound.plan.environment, **process.environment}
         warm = bound.box.kind != PLAIN and process.name == RUNTIME and not process.arguments
-        whole = Process(process.name, environment, process.arguments or bound.plan.arguments)
-        await bound.box.run(whole, bound.plan.directory, warm and warm_enough(environment))
+        message = {
+            "run": process.name,
+            "arguments": list(process.arguments or bound.plan.arguments),
+            "environment": environment,
+            "directory": bound.plan.directory,
+            "warm": warm and warm_enough(environment),
+            "cgroups": bound.box.cgroups,
+        }
+        await bound.box.run(self._zygote(bound.box.kind), message)
+
+    def _process_told(self, message: Mapping[str, Any]) -> None:
+        box = self._boxes.get(str(message.get("box")))
+        if box is not None:
+            box.told(message)
 
     def _of(self, id: str) -> Bound:
         if id not in self._bound:
@@ -260,8 +273,10 @@ class OciEngine:
 
     async def _discard(self, box: Box) -> None:
         """Its end is waited for even when whoever asked is cancelled meanwhile."""
-        self._removing.add(box)
-        await asyncio.shield(asyncio.ensure_future(self._end(box)))  # noqa: TID251
+        task = asyncio.ensure_future(self._end(box))  # noqa: TID251
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)
+        await asyncio.shield(task)
 
     async def _end(self, box: Box) -> None:
         box.kill()
@@ -274,7 +289,7 @@ class OciEngine:
         if box.eni and self._own is not None:
             with suppress(Temporary, Permanent):
                 await self._own.detach(box.eni)
-        self._removing.discard(box)
+        self._boxes.pop(box.id, None)
 
     async def remove_all(self) -> None:
         await self._pool.drain()
@@ -286,6 +301,10 @@ class OciEngine:
             await asyncio.to_thread(groups.sweep, self._groups)
         except OSError as error:
             raise Temporary(f"sandboxes: {error}") from error
+
+    def zygotes(self) -> list[int]:
+        """The processes that sandboxes are forked from."""
+        return [zygote.pid for zygote in self._zygotes.values() if zygote.pid]
 
     def ready(self, kind: str) -> int:
         """How many sandboxes wait, for a runtime ("" for those of any program)."""

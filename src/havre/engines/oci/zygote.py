@@ -3,7 +3,8 @@
 Runs by itself, as root, and imports nothing but the standard library: ``zygote.py CONTROL ROOT`` with two descriptors, a
 socket to the node and the host's root directory. For each sandbox the node sends a socket; its forked child leaves for
 namespaces of its own, tells that socket that it is there, waits to be told whose it is (files, limits), gives up all
-privileges, and is the first process of the sandbox from then on: it starts what it is told to and tells how that ended.
+privileges and becomes a program that only waits. Whatever runs in there is forked from here as well, enters, gives up
+the same, and is the program, or the function's runtime with its modules imported already. How it ends is told to the node.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWPID, NEWNET = 0x20000, 0x2000000, 0x4000000, 0x8000000, 0x20000000, 0x40000000
 RDONLY, NOSUID, NODEV, NOEXEC, REMOUNT, BIND, REC, SLAVE = 1, 2, 4, 8, 32, 0x1000, 0x4000, 1 << 19
 DETACH = 2
-SET_DUMPABLE, CAPBSET_DROP, SET_SECCOMP, SET_NO_NEW_PRIVS, LAST_CAP = 4, 24, 22, 38, 63
+SET_PDEATHSIG, SET_DUMPABLE, SET_SECCOMP, CAPBSET_DROP, SET_NO_NEW_PRIVS, LAST_CAP = 1, 4, 22, 24, 38, 63
 PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
 LOOP_GET_FREE, LOOP_CONFIGURE, AUTOCLEAR = 0x4C82, 0x4C0A, 4
 API = ("127.0.0.1", 9001)
@@ -80,27 +81,68 @@ def send(control: socket.socket, message: Message, fds: Sequence[int] = ()) -> N
     socket.send_fds(control, [json.dumps(message).encode()], list(fds))
 
 
-class Box:
-    """One sandbox, seen from its first process. ``seccomp`` is the filter as the kernel reads it."""
+class Settings:
+    """``seccomp`` is the filter as the kernel reads it, ``init`` the program that a sandbox's first process becomes."""
 
-    def __init__(self, control: socket.socket, host: int, seccomp: bytes) -> None:
-        self.control = control
+    def __init__(self, message: Message, init: int, host: int) -> None:
+        self.seccomp = b64decode(message["seccomp"])
+        self.uid: int = message["uid"]
+        self.gid: int = message["gid"]
+        self.init = init
         self.host = host
-        self.seccomp = seccomp
-        self.names: dict[int, str | None] = {}
 
-    # --- before it is anybody's, privileged
+    def go_home(self) -> None:
+        """To the host's files, where the zygote is in a runtime's."""
+        os.fchdir(self.host)
+        os.chroot(".")
+
+    def drop(self) -> None:
+        """Every privilege, for good."""
+        resource.setrlimit(resource.RLIMIT_NOFILE, (1024, 1024))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        for capability in range(LAST_CAP + 1):
+            if _libc.prctl(CAPBSET_DROP, capability, 0, 0, 0) == -1 and capability == 0:
+                _check(-1, "cannot drop capabilities")
+        os.setgroups([])
+        os.setresgid(self.gid, self.gid, self.gid)
+        os.setresuid(self.uid, self.uid, self.uid)
+        _check(_libc.prctl(SET_NO_NEW_PRIVS, 1, 0, 0, 0), "cannot renounce privileges")
+        program = ctypes.create_string_buffer(self.seccomp, len(self.seccomp))
+        head = struct.pack("HxxxxxxP", len(self.seccomp) // 8, ctypes.addressof(program))
+        _check(_libc.prctl(SET_SECCOMP, 2, ctypes.c_char_p(head), 0, 0), "cannot filter system calls")
+
+
+def join(cgroups: list[str]) -> None:
+    for path in cgroups:
+        with open(path, "w") as procs:
+            procs.write("0")
+
+
+class Box:
+    """One sandbox, seen from its first process."""
+
+    def __init__(self, control: socket.socket, settings: Settings) -> None:
+        self.control = control
+        self.settings = settings
+
+    def live(self, message: Message) -> None:
+        """Does not return."""
+        try:
+            self.leave(message)
+            mine, fds = receive(self.control)
+            if mine is None:
+                os._exit(0)
+            self.become(mine, fds)
+        except BaseException as error:
+            send(self.control, {"error": str(error)})
+        os._exit(1)
 
     def leave(self, message: Message) -> None:
         """Namespaces and cgroups of its own, and a listening socket in there."""
-        os.fchdir(self.host)
-        os.chroot(".")
-        os.close(self.host)
-        os.umask(0o022)
+        _libc.prctl(SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        self.settings.go_home()
         os.setsid()
-        for path in message["cgroups"]:
-            with open(path, "w") as procs:
-                procs.write("0")
+        join(message["cgroups"])
         _check(_libc.unshare(NEWNS | NEWCGROUP | NEWUTS | NEWIPC | NEWNET), "cannot make namespaces")
         mount("none", "/", None, REC | SLAVE)
         socket.sethostname(message["hostname"])
@@ -140,8 +182,11 @@ class Box:
         _check(_libc.syscall(PIVOT_ROOT[os.uname().machine], b".", b"."), "cannot change the root")
         _check(_libc.umount2(b".", DETACH), "cannot leave the host's files")
         os.chdir("/")
-        self.drop(message)
+        self.settings.drop()
+        _libc.prctl(SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)  # which changing the user has taken back
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # orphans are reaped by the kernel
         send(self.control, {"bound": True, "extensions": extensions()})
+        os.execve(self.settings.init, ["init"], {})
 
     def devices(self, stage: str) -> None:
         mount("tmpfs", stage + "/dev", "tmpfs", NOSUID | NOEXEC, "size=64k,mode=755")
@@ -156,7 +201,7 @@ class Box:
 
     def temporary(self, target: str, message: Message, fds: list[int]) -> None:
         if not fds:
-            data = f"size={message['temporary']},mode=700,uid={message['uid']},gid={message['gid']}"
+            data = f"size={message['temporary']},mode=700,uid={self.settings.uid},gid={self.settings.gid}"
             mount("tmpfs", target, "tmpfs", NOSUID | NODEV, data)
             return
         device = loop(fds[0])
@@ -180,109 +225,6 @@ class Box:
         mount("sysfs", stage + "/sys", "sysfs", RDONLY | NOSUID | NODEV | NOEXEC)
         if os.path.isdir(stage + "/sys/firmware"):
             mount(empty, stage + "/sys/firmware", None, BIND)
-
-    def drop(self, message: Message) -> None:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (1024, 1024))
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        for capability in range(LAST_CAP + 1):
-            if _libc.prctl(CAPBSET_DROP, capability, 0, 0, 0) == -1 and capability == 0:
-                _check(-1, "cannot drop capabilities")
-        os.setgroups([])
-        os.setresgid(message["gid"], message["gid"], message["gid"])
-        os.setresuid(message["uid"], message["uid"], message["uid"])
-        _check(_libc.prctl(SET_NO_NEW_PRIVS, 1, 0, 0, 0), "cannot renounce privileges")
-        _check(_libc.prctl(SET_DUMPABLE, 0, 0, 0, 0), "cannot shut itself off")
-        program = ctypes.create_string_buffer(self.seccomp, len(self.seccomp))
-        head = struct.pack("HxxxxxxP", len(self.seccomp) // 8, ctypes.addressof(program))
-        _check(_libc.prctl(SET_SECCOMP, 2, ctypes.c_char_p(head), 0, 0), "cannot filter system calls")
-
-    # --- as the function's first process
-
-    def serve(self) -> Job:
-        """Until the node lets go. Gives what to do instead, in a child that is to be the warmed-up runtime."""
-        wake, woken = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        signal.signal(signal.SIGCHLD, lambda *_: None)
-        signal.set_wakeup_fd(woken, warn_on_full_buffer=False)
-        poll = select.poll()
-        poll.register(wake, select.POLLIN)
-        poll.register(self.control, select.POLLIN)
-        while True:
-            for fd, _ in poll.poll():
-                if fd == wake:
-                    os.read(wake, 4096)
-                    self.reap()
-                    continue
-                message, fds = receive(self.control)
-                if message is None:
-                    os._exit(0)
-                job = self.obey(message, fds)
-                if job is not None:
-                    return job
-
-    def obey(self, message: Message, fds: list[int]) -> Job | None:
-        if "signal" in message:
-            for pid, name in self.names.items():
-                if name == message["name"]:
-                    os.kill(pid, message["signal"])
-            return None
-        try:
-            job = self.start(message, fds)
-        except OSError as error:
-            send(self.control, {"failed": message["name"], "why": str(error)})
-            job = None
-        for fd in fds if job is None else ():
-            os.close(fd)
-        return job
-
-    def start(self, message: Message, fds: list[int]) -> Job | None:
-        answer, said = os.pipe2(os.O_CLOEXEC)
-        pid = os.fork()
-        if pid == 0:
-            try:
-                return self.child(message, fds)
-            except OSError as error:
-                os.write(said, f"fork/exec {message['arguments'][0]}: {(error.strerror or '').lower()}".encode())
-            except BaseException as error:
-                os.write(said, repr(error).encode())
-            os._exit(127)
-        os.close(said)
-        self.names[pid] = message["name"]
-        with open(answer, "rb") as why:
-            text = why.read(4096).decode("utf-8", "replace")
-        if text:
-            self.names[pid] = None
-        send(self.control, {"failed": message["name"], "why": text} if text else {"started": message["name"]})
-        return None
-
-    def child(self, message: Message, fds: list[int]) -> Job:
-        os.setsid()
-        signal.set_wakeup_fd(-1)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        os.chdir(message["directory"])
-        null = os.open("/dev/null", os.O_RDONLY)
-        for number, fd in enumerate((null, fds[0], fds[0])):
-            os.dup2(fd, number)
-        if message["warm"]:
-            os.closerange(3, 64)
-            _libc.prctl(SET_DUMPABLE, 1, 0, 0, 0)
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-            return lambda: warm_runtime(message["environment"])
-        for number in (signal.SIGPIPE, signal.SIGINT, signal.SIGXFSZ):
-            signal.signal(number, signal.SIG_DFL)
-        os.execvpe(message["arguments"][0], message["arguments"], message["environment"])
-
-    def reap(self) -> None:
-        while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if pid == 0:
-                return
-            name = self.names.pop(pid, None)
-            if name is not None:
-                code = os.waitstatus_to_exitcode(status)
-                send(self.control, {"exit": name, "code": code if code >= 0 else 128 - code})
 
 
 def loop(image: int) -> tuple[int, str]:
@@ -374,48 +316,160 @@ def _is_package(name: str) -> bool:
     return file.startswith("/var/runtime")
 
 
+class Zygote:
+    def __init__(self, control: socket.socket, settings: Settings) -> None:
+        self.control = control
+        self.settings = settings
+        self.home = os.open("proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC, dir_fd=settings.host)
+        self.running: dict[int, Message] = {}
+        """Processes, and what the node calls them; the first ones of sandboxes are not among them."""
+        self.starting: dict[int, int] = {}
+        """Pipe → process: closed when it has become its program, or says why not."""
+
+    def serve(self) -> Job | None:
+        """Until the node ends. Gives what to do instead, in a child that is to be a warmed-up runtime."""
+        wake, woken = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(woken, warn_on_full_buffer=False)
+        self.poll = select.poll()
+        for fd in (wake, self.control.fileno()):
+            self.poll.register(fd, select.POLLIN)
+        send(self.control, {"ready": True})
+        while True:
+            for fd, _ in self.poll.poll():
+                if fd in self.starting:
+                    self.started(fd)
+                elif fd == wake:
+                    os.read(wake, 4096)
+                    self.reap()
+                else:
+                    message, fds = receive(self.control)
+                    if message is None:
+                        return None
+                    job = self.obey(message, fds)
+                    if job is not None:
+                        return job
+
+    def obey(self, message: Message, fds: list[int]) -> Job | None:
+        """``fds``: a socket for a new sandbox; the first process of one, and where to write to, for a process in it."""
+        job = None
+        try:
+            if "run" in message:
+                job = self.run(message, *fds)
+            else:
+                self.make(message, fds[0])
+        except OSError as error:
+            self.failed(message, str(error))
+        for fd in fds if job is None else ():
+            os.close(fd)
+        return job
+
+    def failed(self, message: Message, why: str) -> None:
+        if "run" in message:
+            send(self.control, {"box": message["box"], "failed": message["run"], "why": why})
+
+    def make(self, message: Message, control: int) -> None:
+        _check(_libc.unshare(NEWPID), "cannot make a process namespace")
+        if os.fork() == 0:
+            self.control.close()
+            os.close(self.home)
+            signal.set_wakeup_fd(-1)
+            Box(socket.socket(fileno=control), self.settings).live(message)
+        _check(_libc.setns(self.home, NEWPID), "cannot return to the process namespace")
+
+    def run(self, message: Message, init: int, output: int) -> Job | None:
+        why, said = os.pipe2(os.O_CLOEXEC)
+        try:
+            _check(_libc.setns(init, NEWPID), "it has ended")
+            pid = os.fork()
+        except OSError:
+            os.close(why)
+            os.close(said)
+            raise
+        if pid == 0:
+            return self.enter(message, init, output, said)
+        os.close(said)
+        _check(_libc.setns(self.home, NEWPID), "cannot return to the process namespace")
+        self.running[pid] = {"box": message["box"], "run": message["run"], "pid": pid}
+        self.starting[why] = pid
+        self.poll.register(why, select.POLLIN)
+        return None
+
+    def enter(self, message: Message, init: int, output: int, said: int) -> Job:
+        """In the child: the sandbox, its user, the program."""
+        program = message["arguments"][0]
+        try:
+            self.settings.go_home()
+            os.setsid()
+            join(message["cgroups"])
+            _check(_libc.setns(init, NEWNS | NEWCGROUP | NEWUTS | NEWIPC | NEWNET), "cannot enter")
+            os.chdir(message["directory"])
+            null = os.open("/dev/null", os.O_RDONLY)
+            for number, fd in enumerate((null, output, output)):
+                os.dup2(fd, number)
+            signal.set_wakeup_fd(-1)
+            for number in (signal.SIGCHLD, signal.SIGXFSZ):
+                signal.signal(number, signal.SIG_DFL)
+            self.settings.drop()
+            if message["warm"]:
+                os.closerange(3, 256)
+                _libc.prctl(SET_DUMPABLE, 1, 0, 0, 0)
+                signal.signal(signal.SIGINT, signal.default_int_handler)
+                return lambda: warm_runtime(message["environment"])
+            for number in (signal.SIGPIPE, signal.SIGINT):
+                signal.signal(number, signal.SIG_DFL)
+            os.execvpe(program, message["arguments"], message["environment"])
+        except OSError as error:
+            os.write(said, f"fork/exec {program}: {(error.strerror or str(error)).lower()}".encode())
+        except BaseException as error:
+            os.write(said, repr(error).encode())
+        os._exit(127)
+
+    def started(self, why: int) -> None:
+        message = self.running.get(self.starting[why])
+        text = os.read(why, 4096).decode("utf-8", "replace")
+        self.poll.unregister(why)
+        os.close(why)
+        pid = self.starting.pop(why)
+        if message is None:
+            return
+        if text:
+            self.running.pop(pid)
+            self.failed(message, text)
+        else:
+            send(self.control, {"box": message["box"], "started": message["run"], "pid": pid})
+
+    def reap(self) -> None:
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            for why in [w for w, p in self.starting.items() if p == pid]:
+                self.started(why)
+            message = self.running.pop(pid, None)
+            if message is not None:
+                code = os.waitstatus_to_exitcode(status)
+                code = code if code >= 0 else 128 - code
+                send(self.control, {"box": message["box"], "exit": message["run"], "code": code})
+
+
 def main() -> Job | None:
     control, host = socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2])
     control.set_inheritable(False)
     os.set_inheritable(host, False)
-    message, _ = receive(control)
+    os.umask(0o022)
+    message, fds = receive(control)
     if message is None:
         return None
-    seccomp = b64decode(message["seccomp"])
     if message["warm"]:
         sys.argv[:] = ["/var/runtime/bootstrap.py"]
         sys.path.remove("")
         warm_up()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-    home = os.open("proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC, dir_fd=host)
-    send(control, {"ready": True})
-    while True:
-        message, fds = receive(control)
-        if message is None:
-            return None
-        _check(_libc.unshare(NEWPID), "cannot make a process namespace")
-        pid = os.fork()
-        if pid == 0:
-            control.close()
-            os.close(home)
-            return live(Box(socket.socket(fileno=fds[0]), host, seccomp), message)
-        _check(_libc.setns(home, NEWPID), "cannot return to the process namespace")
-        for fd in fds:
-            os.close(fd)
-
-
-def live(box: Box, message: Message) -> Job:
-    try:
-        box.leave(message)
-        mine, fds = receive(box.control)
-        if mine is None:
-            os._exit(0)
-        box.become(mine, fds)
-    except BaseException as error:
-        send(box.control, {"error": str(error)})
-        os._exit(1)
-    return box.serve()
+    return Zygote(control, Settings(message, fds[0], host)).serve()
 
 
 if __name__ == "__main__":

@@ -8,12 +8,12 @@ import shutil
 import subprocess
 import sys
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from havre.engines.oci import seccomp
+from havre.engines.oci import init, seccomp
 from havre.engines.oci.channel import Channel
 from havre.kernel.errors import Temporary
 
@@ -30,6 +30,8 @@ ENVIRONMENT = {
 _READ_AT_START = ("PYTHON", "LD_", "MALLOC_", "GLIBC_")
 _MAIN = "import sys; exec(compile(open(int(sys.argv.pop(1)), 'rb').read(), 'zygote', 'exec'))"
 _PATIENCE = 30.0
+UID, GID = 993, 990
+"""Whom functions run as: AWS's sbx_user1051."""
 
 
 def warm_enough(environment: Mapping[str, str]) -> bool:
@@ -41,13 +43,20 @@ def warm_enough(environment: Mapping[str, str]) -> bool:
 
 
 class Zygote:
-    """``root`` is the root file system of a runtime whose interpreter it is; None: Havre's own."""
+    """``root`` is the root file system of a runtime whose interpreter it is; None: Havre's own. ``told`` is
+    called with what it says of processes in sandboxes."""
 
-    def __init__(self, root: Path | None) -> None:
+    def __init__(self, root: Path | None, told: Callable[[Mapping[str, Any]], None]) -> None:
         self._root = root
+        self._tell = told
         self._channel: Channel | None = None
         self._ready: asyncio.Future[None] | None = None
         self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        """0 while it does not run."""
+        return self._process.pid if self._process is not None else 0
 
     async def ready(self) -> None:
         """Starts it where it does not run. Raises Temporary, Permanent."""
@@ -61,19 +70,18 @@ class Zygote:
             self.close()
             raise Temporary(f"the interpreter in {self._root or 'Havre'} does not get ready") from None
 
-    def fork(self, message: Mapping[str, Any], control: Channel) -> None:
-        """One sandbox more, on the other side of ``control``. Raises Temporary."""
+    def ask(self, message: Mapping[str, Any], fds: Sequence[int]) -> None:
+        """For one sandbox more, or a process in one. Raises Temporary."""
         try:
             if self._channel is None:
                 raise OSError("it has ended")
-            self._channel.send(message, [control.theirs.fileno()])
+            self._channel.send(message, fds)
         except OSError as error:
-            raise Temporary(f"no sandbox can be forked: {error}") from error
-        finally:
-            control.handed()
+            raise Temporary(f"nothing can be forked: {error}") from error
 
     def _start(self) -> None:
-        program = seccomp.program()
+        settings = {"seccomp": b64encode(seccomp.program()).decode(), "uid": UID, "gid": GID}
+        first = init.open_program()
         channel = self._channel = Channel(self._told, self._ended)
         self._ready = asyncio.get_running_loop().create_future()
         host = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -89,13 +97,13 @@ class Zygote:
                 start_new_session=True,
             )
             channel.handed()
-            channel.send({"seccomp": b64encode(program).decode(), "warm": self._root is not None})
+            channel.send({**settings, "warm": self._root is not None}, [first])
         except OSError as error:
             self.close()
             raise Temporary(f"no interpreter starts in {self._root or 'Havre'}: {error}") from error
         finally:
-            os.close(host)
-            os.close(source)
+            for fd in (host, source, first):
+                os.close(fd)
 
     def _interpreter(self) -> list[str]:
         if self._root is None:
@@ -104,7 +112,9 @@ class Zygote:
         return [chroot, str(self._root), "/var/lang/bin/python3"]
 
     def _told(self, message: Mapping[str, Any], fds: list[int], pid: int) -> None:
-        if self._ready is not None and not self._ready.done():
+        if "ready" not in message:
+            self._tell(message)
+        elif self._ready is not None and not self._ready.done():
             self._ready.set_result(None)
 
     def _ended(self) -> None:
