@@ -33,19 +33,18 @@ def timestamp(at: float) -> str:
     return datetime.fromtimestamp(int(at), UTC).isoformat().replace("+00:00", "Z")
 
 
-def made(
-    id: str, account: str, region: str, at: float, source: str, kind: str, resources: Sequence[str], detail: Any
-) -> dict[str, Any]:
-    """An event as targets and patterns see it. ``at`` in seconds since the epoch."""
+def made(id: str, place: Place, at: float, said: Mapping[str, Any], detail: Any) -> dict[str, Any]:
+    """An event as targets and patterns see it. ``at`` in seconds since the epoch; ``said``: an entry of PutEvents, of which
+    Source, DetailType and Resources are taken."""
     return {
         "version": "0",
         "id": id,
-        "detail-type": kind,
-        "source": source,
-        "account": account,
+        "detail-type": said["DetailType"],
+        "source": said["Source"],
+        "account": place.account,
         "time": timestamp(at),
-        "region": region,
-        "resources": list(resources),
+        "region": place.region,
+        "resources": list(said.get("Resources") or ()),
         "detail": detail,
     }
 

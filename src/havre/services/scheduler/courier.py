@@ -68,7 +68,7 @@ class Courier:
             raise temporary(error) from error
 
 
-def _time(at: float) -> str:
+def timestamp(at: float) -> str:
     return datetime.fromtimestamp(int(at), UTC).isoformat().replace("+00:00", "Z")
 
 
@@ -85,7 +85,7 @@ def _input(parcel: Parcel, invocation: Invocation) -> str:
             "detail-type": "Scheduled Event",
             "source": "aws.scheduler",
             "account": meta.account,
-            "time": _time(invocation.at),
+            "time": timestamp(invocation.at),
             "region": meta.region,
             "resources": [invocation.schedule],
             "detail": "{}",
@@ -93,7 +93,7 @@ def _input(parcel: Parcel, invocation: Invocation) -> str:
         return "{}" if target.get("EventBridgeParameters") else json.dumps(event)
     known = {
         "<aws.scheduler.schedule-arn>": invocation.schedule,
-        "<aws.scheduler.scheduled-time>": _time(invocation.at),
+        "<aws.scheduler.scheduled-time>": timestamp(invocation.at),
         "<aws.scheduler.execution-id>": invocation.id,
         "<aws.scheduler.attempt-number>": str(parcel.status.failed + 1),
     }
@@ -108,7 +108,7 @@ def _told(parcel: Parcel, invocation: Invocation) -> dict[str, Any]:
     told = {
         "SCHEDULE_ARN": invocation.schedule,
         "TARGET_ARN": str(invocation.target["Arn"]),
-        "SCHEDULED_TIME": _time(invocation.at),
+        "SCHEDULED_TIME": timestamp(invocation.at),
         "EXECUTION_ID": invocation.id,
         "ERROR_CODE": status.code or "SDK_CLIENT_ERROR",
         "ERROR_MESSAGE": status.error or "The target could not be invoked",

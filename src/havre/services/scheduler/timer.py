@@ -14,6 +14,7 @@ from havre.core.delivery import DAY, RetryPolicy, event_policy
 from havre.core.schedules import ticks
 from havre.kernel.effects import Create, Effect, Plan, Remove, Update, Write
 from havre.services.scheduler import rules
+from havre.services.scheduler.courier import timestamp
 from havre.services.scheduler.resources import (
     DELIVERY,
     ENABLED,
@@ -72,7 +73,7 @@ class Timer:
         if following is None and spec.after_completion == "DELETE":
             return Plan((), (*writes, Remove(found)), reasons=("It has been invoked for the last time.",))
         writes.append(Update(found, status=ScheduleStatus(following, spec.started)))
-        words = f"It is due next at {following:.0f}." if following is not None else "It is never due again."
+        words = f"It is due next at {timestamp(following)}." if following is not None else "It is never due again."
         return Plan((), tuple(writes), following, (words,))
 
     @property

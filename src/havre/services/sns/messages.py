@@ -18,7 +18,8 @@ from havre.services.sns.resources import Topic
 _NAME = re.compile(r"(?!\.)(?!.*\.\.)[A-Za-z0-9_.-]{1,256}(?<!\.)\Z")
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\Z")
 _TOKEN = re.compile(r"[A-Za-z0-9!-/:-@\[-`{-~]{1,128}\Z")
-_RESERVED = re.compile(r"(?i)(aws|amazon)\.")
+_RESERVED = re.compile(r"(?i)(aws|amazon)\.(?!sns\.)")
+"""AWS's own are taken: AWS.SNS.SMS.SenderID and its like."""
 
 
 class Message(msgspec.Struct, frozen=True):

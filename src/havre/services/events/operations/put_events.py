@@ -12,6 +12,7 @@ from havre.kernel.errors import ApiError, not_built
 from havre.services.events import matching, queries
 from havre.services.events.errors import bad_pattern, validation
 from havre.services.events.names import Place, bus_place, is_there, of_entries
+from havre.services.events.resources import DEFAULT
 from havre.store.ports import Transaction
 
 ops = Operations()
@@ -63,19 +64,9 @@ def _read(call: Call, entry: Mapping[str, Any]) -> Taken | dict[str, str]:
         detail = matching.detail_of(entry["Detail"])
     except ValueError:
         return _refused("Detail is malformed.", "MalformedDetail")
-    place = bus_place(call, entry.get("EventBusName"))
-    at = entry.get("Time")
-    event = matching.made(
-        call.world.uuid(),
-        call.account,
-        call.region,
-        call.now if at is None else at,
-        source,
-        entry["DetailType"],
-        entry.get("Resources") or (),
-        detail,
-    )
-    return Taken(place, event, matching.hops(entry.get("TraceHeader")))
+    here, at = Place(call.account, call.region, DEFAULT), entry.get("Time")
+    event = matching.made(call.world.uuid(), here, call.now if at is None else at, entry, detail)
+    return Taken(bus_place(call, entry.get("EventBusName")), event, matching.hops(entry.get("TraceHeader")))
 
 
 def _refused(message: str, code: str = "InvalidArgument") -> dict[str, str]:

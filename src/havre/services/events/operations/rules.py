@@ -24,31 +24,9 @@ ops = Operations()
 async def put_rule(call: Call, request: Request) -> Answer:
     """Makes a rule, or says anew what one is: what is not said is gone, but for its targets and tags."""
     place = names.own_bus(call, request.get("EventBusName"), call.store)
-    name, pattern, schedule = request["Name"], request.get("EventPattern"), request.get("ScheduleExpression")
-    if not pattern and not schedule:
-        raise validation("Parameter(s) EventPattern or ScheduleExpression must be specified.")
-    if pattern:
-        rules.check_pattern(pattern)
-    if schedule:
-        rules.check_schedule(schedule, place.name)
-    if request.get("RoleArn"):
-        await may_pass(call, request["RoleArn"], PRINCIPAL)
-    wanted = tags.given(request.get("Tags") or ())
+    name = request["Name"]
     arn = place.rule_arn(name)
-    if wanted:
-        await call.authorize("events:TagResource", [arn], {})
-    spec = Rule(
-        place.name,
-        name,
-        pattern or "",
-        schedule or "",
-        request.get("State") or ENABLED,
-        request.get("Description") or "",
-        request.get("RoleArn") or "",
-        call.account,
-        call.now,
-        wanted,
-    )
+    spec = await _said(call, request, place)
 
     def change(tx: Transaction) -> None:
         names.own_bus(call, request.get("EventBusName"), tx)
@@ -65,6 +43,34 @@ async def put_rule(call: Call, request: Request) -> Answer:
 
     await call.store.transact(change)
     return {"RuleArn": arn}
+
+
+async def _said(call: Call, request: Request, place: names.Place) -> Rule:
+    """Raises ApiError."""
+    pattern, schedule = request.get("EventPattern"), request.get("ScheduleExpression")
+    if not pattern and not schedule:
+        raise validation("Parameter(s) EventPattern or ScheduleExpression must be specified.")
+    if pattern:
+        rules.check_pattern(pattern)
+    if schedule:
+        rules.check_schedule(schedule, place.name)
+    if request.get("RoleArn"):
+        await may_pass(call, request["RoleArn"], PRINCIPAL)
+    wanted = tags.given(request.get("Tags") or ())
+    if wanted:
+        await call.authorize("events:TagResource", [place.rule_arn(request["Name"])], {})
+    return Rule(
+        place.name,
+        request["Name"],
+        pattern or "",
+        schedule or "",
+        request.get("State") or ENABLED,
+        request.get("Description") or "",
+        request.get("RoleArn") or "",
+        call.account,
+        call.now,
+        wanted,
+    )
 
 
 def _may_have_one_more(tx: Transaction, place: names.Place) -> None:

@@ -14,6 +14,7 @@ from havre.control.reconciler import Executor
 from havre.core.schedules import Schedule, parse, ticks
 from havre.kernel.effects import Create, Effect, Plan, Update
 from havre.services.events import matching
+from havre.services.events.names import Place
 from havre.services.events.resources import DELIVERY, RULE, RuleRecord, RuleStatus
 from havre.store.ports import Change
 
@@ -68,7 +69,11 @@ class Schedules:
         come, following = ticks(schedule, due, seen.now)
         writes = tuple(create for at in come for create in _shipments(seen, at))
         update = Update(rule, status=RuleStatus(following, read))
-        reasons = (f"It is due next at {following:.0f}.",) if following is not None else ("It is never due again.",)
+        reasons = (
+            (f"It is due next at {matching.timestamp(following)}.",)
+            if following is not None
+            else ("It is never due again.",)
+        )
         return Plan((), (*writes, update), following, reasons)
 
     @property
@@ -79,7 +84,8 @@ class Schedules:
 def _shipments(seen: Seen, at: float) -> Iterable[Create[Delivery, Progress]]:
     rule, meta = seen.rule, seen.rule.meta
     id = _id(meta.arn, at)
-    event = matching.made(id, meta.account, meta.region, at, "aws.events", "Scheduled Event", [meta.arn], {})
+    said = {"Source": "aws.events", "DetailType": "Scheduled Event", "Resources": [meta.arn]}
+    event = matching.made(id, Place(meta.account, meta.region, rule.spec.bus), at, said, {})
     for target_id, target in rule.spec.targets.items():
         name, spec = matching.parcel(rule, target_id, target, event, seen.now)
         yield Create(DELIVERY.name, meta.account, meta.region, name, "", spec, Progress())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
 import msgspec
 from msgspec.structs import replace
@@ -36,8 +37,14 @@ FIRST_SEQUENCE = 10**19
 FORGOTTEN_AFTER = 300.0
 MOST_ENTRIES = 10
 _ID = re.compile(r"[A-Za-z0-9_-]{1,80}\Z")
-Taken = tuple[str, str]
-"""Message id and sequence number ("" of standard topics)."""
+
+
+class Taken(NamedTuple):
+    """A message with its id and its sequence number ("" of standard topics)."""
+
+    id: str
+    sequence: str
+    message: Message
 
 
 @lru_cache(4096)
@@ -57,8 +64,8 @@ async def publish(call: Call, request: Request) -> Answer:
     place = names.topic_place(call, target)
     message = messages.read(request, queries.topic(call.store, place).spec)
     id = call.world.uuid()
-    ((sent, sequence),) = await call.store.transact(lambda tx: _put(call, tx, place, [(id, message)]))
-    return {"MessageId": sent, "SequenceNumber": sequence or None}
+    (taken,) = await call.store.transact(lambda tx: _put(call, tx, place, [(id, message)]))
+    return {"MessageId": taken.id, "SequenceNumber": taken.sequence or None}
 
 
 @ops("PublishBatch", action="sns:Publish", resources=of_topic(), data_event=True)
@@ -82,8 +89,8 @@ async def publish_batch(call: Call, request: Request) -> Answer:
         )
     taken = await call.store.transact(lambda tx: _put(call, tx, place, [(id, message) for _, id, message in good]))
     done = [
-        {"Id": entry, "MessageId": id, "SequenceNumber": sequence or None}
-        for (entry, *_), (id, sequence) in zip(good, taken, strict=True)
+        {"Id": entry, "MessageId": each.id, "SequenceNumber": each.sequence or None}
+        for (entry, *_), each in zip(good, taken, strict=True)
     ]
     return {"Successful": done, "Failed": failed}
 
@@ -111,30 +118,39 @@ def _put(call: Call, tx: Transaction, place: Place, sent: Sequence[tuple[str, Me
     topic = queries.topic(tx, place)
     subscriptions = [r for r in queries.subscriptions(tx, place) if not r.spec.pending]
     sequence = topic.status.sequence
-    taken: list[Taken] = []
+    found: list[Taken] = []
     for id, message in sent:
-        if not topic.spec.fifo:
-            taken.append((id, ""))
-            _fan_out(call, tx, topic, subscriptions, id, "", message)
-            continue
-        name = _deduplicated(topic, message)
-        seen = tx.get(SEEN, place.account, place.region, name)
-        if seen is not None and seen.spec.until > call.now:
-            taken.append((seen.spec.message, seen.spec.sequence))
-            continue
-        sequence += 1
-        number = str(FIRST_SEQUENCE + sequence)
-        spec = Seen(id, number, call.now + FORGOTTEN_AFTER)
+        seen = _seen(call, tx, topic, message) if topic.spec.fifo else None
         if seen is not None:
-            tx.update(seen, spec=spec)
-        else:
-            key = {"account": place.account, "region": place.region, "name": name}
-            tx.create(SEEN, **key, arn="", spec=spec, status=NoStatus())
-        taken.append((id, number))
-        _fan_out(call, tx, topic, subscriptions, id, number, message)
+            found.append(Taken(seen.message, seen.sequence, message))
+            continue
+        taken = Taken(id, "", message)
+        if topic.spec.fifo:
+            sequence += 1
+            taken = Taken(id, str(FIRST_SEQUENCE + sequence), message)
+            _remember(call, tx, topic, taken)
+        found.append(taken)
+        _fan_out(call, tx, topic, subscriptions, taken)
     if sequence != topic.status.sequence:
         tx.update(topic, status=replace(topic.status, sequence=sequence))
-    return taken
+    return found
+
+
+def _seen(call: Call, tx: Transaction, topic: TopicRecord, message: Message) -> Seen | None:
+    meta = topic.meta
+    found = tx.get(SEEN, meta.account, meta.region, _deduplicated(topic, message))
+    return found.spec if found is not None and found.spec.until > call.now else None
+
+
+def _remember(call: Call, tx: Transaction, topic: TopicRecord, taken: Taken) -> None:
+    spec = Seen(taken.id, taken.sequence, call.now + FORGOTTEN_AFTER)
+    name, meta = _deduplicated(topic, taken.message), topic.meta
+    found = tx.get(SEEN, meta.account, meta.region, name)
+    if found is not None:
+        tx.update(found, spec=spec)
+        return
+    key = {"account": meta.account, "region": meta.region, "name": name}
+    tx.create(SEEN, **key, arn="", spec=spec, status=NoStatus())
 
 
 def _deduplicated(topic: TopicRecord, message: Message) -> str:
@@ -144,14 +160,9 @@ def _deduplicated(topic: TopicRecord, message: Message) -> str:
 
 
 def _fan_out(
-    call: Call,
-    tx: Transaction,
-    topic: TopicRecord,
-    subscriptions: Sequence[SubscriptionRecord],
-    id: str,
-    sequence: str,
-    message: Message,
+    call: Call, tx: Transaction, topic: TopicRecord, subscriptions: Sequence[SubscriptionRecord], taken: Taken
 ) -> None:
+    id, sequence, message = taken
     for each in subscriptions:
         if not _wants(each, message):
             continue
