@@ -41,8 +41,13 @@ def parse_function(text: str) -> FunctionName:
     """``text``: a name, a partial ARN (``123456789012:function:name``) or an ARN, each with or without a qualifier. Raises
     ApiError for what is none of these."""
     found = _FUNCTION.fullmatch(text)
-    if found is None or len(found["name"]) > LONGEST:
+    if found is None:
         raise invalid(f"Invalid function name: {text}")
+    if len(found["name"]) > LONGEST:
+        raise invalid(
+            f"1 validation error detected: Value '{found['name']}' at 'functionName' failed to satisfy constraint: "
+            f"Member must have length less than or equal to {LONGEST}"
+        )
     return FunctionName(found["name"], found["qualifier"] or "", found["account"] or "", found["region"] or "")
 
 

@@ -16,10 +16,10 @@ MOST = 50
 
 
 def page(
-    call: Call, request: Request, found: Sequence[R], key_of: Callable[[R], str]
+    call: Call, request: Request, found: Sequence[R], key_of: Callable[[R], str], most: int = MOST
 ) -> tuple[Sequence[R], str | None]:
     """This page of ``found``, and the marker of the next (None on the last). ``key_of`` need not rise."""
-    size = min(request.get("MaxItems") or MOST, MOST)
+    size = min(request.get("MaxItems") or most, most)
     start = 0
     if request.get("Marker"):
         last = _read(call.operation, request["Marker"])

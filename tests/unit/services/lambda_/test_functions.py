@@ -145,7 +145,7 @@ def test_a_dry_run_changes_nothing(lambdas: Lambda) -> None:
          "Error occurred while DescribeSubnets. EC2 Error Code: InvalidSubnetID.NotFound."),
         ({"VpcConfig": {"SubnetIds": ["subnet-0123"]}}, INVALID, "Both subnet IDs and security group IDs"),
         ({"Tags": {"aws:x": "y"}}, INVALID, "aws:"),
-        ({"FunctionName": "x" * 65}, INVALID, "Invalid function name"),
+        ({"FunctionName": "x" * 65}, INVALID, "less than or equal to 64"),
         ({"FunctionName": "one:prod"}, INVALID, "has no qualifier"),
         ({"CodeSigningConfigArn": arn("code-signing-config:csc-" + "a" * 17)}, "CodeSigningConfigNotFoundException", ""),
     ],
@@ -176,6 +176,18 @@ def test_versions_are_not_updated(lambdas: Lambda) -> None:
         ):
             code, message = refusal(change, FunctionName=name, **given)
             assert code == INVALID and message.startswith("This operation is permitted on Lambda functions only.")
+
+
+def test_tags_are_shown_to_those_who_may_list_them(lambdas: Lambda) -> None:
+    lambdas.create(Tags={"team": "blue"})
+    lambdas.iam.create_user(UserName="ann")
+    key = lambdas.iam.create_access_key(UserName="ann")["AccessKey"]
+    statement = {"Effect": "Allow", "Action": "lambda:GetFunction", "Resource": "*"}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    lambdas.iam.put_user_policy(UserName="ann", PolicyName="p", PolicyDocument=policy)
+    shown = lambdas.running.client("lambda", key).get_function(FunctionName="one")
+    assert "Tags" not in shown and shown["TagsError"]["ErrorCode"] == "AccessDeniedException"
+    assert "lambda:ListTags" in shown["TagsError"]["Message"]
 
 
 def test_a_name_is_taken_once(lambdas: Lambda) -> None:

@@ -119,9 +119,20 @@ async def get_function(facilities: Facilities, call: Call, request: Request) -> 
     return {
         "Configuration": present.configuration(record, qualifier=shown),
         "Code": _location(facilities, call, record.spec.config),
-        "Tags": dict(spec.tags) or None,
+        **(await _shown_tags(call, found)),
         "Concurrency": None if spec.reserved is None else {"ReservedConcurrentExecutions": spec.reserved},
     }
+
+
+async def _shown_tags(call: Call, function: FunctionR) -> Mapping[str, Any]:
+    """For those who may list them: others are told so."""
+    if not function.spec.tags:
+        return {}
+    try:
+        await call.authorize("lambda:ListTags", [function.meta.arn], {})
+    except ApiError as refusal:
+        return {"TagsError": {"ErrorCode": "AccessDeniedException", "Message": refusal.message}}
+    return {"Tags": dict(function.spec.tags)}
 
 
 async def get_function_configuration(call: Call, request: Request) -> Answer:

@@ -33,6 +33,7 @@ _CREATE = (
     f"{_SETTINGS} EventSourceArn StartingPosition StartingPositionTimestamp Tags Topics Queues SelfManagedEventSource"
 )
 _NOTHING = "No records processed"
+_PAGE = 100
 
 
 def mapping_arns(call: Call, request: Request) -> Sequence[str]:
@@ -154,7 +155,7 @@ async def list_event_source_mappings(call: Call, request: Request) -> Answer:
     if request.get("FunctionName"):
         said = queries.named(call.account, call.region, request["FunctionName"])
         found = [m for m in found if m.spec.function == said.name and said.qualifier in ("", m.spec.qualifier)]
-    some, marker = page(call, request, found, lambda m: m.spec.uuid)
+    some, marker = page(call, request, found, lambda m: m.spec.uuid, _PAGE)
     return {"EventSourceMappings": [shown(each) for each in some], "NextMarker": marker}
 
 

@@ -34,8 +34,8 @@ def statement(given: Mapping[str, Any], resource: str) -> Statement:
         raise invalid("FunctionUrlAuthType is only supported for lambda:InvokeFunctionUrl action")
     if given.get("InvokedViaFunctionUrl") and given["Action"] != "lambda:InvokeFunction":
         raise invalid("InvokedViaFunctionUrl is only supported for lambda:InvokeFunction action")
-    if given.get("PrincipalOrgID") and given["Principal"] != "*":
-        raise invalid("PrincipalOrgID can be specified only when the principal is *.")
+    if (given.get("PrincipalOrgID") or given.get("OrganizationId")) and given["Principal"] != "*":
+        raise invalid("An organization can be specified only when the principal is *.")
     conditions: dict[str, dict[str, str]] = {}
     for member, operator, key in _CONDITIONS:
         value = given.get(member)
