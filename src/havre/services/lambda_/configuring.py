@@ -83,7 +83,7 @@ def plain(request: Mapping[str, Any], old: Configuration, name: str) -> Configur
     if "LoggingConfig" in request:
         changes["logs"] = logs(request["LoggingConfig"], old.logs, name)
     if "DurableConfig" in request:
-        changes["durable"] = _durable(request["DurableConfig"])
+        changes["durable"] = _durable(request["DurableConfig"], old)
     changes["named"] = tuple(m for m in _SHOWN_EMPTY if m in old.named or request.get(m))
     return replace(old, **changes)
 
@@ -97,15 +97,18 @@ def _image(given: Mapping[str, Any]) -> ImageOverrides | None:
     return None if made == ImageOverrides() else made
 
 
-def _durable(given: Mapping[str, Any]) -> Durable | None:
+def _durable(given: Mapping[str, Any], old: Configuration) -> Durable | None:
+    """A function is durable from the start or never (``old.role`` is "" while it is made). Raises ApiError."""
     if given.get("KMSKeyArn"):
         raise absent("DurableConfig with KMSKeyArn")
     if not given:
-        return None
-    timeout = given.get("ExecutionTimeout") or _YEAR
-    if timeout > _YEAR:
-        raise invalid(f"ExecutionTimeout must be at most {_YEAR} seconds.")
-    return Durable(timeout, given.get("RetentionPeriodInDays") or 14)
+        return old.durable
+    if old.durable is None and old.role:
+        raise invalid("Durable execution can only be enabled when a function is created.")
+    before = old.durable or Durable(_YEAR)
+    return Durable(
+        given.get("ExecutionTimeout") or before.timeout, given.get("RetentionPeriodInDays") or before.retention
+    )
 
 
 def logs(given: Mapping[str, Any], old: FunctionLogs, name: str) -> FunctionLogs:
@@ -165,9 +168,11 @@ def check_unzipped(config: Configuration) -> None:
 
 
 def check_dead_letter(target: str) -> None:
-    """Raises ApiError for what is neither a queue nor a topic."""
-    if target and Arn.parse(target).service not in ("sqs", "sns"):
-        raise invalid(f"The target arn: {target} is not supported for a dead-letter queue: it must be of SQS or SNS.")
+    """Raises ApiError for what is neither a standard queue nor a standard topic."""
+    if target and (Arn.parse(target).service not in ("sqs", "sns") or target.endswith(".fifo")):
+        raise invalid(
+            f"The target arn: {target} is not supported for a dead-letter queue: it must be a standard queue or topic."
+        )
 
 
 def check_architecture(wanted: Sequence[str], able: Sequence[str]) -> str:

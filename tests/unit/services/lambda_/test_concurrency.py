@@ -115,7 +115,13 @@ def test_asynchronous_invocation_is_configured(lambdas: Lambda) -> None:
     assert update(**ONE, MaximumEventAgeInSeconds=60)["DestinationConfig"]["OnFailure"] == {"Destination": queue}
     assert "DestinationConfig" in get(**ONE)
     assert "MaximumRetryAttempts" not in put(**ONE, MaximumEventAgeInSeconds=60)
-    wrong = ["arn:aws:ec2:us-east-1:111122223333:vpc/x", arn("function:one"), arn("function:none")]
+    wrong = [
+        "arn:aws:ec2:us-east-1:111122223333:vpc/x",
+        f"{queue}.fifo",
+        "arn:aws:s3:::only-on-failure",
+        arn("function:one"),
+        arn("function:none"),
+    ]
     for target in wrong:
         assert refusal(put, **ONE, DestinationConfig={"OnSuccess": {"Destination": target}})[0] == INVALID
     put(**ONE, DestinationConfig={"OnSuccess": {"Destination": arn("function:two")}})

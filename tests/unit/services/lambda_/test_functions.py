@@ -139,6 +139,8 @@ def test_a_dry_run_changes_nothing(lambdas: Lambda) -> None:
         ({"KMSKeyArn": "arn:aws:kms:us-east-1:111122223333:key/x"}, "NotImplementedException", "KMSKeyArn"),
         ({"Architectures": ["arm64"]}, "NotImplementedException", "the architecture arm64"),
         ({"DeadLetterConfig": {"TargetArn": "arn:aws:s3:::bucket"}}, INVALID, "dead-letter queue"),
+        ({"DeadLetterConfig": {"TargetArn": "arn:aws:sqs:us-east-1:111122223333:d.fifo"}}, INVALID, "dead-letter queue"),
+        ({"DurableConfig": {"ExecutionTimeout": 31622401}}, "ValidationException", "executionTimeout"),
         ({"SnapStart": {"ApplyOn": "PublishedVersions"}, "Runtime": "nodejs22.x"}, INVALID, "nodejs22.x is not supported"),
         ({"LoggingConfig": {"SystemLogLevel": "WARN"}}, INVALID, "only supported with JSON logs"),
         ({"VpcConfig": {"SubnetIds": ["subnet-0123"], "SecurityGroupIds": ["sg-0123"]}}, INVALID,
@@ -165,6 +167,15 @@ def test_the_role_has_to_trust_lambda(lambdas: Lambda) -> None:
     })  # fmt: skip
     code, message = refusal(lambdas.create, Role=theirs)
     assert (code, message) == (INVALID, "The role defined for the function cannot be assumed by Lambda.")
+
+
+def test_a_function_is_durable_from_the_start_or_never(lambdas: Lambda) -> None:
+    lambdas.create(DurableConfig={"ExecutionTimeout": 60})
+    update = lambdas.client.update_function_configuration
+    shown = update(FunctionName="one", DurableConfig={"RetentionPeriodInDays": 3})
+    assert shown["DurableConfig"] == {"ExecutionTimeout": 60, "RetentionPeriodInDays": 3}
+    lambdas.create("two")
+    assert refusal(update, FunctionName="two", DurableConfig={"ExecutionTimeout": 60})[0] == INVALID
 
 
 def test_versions_are_not_updated(lambdas: Lambda) -> None:

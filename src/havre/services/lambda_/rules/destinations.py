@@ -10,7 +10,7 @@ from havre.services.lambda_.errors import absent, invalid
 
 ON_SUCCESS = ("lambda", "sns", "sqs", "events")
 ON_FAILURE = (*ON_SUCCESS, "s3")
-"""Services that the outcome of an asynchronous invocation can go to."""
+"""Services that the outcome of an asynchronous invocation can go to; queues and topics are standard ones."""
 
 
 def asynchronous(given: Mapping[str, Any], function: str) -> tuple[str, str]:
@@ -37,7 +37,7 @@ def _wrong(target: str, services: tuple[str, ...]) -> bool:
     if target.startswith("kafka://"):
         raise absent("destinations in Kafka")
     try:
-        return Arn.parse(target).service not in services
+        return Arn.parse(target).service not in services or target.endswith(".fifo")
     except ValueError:
         return True
 
