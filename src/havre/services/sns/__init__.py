@@ -5,7 +5,7 @@ once, although the process is killed; messages of one group of a FIFO topic in o
 again as AWS does, and then goes to the dead-letter queue.
 
 Left out, and refused by name: subscriptions of the protocols email, email-json, sms, application and firehose; phone
-numbers and mobile push; encryption by KMS keys, archives and replays, data protection policies, delivery status logs.
+numbers and mobile push; archives and replays, data protection policies, delivery status logs.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ __all__ = ["reconcilers", "resource_policy", "service"]
 
 PARTIAL = {
     "Publish": "what servers get is signed by a key of this installation; what queues and functions get is not signed",
+    "SetTopicAttributes.KmsMasterKeyId": "is kept and shown; messages are not encrypted, and no key is asked for",
     "SetTopicAttributes.TracingConfig": "is kept and shown; no traces are sent",
 }
 

@@ -46,6 +46,10 @@ def _absent(name: str) -> Check:
     return check
 
 
+def _kept(value: str) -> None:
+    """Any is taken: what it lacks is said in the service's declaration."""
+
+
 def _display_name(value: str) -> None:
     if len(value) > 100 or any(c in value for c in "\r\n"):
         raise invalid("DisplayName Reason: Display name must be at most 100 characters long")
@@ -77,7 +81,7 @@ TOPIC: dict[str, Check] = {
     "FifoThroughputScope": _one_of("FifoThroughputScope", "Topic", "MessageGroup"),
     "SignatureVersion": _one_of("SignatureVersion", "1", "2"),
     "TracingConfig": _one_of("TracingConfig", "PassThrough", "Active"),
-    "KmsMasterKeyId": _absent("KmsMasterKeyId"),
+    "KmsMasterKeyId": _kept,
     "ArchivePolicy": _absent("ArchivePolicy"),
     **{name: _absent(name) for name in _FEEDBACK},
 }
@@ -87,8 +91,10 @@ _FIFO_ONLY = ("ContentBasedDeduplication", "FifoThroughputScope", "ArchivePolicy
 def check_topic(name: str, value: str, fifo: bool) -> None:
     """Raises ApiError."""
     check = TOPIC.get(name)
-    if check is None or (name in _FIFO_ONLY and not fifo):
-        raise invalid("AttributeName" if check is None else f"{name} Reason: is for FIFO topics only")
+    if check is None:
+        raise invalid("AttributeName")
+    if name in _FIFO_ONLY and not fifo and value.lower() not in ("", "false"):
+        raise invalid(f"{name} Reason: is for FIFO topics only")
     check(value)
 
 
@@ -121,7 +127,7 @@ def _subscription_delivery(text: str) -> None:
 SUBSCRIPTION: dict[str, Check] = {
     "RawMessageDelivery": _flag("RawMessageDelivery"),
     "FilterPolicyScope": _one_of("FilterPolicyScope", ATTRIBUTES, BODY),
-    "FilterPolicy": lambda value: None,
+    "FilterPolicy": _kept,
     "RedrivePolicy": _redrive,
     "DeliveryPolicy": _subscription_delivery,
     "SubscriptionRoleArn": _absent("SubscriptionRoleArn"),

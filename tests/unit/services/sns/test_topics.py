@@ -48,7 +48,7 @@ def test_a_topic_and_its_attributes(sns: Sns) -> None:
             {"DeliveryPolicy": '{"http":{"defaultThrottlePolicy":{"maxReceivesPerSecond":1}}}'},
             "NotImplementedException",
         ),
-        ("x", {"KmsMasterKeyId": "alias/aws/sns"}, "NotImplementedException"),
+        ("x", {"SQSFailureFeedbackRoleArn": "arn:aws:iam::111122223333:role/r"}, "NotImplementedException"),
         ("x", {"MaximumMessageSize": "5"}, "InvalidParameter"),
     ],
 )
