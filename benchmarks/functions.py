@@ -1,5 +1,5 @@
-"""A warm invocation through the server's end, the link, the node and its Runtime API, beside the bare loop over the Runtime API
-that AWS's client for Python needs at least: one socket, no logs, nothing in between. Same function, in turns."""
+"""A warm invocation through the server's end, the link, the node and its Runtime API, beside the bare loop over that API
+which AWS's client for Python needs at least: one socket, no logs, nothing in between. Same function, in turns."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ from havre.control.nodelink.spool import Spool
 from havre.core.environments import Rules
 from havre.dataplanes.runtime_api import open_api
 from havre.engines.fake_sandbox import FakeSandboxes
+from havre.engines.sandbox import Sandbox
 from havre.kernel.function import Code, Function, FunctionLogs, Invocation
 from havre.kernel.world import World
 
@@ -89,10 +90,14 @@ async def _credentials(function: Function) -> dict[str, str | float]:
     return {}
 
 
+async def _dial(sandbox: Sandbox) -> socket.socket:
+    raise OSError("no extension listens")
+
+
 async def _node(directory: Path) -> None:
     world = World(time.time, Random())
     spool = LineSpool(Spool(directory / "spool", limit=1 << 40))
-    parts = Parts(FakeSandboxes(), open_api, world, time.monotonic, spool, "", _credentials)
+    parts = Parts(FakeSandboxes(), open_api, world, time.monotonic, spool, "", _dial, _credentials)
     plane = Plane(parts, Rules(memory=1 << 20), stamp=lambda function: "")
     link = FunctionLink(FunctionLinkParts(directory / "f.sock", "n", lambda: "word", lambda: ""))
     profiler = None

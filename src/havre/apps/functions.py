@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import logging
 import os
+import socket
 import stat
 import time
 from collections.abc import Mapping
@@ -26,8 +28,9 @@ from havre.control.nodelink.spool import Spool
 from havre.core.environments import Rules
 from havre.dataplanes.runtime_api import open_api
 from havre.engines.host_network import HostNetwork
+from havre.engines.host_network.namespaces import inside
 from havre.engines.oci.engine import OciEngine
-from havre.engines.sandbox import SandboxEngine
+from havre.engines.sandbox import Sandbox, SandboxEngine
 from havre.kernel.errors import ApiError, Permanent
 from havre.kernel.function import Code, Function
 from havre.kernel.workload import Registry
@@ -155,6 +158,7 @@ class NodeFunctions:
             steady=time.monotonic,
             spool=LineSpool(spool),
             endpoint=config.site.endpoint,
+            dial=dial,
             credentials=RoleCredentials(link, world),
         )
         total = _meminfo("MemTotal")
@@ -186,6 +190,22 @@ def _meminfo(field: str) -> int:
             if line.startswith(field + ":"):
                 return int(line.split()[1]) // 1024
     return 0
+
+
+async def dial(sandbox: Sandbox) -> socket.socket:
+    """A socket is of the network namespace that it was made in. Raises OSError."""
+    return await asyncio.to_thread(_socket_inside, sandbox.pid)
+
+
+def _socket_inside(pid: int) -> socket.socket:
+    namespace = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        with inside(namespace):
+            made = socket.socket()
+    finally:
+        os.close(namespace)
+    made.setblocking(False)
+    return made
 
 
 def stamp(function: Function) -> str:

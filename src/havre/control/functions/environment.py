@@ -8,12 +8,14 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import socket
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from havre.control.functions.api import ApiServer, Exchange, OpenApi, Sink
-from havre.control.functions.extensions import Extensions, refuse
+from havre.control.functions.extensions import Extensions, extension_text, refuse
 from havre.control.functions.lines import EventLog, LineSpool, iso
 from havre.control.functions.run import Run
 from havre.control.functions.streams import StreamSink
@@ -41,7 +43,8 @@ _MIB = 1 << 20
 class Parts:
     """What environments are made of. ``steady``: a clock for durations, in seconds. ``credentials`` gives a function's, in
     the shape of STS with ``Expiration`` in seconds since the epoch, empty without a role; it raises Temporary and
-    Permanent. ``endpoint`` is Havre's API where the sandbox does not know better."""
+    Permanent. ``endpoint`` is Havre's API where the sandbox does not know better, ``dial`` gives a
+    TCP socket in a sandbox's network, not connected yet, or raises OSError."""
 
     engine: SandboxEngine
     open_api: OpenApi
@@ -49,6 +52,7 @@ class Parts:
     steady: Callable[[], float]
     spool: LineSpool
     endpoint: str
+    dial: Callable[[Sandbox], Awaitable[socket.socket]]
     credentials: Callable[[Function], Awaitable[Mapping[str, str | float]]]
 
 
@@ -102,7 +106,7 @@ class Environment:
         self.stream_name = name
         self.log = EventLog(function.logs, stream, parts.spool, world)
         self.extensions = Extensions(function, world.uuid, self._extension_changed, self._extension_failed)
-        self.telemetry = Telemetry(self.log, world)
+        self.telemetry = Telemetry(self.log)
         self.sandbox: Sandbox | None = None
         self.api: ApiServer | None = None
         self.ready: asyncio.Future[None] | None = None
@@ -335,7 +339,8 @@ class Environment:
     def subscribe(self, exchange: Exchange, version: str) -> None:
         extension = self.extensions.by_identifier(exchange)
         if extension is not None and self.sandbox is not None:
-            self.telemetry.subscribe(exchange, version, extension.name, self.sandbox)
+            dial = partial(self.parts.dial, self.sandbox)
+            self.telemetry.subscribe(exchange, version, extension.name, dial)
 
     async def until_registered(self) -> None:
         """Returns when all external extensions have registered. Raises InitFailed."""
@@ -363,6 +368,9 @@ class Environment:
         at_end = self._waiting is not None or self._at_restore is not None
         if self.ready is not None and not self.ready.done() and at_end and self.extensions.idle():
             self.extensions.closed = True
+            for extension in self.extensions.registered:
+                record = {"name": extension.name, "state": "Ready", "events": list(extension.events or ())}
+                self.log.platform("platform.extension", record, extension_text(extension))
             self.ready.set_result(None)
 
     @property
@@ -373,8 +381,12 @@ class Environment:
         if self.ready is not None or self._waiting is None or self.ending:
             return
         run = self.run
-        if run is None or not run.answered or (self.extensions and not self.extensions.idle()):
+        if run is None or not run.answered:
             return
+        if self.extensions:
+            run.tell_done(self.log)
+            if not self.extensions.idle():
+                return
         self.run = None
         self._used = self.memory()
         run.close(self.log, self._used)
@@ -417,7 +429,7 @@ class Environment:
         world = self.parts.world
         self.extensions = Extensions(self.function, world.uuid, self._extension_changed, self._extension_failed)
         self.telemetry.close()
-        self.telemetry = Telemetry(self.log, world)
+        self.telemetry = Telemetry(self.log)
         self.exits = {}
         self._waiting = self._at_restore = None
 

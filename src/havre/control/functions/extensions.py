@@ -181,6 +181,11 @@ class Extensions:
             exchange.answer(200, body, f"Lambda-Extension-Event-Identifier: {self._new_id()}\r\n".encode())
 
 
+def extension_text(extension: Extension) -> bytes:
+    events = ", ".join(extension.events or ())
+    return f"EXTENSION\tName: {extension.name}\tState: Ready\tEvents: [{events}]\n".encode()
+
+
 def _events(body: bytes) -> tuple[str, ...] | None:
     try:
         found = json.loads(body)

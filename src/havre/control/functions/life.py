@@ -60,6 +60,7 @@ async def boot(environment: Environment, limit: float, *, phase: str = "init") -
         if environment.ready.done() and not environment.ready.cancelled():
             environment.ready.exception()  # looked at, whoever raised
         environment.ready = None
+    environment.telemetry.freeze_subscriptions()
     took = (parts.steady() - began) * 1000
     assert environment.sandbox is not None
     parts.engine.settle(environment.sandbox.id)

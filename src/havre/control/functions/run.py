@@ -22,6 +22,7 @@ class Run:
         "_failure",
         "_outcome",
         "_status",
+        "_told_done",
         "answered",
         "began",
         "function",
@@ -40,6 +41,7 @@ class Run:
         self._failure: Failure | None = None
         self._status = "success"
         self._duration = 0.0
+        self._told_done = False
         self._outcome: Outcome | None = None
 
     @property
@@ -105,6 +107,21 @@ class Run:
         else:
             self.ticket.finish(outcome)
 
+    def tell_done(self, log: EventLog) -> None:
+        """The runtime is done; extensions may wait for that before they are."""
+        if self._told_done or log.plain:
+            return
+        self._told_done = True
+        done: dict[str, Any] = {
+            "requestId": self.id,
+            "status": self._status,
+            "metrics": {"durationMs": round(self._duration, 3)},
+            **words.tracing(self.ticket.asked.trace),
+        }
+        if self._failure is not None:
+            done["errorType"] = self._failure.type
+        log.platform("platform.runtimeDone", done)
+
     def close(self, log: EventLog, used: int) -> None:
         """END and REPORT; what waited for them goes out."""
         report = self._report(used)
@@ -113,13 +130,7 @@ class Run:
             log.line(end)
             log.line(text)
         else:
-            done = {
-                "requestId": report.request_id,
-                "status": report.status,
-                "metrics": {"durationMs": round(report.duration, 3)},
-                **words.tracing(self.ticket.asked.trace),
-            }
-            log.platform("platform.runtimeDone", done)
+            self.tell_done(log)
             log.platform("platform.end", {"requestId": report.request_id}, end)
             log.platform("platform.report", words.report_record(report), text)
         if self._outcome is not None:

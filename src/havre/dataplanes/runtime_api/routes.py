@@ -64,7 +64,7 @@ _WRONG_METHOD = Route("unknown", serve=partial(_refuse, 405, _NOT_ALLOWED))
 
 
 def route(method: bytes, url: bytes) -> Route:
-    path = url.partition(b"?")[0]
+    path = url.partition(b"?")[0].rstrip(b"/")
     found = _ROUTES.get(path)
     if found is not None:
         return found.get(method, _WRONG_METHOD)

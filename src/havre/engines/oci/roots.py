@@ -19,7 +19,8 @@ from havre.kernel.errors import Permanent, Temporary
 from havre.kernel.function import Code, Function
 
 _SKELETON = ("dev", "etc", "opt", "proc", "sys", "tmp", "var/task", "var/rapid")
-_HOSTS = "127.0.0.1\tlocalhost\n"
+_HOSTS = "127.0.0.1\tlocalhost\n127.0.0.1\tsandbox sandbox.localdomain\n"
+"""Extensions take telemetry at the second name."""
 _PYTHONS = "python"
 
 

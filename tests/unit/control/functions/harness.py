@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import sys
 import textwrap
 import time
@@ -23,6 +24,7 @@ from havre.control.nodelink.spool import Spool
 from havre.core.environments.fleet import Rules
 from havre.dataplanes.runtime_api import open_api
 from havre.engines.fake_sandbox import FakeSandboxes
+from havre.engines.sandbox import Sandbox
 from havre.kernel.function import Code, Function, FunctionLogs, Invocation, Outcome
 from havre.kernel.world import World
 
@@ -84,6 +86,12 @@ class Ground:
             found += [line for batch in batches for line in batch.lines]
 
 
+async def dial(sandbox: Sandbox) -> socket.socket:
+    plain = socket.socket()
+    plain.setblocking(False)
+    return plain
+
+
 async def no_credentials(function: Function) -> Mapping[str, str | float]:
     return {}
 
@@ -102,6 +110,7 @@ async def ground(
         time.monotonic,
         LineSpool(spool),
         "http://127.0.0.1:4566",
+        dial,
         credentials,  # type: ignore[arg-type]
     )
     plane = Plane(parts, rules or Rules(memory=8192), stamp=stamp or (lambda function: ""))  # type: ignore[arg-type]
