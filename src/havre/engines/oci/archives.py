@@ -56,7 +56,7 @@ class _Unpacking:
             mode = entry.external_attr >> 16
             if entry.is_dir():
                 directory(path)
-                path.chmod(stat.S_IMODE(mode) | 0o700 if mode else 0o755)
+                path.chmod(0o755)
             elif stat.S_ISLNK(mode):
                 links.append((path, entry))
             else:
@@ -81,7 +81,8 @@ class _Unpacking:
                 if self._left < 0:
                     raise Permanent(f"Unzipped size must be smaller than {LARGEST} bytes")
                 file.write(piece)
-        path.chmod(mode & 0o755)
+        # whatever made the archive, the function's user can read it: Python's zipfile writes 0600 unless it is told otherwise
+        path.chmod(mode & 0o755 | 0o444)
 
     def _link(self, path: Path, target: bytes) -> None:
         if len(target) > 4095 or b"\0" in target:
