@@ -18,7 +18,8 @@ from havre.control.tasks import Tasks
 from havre.core.queueing import Expired, Message, Sent
 from havre.kernel.errors import ApiError
 from havre.services.sqs.live import Live, milliseconds
-from havre.services.sqs.messages import Draft, Envelope, Head, decode_envelope, decode_head, encode, md5_of
+from havre.services.sqs.loading import load
+from havre.services.sqs.messages import Draft, Envelope, Head, decode_envelope, encode, md5_of
 from havre.services.sqs.resources import Queue
 from havre.store.ports import Clear, Put, Records, Take
 
@@ -28,11 +29,7 @@ IN_FLIGHT_LIMIT = 120_000
 whoever waits, gets nothing for as long."""
 HELD_BYTES = 64 << 20
 """Bytes of messages that are kept in memory, of all queues together; what is beyond is read when it is received."""
-PIECE = 2_000
-"""Messages that are loaded in one go; the loop has its turn in between."""
 Change = Put | Take | Clear
-_decode_count = msgspec.msgpack.Decoder(tuple[int, int]).decode
-_decode_sent = msgspec.msgpack.Decoder(Sent).decode
 
 
 class Ask(NamedTuple):
@@ -81,28 +78,11 @@ class Broker:
 
     async def _load(self, live: Live) -> None:
         try:
-            counts = {number: _decode_count(head) async for number, head in self._heads(live.counts)}
-            live.counted.update(counts)
-            async for number, head in self._heads(live.shelf):
-                h = decode_head(head)
-                received, first = counts.get(number, (h.received, h.first_received))
-                live.queue.add(Message(number, h.sent, h.due, h.group, received, first), 0)
-            async for number, head in self._heads(live.memory):
-                live.dedup.note(number, _decode_sent(head))
+            await load(self.records, live)
         except BaseException:
             self.lives.pop(live.uid, None)
             raise
         live.loading = None
-
-    async def _heads(self, shelf: str) -> Any:
-        after = 0
-        while rows := self.records.heads(shelf, after, PIECE):
-            for row in rows:
-                yield row
-            after = rows[-1][0]
-            if len(rows) < PIECE:
-                return
-            await asyncio.sleep(0)
 
     async def drop(self, uid: str) -> None:
         """The queue is no more: whoever waits hears of it, and its messages go."""

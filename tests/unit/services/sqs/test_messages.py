@@ -174,7 +174,7 @@ def test_each_waiter_gets_a_message(queues: Queues) -> None:
 
 def test_batches_succeed_and_fail_entry_by_entry(queues: Queues) -> None:
     url = queues.make()
-    entries = [
+    entries: list[dict[str, Any]] = [
         {"Id": "good", "MessageBody": "1"},
         {"Id": "bad", "MessageBody": "2", "DelaySeconds": 901},
         {"Id": "worse", "MessageBody": "\x00"},
