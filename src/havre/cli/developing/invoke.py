@@ -30,7 +30,7 @@ def invoke(clients: Clients, name: str, payload: bytes, *, qualifier: str, async
     if asynchronous:
         print(f"queued: {answer['ResponseMetadata']['RequestId']}", file=sys.stderr)
         return 0
-    console = Console(stderr=True, highlight=False)
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
     _show_log(console, base64.b64decode(answer.get("LogResult") or b"").decode("utf-8", "replace"))
     if answer.get("FunctionError"):
         _show_error(console, body)

@@ -81,7 +81,7 @@ class _Unpacking:
                 if self._left < 0:
                     raise Permanent(f"Unzipped size must be smaller than {LARGEST} bytes")
                 file.write(piece)
-        # whatever made the archive, the function's user can read it: Python's zipfile writes 0600 unless it is told otherwise
+        # the function's user can read it, whatever made the archive: Python's zipfile writes 0600 unless told otherwise
         path.chmod(mode & 0o755 | 0o444)
 
     def _link(self, path: Path, target: bytes) -> None:
