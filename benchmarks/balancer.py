@@ -1,9 +1,12 @@
-"""Load balancers: CPU a request against the same HAProxy configured by hand; requests that fail while targets are swapped.
+"""Load balancers: CPU a request against the same HAProxy configured by hand; requests that fail while tasks are swapped
+or killed.
 
 The peer does the same job as a person would write it: forwarded headers, a request id, health checks, another server for
-requests that one did not answer. Havre runs as users run it; targets are registered, deregistered and found healthy by its
-API. A target's process is a tiny HTTP server. Two are swapped at a time: one is killed while it still gets requests, the
-other once it has drained.
+requests that one did not answer. Havre runs as users run it. For the CPU, targets are processes that are registered by its
+API; then they are the tasks of an ECS service, containers with an address of their own in the VPC. Rolling deployments
+replace them all, wave by wave: each is deregistered, drains, and is killed (its image's stop signal is SIGKILL). In the
+last scene `docker kill` ends tasks that are serving, and the service replaces them. Answers are short; one that is cut off
+in its middle nobody could repeat.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +28,9 @@ import boto3
 
 from benchmarks import _peers
 from benchmarks._harness import Promise, finish, rounds
+from benchmarks._service import Service, image
 
-TARGETS, SWAPS, REQUESTS = 4, 40, 100_000
+TARGETS, TASKS, SWAPS, KILLS, REQUESTS = 4, 8, 40, 20, 100_000
 SECONDS = 3
 """Of load a measurement."""
 TICK = os.sysconf("SC_CLK_TCK")
@@ -147,11 +151,6 @@ class Balancer:
         self.elb.register_targets(TargetGroupArn=self.group, Targets=self._named(targets))
         self._until(targets, "healthy")
 
-    def deregister(self, *targets: Target) -> None:
-        """Returns when they are gone."""
-        self.elb.deregister_targets(TargetGroupArn=self.group, Targets=self._named(targets))
-        self._until(targets, "unused")
-
     def _named(self, targets: tuple[Target, ...]) -> list[dict[str, Any]]:
         return [{"Id": self.instance, "Port": target.port} for target in targets]
 
@@ -263,29 +262,43 @@ def microseconds(port: int, pid: int) -> float:
     return (cpu(pid) - before) / answered * 1e6
 
 
-def swap(balancer: Balancer, directory: Path, live: list[Target]) -> tuple[int, int]:
-    """Replace every target again and again under load; (requests answered, requests that failed)."""
-    answered = failed = swapped = 0
-    while swapped < SWAPS or answered < REQUESTS:
-        under_load = load(balancer.port, 15)
+def during(service: Service, act: Callable[[], int], until: int) -> tuple[int, int]:
+    """Under load, again and again, until it was done to so many targets and enough requests were answered: (requests
+    answered, requests that failed). What the load did not outlast does not count."""
+    answered = failed = done = 0
+    while done < until or answered < REQUESTS:
+        under_load = load(service.port, 30)
         while under_load.poll() is None:
-            new, old = [Target(directory), Target(directory)], live[:2]
-            live += new
-            balancer.register(*new)
-            old[0].kill()
-            balancer.deregister(*old)
-            old[1].kill()
-            del live[:2]
-            swapped += 2
+            count = act()
+            done += count if under_load.poll() is None else 0
         more, lost = result(under_load)
         answered, failed = answered + more, failed + lost
-    print(f"  {swapped} targets swapped, {answered} requests answered, {failed} failed", file=sys.stderr)
+    print(f"  {done} targets, {answered} requests answered, {failed} failed", file=sys.stderr)
     return answered, failed
+
+
+def kill(service: Service) -> int:
+    service.kill()
+    return 1
+
+
+def tasks(swapped: Promise, killed: Promise) -> None:
+    with image(), _peers.havre() as running:
+        try:
+            service = Service(running, TASKS)
+            answered, failed = during(service, service.swap, SWAPS)
+            swapped.add(failed, answered)
+            answered, failed = during(service, lambda: kill(service), KILLS)
+            killed.add(failed, answered)
+        finally:
+            down = [str(_peers.ROOT / ".venv/bin/havre"), "down", "--state", str(running.state)]
+            subprocess.run(down, check=True, stdout=subprocess.DEVNULL)
 
 
 def main() -> None:
     cost = Promise("CPU of the proxy a request", "us", "<= 1.1", "HAProxy configured by hand")
-    lost = Promise(f"failed requests while {SWAPS} targets are swapped and killed", "requests", "<= 0", "all requests")
+    swapped = Promise(f"failed requests while {SWAPS} tasks are swapped and killed", "requests", "<= 0", "all requests")
+    killed = Promise(f"failed requests while {KILLS} serving tasks are killed", "requests", "<= 0", "all requests")
     with (
         tempfile.TemporaryDirectory(prefix="havre-bench-") as made,
         targets(directory := Path(made)) as live,
@@ -295,9 +308,8 @@ def main() -> None:
         balancer.register(*live)
         with by_hand(directory, live) as (port, pid):
             cost.run(lambda: microseconds(balancer.port, worker(running)), lambda: microseconds(port, pid), rounds(7))
-        answered, failed = swap(balancer, directory, live)
-        lost.add(failed, answered)
-    finish(cost, lost)
+    tasks(swapped, killed)
+    finish(cost, swapped, killed)
 
 
 if __name__ == "__main__":
