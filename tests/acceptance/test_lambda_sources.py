@@ -229,10 +229,14 @@ def test_requests_by_url_api_and_load_balancer(world: World) -> None:
     group = elb.create_target_group(Name="from-web", TargetType="lambda")["TargetGroups"][0]["TargetGroupArn"]
     world.let("from-web", "elasticloadbalancing.amazonaws.com", group)
     elb.register_targets(TargetGroupArn=group, Targets=[{"Id": function}])
-    subnets = [s["SubnetId"] for s in world.client("ec2").describe_subnets()["Subnets"]][:2]
-    balancer = elb.create_load_balancer(Name="web", Subnets=subnets)["LoadBalancers"][0]
+    ec2, port = world.client("ec2"), free_port()
+    places = ec2.describe_subnets()["Subnets"][:2]
+    opened = ec2.create_security_group(GroupName="web", Description="web", VpcId=places[0]["VpcId"])["GroupId"]
+    everybody = {"IpProtocol": "tcp", "FromPort": port, "ToPort": port, "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}
+    ec2.authorize_security_group_ingress(GroupId=opened, IpPermissions=[everybody])
+    subnets = [place["SubnetId"] for place in places]
+    balancer = elb.create_load_balancer(Name="web", Subnets=subnets, SecurityGroups=[opened])["LoadBalancers"][0]
     action = {"Type": "forward", "TargetGroupArn": group}
-    port = free_port()
     elb.create_listener(
         LoadBalancerArn=balancer["LoadBalancerArn"], Protocol="HTTP", Port=port, DefaultActions=[action]
     )
