@@ -112,6 +112,8 @@ class Call(msgspec.Struct, frozen=True):
     """The request's trace header (``X-Amzn-Trace-Id``); calls made within this one carry it as well."""
     hung_up: HungUp | None = None
     """For operations that wait long: returns when the client has gone. None within the process."""
+    origin: str = ""
+    """Scheme and host by which the client has found this installation (``http://localhost:4566``); "" within the process."""
 
     @property
     def now(self) -> float:

@@ -199,6 +199,7 @@ class Gateway:
             Services(self, context.account, context.region, context),
             context.trace,
             context.hung_up,
+            context.origin,
         )
 
     # For the other parts of the process

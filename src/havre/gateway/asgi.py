@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from havre.gateway.app import Gateway
 
 INTERNAL, REGISTRY = "/_havre/", "/v2/"
+_HOST = re.compile(r"[A-Za-z0-9.:\[\]_-]{1,255}").fullmatch
 
 
 class ClientGone(Exception):
@@ -93,6 +95,7 @@ class Front:
             response = self._refuse(context, request, fault)
         else:
             context.hung_up = partial(_hung_up, receive)
+            context.origin = _origin(scope, headers)
             response = await self._gateway.serve(context, request, body)
         await _answer(send, response, request.method == "HEAD")
 
@@ -130,6 +133,11 @@ def protocol_of(request: HttpRequest) -> str:
 
 def _signed(scope: Scope) -> bool:
     return any(n == b"authorization" and v.startswith(b"AWS4-HMAC-SHA256") for n, v in scope["headers"])
+
+
+def _origin(scope: Scope, headers: dict[str, str]) -> str:
+    host = headers.get("host", "")
+    return f"{scope.get('scheme', 'http')}://{host}" if _HOST(host) else ""
 
 
 def _headers(raw: list[tuple[bytes, bytes]]) -> dict[str, str]:

@@ -20,7 +20,7 @@ class Context:
 
     __slots__ = (
         "account", "answer", "at", "call", "claimed", "error", "http", "hung_up", "invoked_by", "model", "name", "operation",
-        "principal", "protocol", "region", "request", "request_id", "resources", "route", "secure", "service", "source",
+        "origin", "principal", "protocol", "region", "request", "request_id", "resources", "route", "secure", "service", "source",
         "source_ip", "trace", "user_agent",
     )  # fmt: skip
 
@@ -53,6 +53,8 @@ class Context:
         self.error: Any = None
         self.invoked_by = ""
         self.hung_up: HungUp | None = None
+        self.origin = ""
+        """Scheme and host by which the client has found this installation, "" inside the process."""
         self.trace = ""
         """The trace header that came with it."""
 

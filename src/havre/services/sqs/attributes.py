@@ -191,8 +191,6 @@ def shown(queue: Queue, counts: tuple[int, int, int], names: Iterable[str]) -> d
     unknown = wanted - _KNOWN
     if unknown:
         raise unknown_attribute(sorted(unknown)[0])
-    if not queue.spec.fifo and wanted & _FIFO_ONLY:
-        raise unknown_attribute(sorted(wanted & _FIFO_ONLY)[0])
     return {name: value for name, value in every.items() if name in wanted}
 
 

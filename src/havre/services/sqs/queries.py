@@ -31,7 +31,8 @@ def address(url: str) -> Address:
 
 
 def url(call: Call, account: str, name: str) -> str:
-    return f"{call.site.endpoint}/{account}/{name}"
+    """By the host that the client knows: some clients post to a queue's URL, and a container may know no other way here."""
+    return f"{call.origin or call.site.endpoint}/{account}/{name}"
 
 
 def of_url(call: Call, request: Request) -> Sequence[str]:

@@ -12,7 +12,7 @@ from tests.unit.services.sqs.sqs_harness import Queues
 
 def test_a_queue_has_aws_s_defaults(queues: Queues) -> None:
     url = queues.make()
-    assert url == f"http://127.0.0.1:4566/{ACCOUNT}/q"
+    assert url == f"{queues.running.url}/{ACCOUNT}/q"  # by the host that the client knows
     found = queues.attributes(url)
     for name in ("CreatedTimestamp", "LastModifiedTimestamp"):
         assert found.pop(name).isdigit()
