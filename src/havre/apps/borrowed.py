@@ -86,7 +86,8 @@ class Desk:
         if isinstance(answer, Full):
             self._send(Refused(asked.number, str(answer)))
         elif isinstance(asked, Asked):
-            self._send(Told(asked.number, answer.status, answer.headers), answer.body)
+            pieces = () if answer.stored is None else self._book.lying(answer.stored)
+            self._send(Told(asked.number, answer.status, answer.headers, pieces), answer.body)
         else:
             self._send(values.read(asked, answer))
 

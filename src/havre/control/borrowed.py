@@ -136,8 +136,8 @@ class Loans:
             await loan.after(call, request)
         passed = _told(call, response)
         named = "x-amz-request-id" if call.service == "s3" else "x-amzn-RequestId"
-        # the length of an answer to HEAD is that of what GET would bring
-        bare = http.method == "HEAD"
+        # the length of an answer to HEAD is that of what GET would bring; a body that streams brings its own
+        bare = http.method == "HEAD" or not isinstance(response.body, bytes)
         headers = [
             (n, v) for n, v in response.headers if n.lower() not in _OURS or (bare and n.lower() == "content-length")
         ]

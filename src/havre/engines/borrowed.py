@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 LENGTHS = 16
-LARGEST_HEAD = 64 << 20
+LARGEST_HEAD = 512 << 20
 LARGEST_BODY = 1 << 30
 
 
@@ -53,12 +53,21 @@ class Delivered(msgspec.Struct, frozen=True, array_like=True, tag="delivered"):
     number: int
 
 
+class Piece(msgspec.Struct, frozen=True, array_like=True):
+    """A part of a large body, where it lies on the disk: nobody carries it through the socket."""
+
+    path: str
+    offset: int
+    length: int
+
+
 class Told(msgspec.Struct, frozen=True, array_like=True, tag="told"):
-    """The answer to Asked; the body is the frame's."""
+    """The answer to Asked; the body is the frame's, or what lies in ``pieces``."""
 
     number: int
     status: int
     headers: Sequence[tuple[str, str]]
+    pieces: Sequence[Piece] = ()
 
 
 class Answered(msgspec.Struct, frozen=True, array_like=True, tag="answered"):

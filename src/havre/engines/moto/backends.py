@@ -17,6 +17,7 @@ from moto.core.request import PRESERVED_HEADER_NAMES_ENVIRON_KEY, Request
 from werkzeug.datastructures import ImmutableMultiDict
 from werkzeug.exceptions import HTTPException
 
+from havre.engines.moto.objects import Stored
 from havre.engines.moto.streams import StreamError
 
 log = logging.getLogger("havre.borrowed")
@@ -30,7 +31,8 @@ _MODULES = {
     "secretsmanager": ("secretsmanager", "SecretsManagerResponse", "secretsmanager"),
     "ssm": ("ssm", "SimpleSystemManagerResponse", "ssm"),
 }
-SERVICES = tuple(_MODULES)
+INLINE = 256 << 10
+"""Bytes of an object that go through the socket; more are read where they lie."""
 _KEPT_BACK = ("authorization", "x-amz-security-token", "x-amz-content-sha256", "x-amz-decoded-content-length", "expect")
 """Headers that have done their work in the gateway."""
 
@@ -50,9 +52,12 @@ class Http(NamedTuple):
 
 
 class Answer(NamedTuple):
+    """``stored`` is the body when it is large."""
+
     status: int
     headers: list[tuple[str, str]]
     body: bytes
+    stored: Stored | None = None
 
 
 class _Whole(Request):
@@ -103,6 +108,8 @@ class Backends:
             log.exception("moto fails at %s %s", request.service, request.operation)
             told = f"{request.operation} failed in moto, which does it here: {type(error).__name__}: {error}"
             return _error(request, 500, "InternalFailure", told)
+        if isinstance(body, Stored) and len(body) > INLINE:
+            return Answer(int(status), _headers(headers), b"", body)
         return Answer(int(status), _headers(headers), _bytes(body))
 
     def _handler(self, request: Http) -> Handler:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from havre.engines.borrowed import Deliver
+from havre.engines.borrowed import Deliver, Piece
 from havre.engines.moto import objects, outbox, pinned, snapshots, streams
 from havre.engines.moto.backends import Answer, Backends, Http
 from havre.engines.moto.outbox import Caller, Outbox
@@ -91,16 +91,16 @@ class Book:
             for head, body, ref in self._segments.records(number):
                 if head:
                     self._carry_out(_decode(head), body, ref)
-        self._drop({key.ref.segment for key in objects.keys(_s3()) if key.ref is not None}, first)
+        self._drop(set(objects.segments_of(_s3())), first)
         log.info("%d changes carried out again in %.1f s", self._since, time.monotonic() - began)
 
     def read(self, request: Http) -> Answer:
         """A request that changes nothing: at once."""
-        self._bodies.in_parts = request.operation == "GetObject" and any(n == "range" for n, _ in request.headers)
-        try:
-            return self._backends.serve(request)
-        finally:
-            self._bodies.in_parts = False
+        return self._backends.serve(request)
+
+    def lying(self, stored: objects.Stored) -> list[Piece]:
+        """Where a body is, for those who can read it themselves."""
+        return [Piece(str(self._segments.path(ref.segment)), ref.offset, ref.length) for ref in stored.pieces]
 
     def change(self, request: Http, caller: Caller, told: Callable[[Answer | Full], None]) -> None:
         """``told`` gets the answer once the change is durable and done, or Full: then nothing is changed."""
@@ -224,18 +224,15 @@ class Book:
 
     def _make_room(self, number: int) -> set[int]:
         """Move what is alive out of files that are mostly dead; the files that are needed after that."""
-        sizes: dict[int, int] = {}
-        keys = list(objects.keys(_s3()))
-        for key in keys:
-            if key.ref is not None:
-                sizes[key.ref.segment] = sizes.get(key.ref.segment, 0) + key.ref.length
-        room = MOVED
+        sizes = objects.segments_of(_s3())
+        room, left = MOVED, set()
         for segment in sorted(sizes, key=sizes.__getitem__):
             if segment < number and sizes[segment] <= min(room, self._segments.length(segment) // 2):
                 room -= sizes[segment]
-                for key in (k for k in keys if k.ref is not None and k.ref.segment == segment):
-                    key.move()
-        return {key.ref.segment for key in keys if key.ref is not None}
+                left.add(segment)
+        if left:
+            objects.move(_s3(), left)
+        return set(objects.segments_of(_s3()))
 
     def _reap(self) -> None:
         if not self._child:

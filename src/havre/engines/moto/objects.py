@@ -1,14 +1,26 @@
-"""S3's objects: their bytes lie in the log, where the request that brought them was written down, and not in memory."""
+"""S3's objects: their bytes lie in the log, where the requests that brought them were written down, and not in memory.
+
+What moto takes for an object's bytes is ``Stored``: where they lie, piece by piece. Ranges, copies and uploads in parts are
+made of the same pieces, so that no object is ever read to make another, however large it is.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from hashlib import md5
+import base64
+import hashlib
+import zlib
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-from moto.s3 import models
+from awscrt import checksums
+from moto.s3 import models, responses
+from moto.s3.exceptions import EntityTooSmall, InvalidPart, MalformedXML
+from moto.settings import S3_UPLOAD_PART_MIN_SIZE
 
 from havre.engines.moto.segments import Full, Ref, Segments
+
+STEP = 4 << 20
+"""Bytes that are read at once."""
 
 
 class Bodies:
@@ -18,8 +30,6 @@ class Bodies:
         self._segments = segments
         self._body = b""
         self._ref: Ref | None = None
-        self.in_parts = False
-        """Whether the request wants a part of an object, so that not all of it has to be read."""
 
     def here(self, body: bytes, ref: Ref | None) -> None:
         self._body, self._ref = body, ref
@@ -33,34 +43,56 @@ class Bodies:
         except Full:
             return None
 
-    def read(self, ref: Ref, offset: int = 0, length: int | None = None) -> bytes:
-        return self._segments.read(ref, offset, length)
+    def read(self, ref: Ref) -> bytes:
+        return self._segments.read(ref)
 
 
 _bodies: Bodies
 
 
-class Part:
-    """An object's bytes that are read when a range of them is taken."""
+class Stored:
+    """Bytes that lie in the log, as moto handles them: they have a length and can be cut."""
 
-    def __init__(self, ref: Ref) -> None:
-        self._ref = ref
+    __slots__ = ("length", "pieces")
+
+    def __init__(self, pieces: Iterable[Ref]) -> None:
+        self.pieces = tuple(pieces)
+        self.length = sum(piece.length for piece in self.pieces)
 
     def __len__(self) -> int:
-        return self._ref.length
+        return self.length
 
-    def __getitem__(self, wanted: slice) -> bytes:
-        start, stop, _ = wanted.indices(self._ref.length)
-        return _bodies.read(self._ref, start, max(0, stop - start))
+    def __getitem__(self, wanted: slice) -> Stored:
+        start, stop, _ = wanted.indices(self.length)
+        cut, at = [], 0
+        for piece in self.pieces:
+            first, last = max(start - at, 0), min(stop - at, piece.length)
+            if first < last:
+                cut.append(Ref(piece.segment, piece.offset + first, last - first))
+            at += piece.length
+        return Stored(cut)
 
     def __bytes__(self) -> bytes:
-        return _bodies.read(self._ref)
+        return b"".join(map(_bodies.read, self.pieces))
+
+    def steps(self) -> Iterator[bytes]:
+        """All of it, a step at a time."""
+        for piece in self.pieces:
+            for at in range(0, piece.length, STEP):
+                yield _bodies.read(Ref(piece.segment, piece.offset + at, min(STEP, piece.length - at)))
+
+
+def steps(value: Any) -> Iterator[bytes]:
+    if isinstance(value, Stored):
+        yield from value.steps()
+    else:
+        yield bytes(value)
 
 
 class Key(models.FakeKey):
-    """``ref`` is where the value lies; ``held`` the value itself when it is empty or found no place."""
+    """``stored`` is where the value lies; ``held`` the value itself when it is empty or found no place."""
 
-    ref: Ref | None
+    stored: Stored | None
     held: bytes
 
     def __init__(self, *parts: Any, **named: Any) -> None:
@@ -69,29 +101,28 @@ class Key(models.FakeKey):
 
     @property
     def value(self) -> Any:
-        if self.ref is None:
-            return self.held
-        return Part(self.ref) if _bodies.in_parts else _bodies.read(self.ref)
+        return self.held if self.stored is None else self.stored
 
     @value.setter
-    def value(self, value: bytes | str) -> None:
-        data = value.encode() if isinstance(value, str) else bytes(value)
-        self.contentsize = len(data)
+    def value(self, value: bytes | str | Stored) -> None:
+        self.held = b""
+        if isinstance(value, Stored):
+            self.stored = value
+        else:
+            data = value.encode() if isinstance(value, str) else bytes(value)
+            ref = _bodies.store(data) if data else None
+            self.stored = Stored([ref]) if ref is not None else None
+            self.held = data if ref is None else b""
+        self.contentsize = len(value)
         if self._etag is None:
-            self._etag = md5(data, usedforsecurity=False).hexdigest()
-        self.ref = _bodies.store(data) if data else None
-        self.held = data if self.ref is None else b""
+            digest = hashlib.md5(usedforsecurity=False)
+            for step in steps(value if isinstance(value, Stored) else data):
+                digest.update(step)
+            self._etag = digest.hexdigest()
 
     @property
     def etag(self) -> str:
         return f'"{self._etag}"'
-
-    def move(self) -> None:
-        """To where records are written now."""
-        data = self.held if self.ref is None else _bodies.read(self.ref)
-        ref = _bodies.store(data) if data else None
-        if ref is not None:
-            self.ref, self.held = ref, b""
 
     def dispose(self, garbage: bool = False) -> None:
         """The bytes go with their part of the log."""
@@ -107,11 +138,67 @@ class Key(models.FakeKey):
         self.__dict__.update(state)
 
 
+class Upload(models.FakeMultipart):
+    """An upload in parts, which becomes an object without being read."""
+
+    def complete(self, body: Iterator[tuple[int, str]]) -> Any:
+        parts: list[Key] = []
+        for number, etag in body:
+            part: Any = self.parts.get(number)
+            if part is None or part.etag.strip('"') != etag.strip('"'):
+                raise InvalidPart()
+            if parts and parts[-1].contentsize < S3_UPLOAD_PART_MIN_SIZE:
+                raise EntityTooSmall()
+            parts.append(part)
+        if not parts:
+            raise MalformedXML
+        md5s = b"".join(bytes.fromhex(part.etag.strip('"')) for part in parts)
+        etag = f"{hashlib.md5(md5s, usedforsecurity=False).hexdigest()}-{len(parts)}"
+        value = _joined([part.value for part in parts])
+        return value, etag, self._checksum(parts, value)
+
+    def _checksum(self, parts: list[Key], value: Any) -> tuple[str, str, int]:
+        """Its type, the sum, and how many parts it is made of."""
+        algorithm = self.metadata.get("x-amz-checksum-algorithm") or "CRC64NVME"
+        kind = self.metadata.get("x-amz-checksum-type") or ("FULL_OBJECT" if algorithm == "CRC64NVME" else "COMPOSITE")
+        if kind != "COMPOSITE":
+            return kind, checksum(value, algorithm).decode(), 1
+        sums = b"".join(checksum(part.value, algorithm, encode_base64=False) for part in parts)
+        return kind, checksum(sums, algorithm).decode(), len(parts)
+
+
+def _joined(values: list[Any]) -> Any:
+    if all(isinstance(value, Stored) for value in values):
+        return Stored(piece for value in values for piece in value.pieces)
+    return b"".join(map(bytes, values))
+
+
+def checksum(body: Any, algorithm: str, encode_base64: bool = True) -> bytes:
+    """In the place of moto's ``compute_checksum``, which wants all of the bytes, and makes CRC32 of what it cannot make."""
+    crc = {"CRC32": (zlib.crc32, 4), "CRC32C": (checksums.crc32c, 4), "CRC64NVME": (checksums.crc64nvme, 8)}
+    if algorithm in crc:
+        function, size = crc[algorithm]
+        value = 0
+        for step in steps(body):
+            value = function(step, value)
+        digest = value.to_bytes(size, "big")
+    else:
+        summed = hashlib.new("sha1" if algorithm == "SHA1" else "sha256", usedforsecurity=False)
+        for step in steps(body):
+            summed.update(step)
+        digest = summed.digest()
+    return base64.b64encode(digest) if encode_base64 else digest
+
+
 def install(bodies: Bodies) -> None:
     """moto's S3 makes its objects of ``Key``."""
     global _bodies
     _bodies = bodies
-    models.FakeKey = Key  # type: ignore[misc]
+    theirs: Any = models
+    theirs.FakeKey, theirs.FakeMultipart, theirs.compute_checksum = Key, Upload, checksum
+    answers: Any = responses
+    answers.compute_checksum = checksum
+    answers.FakeKey = Key
 
 
 def keys(backends: Any) -> Iterator[Key]:
@@ -131,3 +218,27 @@ def _of(version: Any) -> Iterator[Key]:
         yield version
         for part in version.multipart.parts.values() if version.multipart is not None else ():
             yield from _of(part)
+
+
+def segments_of(backends: Any) -> dict[int, int]:
+    """Files of the log that objects lie in → how many bytes of them, pieces that are shared counted once."""
+    pieces = {piece for key in keys(backends) if key.stored is not None for piece in key.stored.pieces}
+    sizes: dict[int, int] = {}
+    for piece in pieces:
+        sizes[piece.segment] = sizes.get(piece.segment, 0) + piece.length
+    return sizes
+
+
+def move(backends: Any, out_of: set[int]) -> None:
+    """Pieces that lie in these files are written again, to where records are written now; shared ones stay shared."""
+    moved: dict[Ref, Ref] = {}
+    for key in keys(backends):
+        if key.stored is None or not any(piece.segment in out_of for piece in key.stored.pieces):
+            continue
+        pieces = []
+        for piece in key.stored.pieces:
+            if piece.segment in out_of and piece not in moved:
+                ref = _bodies.store(_bodies.read(piece))
+                moved[piece] = piece if ref is None else ref
+            pieces.append(moved.get(piece, piece))
+        key.stored = Stored(pieces)

@@ -47,7 +47,7 @@ class Segments:
     def begin(self) -> int:
         """A new file, which the next records go to; its number. Raises OSError."""
         number = (self.numbers[-1] if self.numbers else 0) + 1
-        path = self._path(number)
+        path = self.path(number)
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         with self._lock:
             self._files[number] = file
@@ -59,7 +59,7 @@ class Segments:
     def resume(self) -> None:
         """Go on with the last file, which is empty."""
         number = self.numbers[-1]
-        self._files[number] = os.open(self._path(number), os.O_RDWR | os.O_CLOEXEC)
+        self._files[number] = os.open(self.path(number), os.O_RDWR | os.O_CLOEXEC)
         self.current, self._end = number, 0
 
     @property
@@ -101,7 +101,7 @@ class Segments:
         while wanted > 0:
             piece = os.pread(file, wanted, at)
             if not piece:
-                raise OSError(f"{self._path(ref.segment)} ends before byte {ref.offset + ref.length}")
+                raise OSError(f"{self.path(ref.segment)} ends before byte {ref.offset + ref.length}")
             pieces.append(piece)
             at += len(piece)
             wanted -= len(piece)
@@ -132,7 +132,7 @@ class Segments:
             self.numbers.remove(number)
         if file is not None:
             os.close(file)
-        self._path(number).unlink(missing_ok=True)
+        self.path(number).unlink(missing_ok=True)
 
     def close(self) -> None:
         for file in self._files.values():
@@ -142,14 +142,15 @@ class Segments:
     def length(self, number: int) -> int:
         return os.fstat(self._file(number)).st_size
 
-    def _path(self, number: int) -> Path:
+    def path(self, number: int) -> Path:
+        """Of a file of the log."""
         return self._folder / f"{number:010d}.log"
 
     def _file(self, number: int) -> int:
         with self._lock:
             file = self._files.get(number)
             if file is None:
-                file = self._files[number] = os.open(self._path(number), os.O_RDONLY | os.O_CLOEXEC)
+                file = self._files[number] = os.open(self.path(number), os.O_RDONLY | os.O_CLOEXEC)
             return file
 
 

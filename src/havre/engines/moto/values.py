@@ -55,7 +55,7 @@ def read(call: Called, answer: Answer) -> Answered:
             call.number, {}, str(error.get("Code", answer.status)), str(error.get("Message", "")), answer.status
         )
     if streams:
-        parsed[shape.serialization["payload"]] = answer.body
+        parsed[shape.serialization["payload"]] = answer.body if answer.stored is None else bytes(answer.stored)
     return Answered(call.number, _plain(parsed))
 
 
