@@ -89,6 +89,7 @@ class Plane:
         elif kind is m.Define:
             function = cast(m.Define, message).function
             self._functions[function.id] = function
+            self._retiring.pop(function.id, None)
         elif kind is m.Cancel:
             self._cancel(cast(m.Cancel, message).id)
         elif kind is m.Prepare:
@@ -327,6 +328,7 @@ class Plane:
         """Returns when one is initialised and waits to be restored. Raises Permanent with the function's error."""
         pool = function.id
         self._fleet.know(pool, function.memory, True)
+        self._fleet.revive(pool)
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiters.setdefault(pool, []).append(waiter)
         self._do(self._fleet.park(pool, _PARKED, self._steady()))
@@ -350,6 +352,8 @@ class Plane:
         if not asked.count and not self._fleet.knows(pool):
             return
         self._fleet.know(pool, function.memory, function.snap_start)
+        if asked.count:
+            self._fleet.revive(pool)
         self._do(self._fleet.keep(pool, asked.count, self._steady()))
         self._tell(pool)
 

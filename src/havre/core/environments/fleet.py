@@ -119,6 +119,10 @@ class Fleet:
         if pool not in self._pools:
             self._pools[pool] = _Pool(memory, snap_start)
 
+    def revive(self, pool: str) -> None:
+        """It is wanted again after all: what is started from now on stays."""
+        self._pools[pool].retired = False
+
     def knows(self, pool: str) -> bool:
         return pool in self._pools
 
@@ -147,7 +151,7 @@ class Fleet:
             return []
         found.retired, found.kept, found.parked_wanted = True, 0, 0
         for member in found.members.values():
-            member.stale = True
+            member.stale, member.kept = True, False
         ended = [*found.idle, *found.kept_idle, *found.parked]
         return [self._end(member) for member in ended] + self._forget(pool, found)
 
@@ -248,11 +252,10 @@ class Fleet:
         for member in tuple(self._members.values()):
             if member.phase not in (Phase.IDLE, Phase.PARKED):
                 continue
-            idle = now - member.since
-            over = member.phase is Phase.IDLE and not member.kept and idle >= limit
+            over = member.phase is Phase.IDLE and not member.kept and now >= member.since + limit
             if over or member.stale or member.expires <= now:
                 steps.append(self._end(member))
-            elif idle >= self.rules.rest and not member.frozen:
+            elif now >= member.since + self.rules.rest and not member.frozen:
                 member.frozen = True
                 steps.append(Step("freeze", member.pool, member))
         for pool, found in tuple(self._pools.items()):
@@ -290,7 +293,7 @@ class Fleet:
             member.phase, member.since, member.kept = Phase.BUSY, now, False
             steps.append(Step("restore", pool, member, found.waiting.popleft()))
         coming = sum(
-            m.phase is Phase.STARTING or (m.phase is Phase.SETTLING and now - m.since < self.rules.settle)
+            m.phase is Phase.STARTING or (m.phase is Phase.SETTLING and now < m.since + self.rules.settle)
             for m in found.members.values()
         )
         for _ in range(len(found.waiting) - coming):
