@@ -6,6 +6,14 @@ import pytest
 from tests.unit.services.lambda_.lambda_harness import Lambda
 
 
+@pytest.fixture(scope="module")
+def unchanged() -> Iterator[Lambda]:
+    """For tests of what is refused: they leave it as it was."""
+    found = Lambda()
+    yield found
+    found.close()
+
+
 @pytest.fixture
 def lambdas() -> Iterator[Lambda]:
     found = Lambda()

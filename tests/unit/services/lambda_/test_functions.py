@@ -153,11 +153,11 @@ def test_a_dry_run_changes_nothing(lambdas: Lambda) -> None:
     ],
 )  # fmt: skip
 def test_what_aws_refuses_is_refused_and_makes_nothing(
-    lambdas: Lambda, given: dict[str, Any], code: str, words: str
+    unchanged: Lambda, given: dict[str, Any], code: str, words: str
 ) -> None:
-    found, message = refusal(lambda **more: lambdas.create(ready=False, **more), **given)
+    found, message = refusal(lambda **more: unchanged.create(ready=False, **more), **given)
     assert found == code and words in message
-    assert lambdas.client.list_functions()["Functions"] == []
+    assert unchanged.client.list_functions()["Functions"] == []
 
 
 def test_the_role_has_to_trust_lambda(lambdas: Lambda) -> None:

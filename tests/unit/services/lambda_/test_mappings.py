@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -52,7 +53,18 @@ def streams() -> tuple[Service, Service]:
 
 
 @pytest.fixture
-def lambdas() -> Any:
+def lambdas() -> Iterator[Lambda]:
+    yield from with_sources()
+
+
+@pytest.fixture(scope="module")
+def unchanged() -> Iterator[Lambda]:
+    """For tests of what is refused: they leave it as it was."""
+    yield from with_sources()
+
+
+def with_sources() -> Iterator[Lambda]:
+    """With queues and streams to map, one function, and a role that may read them all."""
     made = Lambda(besides=(queues(), *streams()))
     policy = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Resource": "*",
               "Action": ["sqs:*", "kinesis:*", "dynamodb:*"]}]}  # fmt: skip
@@ -144,12 +156,12 @@ def test_a_stream_is_mapped_with_the_defaults_of_streams(lambdas: Lambda) -> Non
     ],
 )  # fmt: skip
 def test_what_a_source_does_not_take_is_refused(
-    lambdas: Lambda, source: str, given: Any, code: str, words: str
+    unchanged: Lambda, source: str, given: Any, code: str, words: str
 ) -> None:
     arguments = {"EventSourceArn": source, **given} if source else given
-    found, message = refusal(lambdas.client.create_event_source_mapping, **{"FunctionName": "one", **arguments})
+    found, message = refusal(unchanged.client.create_event_source_mapping, **{"FunctionName": "one", **arguments})
     assert found == code and words in message
-    assert lambdas.client.list_event_source_mappings()["EventSourceMappings"] == []
+    assert unchanged.client.list_event_source_mappings()["EventSourceMappings"] == []
 
 
 def test_the_role_has_to_be_allowed_to_read(lambdas: Lambda) -> None:
