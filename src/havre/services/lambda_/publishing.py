@@ -43,7 +43,7 @@ def same(one: Configuration, other: Configuration) -> bool:
 
 
 def publish(tx: Transaction, function: FunctionR, revision: str, description: str | None = None) -> VersionR:
-    """The version that was published last, if nothing has changed since."""
+    """The version that was published last, if nothing has changed since; a new one is a new revision of the function, too."""
     last = newest(tx, function)
     if last is not None and last.spec.uid == function.spec.uid and same(last.spec.config, function.spec.config):
         return last
@@ -69,7 +69,7 @@ def publish(tx: Transaction, function: FunctionR, revision: str, description: st
         spec=record,
         status=_readiness(function, config),
     )
-    tx.update(function, spec=replace(spec, published=number))
+    tx.update(function, spec=replace(spec, published=number, revision=f"{revision} published"))
     return version
 
 

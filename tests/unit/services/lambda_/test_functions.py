@@ -230,10 +230,11 @@ def test_functions_are_found_by_every_form_of_their_names(lambdas: Lambda) -> No
 
 def test_a_version_is_published_when_something_has_changed(lambdas: Lambda) -> None:
     lambdas.create(Description="latest")
+    before = lambdas.get()["RevisionId"]
     first = lambdas.client.publish_version(FunctionName="one", Description="first")
     assert (first["Version"], first["Description"]) == ("1", "first")
     assert (first["State"], first["LastUpdateStatus"]) == ("Active", "Successful")
-    assert first["FunctionArn"] == arn("function:one:1")
+    assert first["FunctionArn"] == arn("function:one:1") and lambdas.get()["RevisionId"] != before
     lambdas.reconcile()
     assert lambdas.get("one", Qualifier="1")["State"] == "Active"
     assert lambdas.functions.prepared[-1].version == "1"
