@@ -20,8 +20,8 @@ class Context:
 
     __slots__ = (
         "account", "answer", "at", "call", "claimed", "error", "http", "hung_up", "invoked_by", "model", "name", "operation",
-        "origin", "principal", "protocol", "region", "request", "request_id", "resources", "route", "secure", "service", "source",
-        "source_ip", "trace", "user_agent",
+        "origin", "principal", "protocol", "region", "request", "request_id", "resources", "route", "secure", "service",
+        "source", "source_ip", "trace", "user_agent",
     )  # fmt: skip
 
     def __init__(self, request_id: str, at: float, source_ip: str, user_agent: str) -> None:
