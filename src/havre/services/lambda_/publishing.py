@@ -43,7 +43,8 @@ def same(one: Configuration, other: Configuration) -> bool:
 
 
 def publish(tx: Transaction, function: FunctionR, revision: str, description: str | None = None) -> VersionR:
-    """The version that was published last, if nothing has changed since; a new one is a new revision of the function, too."""
+    """The version that was published last, if nothing has changed since. A new one makes another revision of the
+    function."""
     last = newest(tx, function)
     if last is not None and last.spec.uid == function.spec.uid and same(last.spec.config, function.spec.config):
         return last

@@ -141,9 +141,9 @@ async def put_function_code_signing_config(call: Call, request: Request) -> Answ
     config = request["CodeSigningConfigArn"]
 
     def change(tx: Transaction) -> str:
-        function = queries.function(tx, call.account, call.region, request["FunctionName"])
         if signing.find(tx, config) is None:
             raise signing.no_config(config)
+        function = queries.function(tx, call.account, call.region, request["FunctionName"])
         if function.spec.config.package == "Image":
             raise invalid("Code signing is not supported for functions created with container images.")
         tx.update(function, spec=replace(function.spec, code_signing=config))
