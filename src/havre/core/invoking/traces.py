@@ -7,7 +7,7 @@ events goes through counts in the lineage how often the chain has come by.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
@@ -84,3 +84,13 @@ def through(trace: Trace, arn: str) -> tuple[Trace, int]:
     if len(lineage) > MOST_FUNCTIONS:
         del lineage[next(each for each in lineage if each != own)]
     return Trace(trace.root, trace.parent, trace.sampled, lineage, trace.rest), times
+
+
+def deepest(headers: Iterable[str]) -> str:
+    """Of several events that make one: the trace header of the longest chain; "" when none has one."""
+    found, depth = "", -1
+    for header in headers:
+        trace = parse(header)
+        if trace is not None and (most := max(trace.lineage.values(), default=0)) > depth:
+            found, depth = header, most
+    return found

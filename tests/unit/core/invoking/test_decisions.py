@@ -69,6 +69,12 @@ def test_traces_travel_and_count() -> None:
     assert counted == 1 and other.lineage[traces.mark(arn)] == 19
 
 
+def test_the_longest_of_several_chains() -> None:
+    short, long = "Root=1-1-1;Lineage=a:1", "Root=1-2-2;Lineage=a:1|b:7"
+    assert traces.deepest(["", short, long, "nonsense"]) == long
+    assert traces.deepest(["", "Root=1-3-3"]) == "Root=1-3-3" and traces.deepest([]) == ""
+
+
 @pytest.mark.parametrize("header", ["", "nonsense", "Sampled=1", "Root=", "x" * 2000])
 def test_what_is_no_trace(header: str) -> None:
     assert traces.parse(header) is None

@@ -8,6 +8,7 @@ from typing import Any
 
 from havre.control.deps import ReconcilerDeps
 from havre.control.operation import Aws
+from havre.core.invoking.traces import deepest
 from havre.kernel.errors import ApiError, Permanent
 from havre.services.lambda_.roles import PRINCIPAL
 from havre.services.lambda_.sources.source import Invoked, Source
@@ -47,9 +48,18 @@ class RoleAccess:
     async def invoke(self, event: Mapping[str, Any]) -> Invoked:
         payload = json.dumps(event, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
         request = {"FunctionName": self._source.function, "InvocationType": "RequestResponse", "Payload": payload}
-        answer = await self._lambda("lambda", "Invoke", request)
+        answer = await self._carrying(event)("lambda", "Invoke", request)
         error, version = answer.get("FunctionError") or "", answer.get("ExecutedVersion") or ""
         return Invoked(bytes(answer.get("Payload") or b""), error, version, self._deps.world.uuid())
+
+    def _carrying(self, event: Mapping[str, Any]) -> Aws:
+        """Lambda's own client, with the trace of the messages: chains that come back to a function are counted."""
+        records = event.get("Records") or ()
+        headers = [h for r in records if (h := (r.get("attributes") or {}).get("AWSTraceHeader"))]
+        trace = deepest(headers) if headers else ""
+        if not trace:
+            return self._lambda
+        return self._deps.aws_for(self._source.account, self._source.region, PRINCIPAL, trace=trace)
 
     def report(self, result: str) -> None:
         self._report(result)
