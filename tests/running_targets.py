@@ -30,6 +30,7 @@ class Taken:
     def __init__(self) -> None:
         self.calls: list[tuple[str, dict[str, Any]]] = []
         self.callers: list[Any] = []
+        self.traces: list[str] = []
         self.failures: dict[str, list[ApiError]] = {}
         """By the last part of what is addressed (a queue's or a function's name)."""
 
@@ -39,6 +40,7 @@ class Taken:
             raise failures.pop(0)
         self.calls.append((call.operation, dict(request)))
         self.callers.append(call.principal)
+        self.traces.append(call.trace)
 
 
 def queue_arn(name: str, account: str = ACCOUNT) -> str:
@@ -80,7 +82,9 @@ class Targets:
             running.journal,
             running.world,
             gateway.parts.site,
-            lambda account, region, service, source="": patient(gateway.as_service(service, account, region, source)),
+            lambda account, region, service, source="", trace="": patient(
+                gateway.as_service(service, account, region, source, trace)
+            ),
             aws_with,
         )
         self._make, self._loops = make, loops

@@ -60,7 +60,7 @@ class Courier:
     def _aws(self, target: str, letter: Letter) -> Aws:
         """As SNS, for the sake of the topic, where the target is."""
         _, _, _, region, account, _ = target.split(":", 5)
-        return self._deps.aws_for(account, region, PRINCIPAL, letter.topic)
+        return self._deps.aws_for(account, region, PRINCIPAL, letter.topic, letter.trace)
 
     async def _to_queue(self, found: Subscription, letter: Letter) -> None:
         request: dict[str, Any] = {"QueueUrl": self._queue_url(found.endpoint)}

@@ -83,6 +83,8 @@ class Letter(msgspec.Struct, frozen=True):
     token: str = ""
     endpoint: str = ""
     """Where a letter goes whose subscription is gone (UnsubscribeConfirmation)."""
+    trace: str = ""
+    """The trace header that it was published with: it travels on to queues and functions."""
 
 
 TopicRecord: TypeAlias = Resource[Topic, TopicStatus]

@@ -76,6 +76,20 @@ def test_a_function_gets_a_record(sns: Sns) -> None:
     assert sns.functions.calls[0][1]["InvocationType"] == "Event"
 
 
+def test_the_trace_of_a_message_travels_on(sns: Sns) -> None:
+    topic = sns.topic()
+    sns.subscribe(topic, "sqs", queue_arn("q"))
+    sns.subscribe(topic, "lambda", function_arn("f"))
+    trace = "Root=1-5759e988-bd862e3fe1be46a994272793;Sampled=0;Lineage=a87bd80c:3"
+    headers = {"X-Amzn-Trace-Id": trace}
+    sns.client.meta.events.register_first(
+        "before-call.sns.Publish", lambda params, **_: params["headers"].update(headers)
+    )
+    sns.client.publish(TopicArn=topic, Message="hello")
+    sns.quiet()
+    assert sns.sqs.traces == [trace] and sns.functions.traces[-1] == trace
+
+
 def test_each_protocol_gets_its_own_text(sns: Sns) -> None:
     topic = sns.topic()
     sns.subscribe(topic, "sqs", queue_arn("q"), RawMessageDelivery="true")

@@ -36,6 +36,8 @@ ops = Operations()
 FIRST_SEQUENCE = 10**19
 FORGOTTEN_AFTER = 300.0
 MOST_ENTRIES = 10
+MOST_TRACE = 1024
+"""Characters of a trace header that travel on."""
 _ID = re.compile(r"[A-Za-z0-9_-]{1,80}\Z")
 
 
@@ -177,6 +179,7 @@ def _fan_out(
             group=message.group,
             deduplication=message.deduplication,
             sequence=sequence,
+            trace=call.trace[:MOST_TRACE],
         )
         direct = each.spec.protocol in ("sqs", "lambda")
         name = f"{sequence or id}:{each.meta.name}"
