@@ -65,16 +65,18 @@ class Nobody:
 
 Before = Callable[[Call, Request], Awaitable[None]]
 After = Callable[[Call, Request], Awaitable[None]]
+Own = Callable[[Lender, Call, Request], Awaitable[Answer]]
 
 
 class Loan(msgspec.Struct, frozen=True):
-    """An operation of a borrowed service. ``before`` decides further (raises ApiError), ``after`` runs once it has been
-    done. ``changes`` is whether it has to be written down."""
+    """An operation of a borrowed service. ``changes`` is whether it has to be written down. ``before`` decides further
+    (raises ApiError), ``after`` runs once it has been done; ``own`` does it here, with the lender's help."""
 
     name: str
     changes: bool
     before: Before | None = None
     after: After | None = None
+    own: Own | None = None
 
 
 class Loans:
@@ -96,11 +98,12 @@ class Loans:
         reads: bool | None = None,
         before: Before | None = None,
         after: After | None = None,
+        own: Own | None = None,
     ) -> None:
         """All alike. ``reads`` where the name does not tell."""
         for name in names:
             read_only = name.startswith(_READS) if reads is None else reads
-            loan = self._loans[name] = Loan(name, not read_only, before, after)
+            loan = self._loans[name] = Loan(name, not read_only, before, after, own)
             self._operations[name] = Operation(
                 name,
                 self._handler(loan),
@@ -118,6 +121,8 @@ class Loans:
 
     def _handler(self, loan: Loan) -> Callable[[Call, Request], Awaitable[Answer]]:
         async def handler(call: Call, request: Request) -> Answer:
+            if loan.own is not None:
+                return await loan.own(self._lender, call, request)
             if loan.before is not None:
                 await loan.before(call, request)
             answer = await self._lender.values(call, loan.changes, request)
@@ -127,8 +132,10 @@ class Loans:
 
         return handler
 
-    async def _pass(self, call: Call, request: Request, http: HttpRequest) -> Passed:
+    async def _pass(self, call: Call, request: Request, http: HttpRequest) -> Passed | None:
         loan = self._loans[call.operation]
+        if loan.own is not None:
+            return None
         if loan.before is not None:
             await loan.before(call, request)
         response = await self._lender.ask(call, loan.changes, http)

@@ -133,8 +133,8 @@ Action = str | Callable[[Call, Request], str]
 class Operation(msgspec.Struct, frozen=True):
     """A declared operation. ``action`` is the IAM action where it is not ``<prefix>:<Name>``, or finds it for a request;
     empty means that any authenticated caller may (``sts:GetCallerIdentity``). ``resources`` names the ARNs that IAM
-    decides on (``*`` where None), ``conditions`` the service's condition keys, ``about`` those of one of the resources, by its ARN.
-    ``read_only`` is what CloudTrail records as readOnly. A ``data_event`` is about what a resource holds or does, and not
+    decides on (``*`` where None), ``conditions`` the service's condition keys, ``about`` those of one of the resources, by
+    its ARN. ``read_only`` is what CloudTrail records as readOnly. A ``data_event`` is about what a resource holds or does, and not
     about the resource itself (``lambda:Invoke``, ``sqs:SendMessage``): CloudTrail's history has none, as in AWS.
     """
 
@@ -149,7 +149,8 @@ class Operation(msgspec.Struct, frozen=True):
 
 
 PassThrough = Callable[[Call, Request, Any], Awaitable[Any]]
-"""Takes a client's request parsed, and as it came (HttpRequest, without signed chunks); gives control.borrowed's Passed."""
+"""Takes a client's request parsed, and as it came (HttpRequest, without signed chunks); gives control.borrowed's Passed,
+or None: then the operation's handler shall do it."""
 H = TypeVar("H", bound=Handler)
 
 
@@ -196,7 +197,7 @@ class Service(msgspec.Struct, frozen=True):
     partial: Mapping[str, str] = {}
     """What is accepted with a limited effect: operation or member → what is missing, in words (shown by coverage)."""
     unsigned: frozenset[str] = frozenset()
-    """Operations that clients may call without a signature, as nobody (Anonymous): they decide by what the request brings."""
+    """Operations that clients may call without a signature, as nobody (Anonymous): what the request brings decides."""
     passes: PassThrough | None = None
     """Clients' requests are handed on to it as they came, instead of to the operations' handlers."""
 

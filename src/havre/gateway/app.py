@@ -153,11 +153,11 @@ class Gateway:
 
     async def _respond(self, context: Context, request: HttpRequest) -> HttpResponse:
         passes = self.parts.services[context.service].passes
-        if passes is None:
+        assert context.call is not None
+        passed = await passes(context.call, context.request, request) if passes is not None else None
+        if passed is None:
             await self._dispatch(context)
             return codec.render(context.model, context.route, context.answer, context.request_id)
-        assert context.call is not None
-        passed = await passes(context.call, context.request, request)
         context.answer, context.error = passed.answer, passed.error
         response: HttpResponse = passed.response
         return response

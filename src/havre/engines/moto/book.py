@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import logging
 import os
 import time
@@ -22,8 +23,12 @@ log = logging.getLogger("havre.borrowed")
 
 MANY = int(os.environ.get("HAVRE_BORROWED_SNAPSHOT_AFTER", "5000"))
 """Changes after which the state is written down whole: so many are carried out again in some seconds."""
+MANY_FILES = 4
+"""Files of the log that have been filled after which it is written down as well: large bodies take their time."""
 RARELY = 20.0
 """A snapshot is made again after so many times its duration at the earliest."""
+FILES = 4096
+"""More than a process has open."""
 MOVED = 32 << 20
 """Bytes of objects that are moved out of files that hold little else, at most, with each snapshot."""
 
@@ -62,11 +67,12 @@ class Book:
     def __init__(self, folder: Path, deliver: Callable[[Deliver, bytes], None]) -> None:
         self._folder = folder
         self._deliver = deliver
+        self._lock = _only_one(folder)
         self._segments = Segments(folder)
         self._bodies = objects.Bodies(self._segments)
         self._pending: list[Change] = []
         self._wake = asyncio.Event()
-        self._since = 0
+        self._since = self._filled = 0
         self._child = 0
         self._began = self._next = 0.0
         self._covered: tuple[int, set[int]] = (0, set())
@@ -188,10 +194,11 @@ class Book:
     def _keep_house(self) -> None:
         """Nothing is being written, and all that is written is carried out."""
         self._reap()
-        if self._since >= MANY and not self._child and time.monotonic() >= self._next:
+        due = self._since >= MANY or self._filled >= MANY_FILES
+        if due and not self._child and time.monotonic() >= self._next:
             self._begin_snapshot()
-        elif self._segments.size >= FULL:
-            self._begin()
+        elif self._segments.size >= FULL and self._begin():
+            self._filled += 1
 
     def _begin(self) -> int:
         """The number of a new file; 0 when there cannot be one: the old one goes on."""
@@ -208,13 +215,14 @@ class Book:
             return
         live = self._make_room(number)
         self._segments.sync()
-        self._since, self._began = 0, time.monotonic()
+        self._since, self._filled, self._began = 0, 0, time.monotonic()
         self._covered = number, live
         if child := os.fork():
             self._child = child
             return
         code = 1
         try:
+            os.closerange(3, FILES)  # the socket and the lock end with the process that they belong to
             snapshots.write(self._folder, number, snapshots.dump(self.outbox))
             code = 0
         except BaseException:
@@ -254,6 +262,14 @@ class Book:
         """Files of the log that neither a replay nor an object needs."""
         for old in [n for n in self._segments.numbers if n < covered and n not in live]:
             self._segments.drop(old)
+
+
+def _only_one(folder: Path) -> int:
+    """Wait until a predecessor, whose server has died, has ended as well."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    return lock
 
 
 def _s3() -> Any:

@@ -115,7 +115,7 @@ def load(data: bytes, outbox: Outbox) -> None:
 
 def write(folder: Path, number: int, data: bytes) -> None:
     """Whole or not at all. Raises OSError."""
-    temporary = folder / "snapshot.new"
+    temporary = folder / f"{number:010d}-{os.getpid()}.new"
     file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
         view = memoryview(data)
@@ -129,7 +129,9 @@ def write(folder: Path, number: int, data: bytes) -> None:
 
 
 def newest(folder: Path) -> tuple[int, bytes] | None:
-    """The number of the first file of the log that it does not contain, and its bytes."""
+    """The number of the first file of the log that it does not contain, and its bytes. What is half written goes."""
+    for left in folder.glob("*.new"):
+        left.unlink()
     found = sorted(folder.glob("*.snapshot"))
     return (int(found[-1].stem), found[-1].read_bytes()) if found else None
 

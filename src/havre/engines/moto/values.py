@@ -16,6 +16,9 @@ from botocore.serialize import create_serializer
 from havre.engines.borrowed import Answered, Called
 from havre.engines.moto.backends import Answer, Http
 
+LARGEST = 384 << 20
+"""Bytes of an object that a call from inside may bring."""
+
 
 @cache
 def _model(service: str) -> ServiceModel:
@@ -54,6 +57,8 @@ def read(call: Called, answer: Answer) -> Answered:
         return Answered(
             call.number, {}, str(error.get("Code", answer.status)), str(error.get("Message", "")), answer.status
         )
+    if answer.stored is not None and len(answer.stored) > LARGEST:
+        return Answered(call.number, {}, "EntityTooLarge", f"The object has more than {LARGEST} bytes", 400)
     if streams:
         parsed[shape.serialization["payload"]] = answer.body if answer.stored is None else bytes(answer.stored)
     return Answered(call.number, _plain(parsed))

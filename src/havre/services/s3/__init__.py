@@ -13,6 +13,7 @@ from __future__ import annotations
 from havre.control.borrowed import Lender, Loans
 from havre.control.operation import Service
 from havre.services.s3 import access
+from havre.services.s3.deletion import delete_objects
 from havre.services.s3.notify import Notifier
 from havre.services.s3.policies import claim, disown, forget, keep, own, resource_owner, resource_policy
 from havre.services.s3.resources import KINDS
@@ -49,7 +50,6 @@ _OF_BUCKET = {
 }
 _PARTIAL = {
     "CopyObject.ServerSideEncryption": "told, nothing is encrypted",
-    "DeleteObjects": "refused whole when one of its keys is",
     "PutBucketAcl": "kept and told; policies decide",
     "PutBucketEncryption": "kept and told, nothing is encrypted",
     "PutBucketLifecycleConfiguration": "kept and told, without effect: nothing expires or moves",
@@ -112,4 +112,4 @@ def _lend_objects(loans: Loans) -> None:
         before=access.source,
         data_event=True,
     )
-    loans.lend("DeleteObjects", action="s3:DeleteObject", resources=access.objects, data_event=True)
+    loans.lend("DeleteObjects", action="", data_event=True, own=delete_objects)

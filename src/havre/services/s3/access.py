@@ -23,10 +23,6 @@ def object_(call: Call, request: Request) -> tuple[str, ...]:
     return (arn(request["Bucket"], request["Key"]),)
 
 
-def objects(call: Call, request: Request) -> tuple[str, ...]:
-    return tuple(arn(request["Bucket"], each["Key"]) for each in request["Delete"]["Objects"])
-
-
 def versioned(action: str) -> Action:
     """S3 has another action where the request names a version."""
 

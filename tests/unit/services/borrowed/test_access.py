@@ -75,6 +75,23 @@ def test_a_copy_needs_its_source(lent: Lent) -> None:
     assert root.get_object(Bucket="to-there", Key="k")["Body"].read() == b"secret"
 
 
+def test_of_many_keys_those_go_that_may(lent: Lent) -> None:
+    root = lent.client("s3")
+    root.create_bucket(Bucket="partly")
+    for name in ("mine/1", "mine/2", "yours/1"):
+        root.put_object(Bucket="partly", Key=name, Body=b"x")
+    s3 = lent.client(
+        "s3", user(lent, "partly", {"Action": "s3:DeleteObject", "Resource": "arn:aws:s3:::partly/mine/*"})
+    )
+    every = {"Objects": [{"Key": name} for name in ("mine/1", "yours/1", "mine/2")]}
+    answer = s3.delete_objects(Bucket="partly", Delete=every)
+    assert sorted(each["Key"] for each in answer["Deleted"]) == ["mine/1", "mine/2"]
+    (refused,) = answer["Errors"]
+    assert (refused["Key"], refused["Code"]) == ("yours/1", "AccessDenied")
+    assert [each["Key"] for each in root.list_objects_v2(Bucket="partly")["Contents"]] == ["yours/1"]
+    assert "Deleted" not in s3.delete_objects(Bucket="partly", Delete={"Objects": [{"Key": "yours/1"}]})
+
+
 def test_another_account_needs_the_buckets_policy(lent: Lent) -> None:
     mine, theirs = lent.client("s3"), lent.client("s3", OTHER_ROOT)
     mine.create_bucket(Bucket="shared-with-none")
