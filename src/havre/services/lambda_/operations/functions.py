@@ -60,36 +60,16 @@ def _new_conditions(call: Call, request: Request) -> Mapping[str, str | Sequence
 
 async def create_function(facilities: Facilities, call: Call, request: Request) -> Answer:
     name = _new_name(call, request["FunctionName"])
-    tags = merged_tags({}, request.get("Tags") or {})
-    kind = request.get("PackageType") or "Zip"
-    empty = Configuration("", Code("image" if kind == "Image" else "zip"), FunctionLogs(default_group(name)))
-    if request.get("TenancyConfig"):
-        empty = replace(empty, per_tenant=True)
-    if request.get("Architectures"):
-        empty = replace(empty, architecture=check_architecture(request["Architectures"], facilities.architectures))
-    elif empty.architecture not in facilities.architectures:
-        empty = replace(empty, architecture=facilities.architectures[0])
     arn = queries.function_arn(call.account, call.region, name)
     if call.store.get(FUNCTION, call.account, call.region, name) is not None:
         raise conflict(f"Function already exist: {name}")
-    if tags:
-        await call.authorize("lambda:TagResource", [arn], tag_conditions(tags))
-    code = await package.fetch(call, request["Code"], kind, "creating")
-    empty = replace(empty, code=code.code, unzipped=code.unzipped, image_uri=code.image_uri)
-    config = await configured(call, request, empty, name)
-    code_signing = request.get("CodeSigningConfigArn") or ""
-    if code_signing and kind == "Image":
-        raise invalid("Code signing is not supported for functions created with container images.")
-    signing.check_code(call.store, code_signing, name)
-    await package.keep(facilities, code)
-    world = call.world
-    spec = FunctionSpec(name, world.uuid(), config, world.uuid(), call.now, tags=tags, code_signing=code_signing)
-    version_revision = world.uuid()
+    spec = await _new_spec(facilities, call, request, name)
+    version_revision = call.world.uuid()
 
     def change(tx: Transaction) -> FunctionR | VersionR:
         if tx.get(FUNCTION, call.account, call.region, name) is not None:
             raise conflict(f"Function already exist: {name}")
-        check_code(tx, call.account, call.region, config.code.size)
+        check_code(tx, call.account, call.region, spec.config.code.size)
         made = tx.create(
             FUNCTION,
             account=call.account,
@@ -102,6 +82,36 @@ async def create_function(facilities: Facilities, call: Call, request: Request) 
         return publish(tx, made, version_revision) if request.get("Publish") else made
 
     return present.configuration(await call.store.transact(change))
+
+
+async def _new_spec(facilities: Facilities, call: Call, request: Request, name: str) -> FunctionSpec:
+    """Checked, and its code kept. Raises ApiError."""
+    tags = merged_tags({}, request.get("Tags") or {})
+    if tags:
+        whole = queries.function_arn(call.account, call.region, name)
+        await call.authorize("lambda:TagResource", [whole], tag_conditions(tags))
+    kind = request.get("PackageType") or "Zip"
+    code = await package.fetch(call, request["Code"], kind, "creating")
+    empty = replace(_empty(facilities, request, name), code=code.code, unzipped=code.unzipped, image_uri=code.image_uri)
+    config = await configured(call, request, empty, name)
+    code_signing = request.get("CodeSigningConfigArn") or ""
+    if code_signing and kind == "Image":
+        raise invalid("Code signing is not supported for functions created with container images.")
+    signing.check_code(call.store, code_signing, name)
+    await package.keep(facilities, code)
+    world = call.world
+    return FunctionSpec(name, world.uuid(), config, world.uuid(), call.now, tags=tags, code_signing=code_signing)
+
+
+def _empty(facilities: Facilities, request: Request, name: str) -> Configuration:
+    """What a new function begins with. Raises ApiError for an architecture that no machine here has."""
+    empty = Configuration(
+        "", Code(""), FunctionLogs(default_group(name)), per_tenant=bool(request.get("TenancyConfig"))
+    )
+    able = facilities.architectures
+    if request.get("Architectures"):
+        return replace(empty, architecture=check_architecture(request["Architectures"], able))
+    return empty if empty.architecture in able else replace(empty, architecture=able[0])
 
 
 def _new_name(call: Call, text: str) -> str:
