@@ -134,8 +134,8 @@ class Operation(msgspec.Struct, frozen=True):
     """A declared operation. ``action`` is the IAM action where it is not ``<prefix>:<Name>``, or finds it for a request;
     empty means that any authenticated caller may (``sts:GetCallerIdentity``). ``resources`` names the ARNs that IAM
     decides on (``*`` where None), ``conditions`` the service's condition keys, ``about`` those of one of the resources, by
-    its ARN. ``read_only`` is what CloudTrail records as readOnly. A ``data_event`` is about what a resource holds or does, and not
-    about the resource itself (``lambda:Invoke``, ``sqs:SendMessage``): CloudTrail's history has none, as in AWS.
+    its ARN. ``read_only`` is what CloudTrail records as readOnly. A ``data_event`` is about what a resource holds or does,
+    and not about the resource itself (``lambda:Invoke``, ``sqs:SendMessage``): CloudTrail's history has none, as in AWS.
     """
 
     name: str
