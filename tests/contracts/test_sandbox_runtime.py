@@ -193,6 +193,24 @@ async def test_a_runtime_that_exits(bench: Bench, extra: Mapping[str, str]) -> N
         assert bench.written(sandbox.id, RUNTIME) == "at exit\n"
 
 
+async def test_logs_in_json_if_that_is_asked_for(bench: Bench, extra: Mapping[str, str]) -> None:
+    handler = """
+import logging
+def handler(e, c):
+    logging.getLogger().warning('a %s', 'word')
+    raise KeyError('no')
+"""
+    formatted = {"AWS_LAMBDA_LOG_FORMAT": "JSON", "AWS_LAMBDA_LOG_LEVEL": "INFO", **extra}
+    async with running(bench, {"app.py": handler}, formatted) as (sandbox, api):
+        assert (await api.invoke({}))["errorType"] == "KeyError"
+        await bench.until(lambda: bench.written(sandbox.id, RUNTIME).count("\n") >= 2)
+        lines = [json.loads(line) for line in bench.written(sandbox.id, RUNTIME).splitlines()]
+        assert [(line["level"], line.get("message"), line.get("errorType")) for line in lines] == [
+            ("WARNING", "a word", None),
+            ("ERROR", None, "KeyError"),
+        ]
+
+
 async def test_each_has_chance_of_its_own(bench: Bench) -> None:
     handler = """
 import random, ssl, uuid

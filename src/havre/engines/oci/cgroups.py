@@ -153,7 +153,9 @@ class Version1:
     def make(self, id: str) -> Sequence[str]:
         for name in _CONTROLLERS:
             self._at(name, id).mkdir(mode=0o755, parents=True, exist_ok=True)
-        return [str(self._at(name, id, "tasks")) for name in _CONTROLLERS]  # cgroup.procs waits for a grace period (8 ms)
+        return [
+            str(self._at(name, id, "tasks")) for name in _CONTROLLERS
+        ]  # cgroup.procs waits for a grace period (8 ms)
 
     def limit(self, id: str, limits: Limits) -> None:
         _write(self._at("pids", id, "pids.max"), limits.processes)

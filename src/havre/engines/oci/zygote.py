@@ -257,69 +257,78 @@ def extensions() -> list[str]:
 
 # --- the warmed-up interpreter
 
-NEEDED = (
-    "awslambdaric awslambdaric.lambda_config awslambdaric.lambda_context awslambdaric.lambda_literals"
-    " awslambdaric.lambda_runtime_exception awslambdaric.lambda_runtime_log_utils awslambdaric.lambda_runtime_marshaller"
-    " runtime_client runpy importlib json logging traceback"
-)
+NEEDED = "awslambdaric awslambdaric.bootstrap awslambdaric.lambda_config awslambdaric.lambda_runtime_client runpy json logging"
 USUAL = (
     "asyncio base64 collections concurrent.futures contextlib copy csv dataclasses datetime decimal enum functools gzip"
     " hashlib hmac http.client io itertools math operator pathlib random re secrets shutil ssl string subprocess tempfile"
     " threading typing urllib.parse urllib.request uuid boto3"
 )
-_early: set[str] = set()
-_others: set[str] = set()
+FORMATTED = ("AWS_LAMBDA_LOG_FORMAT", "AWS_LAMBDA_LOG_LEVEL")
+"""Variables that the interface client reads when it is imported."""
 
 
-def warm_up() -> None:
-    """``_early`` are modules that a cold start has, too; ``_others`` may have to give way to the function's own."""
-    for names, found in ((NEEDED, _early), (USUAL, _others)):
+class Advance:
+    """Modules that are imported in advance. ``early``: those that a cold start has, too. Others may have to give way to the
+    function's own; they are found by their first names, for whatever is looked at becomes memory of the child's own."""
+
+    def __init__(self) -> None:
+        self.bootstrap: Any = None
+        self.modules: dict[str, list[str]] = {}
+        self.packages: list[str] = []
+        """Those that came with the runtime and not with Python: they go together."""
+
+    def warm_up(self) -> None:
+        os.environ["AWS_LAMBDA_RUNTIME_API"] = f"{API[0]}:{API[1]}"
+        self.bootstrap = importlib.import_module("bootstrap")
+        del sys.modules["bootstrap"]
+        self.bring(NEEDED)
+        early = set(sys.modules)
+        self.bring(USUAL)
+        for name in set(sys.modules) - early:
+            self.modules.setdefault(name.partition(".")[0], []).append(name)
+            if (getattr(sys.modules[name], "__file__", None) or "").startswith("/var/runtime"):
+                self.packages.append(name)
+        gc.collect()
+        gc.freeze()
+
+    def bring(self, names: str) -> None:
         for name in names.split():
             try:
-                __import__(name)
+                importlib.import_module(name)
             except ImportError:
                 continue
-        found.update(sys.modules)
-    _others.difference_update(_early)
-    gc.collect()
-    gc.freeze()
 
+    def run(self, environment: dict[str, str]) -> None:
+        """What /var/runtime/bootstrap does. ``random`` was seeded anew by the fork."""
+        os.environ.clear()
+        os.environ.update(environment)
+        time.tzset()
+        if any(name in environment for name in FORMATTED):
+            del sys.modules["awslambdaric.bootstrap"]
+            delattr(sys.modules["awslambdaric"], "bootstrap")
+        self.give_way([path for path in self.bootstrap.paths([]) if path != "/var/runtime"])
+        self.bootstrap.main()
 
-def warm_runtime(environment: dict[str, str]) -> None:
-    """What /var/runtime/bootstrap does, but that modules are there already. ``random`` was seeded anew by the fork."""
-    bootstrap = importlib.import_module("bootstrap")
-    del sys.modules["bootstrap"]
-    os.environ.clear()
-    os.environ.update(environment)
-    time.tzset()
-    give_way([path for path in bootstrap.paths([]) if path != "/var/runtime"])
-    bootstrap.main()
-
-
-def give_way(paths: list[str]) -> None:
-    """Forget what was imported in advance and the function brings itself; packages that came with it, all together."""
-    own: set[str] = set()
-    for path in paths:
-        try:
-            own.update(name.partition(".")[0] for name in os.listdir(path))
-        except OSError:
-            continue
-    shadowed = {name for name in _others if name.partition(".")[0] in own}
-    if any(_is_package(name) for name in shadowed):
-        shadowed |= {name for name in _others if _is_package(name)}
-    for name in shadowed:
-        sys.modules.pop(name, None)
-
-
-def _is_package(name: str) -> bool:
-    file = getattr(sys.modules.get(name), "__file__", None) or ""
-    return file.startswith("/var/runtime")
+    def give_way(self, paths: list[str]) -> None:
+        """Forget what was imported in advance and the function brings itself."""
+        shadowed: list[str] = []
+        for path in paths:
+            try:
+                for name in os.listdir(path):
+                    shadowed += self.modules.get(name.partition(".")[0], ())
+            except OSError:
+                continue
+        if any(name in self.packages for name in shadowed):
+            shadowed += self.packages
+        for name in shadowed:
+            sys.modules.pop(name, None)
 
 
 class Zygote:
-    def __init__(self, control: socket.socket, settings: Settings) -> None:
+    def __init__(self, control: socket.socket, settings: Settings, advance: Advance) -> None:
         self.control = control
         self.settings = settings
+        self.advance = advance
         self.home = os.open("proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC, dir_fd=settings.host)
         self.running: dict[int, Message] = {}
         """Processes, and what the node calls them; the first ones of sandboxes are not among them."""
@@ -416,7 +425,7 @@ class Zygote:
                 os.closerange(3, 256)
                 _libc.prctl(SET_DUMPABLE, 1, 0, 0, 0)
                 signal.signal(signal.SIGINT, signal.default_int_handler)
-                return lambda: warm_runtime(message["environment"])
+                return lambda: self.advance.run(message["environment"])
             for number in (signal.SIGPIPE, signal.SIGINT):
                 signal.signal(number, signal.SIG_DFL)
             os.execvpe(program, message["arguments"], message["environment"])
@@ -465,11 +474,12 @@ def main() -> Job | None:
     message, fds = receive(control)
     if message is None:
         return None
+    advance = Advance()
     if message["warm"]:
         sys.argv[:] = ["/var/runtime/bootstrap.py"]
         sys.path.remove("")
-        warm_up()
-    return Zygote(control, Settings(message, fds[0], host)).serve()
+        advance.warm_up()
+    return Zygote(control, Settings(message, fds[0], host), advance).serve()
 
 
 if __name__ == "__main__":

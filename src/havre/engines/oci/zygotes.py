@@ -15,6 +15,7 @@ from typing import Any
 
 from havre.engines.oci import init, seccomp
 from havre.engines.oci.channel import Channel
+from havre.engines.sandbox import API_PORT
 from havre.kernel.errors import Temporary
 
 PLAIN = ""
@@ -27,6 +28,7 @@ ENVIRONMENT = {
     "PYTHONPATH": "/var/runtime",
 }
 """Of a warmed-up interpreter: what is read once, when it starts."""
+_API = f"127.0.0.1:{API_PORT}"
 _READ_AT_START = ("PYTHON", "LD_", "MALLOC_", "GLIBC_")
 _MAIN = "import sys; exec(compile(open(int(sys.argv.pop(1)), 'rb').read(), 'zygote', 'exec'))"
 _PATIENCE = 30.0
@@ -36,7 +38,7 @@ UID, GID = 993, 990
 
 def warm_enough(environment: Mapping[str, str]) -> bool:
     """Whether an interpreter that was started without knowing them may take these variables on."""
-    if "AWS_LAMBDA_EXEC_WRAPPER" in environment:
+    if "AWS_LAMBDA_EXEC_WRAPPER" in environment or environment.get("AWS_LAMBDA_RUNTIME_API") != _API:
         return False
     early = {k: v for k, v in environment.items() if k.startswith(_READ_AT_START)}
     return all(ENVIRONMENT.get(k) == v for k, v in early.items())
