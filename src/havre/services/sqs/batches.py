@@ -35,3 +35,8 @@ def entries(operation: str, given: Sequence[Entry]) -> Sequence[Entry]:
 
 def failed(entry: Entry, error: ApiError) -> dict[str, Any]:
     return {"Id": entry["Id"], "SenderFault": True, "Code": error.code, "Message": error.message}
+
+
+def answer(done: Sequence[Mapping[str, Any]], bad: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """AWS leaves out a list without entries, whatever its model says."""
+    return {"Successful": done or None, "Failed": bad or None}

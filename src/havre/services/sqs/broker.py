@@ -328,14 +328,16 @@ class Broker:
             self.records.write(self._removal(live, gone), _logged)
 
     def _bury(self, live: Live, target: Live, dead: Sequence[Message], source: str, now: int) -> None:
-        """To the dead-letter queue, in one write: with its message id, its count and (standard queues) its age."""
+        """To the dead-letter queue, in one write: with its message id, its count and (standard queues) its age. Of a FIFO
+        queue the message id becomes the deduplication id, as in AWS."""
         moved = []
         changes: list[Change] = []
         for message, envelope in self.read(live, dead):
-            head = Head(
-                now if target.queue.fifo else message.sent, 0, message.group, message.received, message.first_received
-            )
-            moved.append(self._kept(target, head, encode(msgspec.structs.replace(envelope, source=source)), changes))
+            fifo = target.queue.fifo
+            sent, dedup = (now, envelope.message_id) if fifo else (message.sent, "")
+            head = Head(sent, 0, message.group, message.received, message.first_received)
+            letter = msgspec.structs.replace(envelope, source=source, dedup=dedup)
+            moved.append(self._kept(target, head, encode(letter), changes))
         self._transfer(live, target, dead, moved, now, changes)
 
     def _transfer(

@@ -50,7 +50,9 @@ def test_a_dead_letter_of_a_group_lets_the_next_pass(queues: Queues) -> None:
         queues.send(url, body, MessageGroupId="g", MessageDeduplicationId=body)
     assert queues.bodies(url, 1, VisibilityTimeout=0) == ["1"]
     assert queues.bodies(url, 1) == ["2"]
-    assert queues.bodies(dead) == ["1"]
+    (got,) = queues.receive(dead, MessageSystemAttributeNames=["MessageDeduplicationId", "MessageGroupId"])
+    assert (got["Body"], got["Attributes"]["MessageGroupId"]) == ("1", "g")
+    assert got["Attributes"]["MessageDeduplicationId"] == got["MessageId"]
 
 
 def test_without_its_dead_letter_queue_a_message_goes_on_living(queues: Queues) -> None:

@@ -9,7 +9,7 @@ from havre.control.operation import Answer, Call, Operations, Request
 from havre.core.queueing import Missing, NotInFlight, TooLong
 from havre.kernel.errors import ApiError
 from havre.services.sqs import queries, receipts
-from havre.services.sqs.batches import Entry, entries, failed
+from havre.services.sqs.batches import Entry, answer, entries, failed
 from havre.services.sqs.broker import Broker
 from havre.services.sqs.errors import bad_value, expired_receipt, missing, not_available
 from havre.services.sqs.live import Live, milliseconds
@@ -47,7 +47,7 @@ def operations(broker: Broker) -> Operations:
                 done.append({"Id": entry["Id"]})
             else:
                 bad.append(failed(entry, expired_receipt(entry["ReceiptHandle"])))
-        return {"Successful": done, "Failed": bad or None}
+        return answer(done, bad)
 
     @ops("ChangeMessageVisibility", resources=queries.of_url, data_event=True)
     async def change_message_visibility(call: Call, request: Request) -> Answer:
@@ -69,7 +69,7 @@ def operations(broker: Broker) -> Operations:
                 done.append({"Id": entry["Id"]})
             except ApiError as error:
                 bad.append(failed(entry, error))
-        return {"Successful": done, "Failed": bad or None}
+        return answer(done, bad)
 
     return ops
 

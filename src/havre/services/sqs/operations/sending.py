@@ -8,7 +8,7 @@ from typing import Any
 from havre.control.operation import Answer, Call, Operations, Request
 from havre.kernel.errors import ApiError
 from havre.services.sqs import queries
-from havre.services.sqs.batches import Entry, entries, failed
+from havre.services.sqs.batches import Entry, answer, entries, failed
 from havre.services.sqs.broker import Broker, Told
 from havre.services.sqs.live import milliseconds
 from havre.services.sqs.messages import Draft, digest, draft, md5_of, sequence
@@ -53,7 +53,7 @@ def operations(broker: Broker) -> Operations:
         sent = [
             {"Id": entry["Id"], **_answer(queue, made, told)} for (entry, made), told in zip(good, answers, strict=True)
         ]
-        return {"Successful": sent, "Failed": bad or None}
+        return answer(sent, bad)
 
     return ops
 
