@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from io import BytesIO
+from types import ModuleType
 from typing import Any, NamedTuple
 from urllib.parse import unquote_to_bytes
 from xml.sax.saxutils import escape
@@ -83,6 +85,7 @@ Handler = Callable[[Any, str, Any], tuple[int, Any, Any]]
 class Backends:
     def __init__(self) -> None:
         self._handlers: dict[str, Any] = {}
+        _spare()
         _quiet()
 
     def serve(self, request: Http) -> Answer:
@@ -153,6 +156,13 @@ class Backends:
             PRESERVED_HEADER_NAMES_ENVIRON_KEY: names,
         }
         return _Whole(environ)
+
+
+def _spare() -> None:
+    """SSM loads EC2, which only commands on instances need, and its 90 MiB of instance types: there are no instances."""
+    stand_in: Any = ModuleType("moto.ec2")
+    stand_in.ec2_backends = {}
+    sys.modules.setdefault("moto.ec2", stand_in)
 
 
 def _quiet() -> None:
