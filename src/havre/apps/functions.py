@@ -163,6 +163,7 @@ class NodeFunctions:
         )
         total = _meminfo("MemTotal")
         self._short = total * _SHORT
+        self._looked, self._is_pressed = 0.0, False
         self.plane = Plane(parts, Rules(memory=_OVERCOMMIT * total), stamp=stamp, pressure=self._pressed)
         state = config.state
         self.link = FunctionLink(
@@ -170,7 +171,11 @@ class NodeFunctions:
         )
 
     def _pressed(self) -> bool:
-        return _meminfo("MemAvailable") < self._short
+        """As of a second ago at most."""
+        now = time.monotonic()
+        if now > self._looked + 1.0:
+            self._looked, self._is_pressed = now, _meminfo("MemAvailable") < self._short
+        return self._is_pressed
 
     async def run(self) -> None:
         """The loop. What a former life left goes first."""

@@ -30,7 +30,7 @@ class Rules(msgspec.Struct, frozen=True):
     before another one is started."""
 
     memory: int
-    rest: float = 0.1
+    rest: float = 0.3
     idle: float = 420.0
     idle_under_pressure: float = 20.0
     settle: float = 0.02

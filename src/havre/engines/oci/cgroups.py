@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
@@ -121,6 +121,24 @@ def _read(path: Path) -> str:
         os.close(fd)
 
 
+class _Peaks:
+    """A file of each sandbox, kept open: it is read after each invocation."""
+
+    def __init__(self) -> None:
+        self._open: dict[str, int] = {}
+
+    def read(self, id: str, path: Callable[[], Path]) -> int:
+        """Raises OSError."""
+        fd = self._open.get(id)
+        if fd is None:
+            fd = self._open[id] = os.open(path(), os.O_RDONLY | os.O_CLOEXEC)
+        return int(os.pread(fd, 32, 0))
+
+    def forget(self, id: str) -> None:
+        if (fd := self._open.pop(id, None)) is not None:
+            os.close(fd)
+
+
 def _word(text: str, name: str) -> int:
     for line in text.splitlines():
         key, _, value = line.partition(" ")
@@ -146,6 +164,7 @@ def _quota(cpus: float) -> int:
 class Version1:
     def __init__(self, instance: str, mount: Path = MOUNT) -> None:
         self._roots = {name: mount / name / f"havre-{instance}" for name in _CONTROLLERS}
+        self._peaks = _Peaks()
 
     def _at(self, controller: str, id: str, file: str = "") -> Path:
         return self._roots[controller] / id / file
@@ -188,7 +207,7 @@ class Version1:
             time.sleep(0.0002)
 
     def peak(self, id: str) -> int:
-        return int(_read(self._at("memory", id, "memory.max_usage_in_bytes")))
+        return self._peaks.read(id, lambda: self._at("memory", id, "memory.max_usage_in_bytes"))
 
     def killed(self, id: str) -> int:
         return _word(_read(self._at("memory", id, "memory.oom_control")), "oom_kill")
@@ -201,6 +220,7 @@ class Version1:
         return sorted(found)
 
     def remove(self, id: str) -> bool:
+        self._peaks.forget(id)
         return all([_gone(self._at(name, id)) for name in _CONTROLLERS])  # noqa: C419 (each of them)
 
     def found(self) -> list[str]:
@@ -217,7 +237,8 @@ class Version2:
     def __init__(self, instance: str, mount: Path = MOUNT) -> None:
         self._mount = mount
         self._root = mount / f"havre-{instance}"
-        self._peaks: dict[str, int] = {}
+        self._peaks = _Peaks()
+        self._seen: dict[str, int] = {}
 
     def make(self, id: str) -> Sequence[str]:
         if not self._root.exists():
@@ -254,11 +275,11 @@ class Version2:
     def peak(self, id: str) -> int:
         """Kernels before 5.19 do not keep it: the highest that was seen, then."""
         try:
-            return int(_read(self._root / id / "memory.peak"))
+            return self._peaks.read(id, lambda: self._root / id / "memory.peak")
         except FileNotFoundError:
             now = int(_read(self._root / id / "memory.current"))
-            self._peaks[id] = max(now, self._peaks.get(id, 0))
-            return self._peaks[id]
+            self._seen[id] = max(now, self._seen.get(id, 0))
+            return self._seen[id]
 
     def killed(self, id: str) -> int:
         return _word(_read(self._root / id / "memory.events"), "oom_kill")
@@ -270,7 +291,8 @@ class Version2:
             return []
 
     def remove(self, id: str) -> bool:
-        self._peaks.pop(id, None)
+        self._peaks.forget(id)
+        self._seen.pop(id, None)
         return _gone(self._root / id)
 
     def found(self) -> list[str]:
