@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from havre.apps.nodes import Nodes
     from havre.apps.registry import Registry
     from havre.services.apigatewayv2.serving.app import HttpApis
+    from havre.services.applicationautoscaling import Measures
     from havre.services.lambda_ import Facilities
     from havre.services.lambda_.invoking.urls import FunctionUrls
     from havre.services.sqs import Broker
@@ -122,6 +123,11 @@ class Server:
             architectures=("arm64" if platform.machine() == "aarch64" else "x86_64",),
             records=self.records,
         )
+
+    def _measures(self) -> Measures:
+        from havre.services.applicationautoscaling import Measures
+
+        return Measures(lambda *where: self.functions.open_invoking(self.store, self.world).invoker.utilization(*where))
 
     def _make_lambda(self) -> Service:
         from havre.services import lambda_
@@ -238,7 +244,7 @@ class Server:
     async def _made_by(self, what: str) -> list[Any]:
         """What the services' packages have of this kind."""
         found: list[Any] = []
-        facilities: dict[str, Any] = {"lambda": self.functions}
+        facilities: dict[str, Any] = {"lambda": self.functions, "application-autoscaling": self._measures()}
         for name in catalogue.NAMES:
             make = getattr(catalogue.package(name), what, None)
             more = (facilities[name],) if name in facilities else ()

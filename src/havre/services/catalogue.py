@@ -12,6 +12,7 @@ from havre.kernel.resource import Kind
 NAMES: dict[str, str] = {
     # botocore's name: package below havre.services
     "apigatewayv2": "apigatewayv2",
+    "application-autoscaling": "applicationautoscaling",
     "cloudtrail": "cloudtrail",
     "dynamodb": "dynamodb",
     "dynamodbstreams": "dynamodbstreams",
@@ -48,6 +49,7 @@ _KINDS = (
     "havre.control.images",
     "havre.control.nodes",
     "havre.services.apigatewayv2.resources",
+    "havre.services.applicationautoscaling.resources",
     "havre.services.ec2.resources",
     "havre.services.ecs.resources",
     "havre.services.elbv2.resources",

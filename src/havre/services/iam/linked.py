@@ -24,6 +24,11 @@ _ROLES: dict[str, tuple[str, str, bool]] = {
         "AWSElasticLoadBalancingServiceRolePolicy",
         False,
     ),
+    "lambda.application-autoscaling.amazonaws.com": (
+        "ApplicationAutoScaling_LambdaConcurrency",
+        "AWSApplicationAutoscalingLambdaConcurrencyPolicy",
+        False,
+    ),
     "replication.ecr.amazonaws.com": ("ECRReplication", "ECRReplicationServiceRolePolicy", False),
     "spot.amazonaws.com": ("EC2Spot", "AWSEC2SpotServiceRolePolicy", False),
 }

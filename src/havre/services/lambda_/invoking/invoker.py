@@ -10,7 +10,7 @@ import msgspec
 from havre.control.functions.ports import Functions
 from havre.core.invoking import payloads, traces
 from havre.core.invoking.concurrency import Concurrency, Slot
-from havre.kernel.errors import Permanent, Temporary
+from havre.kernel.errors import ApiError, Permanent, Temporary
 from havre.kernel.function import Invocation, Outcome
 from havre.kernel.world import World
 from havre.services.lambda_.invoking import refusals
@@ -77,6 +77,19 @@ class Invoker:
         if isinstance(slot, str):
             raise refusals.throttled(slot)
         return counts, slot
+
+    def utilization(self, account: str, region: str, function: str, qualifier: str) -> float | None:
+        """The part of the provisioned environments that is at work, 0 to 1; None when there are none."""
+        try:
+            target = self.find(account, region, function, qualifier)
+        except ApiError:
+            return None
+        counts, used, ready = self.concurrency(account, region), 0, 0
+        for version, served in target.served.items():
+            if not isinstance(served, ApiError):
+                ready += self.targets.share(served).provisioned
+                used += counts.provisioned(function, version)
+        return used / ready if ready else None
 
     async def invoke(self, target: Target, invocation: Invocation, synchronous: bool = True) -> Done:
         """Runs it once. Raises ApiError: throttled, not ready, cannot run (ResourceConflictException), no room or the answer

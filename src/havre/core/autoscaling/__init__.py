@@ -1,0 +1,1 @@
+"""How much of something there is to be: target tracking and schedules. Pure."""
