@@ -13,8 +13,8 @@ import pytest
 
 from havre.core.queueing import Message
 from havre.kernel.resource import Meta, NoStatus, Resource
-from havre.services.sqs.broker import Ask, Broker
-from havre.services.sqs.live import Live
+from havre.services.sqs.broker import Broker
+from havre.services.sqs.live import Ask, Live
 from havre.services.sqs.messages import Draft, Envelope
 from havre.services.sqs.resources import Queue, QueueSpec
 from havre.store.sqlite import SqliteRecords

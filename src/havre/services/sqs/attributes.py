@@ -10,7 +10,7 @@ import msgspec
 
 from havre.core.policy import PolicyError, parse
 from havre.services.sqs.errors import bad_attribute, unknown_attribute
-from havre.services.sqs.resources import LARGEST, Queue, QueueSpec, Redrive, RedriveAllow
+from havre.services.sqs.resources import LARGEST, REUSE, Queue, QueueSpec, Redrive, RedriveAllow
 
 PERMISSIONS = ("allowAll", "denyAll", "byQueue")
 MOST_SOURCES = 10
@@ -226,7 +226,9 @@ def _every(queue: Queue, counts: tuple[int, int, int]) -> dict[str, str]:
         sources = {"sourceQueueArns": allow.sources} if allow.sources else {}
         every["RedriveAllowPolicy"] = _json({"redrivePermission": allow.permission, **sources})
     if spec.kms_key:
-        every |= {"KmsMasterKeyId": spec.kms_key, "KmsDataKeyReusePeriodSeconds": str(spec.kms_reuse)}
+        every["KmsMasterKeyId"] = spec.kms_key
+    if spec.kms_key or spec.kms_reuse != REUSE:
+        every["KmsDataKeyReusePeriodSeconds"] = str(spec.kms_reuse)
     if spec.fifo:
         every |= {
             "FifoQueue": "true",

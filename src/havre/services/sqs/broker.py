@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import msgspec
 
@@ -17,7 +17,7 @@ from havre.control.operation import HungUp
 from havre.control.tasks import Tasks
 from havre.core.queueing import Expired, Message, Sent
 from havre.kernel.errors import ApiError
-from havre.services.sqs.live import Live, milliseconds
+from havre.services.sqs.live import Ask, Live, Told, milliseconds
 from havre.services.sqs.loading import load
 from havre.services.sqs.messages import Draft, Envelope, Head, decode_envelope, encode, md5_of
 from havre.services.sqs.resources import Queue
@@ -30,28 +30,6 @@ whoever waits, gets nothing for as long."""
 HELD_BYTES = 64 << 20
 """Bytes of messages that are kept in memory, of all queues together; what is beyond is read when it is received."""
 Change = Put | Take | Clear
-
-
-class Ask(NamedTuple):
-    """A ReceiveMessage. ``hidden`` and ``wait`` in milliseconds. Messages that have been received ``lives`` times (0: for
-    ever) go to ``target``, with ``source`` as the ARN that they come from. What was sent more than ``retention``
-    milliseconds ago is no more."""
-
-    most: int
-    hidden: int
-    wait: int
-    retention: int
-    lives: int = 0
-    target: Live | None = None
-    source: str = ""
-    attempt: str = ""
-
-
-class Told(NamedTuple):
-    """What a sender is told."""
-
-    message_id: str
-    number: int
 
 
 class Broker:

@@ -1,9 +1,10 @@
-"""A queue in this process: the decisions of core.queueing, and who waits for messages."""
+"""A queue in this process: the decisions of core.queueing, who waits for messages, what receivers ask and senders hear."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
+from typing import NamedTuple
 
 from havre.core.queueing import Attempts, Deduplication, Queue
 
@@ -65,6 +66,28 @@ class Live:
                     self.waiting.remove(future)
                 except ValueError:
                     pass  # passed over already
+
+
+class Ask(NamedTuple):
+    """A ReceiveMessage. ``hidden`` and ``wait`` in milliseconds. Messages that have been received ``lives`` times (0: for
+    ever) go to ``target``, with ``source`` as the ARN that they come from. What was sent more than ``retention``
+    milliseconds ago is no more."""
+
+    most: int
+    hidden: int
+    wait: int
+    retention: int
+    lives: int = 0
+    target: Live | None = None
+    source: str = ""
+    attempt: str = ""
+
+
+class Told(NamedTuple):
+    """What a sender is told."""
+
+    message_id: str
+    number: int
 
 
 def milliseconds(seconds: float) -> int:

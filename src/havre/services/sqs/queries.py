@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -42,6 +42,13 @@ def of_url(call: Call, request: Request) -> Sequence[str]:
 
 def of_name(call: Call, request: Request) -> Sequence[str]:
     return (arn("sqs", call.region, request.get("QueueOwnerAWSAccountId") or call.account, request["QueueName"]),)
+
+
+def tags_of(call: Call, request: Request) -> Mapping[str, str]:
+    """The condition keys that the queue's tags make."""
+    account, name = address(request["QueueUrl"])
+    queue = call.store.get(QUEUE, account, call.region, name)
+    return {} if queue is None else {f"aws:ResourceTag/{key}": value for key, value in queue.spec.tags.items()}
 
 
 def found(call: Call, request: Request, store: Reader | None = None) -> Queue:

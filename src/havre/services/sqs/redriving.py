@@ -11,8 +11,8 @@ from havre.core.queueing import Message
 from havre.kernel.errors import Temporary
 from havre.kernel.world import World
 from havre.services.sqs import queries
-from havre.services.sqs.broker import Ask, Broker
-from havre.services.sqs.live import Live, milliseconds
+from havre.services.sqs.broker import Broker
+from havre.services.sqs.live import Ask, Live, milliseconds
 from havre.services.sqs.messages import Envelope
 from havre.services.sqs.resources import ACTIVE, MOVE, Move, MoveStatus
 from havre.store.ports import Store, Transaction

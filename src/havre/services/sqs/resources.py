@@ -12,6 +12,8 @@ from havre.kernel.resource import Kind, NoStatus, Resource
 LARGEST = 1_048_576
 """Bytes of a message, and of all messages of a batch together."""
 
+REUSE = 300
+
 
 class Redrive(msgspec.Struct, frozen=True):
     """Messages that have been received ``lives`` times go to the queue ``target`` (its ARN)."""
@@ -46,7 +48,7 @@ class QueueSpec(msgspec.Struct, frozen=True):
     throughput_limit: str = "perQueue"
     sse: bool = True
     kms_key: str = ""
-    kms_reuse: int = 300
+    kms_reuse: int = REUSE
     tags: Mapping[str, str] = {}
     modified: float = 0.0
 

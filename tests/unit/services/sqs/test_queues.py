@@ -204,6 +204,28 @@ def test_an_aws_service_may_what_the_policy_lets_it(strict: Queues) -> None:
     assert strict.bodies(url) == ["x"]
 
 
+def test_a_policy_can_ask_for_the_tags_of_a_queue(strict: Queues) -> None:
+    url = strict.client.create_queue(QueueName="q", tags={"team": "a"})["QueueUrl"]
+    iam = strict.running.client("iam")
+    iam.create_user(UserName="u")
+    key = iam.create_access_key(UserName="u")["AccessKey"]
+    allow = {
+        "Effect": "Allow",
+        "Action": "sqs:SendMessage",
+        "Resource": "*",
+        "Condition": {"StringEquals": {"aws:ResourceTag/team": "a"}},
+    }
+    document = json.dumps({"Version": "2012-10-17", "Statement": allow})
+    iam.put_user_policy(UserName="u", PolicyName="p", PolicyDocument=document)
+    user = strict.second(key)
+    user.send_message(QueueUrl=url, MessageBody="x")
+    assert code(user.receive_message, QueueUrl=url) == "AccessDeniedException"
+    strict.client.tag_queue(QueueUrl=url, Tags={"team": "b"})
+    assert code(user.send_message, QueueUrl=url, MessageBody="x") == "AccessDeniedException"
+    (got,) = strict.receive(url, MessageSystemAttributeNames=["SenderId"])
+    assert got["Attributes"]["SenderId"].startswith("AIDA")
+
+
 def test_messages_are_data_events(strict: Queues) -> None:
     url = strict.make()
     strict.send(url, "x")

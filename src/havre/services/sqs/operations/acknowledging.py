@@ -21,7 +21,7 @@ LONGEST = 43_200
 def operations(broker: Broker) -> Operations:
     ops = Operations()
 
-    @ops("DeleteMessage", resources=queries.of_url, data_event=True)
+    @ops("DeleteMessage", resources=queries.of_url, conditions=queries.tags_of, data_event=True)
     async def delete_message(call: Call, request: Request) -> Answer:
         queue = queries.found(call, request)
         receipt = receipts.opened(queue.spec.uid, request["ReceiptHandle"])
@@ -30,7 +30,13 @@ def operations(broker: Broker) -> Operations:
             raise expired_receipt(request["ReceiptHandle"])
         return None
 
-    @ops("DeleteMessageBatch", action="sqs:DeleteMessage", resources=queries.of_url, data_event=True)
+    @ops(
+        "DeleteMessageBatch",
+        action="sqs:DeleteMessage",
+        resources=queries.of_url,
+        conditions=queries.tags_of,
+        data_event=True,
+    )
     async def delete_message_batch(call: Call, request: Request) -> Answer:
         queue = queries.found(call, request)
         opened: list[tuple[Entry, tuple[int, int]]] = []
@@ -49,14 +55,18 @@ def operations(broker: Broker) -> Operations:
                 bad.append(failed(entry, expired_receipt(entry["ReceiptHandle"])))
         return answer(done, bad)
 
-    @ops("ChangeMessageVisibility", resources=queries.of_url, data_event=True)
+    @ops("ChangeMessageVisibility", resources=queries.of_url, conditions=queries.tags_of, data_event=True)
     async def change_message_visibility(call: Call, request: Request) -> Answer:
         queue = queries.found(call, request)
         _change(queue, await broker.live(queue), request, milliseconds(call.now))
         return None
 
     @ops(
-        "ChangeMessageVisibilityBatch", action="sqs:ChangeMessageVisibility", resources=queries.of_url, data_event=True
+        "ChangeMessageVisibilityBatch",
+        action="sqs:ChangeMessageVisibility",
+        resources=queries.of_url,
+        conditions=queries.tags_of,
+        data_event=True,
     )
     async def change_message_visibility_batch(call: Call, request: Request) -> Answer:
         queue = queries.found(call, request)

@@ -44,7 +44,7 @@ async def _change(call: Call, request: Request, change: Callable[[Queue], QueueS
     await call.store.transact(write)
 
 
-@ops("AddPermission", resources=queries.of_url)
+@ops("AddPermission", resources=queries.of_url, conditions=queries.tags_of)
 async def add_permission(call: Call, request: Request) -> Answer:
     label, accounts, actions = request["Label"], request["AWSAccountIds"], request["Actions"]
     _check(label, accounts, actions)
@@ -83,7 +83,7 @@ def _check(label: str, accounts: list[str], actions: list[str]) -> None:
             raise bad_value("ActionName", action, told)
 
 
-@ops("RemovePermission", resources=queries.of_url)
+@ops("RemovePermission", resources=queries.of_url, conditions=queries.tags_of)
 async def remove_permission(call: Call, request: Request) -> Answer:
     label = request["Label"]
 
@@ -99,13 +99,13 @@ async def remove_permission(call: Call, request: Request) -> Answer:
     return None
 
 
-@ops("TagQueue", resources=queries.of_url)
+@ops("TagQueue", resources=queries.of_url, conditions=queries.tags_of)
 async def tag_queue(call: Call, request: Request) -> Answer:
     await _change(call, request, lambda queue: replace(queue.spec, tags=checked(queue.spec.tags, request["Tags"])))
     return None
 
 
-@ops("UntagQueue", resources=queries.of_url)
+@ops("UntagQueue", resources=queries.of_url, conditions=queries.tags_of)
 async def untag_queue(call: Call, request: Request) -> Answer:
     keys = request["TagKeys"]
     await _change(
@@ -116,6 +116,6 @@ async def untag_queue(call: Call, request: Request) -> Answer:
     return None
 
 
-@ops("ListQueueTags", resources=queries.of_url)
+@ops("ListQueueTags", resources=queries.of_url, conditions=queries.tags_of)
 async def list_queue_tags(call: Call, request: Request) -> Answer:
     return {"Tags": queries.own(call, request).spec.tags or None}

@@ -50,7 +50,7 @@ def operations(broker: Broker) -> Operations:
         await call.store.transact(change)
         return {"QueueUrl": queries.url(call, call.account, name)}
 
-    @ops("DeleteQueue", resources=queries.of_url)
+    @ops("DeleteQueue", resources=queries.of_url, conditions=queries.tags_of)
     async def delete_queue(call: Call, request: Request) -> Answer:
         def change(tx: Transaction) -> str:
             queue = queries.own(call, request, tx)
@@ -60,12 +60,12 @@ def operations(broker: Broker) -> Operations:
         await broker.drop(await call.store.transact(change))
         return None
 
-    @ops("PurgeQueue", resources=queries.of_url)
+    @ops("PurgeQueue", resources=queries.of_url, conditions=queries.tags_of)
     async def purge_queue(call: Call, request: Request) -> Answer:
         await broker.purge(await broker.live(queries.found(call, request)))
         return None
 
-    @ops("GetQueueAttributes", resources=queries.of_url)
+    @ops("GetQueueAttributes", resources=queries.of_url, conditions=queries.tags_of)
     async def get_queue_attributes(call: Call, request: Request) -> Answer:
         queue = queries.found(call, request)
         names = request.get("AttributeNames") or ()
@@ -139,7 +139,7 @@ async def list_queues(call: Call, request: Request) -> Answer:
     return {"QueueUrls": [queries.url(call, call.account, q.meta.name) for q in shown] or None, "NextToken": token}
 
 
-@ops("SetQueueAttributes", resources=queries.of_url)
+@ops("SetQueueAttributes", resources=queries.of_url, conditions=queries.tags_of)
 async def set_queue_attributes(call: Call, request: Request) -> Answer:
     given = request["Attributes"]
 
@@ -157,7 +157,7 @@ async def set_queue_attributes(call: Call, request: Request) -> Answer:
     return None
 
 
-@ops("ListDeadLetterSourceQueues", resources=queries.of_url)
+@ops("ListDeadLetterSourceQueues", resources=queries.of_url, conditions=queries.tags_of)
 async def list_dead_letter_source_queues(call: Call, request: Request) -> Answer:
     queue = queries.found(call, request)
     every = list(call.store.find(QUEUE, "dead", queue.meta.arn))

@@ -9,8 +9,9 @@ from typing import Any
 from havre.control.operation import Answer, Call, Operations, Request
 from havre.core.queueing import Message
 from havre.services.sqs import queries
-from havre.services.sqs.broker import Ask, Broker
+from havre.services.sqs.broker import Broker
 from havre.services.sqs.errors import bad_value, no_queue, unknown_attribute, wrong_type
+from havre.services.sqs.live import Ask
 from havre.services.sqs.messages import Attribute, Envelope, chosen, digest, sequence
 from havre.services.sqs.receipts import handle
 from havre.services.sqs.resources import Queue
@@ -35,7 +36,7 @@ _ATTEMPT = re.compile(r"[A-Za-z0-9!\"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~]{1,128}"
 def operations(broker: Broker) -> Operations:
     ops = Operations()
 
-    @ops("ReceiveMessage", resources=queries.of_url, data_event=True)
+    @ops("ReceiveMessage", resources=queries.of_url, conditions=queries.tags_of, data_event=True)
     async def receive_message(call: Call, request: Request) -> Answer:
         queue = queries.found(call, request)
         system = {*(request.get("AttributeNames") or ()), *(request.get("MessageSystemAttributeNames") or ())}

@@ -9,8 +9,8 @@ from havre.control.operation import Answer, Call, Operations, Request
 from havre.kernel.errors import ApiError
 from havre.services.sqs import queries
 from havre.services.sqs.batches import Entry, answer, entries, failed
-from havre.services.sqs.broker import Broker, Told
-from havre.services.sqs.live import milliseconds
+from havre.services.sqs.broker import Broker
+from havre.services.sqs.live import Told, milliseconds
 from havre.services.sqs.messages import Draft, digest, draft, md5_of, sequence
 from havre.services.sqs.resources import LARGEST, Queue
 
@@ -28,14 +28,20 @@ def operations(broker: Broker) -> Operations:
             now=milliseconds(call.now),
         )
 
-    @ops("SendMessage", resources=queries.of_url, data_event=True)
+    @ops("SendMessage", resources=queries.of_url, conditions=queries.tags_of, data_event=True)
     async def send_message(call: Call, request: Request) -> Answer:
         queue = queries.found(call, request)
         made = draft(queue.spec, request, call.trace)
         (told,) = await send(call, queue, (made,))
         return _answer(queue, made, told)
 
-    @ops("SendMessageBatch", action="sqs:SendMessage", resources=queries.of_url, data_event=True)
+    @ops(
+        "SendMessageBatch",
+        action="sqs:SendMessage",
+        resources=queries.of_url,
+        conditions=queries.tags_of,
+        data_event=True,
+    )
     async def send_message_batch(call: Call, request: Request) -> Answer:
         queue = queries.found(call, request)
         good: list[tuple[Entry, Draft]] = []
