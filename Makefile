@@ -4,9 +4,11 @@ SHELL := /bin/bash
 PYTHON ?= python3.11
 BIN := .venv/bin
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
-SYSTEM := docker.io haproxy iproute2 nftables libnftables1 busybox-static skopeo curl
+SYSTEM := docker.io haproxy iproute2 nftables libnftables1 busybox-static skopeo curl libseccomp2 e2fsprogs mmdebstrap
 
-.PHONY: help install system demo test lint fmt types imports unit wire contracts simulation acceptance bench peers lock clean
+PYTHON_RUNTIME := /var/lib/havre-runtimes/python3.11/root/lambda-entrypoint.sh
+
+.PHONY: help install system runtimes demo test lint fmt types imports unit wire contracts simulation acceptance bench peers lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -23,6 +25,12 @@ install: .venv/.installed ## the program and its tools into .venv (bin/havre)
 system: ## the Debian packages that containers, networks and load balancers need
 	@scripts/ensure-packages $(SYSTEM)
 	@cp -u /bin/busybox examples/hello/busybox
+
+runtimes: install system $(PYTHON_RUNTIME) ## Lambda's Python runtime, built once
+
+$(PYTHON_RUNTIME): src/havre/cli/runtimes/recipes.py $(wildcard src/havre/cli/runtimes/files/*) | install system
+	@$(SUDO) $(BIN)/havre lambda build-runtime python3.11
+	@$(SUDO) touch -c $@
 
 demo: install system ## the main job, with the AWS CLI and docker, on real containers
 	$(BIN)/havre demo
@@ -49,16 +57,16 @@ unit: install ## decisions and parts, no Docker, virtual clock
 wire: install ## every operation against botocore, and AWS's protocol cases
 	$(BIN)/pytest tests/wire
 
-contracts: install system ## one suite a port, on the fake and on the real thing
+contracts: install system runtimes ## one suite a port, on the fake and on the real thing
 	@scripts/with-docker $(BIN)/pytest tests/contracts
 
 simulation: install ## the whole control plane on fakes, with faults and crashes
 	PYTHONHASHSEED=0 $(BIN)/pytest tests/simulation
 
-acceptance: install system ## the program as users run it, real containers
+acceptance: install system runtimes ## the program as users run it, real containers
 	@scripts/with-docker $(BIN)/pytest tests/acceptance
 
-bench: install system peers ## measure every promise of docs/SPECIFICATION.md
+bench: install system runtimes peers ## measure every promise of docs/SPECIFICATION.md
 	@scripts/with-docker $(BIN)/python -m benchmarks
 
 peers: .venv-peers/.installed ## what the benchmarks compare with, into .venv-peers

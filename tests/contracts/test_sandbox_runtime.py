@@ -265,3 +265,18 @@ async def test_pooled_ones_are_like_others(bench: Bench, tmp_path: Path) -> None
             assert {**await other.invoke(5)} == answer
         assert (await pooled.sh(sandbox, "df -m /tmp | tail -1"))[1].split()[1] in {str(n) for n in range(570, 601)}
         os.kill(sandbox.pid, 0)
+
+
+async def test_the_pool_fills_again_after_everything_was_removed(bench: Bench, tmp_path: Path) -> None:
+    (tmp_path / "pooled").mkdir()
+    async with real(tmp_path / "pooled", pool=1) as pooled:
+        assert isinstance(pooled.engine, OciEngine)
+        made = function(pooled.archives.keep({"app.py": SAY}))
+        await pooled.engine.remove_all()
+        for _ in range(2):
+            await pooled.engine.prepare(made)
+            async with asyncio.timeout(30):
+                while pooled.engine.ready(made.runtime) < 1:
+                    await asyncio.sleep(0.01)
+            await pooled.engine.remove_all()
+            assert pooled.engine.ready(made.runtime) == 0

@@ -14,6 +14,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from havre.kernel import runtimes
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -108,6 +110,19 @@ def _nftables() -> Finding:
     return Finding("nftables", ok, library or "", "awsvpc tasks are refused", ("nftables", "libnftables1"))
 
 
+def _seccomp() -> Finding:
+    library = ctypes.util.find_library("seccomp")
+    cost = "functions do not run: their system calls would not be filtered"
+    return Finding("libseccomp", library is not None, library or "not installed", cost, ("libseccomp2",))
+
+
+def _runtimes() -> Finding:
+    directory = runtimes.place(os.environ)
+    built = [name for name in runtimes.BUILT if runtimes.root_of(directory, name).is_dir()]
+    cost = "AWS's base images are pulled instead; where they cannot be: havre lambda build-runtime python3.11"
+    return Finding("Lambda runtimes", bool(built), ", ".join(built) or "none was built", cost, required=False)
+
+
 def _namespaces() -> Finding:
     ok = Path("/proc/self/ns/net").exists()
     return Finding("network namespaces", ok, "yes" if ok else "this kernel has none", "awsvpc tasks are refused")
@@ -138,6 +153,10 @@ CHECKS: tuple[Callable[[], Finding], ...] = (
     _program("haproxy", "load balancers stay in the state provisioning", ("haproxy",)),
     _nftables,
     _namespaces,
+    _seccomp,
+    _program("mke2fs", "the /tmp of functions is in memory, and counts as theirs", ("e2fsprogs",), required=False),
+    _program("mmdebstrap", "havre lambda build-runtime needs it", ("mmdebstrap",), required=False),
+    _runtimes,
     _program("ip", "people debugging networks miss it; Havre does not", ("iproute2",), required=False),
     _localhost_names,
 )

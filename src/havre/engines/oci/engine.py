@@ -77,6 +77,7 @@ class OciEngine:
         self._forks = asyncio.Semaphore(_PARALLEL)
         self._pool = Pool(pool, self._make, self._discard)
         self._settled = False
+        self._settling = asyncio.Lock()
 
     def available(self) -> str:
         if os.geteuid() != 0:
@@ -100,13 +101,17 @@ class OciEngine:
             return
         if why := self.available():
             raise Permanent(f"functions cannot run on this machine: {why}")
-        self._settled = True
-        try:
-            resolvers = list(self._network.resolver_for("")) if self._network is not None else []
-            await asyncio.to_thread(self._clear_up, resolvers)
-        except OSError as error:
-            self._settled = False
-            raise Temporary(f"sandboxes: {error}") from error
+        async with self._settling:
+            await self._settle_once()
+
+    async def _settle_once(self) -> None:
+        if not self._settled:
+            try:
+                resolvers = list(self._network.resolver_for("")) if self._network is not None else []
+                await asyncio.to_thread(self._clear_up, resolvers)
+            except OSError as error:
+                raise Temporary(f"sandboxes: {error}") from error
+            self._settled = True
 
     def _clear_up(self, resolvers: list[str]) -> None:
         groups.sweep(self._groups)
@@ -293,10 +298,7 @@ class OciEngine:
 
     async def remove_all(self) -> None:
         await self._pool.drain()
-        for box in [b.box for b in self._bound.values()]:
-            await self.remove(box.id)
-        for zygote in self._zygotes.values():
-            zygote.close()
+        await asyncio.gather(*(self.remove(id) for id in list(self._bound)))
         try:
             await asyncio.to_thread(groups.sweep, self._groups)
         except OSError as error:
@@ -314,7 +316,12 @@ class OciEngine:
         await self._pool.keep()
 
     async def close(self) -> None:
-        await self.remove_all()
+        self._pool.stop()
+        try:
+            await self.remove_all()
+        finally:
+            for zygote in self._zygotes.values():
+                zygote.close()
 
 
 def escaped(path: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 
 from havre.engines.ports import NetworkEngine
@@ -16,32 +17,37 @@ _SUBNET, _GROUP = "subnet-functions", "sg-functions"
 _ENI = "eni-function-"
 _RESERVED = 4
 _OUT = NetworkRule("-1", -1, -1, cidr="0.0.0.0/0")
+_VPC = Vpc(
+    OWN_VPC,
+    (_CIDR,),
+    subnets=(Subnet(_SUBNET, _CIDR, ""),),
+    security_groups=(SecurityGroup(_GROUP, egress=(_OUT,)),),
+)
 
 
 class OwnNetwork:
     def __init__(self, network: NetworkEngine) -> None:
         self._network = network
-        self._built = False
+        self._swept = False
+        self._sweeping = asyncio.Lock()
         block = parse_cidr(_CIDR)
         self._free = deque(range(block.base + _RESERVED, block.last))
         self._taken: dict[str, int] = {}
 
     async def ready(self) -> None:
-        """Raises Permanent, Temporary."""
-        if self._built:
-            return
+        """Costs nothing when it is. Raises Permanent, Temporary."""
+        if not self._swept:
+            async with self._sweeping:
+                if not self._swept:
+                    await self._sweep()
+                    self._swept = True
+        await self._network.ensure_vpc(_VPC)
+
+    async def _sweep(self) -> None:
+        """What a former life of this instance left."""
         for eni in await self._network.interfaces():
             if eni.startswith(_ENI):
-                await self._network.detach(eni)  # of a former life
-        await self._network.ensure_vpc(
-            Vpc(
-                OWN_VPC,
-                (_CIDR,),
-                subnets=(Subnet(_SUBNET, _CIDR, ""),),
-                security_groups=(SecurityGroup(_GROUP, egress=(_OUT,)),),
-            )
-        )
-        self._built = True
+                await self._network.detach(eni)
 
     async def attach(self, sandbox: str, pid: int) -> Interface:
         """Raises Permanent, Temporary, Gone."""
@@ -69,7 +75,3 @@ class OwnNetwork:
         number = self._taken.pop(eni, None)
         if number is not None:
             self._free.append(number)
-
-    def forget(self) -> None:
-        """It was removed."""
-        self._built = False

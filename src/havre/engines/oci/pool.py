@@ -77,14 +77,18 @@ class Pool:
 
     async def _add(self, kind: str) -> None:
         box = await self._make(kind)
-        if self._stopped:
+        if self._stopped or kind not in self._ready:
             await self._discard(box)
         else:
             self._ready[kind].append(box)
 
-    async def drain(self) -> None:
-        """None is made any more, and those that are ready go."""
+    def stop(self) -> None:
+        """None is made any more."""
         self._stopped = True
-        for ready in self._ready.values():
+
+    async def drain(self) -> None:
+        """Those that are ready go, and kinds are not in use until somebody asks for them again."""
+        gone, self._ready = self._ready, {}
+        for ready in gone.values():
             while ready:
                 await self._discard(ready.popleft())

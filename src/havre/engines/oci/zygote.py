@@ -257,7 +257,10 @@ def extensions() -> list[str]:
 
 # --- the warmed-up interpreter
 
-NEEDED = "awslambdaric awslambdaric.bootstrap awslambdaric.lambda_config awslambdaric.lambda_runtime_client runpy json logging"
+NEEDED = (
+    "awslambdaric awslambdaric.bootstrap awslambdaric.lambda_config awslambdaric.lambda_runtime_client"
+    " runpy importlib json logging"
+)
 USUAL = (
     "asyncio base64 collections concurrent.futures contextlib copy csv dataclasses datetime decimal enum functools gzip"
     " hashlib hmac http.client io itertools math operator pathlib random re secrets shutil ssl string subprocess tempfile"
