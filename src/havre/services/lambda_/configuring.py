@@ -143,6 +143,8 @@ def check(config: Configuration) -> None:
             "Please don't provide Handler or Runtime or Layer when the intent is to create a function with packageType "
             "Image."
         )
+    if config.snap_start and config.package == "Image":
+        raise invalid("SnapStart is not supported for functions created with container images.")
     if config.snap_start:
         runtimes.check_snap_start(config.runtime, config.temporary)
     if config.code.kind == "directory" and config.snap_start:

@@ -198,6 +198,11 @@ def test_images_come_from_the_registry(with_registry: Lambda) -> None:
     amazon = "111122223333.dkr.ecr.us-east-1.amazonaws.com/team/app"
     with_registry.create("two", Code={"ImageUri": amazon}, **image)
     assert with_registry.functions.prepared[-1].code.image.startswith(f"127.0.0.1:{port}/team/app@")
+    snap = {"SnapStart": {"ApplyOn": "PublishedVersions"}}
+    assert (
+        "SnapStart is not supported"
+        in refusal(with_registry.create, name="three", Code={"ImageUri": uri}, **image, **snap)[1]
+    )
     wrong = [
         (f"127.0.0.1:{port}/team/app:none", INVALID, "does not exist. Provide a valid source image."),
         (f"127.0.0.1:{port}/team/app:many", INVALID, "media type for the source image"),

@@ -127,6 +127,8 @@ def test_a_stream_is_mapped_with_the_defaults_of_streams(lambdas: Lambda) -> Non
         (QUEUE, {"StartingPosition": "LATEST"}, INVALID, "StartingPosition is not valid for SQS event sources."),
         (QUEUE, {"BatchSize": 11}, INVALID, "Maximum batch window in seconds must be greater than 0"),
         (QUEUE, {"ParallelizationFactor": 2}, INVALID, "Unsupported ParallelizationFactor parameter"),
+        (QUEUE, {"MaximumRetryAttempts": 0}, INVALID, "Unsupported MaximumRetryAttempts parameter"),
+        (STREAM + "/consumer/mine:1", {"StartingPosition": "LATEST"}, "NotImplementedException", "fan-out"),
         (QUEUE, {"ScalingConfig": {"MaximumConcurrency": 1}}, "ValidationException", "greater than or equal to 2"),
         (QUEUE, {"FilterCriteria": {"Filters": [{"Pattern": "{"}]}}, INVALID, "Invalid filter pattern definition."),
         (QUEUE, {"FilterCriteria": {"Filters": [{"Pattern": '{"a":["b"]}'}] * 6}}, INVALID, "exceeds the limit of 5"),

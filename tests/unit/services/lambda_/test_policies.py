@@ -47,6 +47,8 @@ def test_what_is_no_statement_is_refused(lambdas: Lambda) -> None:
     lambdas.create()
     wrong: list[tuple[dict[str, Any], str]] = [
         ({"Principal": "nobody"}, INVALID),
+        ({"Principal": "arn:aws:iam::111122223333:role/nobody"}, INVALID),
+        ({"Principal": "arn:aws:iam::111122223333:user/team/nobody"}, INVALID),
         ({"Principal": "*", "FunctionUrlAuthType": "NONE"}, INVALID),
         ({"Principal": "s3.amazonaws.com", "Qualifier": "$LATEST"}, INVALID),
         ({"Principal": "*", "Qualifier": "none"}, "ResourceNotFoundException"),
@@ -58,6 +60,7 @@ def test_what_is_no_statement_is_refused(lambdas: Lambda) -> None:
         "ResourceNotFoundException",
         "The resource you requested does not exist.",
     )
+    assert allow(lambdas, Principal=lambdas.role)["Principal"] == {"AWS": lambdas.role}
 
 
 def test_each_qualifier_has_a_policy_of_its_own(lambdas: Lambda) -> None:

@@ -10,16 +10,19 @@ from msgspec.structs import replace
 
 from havre.control.operation import Answer, Call, Request
 from havre.kernel.arn import Arn
+from havre.kernel.errors import ApiError
 from havre.services.lambda_ import present, queries
 from havre.services.lambda_.declare import LambdaOperations
 from havre.services.lambda_.errors import absent, invalid, not_found, stale
 from havre.services.lambda_.queries import Resolved
 from havre.services.lambda_.resources import FUNCTION, LATEST, FunctionR, Policy
+from havre.services.lambda_.roles import PRINCIPAL
 from havre.services.lambda_.rules import statements
 from havre.store.ports import Reader, Transaction
 
 ops = LambdaOperations()
 _ALIAS = re.compile(r"(?!\d+$)[a-zA-Z0-9_-]+").fullmatch
+_OWN = re.compile(r"arn:aws:iam::(\d{12}):(user|role)/(.+)").fullmatch
 _ADD = (
     "FunctionName StatementId Action Principal SourceArn FunctionUrlAuthType InvokedViaFunctionUrl SourceAccount "
     "EventSourceToken Qualifier RevisionId PrincipalOrgID"
@@ -111,8 +114,25 @@ async def _change(
     return await call.store.transact(change)
 
 
+async def _check_principal(call: Call, text: str) -> None:
+    """A user or role of this account has to be there, where IAM decides at all. Raises ApiError."""
+    found = _OWN(text)
+    if found is None or found[1] != call.account or call.site.auth == "open":
+        return
+    assert call.as_service is not None
+    kind, name = found[2].capitalize(), found[3].rpartition("/")[2]
+    try:
+        await call.as_service(PRINCIPAL)("iam", f"Get{kind}", {f"{kind}Name": name})
+    except ApiError as error:
+        if error.code != "NoSuchEntity":
+            raise
+        raise invalid("The provided principal was invalid. Please check the principal and try again.") from None
+
+
 @ops.on("AddPermission", _ADD, conditions=_conditions)
 async def add_permission(call: Call, request: Request) -> Answer:
+    await _check_principal(call, request["Principal"])
+
     def how(found: Resolved, policy: Policy, revision: str) -> Policy:
         return statements.added(policy, statements.statement(request, found.arn), revision)
 

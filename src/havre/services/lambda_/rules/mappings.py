@@ -52,6 +52,8 @@ def kind_of(request: Mapping[str, Any]) -> str:
         raise absent(f"event sources in {named}")
     if service not in (QUEUE, *STREAMS):
         raise invalid("Unrecognized event source, must be kinesis, dynamodb stream or sqs.")
+    if service == "kinesis" and "/consumer/" in arn:
+        raise absent("event sources that are consumers of a stream (enhanced fan-out)")
     if service == "dynamodb" and "/stream/" not in arn:
         raise invalid(f"Unrecognized event source: {arn} is not the ARN of a stream.")
     return service
@@ -88,7 +90,7 @@ def _starting(request: Mapping[str, Any], kind: str) -> dict[str, Any]:
 def changed(request: Mapping[str, Any], spec: MappingSpec) -> MappingSpec:
     """``spec`` with what the request brings. Raises ApiError."""
     for member in (*_ELSEWHERE, *(_OF_STREAMS if spec.kind == QUEUE else _OF_QUEUES)):
-        if request.get(member):
+        if _given(request.get(member)):
             raise invalid(f"Unsupported {member} parameter for given event source mapping type.")
     changes: dict[str, Any] = {field: request[member] for member, field in _PLAIN if request.get(member) is not None}
     if request.get("FilterCriteria") is not None:
@@ -104,6 +106,11 @@ def changed(request: Mapping[str, Any], spec: MappingSpec) -> MappingSpec:
     made = replace(spec, **changes)
     check(made)
     return made
+
+
+def _given(value: Any) -> bool:
+    """A number is, even if it is 0; what is empty or false says nothing."""
+    return value is not None and value is not False and value not in ({}, [], ())
 
 
 def filters(given: Mapping[str, Any]) -> tuple[str, ...]:
