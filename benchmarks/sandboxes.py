@@ -26,6 +26,7 @@ from typing import Any
 import uvloop
 
 from benchmarks._harness import Promise, finish, rounds
+from havre.cli.runtimes.build import build
 from havre.engines.host_network.engine import HostNetwork
 from havre.engines.oci.engine import OciEngine
 from havre.engines.sandbox import RUNTIME, Process, Sandbox
@@ -268,6 +269,7 @@ def main() -> None:
     empty = Promise(f"{cold}, empty pool", "s", "<= 0.5", "docker run until the first line")
     crowd = Promise("0 to 100 concurrent environments", "s", "<= 0.15", "100 docker run, 4 at a time")
     memory = Promise(f"idle environment, Python, each of {IDLE}", "MiB", "<= 0.5", "idle docker container and its shim")
+    build("python3.11", os.environ, lambda text: print(text, file=sys.stderr))
     with tempfile.TemporaryDirectory(prefix="havre-bench-") as name:
         directory = Path(name)
         ours, docker = Ours(directory), Docker(directory)

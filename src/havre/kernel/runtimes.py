@@ -16,7 +16,7 @@ _BASES = {
     "provided.al2": "provided:al2",
     "provided.al2023": "provided:al2023",
     "go1.x": "go:1",
-    "dotnetcore3.1": "dotnet:core3.1",
+    **{f"dotnetcore{version}": f"dotnet:core{version}" for version in ("1.0", "2.0", "2.1", "3.1")},
     "java8": "java:8",
 }
 _FAMILY = re.compile(r"(nodejs|python|ruby|java|dotnet)(\d[\w.]*?)(\.x|\.al2|\.al2023)?")

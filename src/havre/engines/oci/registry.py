@@ -10,6 +10,7 @@ import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from hashlib import sha256
+from ipaddress import ip_address
 from typing import IO, Any, NamedTuple
 from urllib.parse import quote, urlencode, urljoin, urlsplit
 
@@ -46,8 +47,11 @@ def parse(image: str) -> Reference:
 
 def is_plain(host: str) -> bool:
     """Whether it is spoken to without TLS, as Docker has it: this machine's own."""
-    name = host.rpartition(":")[0] or host
-    return name == "localhost" or name.endswith(".localhost") or name.startswith("127.") or name == "[::1]"
+    name = urlsplit(f"//{host}").hostname or ""
+    try:
+        return ip_address(name).is_loopback
+    except ValueError:
+        return name == "localhost" or name.endswith(".localhost")
 
 
 class Puller:
