@@ -156,7 +156,7 @@ class Beside:
             self._number, call.service, call.operation, call.account, call.region, changes, request.method,
             bucket_path(request) if s3 else request.path,
             _unsigned(request.query) if s3 else request.query,
-            list(request.headers.items()),
+            [(name, value if value.isascii() else _clean(value)) for name, value in request.headers.items()],
             _caller(call),
         )  # fmt: skip
         told, body = await self._ask(asked, request.body)
@@ -227,6 +227,11 @@ async def _lying(files: list[tuple[int, Piece]]) -> AsyncIterator[bytes]:
     finally:
         for file, _ in files:
             os.close(file)
+
+
+def _clean(text: str) -> str:
+    """Bytes that are no UTF-8 become question marks."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _caller(call: Call) -> tuple[str, str, str]:

@@ -89,7 +89,14 @@ class Desk:
             pieces = () if answer.stored is None else self._book.lying(answer.stored)
             self._send(Told(asked.number, answer.status, answer.headers, pieces), answer.body)
         else:
-            self._send(values.read(asked, answer))
+            self._send(self._read(asked, answer))
+
+    def _read(self, asked: Called, answer: Answer) -> Answered:
+        try:
+            return values.read(asked, answer)
+        except Exception as error:  # the change is done, and the next one must not wait for this
+            log.exception("the answer of %s %s cannot be read", asked.service, asked.operation)
+            return Answered(asked.number, {}, "InternalFailure", f"{type(error).__name__}: {error}", 500)
 
     def _deliver(self, frame: Deliver, body: bytes) -> None:
         if self._open:

@@ -82,8 +82,10 @@ class Loan(msgspec.Struct, frozen=True):
 class Loans:
     """Collects the operations of a borrowed service, as ``Operations`` does for one of Havre's own."""
 
-    def __init__(self, service: str, lender: Lender | None) -> None:
+    def __init__(self, service: str, lender: Lender | None, always: Before | None = None) -> None:
+        """``always`` decides further on each operation, before its own ``before``."""
         self._service = service
+        self._always = always
         self._lender: Lender = lender or Nobody()
         self._loans: dict[str, Loan] = {}
         self._operations: dict[str, Operation] = {}
@@ -121,10 +123,9 @@ class Loans:
 
     def _handler(self, loan: Loan) -> Callable[[Call, Request], Awaitable[Answer]]:
         async def handler(call: Call, request: Request) -> Answer:
+            await self._decide(loan, call, request)
             if loan.own is not None:
                 return await loan.own(self._lender, call, request)
-            if loan.before is not None:
-                await loan.before(call, request)
             answer = await self._lender.values(call, loan.changes, request)
             if loan.after is not None:
                 await loan.after(call, request)
@@ -132,12 +133,16 @@ class Loans:
 
         return handler
 
+    async def _decide(self, loan: Loan, call: Call, request: Request) -> None:
+        for decide in (self._always, loan.before):
+            if decide is not None:
+                await decide(call, request)
+
     async def _pass(self, call: Call, request: Request, http: HttpRequest) -> Passed | None:
         loan = self._loans[call.operation]
         if loan.own is not None:
             return None
-        if loan.before is not None:
-            await loan.before(call, request)
+        await self._decide(loan, call, request)
         response = await self._lender.ask(call, loan.changes, http)
         if response.status < 400 and loan.after is not None:
             await loan.after(call, request)

@@ -90,8 +90,8 @@ class Backends:
 
     def serve(self, request: Http) -> Answer:
         """Never raises: what moto cannot do, or does wrong, is an error in the service's words."""
-        made = self._request(request)
         try:
+            made = self._request(request)
             status, headers, body = self._handler(request)(made, made.raw_url, made.headers)
         except StreamError as error:
             return _error(request, 400, error.code, error.message)

@@ -61,7 +61,7 @@ _PARTIAL = {
 
 def service(lender: Lender | None = None, notifier: Notifier | None = None) -> Service:
     """``notifier`` asks the destinations of notifications whether they may be reached."""
-    loans = Loans("s3", lender)
+    loans = Loans("s3", lender, always=access.guard)
     for action, names in _OF_BUCKET.items():
         loans.lend(*names, action=action, resources=access.bucket)
     loans.lend("ListBuckets", action="s3:ListAllMyBuckets")

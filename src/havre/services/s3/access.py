@@ -7,12 +7,30 @@ from urllib.parse import parse_qs, unquote
 
 from havre.control.operation import Action, Call, Request
 from havre.kernel.errors import ApiError
+from havre.services.s3.resources import BUCKET
 
 
 def arn(bucket: str, key: str | None = None) -> str:
     if bucket.startswith("arn:"):
         raise ApiError("NotImplementedException", "Havre does not implement access points", 501)
     return f"arn:aws:s3:::{bucket}" if key is None else f"arn:aws:s3:::{bucket}/{key}"
+
+
+async def guard(call: Call, request: Request) -> None:
+    """What clients may ask of any operation, and what moto would pass over in silence."""
+    for member, name in (
+        ("ExpectedBucketOwner", request.get("Bucket")),
+        ("ExpectedSourceBucketOwner", _source(request)),
+    ):
+        found = call.store.get(BUCKET, "", "", str(name)) if request.get(member) else None
+        if found is not None and found.spec.owner != request[member]:
+            raise ApiError("AccessDenied", "Access Denied", 403)
+    if request.get("SSECustomerAlgorithm") or request.get("CopySourceSSECustomerAlgorithm"):
+        raise ApiError("NotImplementedException", "Havre does not implement s3 encryption with keys of customers", 501)
+
+
+def _source(request: Request) -> str:
+    return unquote(request.get("CopySource", "").lstrip("/").partition("/")[0])
 
 
 def bucket(call: Call, request: Request) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 from tests.lending import Lent
-from tests.running_gateway import ROOT, code
+from tests.running_gateway import ACCOUNT, ROOT, code
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +53,34 @@ def test_conditions(lent: Lent) -> None:
     assert status(s3.put_object, Bucket="objects", Key="tagged", Body=b"w", IfNoneMatch="*") == 412
     assert s3.get_object(Bucket="objects", Key="tagged", IfMatch=etag)["Body"].read() == b"v"
     assert status(s3.put_object, Bucket="objects", Key="fresh", Body=b"w", IfNoneMatch="*") == 200
+
+
+def test_conditions_of_changes(lent: Lent) -> None:
+    s3 = lent.client("s3")
+    etag = s3.put_object(Bucket="objects", Key="conditional", Body=b"v")["ETag"]
+    assert status(s3.put_object, Bucket="objects", Key="conditional", Body=b"w", IfMatch='"other"') == 412
+    assert status(s3.put_object, Bucket="objects", Key="conditional", Body=b"w", IfMatch=etag) == 200
+
+
+def test_the_owner_that_is_expected(lent: Lent) -> None:
+    s3 = lent.client("s3")
+    s3.put_object(Bucket="objects", Key="owned", Body=b"v", ExpectedBucketOwner=ACCOUNT)
+    assert code(s3.get_object, Bucket="objects", Key="owned", ExpectedBucketOwner="999999999999") == "AccessDenied"
+    wrong = {"CopySource": "objects/owned", "ExpectedSourceBucketOwner": "999999999999"}
+    assert code(s3.copy_object, Bucket="objects", Key="copied", **wrong) == "AccessDenied"
+    secret = {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": "k" * 32}
+    assert code(s3.put_object, Bucket="objects", Key="secret", Body=b"v", **secret) != "no error"
+    assert code(s3.head_object, Bucket="objects", Key="secret") == "404"
+
+
+def test_headers_that_are_no_text(lent: Lent) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", lent.port, timeout=60)
+    request = AWSRequest("PUT", f"{lent.url}/objects/odd", {}, b"odd")
+    S3SigV4Auth(Credentials(ROOT.access_key, ROOT.secret), "s3", "us-east-1").add_auth(request)
+    connection.request("PUT", "/objects/odd", b"odd", {**dict(request.headers.items()), "x-amz-meta-odd": "\xff\xfe"})
+    answer = connection.getresponse()
+    assert answer.status == 200, answer.read()
+    connection.close()
 
 
 def test_several_at_once(lent: Lent) -> None:
