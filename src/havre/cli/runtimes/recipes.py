@@ -79,7 +79,11 @@ _NODE = Recipe(
     ("nodejs", "ca-certificates", "tzdata"),
     modules=(_NODE_CLIENT,),
     tools=("npm", "cmake", "g++", "make", "autoconf", "automake", "libtool", "pkg-config", "libnode-dev", "python3"),
-    scripts={**_ENTRY, "/var/runtime/bootstrap": "node-bootstrap.sh"},
+    scripts={
+        **_ENTRY,
+        "/var/runtime/bootstrap": "node-bootstrap.sh",
+        "/var/runtime/index.mjs": "node-index.mjs",
+    },
     links={**_LOCALE, "/var/lang/bin/node": "/usr/bin/node"},
     environment=_ENVIRONMENT,
     entry_point=("/lambda-entrypoint.sh",),
