@@ -159,10 +159,8 @@ class Broker:
                 count += 1
             elif sent is not None:
                 live.dedup.forget(sent)
-        if count and live.queue.visible:
-            live.wake(count)
-        elif count and live.waiting:
-            live.wake_all()  # a delay has to be waited for: whoever waits must look at his watch again
+        live.wake(min(count, live.queue.visible))
+        live.set_alarm(now)
 
     def _add(self, live: Live, message: Message, now: int) -> None:
         body = message.body
@@ -206,9 +204,7 @@ class Broker:
             found = self._take(live, ask, now)
             if found or now >= deadline:
                 return found
-            due = live.queue.next_due()
-            until = deadline if due is None else min(deadline, max(due, now + 1))
-            await live.sleep((until - now) / 1000)
+            await live.sleep(deadline, now)
             now = milliseconds(clock())
         return ()
 
@@ -232,8 +228,9 @@ class Broker:
         if ask.attempt and given:
             live.attempts.note(ask.attempt, given, now)
         self._count(live, given, ask.lives)
-        if given and live.waiting and queue.visible:
+        if given:
             live.wake(queue.visible)
+            live.set_alarm(now)
         return self.read(live, given)
 
     def _count(self, live: Live, given: Sequence[Message], lives: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from contextlib import suppress
 from typing import NamedTuple
 
 from havre.core.queueing import Attempts, Deduplication, Queue
@@ -17,7 +18,8 @@ class Live:
     time, ``memory`` the deduplication ids of the last five minutes. ``counted``: messages that ``counts`` tells of."""
 
     __slots__ = (
-        "attempts", "counted", "counts", "dedup", "gone", "loading", "memory", "pending", "queue", "shelf", "uid", "waiting",
+        "alarm", "alarm_due", "attempts", "counted", "counts", "dedup", "gone", "loading", "memory", "pending", "queue",
+        "shelf", "uid", "waiting",
     )  # fmt: skip
 
     def __init__(self, uid: str, fifo: bool) -> None:
@@ -33,6 +35,8 @@ class Live:
         """Deduplication id → done when its first message is durable."""
         self.waiting: deque[asyncio.Future[None]] = deque()
         self.loading: asyncio.Task[None] | None = None
+        self.alarm: asyncio.TimerHandle | None = None
+        self.alarm_due = 0
         self.gone = False
 
     def wake(self, count: int) -> None:
@@ -44,15 +48,31 @@ class Live:
                 future.set_result(None)
                 count -= 1
 
+    def set_alarm(self, now: int) -> None:
+        """While somebody waits, one of them is woken when the next message becomes visible by itself. ``now`` in
+        milliseconds; to be called whenever that time may have changed."""
+        due = self.queue.next_due() if self.waiting else None
+        if due is None or (self.alarm is not None and self.alarm_due <= due):
+            return
+        if self.alarm is not None:
+            self.alarm.cancel()
+        self.alarm_due = due
+        self.alarm = asyncio.get_running_loop().call_later(max(1, due - now) / 1000, self._ring)
+
+    def _ring(self) -> None:
+        self.alarm = None
+        self.wake(1)
+
     def wake_all(self) -> None:
         self.wake(len(self.waiting))
 
-    async def sleep(self, seconds: float) -> None:
-        """Until there may be something, or the time is over."""
+    async def sleep(self, until: int, now: int) -> None:
+        """Until there may be something, or the time is over (both in milliseconds)."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.waiting.append(future)
+        self.set_alarm(now)
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout((until - now) / 1000):
                 await future
         except TimeoutError:
             pass
@@ -61,11 +81,8 @@ class Live:
                 self.wake(1)  # what it was woken for is another's now
             raise
         finally:
-            if not future.done() or future.cancelled():
-                try:
-                    self.waiting.remove(future)
-                except ValueError:
-                    pass  # passed over already
+            with suppress(ValueError):  # who was woken is not there any more
+                self.waiting.remove(future)
 
 
 class Ask(NamedTuple):

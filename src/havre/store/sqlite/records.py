@@ -55,7 +55,7 @@ class _Item(msgspec.Struct):
     shelves: list[_Shelf] = []
     reserved: list[tuple[int, str, int]] = []
     steps: list[dict[int, Row] | tuple[int, int]] = []
-    gone: list[int] = []
+    gone: list[_Shelf] = []
     bytes: int = 0
 
 
@@ -107,7 +107,7 @@ class SqliteRecords:
         return number
 
     def write(self, changes: Sequence[Put | Take | Clear], done: Callable[[Exception | None], None]) -> None:
-        item = _Item(done, [], [], [], [])
+        item = _Item(done)
         rows: dict[int, Row] = {}
         item.steps.append(rows)
         for change in changes:
@@ -126,7 +126,7 @@ class SqliteRecords:
                 item.steps += [(first, first + last), rows]
                 if change.up_to is None:
                     del self._shelves[change.shelf]
-                    item.gone.append(shelf.id)
+                    item.gone.append(shelf)
         self._open()[1].add(item)
 
     @staticmethod
@@ -155,7 +155,7 @@ class SqliteRecords:
                 cleared = True
                 run.execute("DELETE FROM record WHERE id >= ? AND id <= ?", step)
             if item.gone:
-                run.executemany("DELETE FROM shelf WHERE id = ?", [(id,) for id in item.gone])
+                run.executemany("DELETE FROM shelf WHERE id = ?", [(shelf.id,) for shelf in item.gone])
         self._write_rows(rows)
         if cleared:
             run.execute(f"PRAGMA incremental_vacuum({SHRUNK_PAGES})").fetchall()
@@ -172,6 +172,8 @@ class SqliteRecords:
     def _done(self, items: Sequence[_Item], error: Exception | None) -> None:
         for item in items:
             if error is not None:
+                for shelf in item.gone:
+                    self._shelves.setdefault(shelf.name, shelf)
                 for shelf in item.shelves:
                     shelf.kept = 0
             item.done(error)

@@ -101,4 +101,5 @@ def _change(queue: Queue, live: Live, given: Mapping[str, Any], now: int) -> Non
     except TooLong:
         told = f"Total VisibilityTimeout for the message is beyond the limit [{LONGEST} seconds]"
         raise bad_value("VisibilityTimeout", hidden, told) from None
-    live.wake(1)
+    live.wake(0 if hidden else 1)
+    live.set_alarm(now)
