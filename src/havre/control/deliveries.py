@@ -157,7 +157,10 @@ class Deliveries:
         await self._courier.carry(effect.parcel)
 
     async def _bury(self, effect: Bury) -> None:
-        await self._courier.bury(effect.parcel)
+        parcel, status = effect.parcel, effect.parcel.status
+        words = "%s %s is given up after %d attempts: %s: %s"
+        log.warning(words, parcel.kind, parcel.meta.name, status.failed, status.code, status.error[:500])
+        await self._courier.bury(parcel)
 
 
 def _not_carried(seen: Seen) -> Callable[[Effect, Exception], Plan]:

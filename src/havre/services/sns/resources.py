@@ -101,7 +101,12 @@ SUBSCRIPTION: Kind[Subscription, NoStatus] = Kind(
         "pending": lambda r: "pending" if r.spec.token else None,
     },
 )
-SEEN: Kind[Seen, NoStatus] = Kind("sns.seen", Seen, NoStatus)
+SEEN: Kind[Seen, NoStatus] = Kind(
+    "sns.seen",
+    Seen,
+    NoStatus,
+    {"topic": lambda r: scoped(r.meta.account, r.meta.region, r.meta.name.partition(":")[0])},
+)
 SIGNER: Kind[Signing, NoStatus] = Kind("sns.signer", Signing, NoStatus)
 DELIVERY = delivery_kind("sns.delivery")
 HTTP = delivery_kind("sns.http")

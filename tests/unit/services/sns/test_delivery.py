@@ -161,8 +161,23 @@ def test_fifo_keeps_the_order_of_each_group_and_drops_what_comes_twice(sns: Sns)
     numbers = [s["SequenceNumber"] for s in sent]
     assert numbers == sorted(numbers) and len(numbers[0]) == 20
     assert (again["MessageId"], again["SequenceNumber"]) == (sent[3]["MessageId"], sent[3]["SequenceNumber"])
-    sns.running.offset = 301
+    sns.client.delete_topic(TopicArn=topic)
+    topic = sns.topic("orders.fifo", FifoTopic="true", ContentBasedDeduplication="true")
     assert sns.client.publish(TopicArn=topic, Message="3", MessageGroupId="g1")["MessageId"] != sent[3]["MessageId"]
+
+
+def test_fifo_forgets_after_five_minutes(sns: Sns) -> None:
+    topic = sns.topic("orders.fifo", FifoTopic="true")
+    message = {"TopicArn": topic, "Message": "x", "MessageGroupId": "g", "MessageDeduplicationId": "d"}
+    first = sns.client.publish(**message)["MessageId"]
+    assert sns.client.publish(**{**message, "MessageGroupId": "h"})["MessageId"] == first
+    sns.running.offset = 299
+    assert sns.client.publish(**message)["MessageId"] == first
+    sns.running.offset = 301
+    assert sns.client.publish(**message)["MessageId"] != first
+    sns.client.set_topic_attributes(TopicArn=topic, AttributeName="FifoThroughputScope", AttributeValue="MessageGroup")
+    by_group = {sns.client.publish(**{**message, "MessageGroupId": each})["MessageId"] for each in ("a", "b", "a")}
+    assert len(by_group) == 2
 
 
 def test_a_batch_is_taken_entry_by_entry(sns: Sns) -> None:

@@ -9,11 +9,12 @@ from msgspec.structs import replace
 
 from havre.control.operation import Answer, Call, Operations, Request
 from havre.kernel.errors import ApiError, not_built
+from havre.kernel.resource import scoped
 from havre.services.sns import attributes, names, present, queries, tags
 from havre.services.sns.errors import invalid
 from havre.services.sns.names import FIFO, Place, of_new_topic, of_topic
 from havre.services.sns.paging import page
-from havre.services.sns.resources import TOPIC, Topic, TopicRecord, TopicStatus
+from havre.services.sns.resources import SEEN, TOPIC, Topic, TopicRecord, TopicStatus
 from havre.store.ports import Transaction
 
 ops = Operations()
@@ -67,7 +68,7 @@ def _same(found: TopicRecord, spec: Topic) -> None:
 
 @ops("DeleteTopic", resources=of_topic())
 async def delete_topic(call: Call, request: Request) -> Answer:
-    """With its subscriptions. A topic that is not there is deleted already."""
+    """With its subscriptions and what it remembers. A topic that is not there is deleted already."""
     place = names.topic_place(call, request["TopicArn"])
 
     def change(tx: Transaction) -> None:
@@ -76,6 +77,8 @@ async def delete_topic(call: Call, request: Request) -> Answer:
             return
         for each in queries.subscriptions(tx, place):
             tx.remove(each)
+        for seen in tx.find(SEEN, "topic", scoped(*place)):
+            tx.remove(seen)
         tx.remove(found)
 
     await call.store.transact(change)
