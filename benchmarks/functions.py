@@ -29,6 +29,7 @@ from havre.dataplanes.runtime_api import open_api
 from havre.engines.fake_sandbox import FakeSandboxes
 from havre.engines.sandbox import Sandbox
 from havre.kernel.function import Code, Function, FunctionLogs, Invocation
+from havre.kernel.workload import Interface
 from havre.kernel.world import World
 
 ARN = "arn:aws:lambda:us-east-1:000000000000:function:f"
@@ -94,10 +95,17 @@ async def _dial(sandbox: Sandbox) -> socket.socket:
     raise OSError("no extension listens")
 
 
+class _NoInterfaces:
+    async def take(self, function: Function) -> Interface:
+        raise AssertionError("the function is in no VPC")
+
+    async def give_back(self, function: Function, interface: Interface) -> None: ...
+
+
 async def _node(directory: Path) -> None:
     world = World(time.time, Random())
     spool = LineSpool(Spool(directory / "spool", limit=1 << 40))
-    parts = Parts(FakeSandboxes(), open_api, world, time.monotonic, spool, "", _dial, _credentials)
+    parts = Parts(FakeSandboxes(), open_api, world, time.monotonic, spool, "", _dial, _NoInterfaces(), _credentials)
     plane = Plane(parts, Rules(memory=1 << 20), stamp=lambda function: "")
     link = FunctionLink(FunctionLinkParts(directory / "f.sock", "n", lambda: "word", lambda: ""))
     profiler = None

@@ -17,8 +17,8 @@ from collections.abc import Mapping
 from msgspec.structs import replace
 
 from havre.apps.config import TARGETS, Config, system_world
-from havre.apps.functions import NodeFunctions, sandboxes
 from havre.apps.host_doors import HostDoors, serve
+from havre.apps.node_functions import NodeFunctions, sandboxes
 from havre.apps.shelf import SharedShelf
 from havre.control.nodelink.client import Link, LinkParts
 from havre.control.nodelink.messages import NodeInfo
@@ -69,9 +69,8 @@ class Node:
         self.agent = NodeAgent(self._agent_parts())
         self.lines = LineKeeper(self.agent, self.spool, state / "lines.streams")
         self.intake = Intake(state / "lines.sock", self.lines.take, SharedShelf(os.environ))
-        self.functions = NodeFunctions(
-            config, sandboxes(config, self.link, self.network), self.link, self.spool, self.world
-        )
+        engine = sandboxes(config, self.link, self.network)
+        self.functions = NodeFunctions(config, engine, self.link, self.agent.networks, self.spool)
         self.supervisor = Supervisor(self._loops(), self.world)
         self.tasks = Tasks()
         self.known = NodeInfo()

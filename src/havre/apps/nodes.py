@@ -13,6 +13,7 @@ from havre.apps import functions
 from havre.apps.config import token
 from havre.apps.container_lines import LineSink
 from havre.control.deps import ReconcilerDeps
+from havre.control.functions import questions
 from havre.control.functions.hub import FunctionHub
 from havre.control.nodelink.hub import Hub, HubParts
 from havre.control.nodelink.messages import LogStream
@@ -41,7 +42,7 @@ class Nodes:
         await self.hub.serve(self._state / "node.sock")
 
     async def serve_functions(self) -> None:
-        await self.functions.serve(self._state / functions.SOCKET)
+        await self.functions.serve(self._state / questions.SOCKET)
 
     async def _keep(self, stream: LogStream, lines: Sequence[tuple[int, bytes]]) -> None:
         """Lines of functions belong to no container."""
@@ -66,11 +67,7 @@ class Nodes:
             return await self._credentials(node, str(question))
         if what == "tags":
             return await self._tags(node, str(question))
-        if what == functions.CREDENTIALS:
-            return await functions.role_credentials(self._deps.aws_for, self.functions, node, str(question))
-        if what == functions.REGISTRY:
-            return await functions.registry_credentials(self._deps, str(question))
-        raise Permanent(f"the server does not know {what}")
+        return await functions.answer(self._deps, self.functions, node, what, str(question))
 
     async def _credentials(self, node: str, workload: str) -> dict[str, str]:
         """Of a workload's role, in the shape of the credentials endpoint; only for who runs it."""

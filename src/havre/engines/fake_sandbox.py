@@ -59,6 +59,8 @@ class FakeSandboxes:
         self.calls: Counter[str] = Counter()
         self.on_output: OnOutput = _nothing
         self.on_exit: OnExit = _nothing
+        self.interfaces: list[str] = []
+        """ENIs that it was given, in order."""
         self.peak = 42 << 20
         self._boxes: dict[str, _Box] = {}
         self._made = 0
@@ -101,6 +103,8 @@ class FakeSandboxes:
 
     async def obtain(self, function: Function, interface: Interface | None = None) -> Sandbox:
         await self._begin("obtain")
+        if interface is not None:
+            self.interfaces.append(interface.eni)
         listener = socket.create_server(("127.0.0.1", 0), backlog=64)
         self._made += 1
         id = f"box{self._made}"

@@ -30,6 +30,7 @@ from havre.core.environments.variables import log_stream
 from havre.engines.sandbox import RUNTIME, Sandbox, SandboxEngine
 from havre.kernel.errors import Gone, Temporary
 from havre.kernel.function import Function
+from havre.kernel.workload import Interface
 from havre.kernel.world import World
 
 log = logging.getLogger("havre.functions")
@@ -37,6 +38,18 @@ log = logging.getLogger("havre.functions")
 OK = b'{"status":"OK"}\n'
 _WRONG_ID = b'{"errorMessage":"Invalid request ID","errorType":"InvalidRequestID"}\n'
 _MIB = 1 << 20
+
+
+class Interfaces(Protocol):
+    """Network interfaces of functions that are in a VPC."""
+
+    async def take(self, function: Function) -> Interface:
+        """One in one of its subnets; the VPC is there by then. Raises Permanent, Temporary."""
+        ...
+
+    async def give_back(self, function: Function, interface: Interface) -> None:
+        """Raises Permanent, Temporary."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -53,6 +66,7 @@ class Parts:
     spool: LineSpool
     endpoint: str
     dial: Callable[[Sandbox], Awaitable[socket.socket]]
+    interfaces: Interfaces
     credentials: Callable[[Function], Awaitable[Mapping[str, str | float]]]
 
 
@@ -109,6 +123,7 @@ class Environment:
         self.telemetry = Telemetry(self.log)
         self.sandbox: Sandbox | None = None
         self.api: ApiServer | None = None
+        self.interface: Interface | None = None
         self.ready: asyncio.Future[None] | None = None
         self.exits: dict[str, asyncio.Future[None]] = {}
         self._registered: asyncio.Future[None] | None = None

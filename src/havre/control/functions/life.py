@@ -69,7 +69,10 @@ async def boot(environment: Environment, limit: float, *, phase: str = "init") -
 
 
 async def _obtain(environment: Environment) -> None:
-    sandbox = await environment.parts.engine.obtain(environment.function)
+    parts, function = environment.parts, environment.function
+    if function.network is not None:
+        environment.interface = await parts.interfaces.take(function)
+    sandbox = await parts.engine.obtain(function, environment.interface)
     environment.sandbox = sandbox
     environment.owner.attach(environment)
     environment.api = environment.parts.open_api(sandbox.api, environment)
@@ -146,6 +149,9 @@ async def end(environment: Environment, reason: str) -> None:
                 await _shut_down(environment, reason)
             await environment.telemetry.drain()
             await engine.remove(sandbox.id)
+        if (interface := environment.interface) is not None:
+            environment.interface = None
+            await environment.parts.interfaces.give_back(environment.function, interface)
     finally:
         if environment.api is not None:
             environment.api.close()

@@ -26,6 +26,7 @@ from havre.dataplanes.runtime_api import open_api
 from havre.engines.fake_sandbox import FakeSandboxes
 from havre.engines.sandbox import Sandbox
 from havre.kernel.function import Code, Function, FunctionLogs, Invocation, Outcome
+from havre.kernel.workload import Interface
 from havre.kernel.world import World
 
 ARN = "arn:aws:lambda:us-east-1:000000000000:function:f"
@@ -34,7 +35,10 @@ ARN = "arn:aws:lambda:us-east-1:000000000000:function:f"
 class Ground:
     """``lines()`` are what has reached the spool, in order."""
 
-    def __init__(self, directory: Path, hub: FunctionHub, plane: Plane, engine: FakeSandboxes, spool: Spool) -> None:
+    def __init__(
+        self, directory: Path, hub: FunctionHub, plane: Plane, engine: FakeSandboxes, spool: Spool, lent: Lent
+    ) -> None:
+        self.lent = lent
         self.directory = directory
         self.hub = hub
         self.plane = plane
@@ -92,6 +96,22 @@ async def dial(sandbox: Sandbox) -> socket.socket:
     return plain
 
 
+class Lent:
+    """Interfaces that are in no VPC: ``out`` are those that were not given back."""
+
+    def __init__(self) -> None:
+        self.out: list[str] = []
+        self.made = 0
+
+    async def take(self, function: Function) -> Interface:
+        self.made += 1
+        self.out.append(f"eni-{self.made}")
+        return Interface(f"eni-{self.made}", "vpc-1", "subnet-1", f"10.0.0.{self.made}", "02:00:00:00:00:01")
+
+    async def give_back(self, function: Function, interface: Interface) -> None:
+        self.out.remove(interface.eni)
+
+
 async def no_credentials(function: Function) -> Mapping[str, str | float]:
     return {}
 
@@ -101,7 +121,7 @@ async def ground(
     tmp_path: Path, *, rules: Rules | None = None, credentials: object = no_credentials, stamp: object = None
 ) -> AsyncIterator[Ground]:
     spool = Spool(tmp_path / "spool")
-    engine = FakeSandboxes()
+    engine, lent = FakeSandboxes(), Lent()
     world = World(time.time, Random(1))
     parts = Parts(
         engine,
@@ -111,6 +131,7 @@ async def ground(
         LineSpool(spool),
         "http://127.0.0.1:4566",
         dial,
+        lent,
         credentials,  # type: ignore[arg-type]
     )
     plane = Plane(parts, rules or Rules(memory=8192), stamp=stamp or (lambda function: ""))  # type: ignore[arg-type]
@@ -122,7 +143,7 @@ async def ground(
     try:
         async with asyncio.timeout(20):
             await hub.until_able()
-        yield Ground(tmp_path, hub, plane, engine, spool)
+        yield Ground(tmp_path, hub, plane, engine, spool, lent)
     finally:
         dialling.cancel()
         await plane.close()

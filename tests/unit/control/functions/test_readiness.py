@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from tests.unit.control.functions.harness import Ground, ground
 
-from havre.apps.functions import stamp
+from havre.apps.node_functions import stamp
 from havre.core.environments.fleet import Rules
 from havre.kernel.errors import Permanent
-from havre.kernel.function import Code, Function, Provisioned
+from havre.kernel.function import Code, Function, FunctionNetwork, Provisioned
 
 KIND = """
     import os
@@ -129,3 +129,22 @@ async def test_a_retired_function_leaves_nothing(tmp_path: Path) -> None:
         while g.engine.boxes or not g.engine.calls["forget"]:
             await asyncio.sleep(0.01)
         assert not g.plane._functions and not g.plane._environments
+
+
+async def test_an_environment_in_a_vpc_has_an_interface_as_long_as_it_lives(tmp_path: Path) -> None:
+    async with ground(tmp_path) as g:
+        function = g.function(KIND, network=FunctionNetwork("vpc-1", ("subnet-1",)))
+        await g.invoke(function)
+        assert g.lent.out == ["eni-1"] and g.engine.interfaces == ["eni-1"]
+        await g.hub.retire(function.id)
+        while g.lent.out:
+            await asyncio.sleep(0.01)
+
+
+async def test_an_interface_goes_back_when_there_is_no_sandbox_for_it(tmp_path: Path) -> None:
+    async with ground(tmp_path) as g:
+        g.engine.fail["obtain"] = Permanent("no")
+        with pytest.raises(Permanent):
+            await g.invoke(g.function(KIND, network=FunctionNetwork("vpc-1", ("subnet-1",))))
+        while g.lent.out:
+            await asyncio.sleep(0.01)

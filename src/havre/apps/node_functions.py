@@ -1,0 +1,224 @@
+"""The node's end of what runs functions, put together."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import os
+import socket
+import stat
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from havre.apps.config import Config, system_world
+from havre.control.functions import questions
+from havre.control.functions.environment import Parts
+from havre.control.functions.lines import LineSpool
+from havre.control.functions.link import FunctionLink, FunctionLinkParts
+from havre.control.functions.plane import Plane
+from havre.control.nodelink.client import Link
+from havre.control.nodelink.spool import Spool
+from havre.control.workloads.networks import Networks
+from havre.core.environments import Rules
+from havre.dataplanes.runtime_api import open_api
+from havre.engines.host_network import HostNetwork
+from havre.engines.host_network.namespaces import inside
+from havre.engines.oci.engine import OciEngine
+from havre.engines.sandbox import Sandbox, SandboxEngine
+from havre.kernel.errors import Permanent, Temporary
+from havre.kernel.function import Code, Function
+from havre.kernel.workload import Interface, Registry
+from havre.kernel.world import World
+
+log = logging.getLogger("havre.functions")
+
+_SHORT = 0.08
+"""Of the machine's memory: when less is available, idle environments go early."""
+_OVERCOMMIT = 4
+"""A function's memory is its bound, not what it uses: environments may have this many times the machine's together."""
+_ASK_AGAIN = 0.01
+_SKIPPED = frozenset({"__pycache__", ".git"})
+_SHALLOW = frozenset({"node_modules", "site-packages", ".venv", "venv"})
+"""Directories of what is not edited: looked at from outside alone."""
+
+
+class FunctionInterfaces:
+    """``Interfaces`` of control/functions/environment.py: EC2 knows of each, the VPC is built before it is used."""
+
+    def __init__(self, link: Link, networks: Networks) -> None:
+        self._link = link
+        self._networks = networks
+
+    async def take(self, function: Function) -> Interface:
+        made = msgspec.convert(await self._link.ask(questions.INTERFACE, function.id), Interface)
+        try:
+            await self._networks.ready(made.vpc)
+        except (Permanent, Temporary):
+            await self.give_back(function, made)
+            raise
+        return made
+
+    async def give_back(self, function: Function, interface: Interface) -> None:
+        await self._link.ask(questions.NO_INTERFACE, interface.eni)
+
+
+class FunctionSources:
+    """Where the engine gets functions' files (``Sources`` in engines/sandbox.py): the server's store of code is on this
+    machine's disk, its registry is asked for."""
+
+    def __init__(self, archives: Path, link: Link) -> None:
+        self._archives = archives
+        self._link = link
+
+    async def archive(self, code: Code) -> Path:
+        """Raises Permanent."""
+        path = self._archives / code.digest
+        if len(code.digest) != 64 or not code.digest.isalnum() or not path.is_file():
+            raise Permanent(f"the archive {code.digest} is not there")
+        return path
+
+    async def registry(self, image: str) -> tuple[str, Registry | None]:
+        """Raises Permanent, Temporary."""
+        found: Mapping[str, str] = await self._link.ask(questions.REGISTRY, image)
+        return image, Registry(**found) if found else None
+
+
+def sandboxes(config: Config, link: Link, network: HostNetwork) -> SandboxEngine:
+    """Without networks of its own a sandbox reaches nothing, which beats no sandbox."""
+    directory = config.state / "sandboxes"
+    sources = FunctionSources(config.state / "functions", link)
+    return OciEngine(config.site.instance, directory, sources, None if network.available() else network)
+
+
+class RoleCredentials:
+    """Asked of the server over the node link, and kept for the environments that begin while half of their time is left."""
+
+    def __init__(self, link: Link, world: World) -> None:
+        self._link = link
+        self._world = world
+        self._known: dict[str, tuple[float, Mapping[str, str | float]]] = {}
+
+    async def __call__(self, function: Function) -> Mapping[str, str | float]:
+        """Raises Permanent, Temporary."""
+        if not function.role:
+            return {}
+        now = self._world.now()
+        until, known = self._known.get(function.id, (0.0, {}))
+        if now < until:
+            return known
+        found: Mapping[str, str | float] = await self._link.ask(questions.CREDENTIALS, function.id)
+        self._known = {id: entry for id, entry in self._known.items() if entry[0] > now}
+        self._known[function.id] = ((now + float(found.get("Expiration", now))) / 2, found)
+        return found
+
+
+class NodeFunctions:
+    def __init__(self, config: Config, engine: SandboxEngine, link: Link, networks: Networks, spool: Spool) -> None:
+        self.engine = engine
+        self._link = link
+        world = system_world()
+        parts = Parts(
+            engine=engine,
+            open_api=open_api,
+            world=world,
+            steady=time.monotonic,
+            spool=LineSpool(spool),
+            endpoint=config.site.endpoint,
+            dial=dial,
+            interfaces=FunctionInterfaces(link, networks),
+            credentials=RoleCredentials(link, world),
+        )
+        total = _meminfo("MemTotal")
+        self._short = total * _SHORT
+        self._looked, self._is_pressed = 0.0, False
+        self.plane = Plane(parts, Rules(memory=_OVERCOMMIT * total), stamp=stamp, pressure=self._pressed)
+        state = config.state
+        self.link = FunctionLink(
+            FunctionLinkParts(
+                state / questions.SOCKET, "local", lambda: (state / "node.token").read_text(), engine.available
+            )
+        )
+
+    def _pressed(self) -> bool:
+        """As of a second ago at most."""
+        now = time.monotonic()
+        if now > self._looked + 1.0:
+            self._looked, self._is_pressed = now, _meminfo("MemAvailable") < self._short
+        return self._is_pressed
+
+    async def run(self) -> None:
+        """The loop. What a former life left goes first."""
+        if not self.engine.available():
+            await self.engine.remove_all()
+        await self._forget_interfaces()
+        await self.link.run(self.plane)
+
+    async def _forget_interfaces(self) -> None:
+        """Those of a former life; what waits for the server here can do nothing without it anyway."""
+        while True:
+            try:
+                await self._link.ask(questions.NO_INTERFACES, "")
+                return
+            except Temporary:
+                await asyncio.sleep(_ASK_AGAIN)
+            except Permanent as error:
+                log.error("interfaces of functions stay behind: %s", error)
+                return
+
+    async def close(self) -> None:
+        await self.plane.close()
+        await self.engine.close()
+
+
+def _meminfo(field: str) -> int:
+    """MiB."""
+    with open("/proc/meminfo") as file:
+        for line in file:
+            if line.startswith(field + ":"):
+                return int(line.split()[1]) // 1024
+    return 0
+
+
+async def dial(sandbox: Sandbox) -> socket.socket:
+    """A socket is of the network namespace that it was made in. Raises OSError."""
+    return await asyncio.to_thread(_socket_inside, sandbox.pid)
+
+
+def _socket_inside(pid: int) -> socket.socket:
+    namespace = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        with inside(namespace):
+            made = socket.socket()
+    finally:
+        os.close(namespace)
+    made.setblocking(False)
+    return made
+
+
+def stamp(function: Function) -> str:
+    """The state of the files of a function that is a directory: changes when one is saved, comes or goes."""
+    digest = hashlib.blake2b(digest_size=8)
+    todo = [Path(function.code.path)]
+    while todo:
+        try:
+            entries = sorted(os.scandir(todo.pop()), key=lambda entry: entry.name)
+        except OSError:
+            continue
+        for entry in entries:
+            if entry.name in _SKIPPED:
+                continue
+            try:
+                seen = entry.stat(follow_symlinks=False)
+            except FileNotFoundError:
+                continue
+            if not stat.S_ISDIR(seen.st_mode):
+                digest.update(f"{entry.path}\0{seen.st_mtime_ns}\0{seen.st_size}\n".encode())
+            elif entry.name in _SHALLOW:
+                digest.update(f"{entry.path}\0{seen.st_mtime_ns}\n".encode())
+            else:
+                todo.append(Path(entry.path))
+    return digest.hexdigest()
