@@ -121,7 +121,7 @@ async def test_who_has_hung_up_takes_nothing_along() -> None:
     gone.set()
     assert await polling == ([], 0.0)
     await queue.send("x")
-    assert (await other)[0] == ["x"]
+    assert await other == (["x"], 0.0)
 
 
 async def test_who_is_cancelled_as_he_is_woken_wakes_the_next() -> None:
@@ -130,7 +130,7 @@ async def test_who_is_cancelled_as_he_is_woken_wakes_the_next() -> None:
     second = await queue.polling()
     await queue.send("x")
     first.cancel()
-    assert (await second)[0] == ["x"]
+    assert await second == (["x"], 0.0)
 
 
 async def test_waiting_for_a_locked_group_costs_nothing() -> None:
