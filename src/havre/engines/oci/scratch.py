@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import tempfile
 from pathlib import Path
 
 from havre.kernel.errors import Temporary
@@ -49,8 +50,9 @@ class Scratch:
         path = self._directory / f"{size}.ext4"
         if not path.exists():
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            fresh = path.with_suffix(f".{os.getpid()}")
-            with fresh.open("wb") as file:
+            made, name = tempfile.mkstemp(prefix=f"{size}.", dir=self._directory)  # several threads may be at it
+            fresh = Path(name)
+            with open(made, "wb") as file:
                 file.truncate(size << 20)
             uid, gid = self._owner
             extended = f"lazy_itable_init=1,nodiscard,root_owner={uid}:{gid}"

@@ -5,10 +5,12 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import os
 import platform
 import signal
 import struct
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -137,3 +139,21 @@ def test_disks_have_no_name_and_are_sparse(tmp_path: Path) -> None:
     finally:
         for file in files:
             file.close()
+
+
+@pytest.mark.skipif(scratch.why_not() != "", reason=scratch.why_not())
+def test_disks_that_are_made_at_once_are_the_same(tmp_path: Path) -> None:
+    made = scratch.Scratch(tmp_path / "tmp", (993, 990))
+    with ThreadPoolExecutor(8) as pool:
+        fds = list(pool.map(made.disk, [64] * 8))
+    try:
+        heads = {os.pread(fd, 56, 1024)[:24] for fd in fds}  # the superblock, up to its first time stamp
+        assert len(heads) == 1 and os.pread(fds[0], 2, 1080) == b"\x53\xef"
+        assert [p.name for p in (tmp_path / "tmp").iterdir()] == ["64.ext4"]
+        for fd in fds:
+            check = ["e2fsck", "-fn", f"/proc/self/fd/{fd}"]
+            env = {"PATH": "/usr/sbin:/sbin:/usr/bin:/bin"}
+            assert subprocess.run(check, pass_fds=[fd], capture_output=True, env=env, check=False).returncode == 0
+    finally:
+        for fd in fds:
+            os.close(fd)
