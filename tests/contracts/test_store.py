@@ -163,6 +163,7 @@ async def test_indexes_follow(store: Store) -> None:
     await store.transact(lambda t: put(t, "a", Thing("blue", ("y",))))
     assert names(store.find(THING, "colour", "1/r/blue")) == ["a", "b"]
     assert names(store.find(THING, "tag", "y")) == ["a", "b"]
+    assert store.first(THING, "tag", "y") is store.find(THING, "tag", "y")[0] and store.first(THING, "tag", "z") is None
     assert store.count(THING, "done", "yes") == 0
     one = await store.transact(lambda t: t.update(one, spec=Thing("red", ("x", "z")), status=Seen("DONE")))
     assert names(store.find(THING, "colour", "1/r/blue")) == ["a"]
@@ -170,8 +171,10 @@ async def test_indexes_follow(store: Store) -> None:
     assert store.count(THING, "done", "yes") == 1
     await store.transact(lambda t: t.remove(one))
     assert [store.count(THING, "tag", v) for v in "xyz"] == [0, 1, 0]
-    with pytest.raises(KeyError):
-        store.find(THING, "shape", "round")
+    assert store.first(THING, "tag", "x") is None
+    for read in (store.find, store.first, store.count):
+        with pytest.raises(KeyError):
+            read(THING, "shape", "round")
 
 
 async def test_subscribers_see_changes_in_order(store: Store) -> None:

@@ -135,10 +135,8 @@ class Deliveries:
         return None
 
     async def observe(self, key: Lane) -> Seen | None:
-        waiting = self._deps.store.find(self._kind, "lane", scoped(*key))
-        if not waiting:
-            return None
-        return Seen(self._deps.world.now(), self._deps.world.chance.random(), waiting[0])
+        head = self._deps.store.first(self._kind, "lane", scoped(*key))
+        return None if head is None else Seen(self._deps.world.now(), self._deps.world.chance.random(), head)
 
     def decide(self, seen: Seen) -> Plan:
         head, status = seen.head, seen.head.status

@@ -132,6 +132,11 @@ class Image:
         rows = table.rows
         return [rows[p] for p in table.buckets[index].get(value, ())]
 
+    def first(self, kind: Kind[S, T], index: str, value: str) -> Resource[S, T] | None:
+        table = self.tables[kind.name]
+        places = table.buckets[index].get(value)
+        return table.rows[places[0]] if places else None
+
     def count(self, kind: Kind[S, T], index: str, value: str) -> int:
         return len(self.tables[kind.name].buckets[index].get(value, ()))
 
@@ -160,6 +165,7 @@ class ImageTransaction:
         self.get = image.get
         self.list = image.list
         self.find = image.find
+        self.first = image.first
         self.count = image.count
 
     @property

@@ -37,6 +37,7 @@ class MemoryStore:
         self.get = self._image.get
         self.list = self._image.list
         self.find = self._image.find
+        self.first = self._image.first
         self.count = self._image.count
 
     @property

@@ -47,6 +47,10 @@ class Reader(Protocol):
         """By a declared index of the kind, ordered by key; KeyError for an index that was not declared."""
         ...
 
+    def first(self, kind: Kind[S, T], index: str, value: str) -> Resource[S, T] | None:
+        """The first that ``find`` would give, whatever follows; None when there is none."""
+        ...
+
     def count(self, kind: Kind[S, T], index: str, value: str) -> int: ...
 
 

@@ -81,6 +81,7 @@ class SqliteStore:
         self.get = self._image.get
         self.list = self._image.list
         self.find = self._image.find
+        self.first = self._image.first
         self.count = self._image.count
 
     @classmethod
