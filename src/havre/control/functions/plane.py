@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import cast
 
 from havre.control.functions import messages as m
@@ -317,6 +318,8 @@ class Plane:
             return
         try:
             await self._parts.engine.prepare(function)
+            with suppress(Permanent, Temporary, Gone):  # the first environment finds them; or says why not
+                await self._parts.credentials(function)
             if function.snap_start:
                 await self._park(function)
         except (Permanent, Temporary, Gone) as error:

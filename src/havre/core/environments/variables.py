@@ -11,11 +11,9 @@ from havre.kernel.function import Function
 API = "127.0.0.1:9001"
 TASK_ROOT = "/var/task"
 RUNTIME_ROOT = "/var/runtime"
-_PATH = "/usr/local/bin:/usr/bin/:/bin:/opt/bin"
-_LIBRARIES = (
-    "/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:/var/task:/var/task/lib:/opt/lib"
-    ":/usr/lib/x86_64-linux-gnu:/usr/lib/aarch64-linux-gnu"
-)
+_PATH = "/var/lang/bin:/usr/local/bin:/usr/bin/:/bin:/opt/bin"
+_LIBRARIES = "/var/lang/lib:/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:/var/task:/var/task/lib:/opt/lib"
+"""Interpreters that wait for a function were started with just these (engines/oci/zygotes.py)."""
 _LOG_DESCRIPTOR = "1"
 """Frames of log messages come through standard output, between the lines that are printed: their first byte begins no
 character of UTF-8."""

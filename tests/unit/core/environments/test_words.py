@@ -12,6 +12,7 @@ from havre.core.environments import report as words
 from havre.core.environments.framing import MAX_LINE, Messages, Written
 from havre.core.environments.report import Report
 from havre.core.environments.variables import Surroundings, log_stream, variables
+from havre.engines.oci.zygotes import warm_enough
 from havre.kernel.function import Code, Function, FunctionLogs
 
 
@@ -138,4 +139,5 @@ def test_variables() -> None:
         "TZ": "Europe/Berlin",
     }
     assert expected.items() <= found.items()
+    assert warm_enough(found), "an interpreter that waits can become this function's"
     assert log_stream("7", "2026/01/02", "ab") == "2026/01/02/[7]ab"
