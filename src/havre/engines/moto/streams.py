@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from moto.dynamodb.models import table
@@ -13,6 +14,11 @@ from havre.engines.moto import pinned
 
 LIFE = 15 * 60
 """Seconds for which an iterator is good, as on AWS."""
+KEPT = timedelta(hours=24)
+"""For which a record is, as on AWS."""
+CHECKED = 256
+"""Records that are added between two looks for those that are older."""
+_TRIMMED = "The requested sequence number is no longer available."
 
 
 class StreamError(Exception):
@@ -25,7 +31,7 @@ class StreamError(Exception):
 
 
 class Iterator:
-    """``position`` is the number of records before the next one. moto's answers ask for ``arn`` and ``to_json``."""
+    """``position`` is the sequence number of the next record. moto's answers ask for ``arn`` and ``to_json``."""
 
     def __init__(self, stream: str, position: int) -> None:
         text = json.dumps([stream, position, int(pinned.now())], separators=(",", ":"))
@@ -50,15 +56,15 @@ def _get_shard_iterator(
         raise StreamError("ResourceNotFoundException", told)
     if shard_iterator_type.endswith("_SEQUENCE_NUMBER") and not str(sequence_number or "").isdigit():
         raise StreamError("ValidationException", f"Invalid SequenceNumber: {sequence_number}")
-    at = int(sequence_number or 0) - shard.starting_sequence_number
+    at, first = int(sequence_number or 0), shard.starting_sequence_number
     position = {
-        "TRIM_HORIZON": 0,
-        "LATEST": len(shard.items),
+        "TRIM_HORIZON": first,
+        "LATEST": first + len(shard.items),
         "AT_SEQUENCE_NUMBER": at,
         "AFTER_SEQUENCE_NUMBER": at + 1,
     }[shard_iterator_type]
-    if position < 0:
-        raise StreamError("TrimmedDataAccessException", "The requested sequence number is no longer available.")
+    if position < first:
+        raise StreamError("TrimmedDataAccessException", _TRIMMED)
     return Iterator(arn, position)
 
 
@@ -71,7 +77,11 @@ def _get_records(self: Any, iterator_arn: str, limit: int | None) -> dict[str, A
         raise StreamError(
             "ExpiredIteratorException", "Iterator expired. The iterator was created more than 15 minutes ago."
         )
-    items = _shard(self, stream).items[position : position + min(limit or 1000, 1000)]
+    shard = _shard(self, stream)
+    at = position - shard.starting_sequence_number
+    if at < 0:
+        raise StreamError("TrimmedDataAccessException", _TRIMMED)
+    items = shard.items[at : at + min(limit or 1000, 1000)]
     return {
         "NextShardIterator": Iterator(stream, position + len(items)).arn,
         "Records": [each.to_json() for each in items],
@@ -90,3 +100,23 @@ def install() -> None:
         self.record["awsRegion"] = of.table_arn.split(":")[3]
 
     record.__init__ = placed
+    shard: Any = table.StreamShard
+    add = shard.add
+
+    def added(self: Any, old: Any, new: Any) -> None:
+        """moto keeps them for ever."""
+        add(self, old, new)
+        if len(self.items) % CHECKED == 0:
+            trim(self)
+
+    shard.add = added
+
+
+def trim(shard: Any) -> None:
+    """Records that are too old go; those behind them keep their numbers."""
+    before = datetime.fromtimestamp(pinned.now(), UTC).replace(tzinfo=None) - KEPT
+    old = 0
+    while old < len(shard.items) and shard.items[old].record["dynamodb"]["ApproximateCreationDateTime"] < before:
+        old += 1
+    del shard.items[:old]
+    shard.starting_sequence_number += old

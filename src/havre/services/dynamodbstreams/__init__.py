@@ -1,7 +1,7 @@
 """DynamoDB Streams: what was changed in a table, in order.
 
 The promise: streams of tables, their one shard, iterators that are good for fifteen minutes and survive a restart, from moto
-(docs/design/borrowed.md). Left out: shards that end and are followed by others; records are kept as long as their table.
+(docs/design/borrowed.md). Records go after 24 hours. Left out: shards that end and are followed by others.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 The promise: streams, shards that are split and merged, records in order of their sequence numbers, iterators, consumers,
 retention and tags, from moto (docs/design/borrowed.md): signatures, policies and the trail are Havre's, what an operation
-does is moto's. Left out: SubscribeToShard (consumers may be registered, and read with GetRecords), encryption, and records
-that expire: moto keeps them until the stream is deleted.
+does is moto's. Records go after the retention of their stream; a shard that is split or merged keeps its
+own, and ends. Left out: SubscribeToShard (consumers may be registered, and read with GetRecords), encryption.
 """
 
 from __future__ import annotations
@@ -30,7 +30,6 @@ def service(lender: Lender | None = None) -> Service:
     loans.lend("DescribeLimits", "ListStreams")
     return loans.service(
         partial={
-            "IncreaseStreamRetentionPeriod": "records are kept until their stream is deleted",
             "PutResourcePolicy": "kept and told, not asked for decisions",
         }
     )
