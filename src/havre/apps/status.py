@@ -63,6 +63,7 @@ class Status:
         await server.journal.reset()
         server.trail.reset()
         await server.borrowing.reset()
+        await server.functions.reset()
         await server.nodes.start_afresh()
         return 200, {"status": "ok"}
 

@@ -43,3 +43,8 @@ class Facilities:
                 raise Temporary("the queue of events is not open yet")
             self.invoking = Invoking(store, world, self.records, self.open_functions)
         return self.invoking
+
+    async def reset(self) -> None:
+        """What the store does not hold goes as well; events go when they find their function gone."""
+        if self.invoking is not None:
+            await self.invoking.durable.executions.reset()

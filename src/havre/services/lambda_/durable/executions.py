@@ -300,6 +300,18 @@ class Executions:
             if ended is not None and ended + execution.retention * DAY <= now:
                 await self.delete(execution)
 
+    async def reset(self) -> None:
+        """Forget all of them, wherever they are."""
+        for execution in list(self.known.values()):
+            live = self.live.get(execution.arn)
+            if live is not None:
+                live.execution, live.token = replace(live.execution, status=STOPPED), ""
+                live.through.set()
+                if live.timer is not None:
+                    live.timer.cancel()
+            await self.shelf.remove(execution)
+            self._drop(execution)
+
     def alive(self) -> Iterable[Execution]:
         return [execution for execution in self.known.values() if execution.alive]
 

@@ -414,3 +414,19 @@ def test_an_execution_that_takes_too_long(aws: Durables) -> None:
     answer = aws.client.invoke(FunctionName="d:3")
     assert json.load(answer["Payload"])["errorType"] == "ExecutionTimedOut"
     assert aws.status(answer["DurableExecutionArn"]) == "TIMED_OUT"
+
+
+def test_nothing_is_left_after_a_reset(aws: Durables) -> None:
+    async def work(context: Context) -> Any:
+        return await context.until("forever", "CALLBACK", "CallbackDetails")
+
+    aws.function(work)
+    arn = aws.begin(1, DurableExecutionName="one")
+    until(lambda: "InvocationCompleted" in aws.history(arn))
+    aws.gateway.wait(aws.facilities.reset())
+    assert code(aws.client.get_durable_execution, DurableExecutionArn=arn) == "ResourceNotFoundException"
+    assert aws.begin(2, DurableExecutionName="one") != arn
+    aws.stop()
+    aws.start()
+    listed = aws.client.list_durable_executions_by_function(FunctionName="d")["DurableExecutions"]
+    assert len(listed) == 1
