@@ -74,10 +74,12 @@ _SPELLED: dict[str, tuple[tuple[str, int], tuple[str, int], tuple[str, int], tup
 _SAME = {"expired_signature": "mismatch", "skewed": "mismatch", "payload": "mismatch"}
 _COLUMN = {"json": 0, "smithy-rpc-v2-cbor": 0, "rest-json": 1, "query": 2, "rest-xml": 2, "ec2": 3}
 _OWN = {
+    "lambda": {"throttled": ("TooManyRequestsException", 429)},
     "s3": {"skewed": ("RequestTimeTooSkewed", 403), "expired_signature": ("RequestTimeTooSkewed", 403)},
     "sns": {"denied": ("AuthorizationError", 403)},
 }
 """Where one service has words of its own."""
+_FIELDS = {"TooManyRequestsException": {"Reason": "CallerRateLimitExceeded"}}
 
 
 def spell(reason: str, protocol: str, message: str, service: str = "") -> ApiError:
@@ -89,7 +91,7 @@ def spell(reason: str, protocol: str, message: str, service: str = "") -> ApiErr
         code, status = _SPELLED[_SAME.get(reason, reason)][_COLUMN.get(protocol, 0)]
     if code == "AuthFailure":
         message = _EC2_CREDENTIALS
-    return ApiError(code, message, status)
+    return ApiError(code, message, status, _FIELDS.get(code))
 
 
 def unknown_key() -> Denied:

@@ -12,6 +12,7 @@ import pytest
 from botocore.exceptions import ClientError
 from tests.running_gateway import ACCOUNT, OTHER, OTHER_ROOT, ROOT, Running, code
 
+from havre.gateway.faults import spell
 from havre.gateway.throttle import Rate
 from havre.kernel.errors import ApiError
 
@@ -263,6 +264,14 @@ def test_throttling() -> None:
         assert code(iam.list_users) == "Throttling"
     finally:
         running.close()
+
+
+def test_each_service_has_its_words_for_a_throttle() -> None:
+    told = spell("throttled", "rest-json", "Rate exceeded", "lambda")
+    assert (told.code, told.status, told.fields) == (
+        "TooManyRequestsException", 429, {"Reason": "CallerRateLimitExceeded"}
+    )  # fmt: skip
+    assert spell("throttled", "rest-json", "Rate exceeded", "eks").code == "ThrottlingException"
 
 
 def test_open_doors() -> None:
