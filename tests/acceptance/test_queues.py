@@ -102,3 +102,14 @@ def test_who_waits_holds_nothing_up(havre: Starter) -> None:
     instance.process.send_signal(signal.SIGTERM)
     assert instance.process.wait(15) == 0
     waiting.join(20)
+
+
+def test_reset_leaves_no_message(havre: Starter) -> None:
+    instance = havre("--auth", "open")
+    client = instance.client("sqs", aws_access_key_id="test", aws_secret_access_key="test")
+    url = client.create_queue(QueueName="q")["QueueUrl"]
+    client.send_message(QueueUrl=url, MessageBody="x")
+    instance.get("/_havre/reset", "POST")
+    assert client.list_queues().get("QueueUrls") is None
+    assert client.create_queue(QueueName="q")["QueueUrl"] == url
+    assert "Messages" not in client.receive_message(QueueUrl=url)
