@@ -14,8 +14,18 @@ import pytest
 
 from havre.engines.haproxy import HaproxyEngine
 from havre.engines.host_network import HostNetwork
-from havre.kernel.workload import Balancer, BalancerPool, BalancerTarget, NetworkRule, Vpc
+from havre.kernel.workload import (
+    Balancer,
+    BalancerAction,
+    BalancerCondition,
+    BalancerPool,
+    BalancerRule,
+    BalancerTarget,
+    NetworkRule,
+    Vpc,
+)
 from tests.contracts.balancer_bench import PATIENCE, QUICK, fetch, listener, need_haproxy, real, states, until
+from tests.contracts.balancer_load import load
 from tests.contracts.network_bench import Machine, group, interface, machine, state_of, tcp, vpc_of
 from tests.ports import free_port
 
@@ -57,15 +67,22 @@ def port() -> int:
     return free_port()
 
 
-async def serve(target: Machine, port: int) -> asyncio.Server:
-    """Tells the address of whom it talks to."""
+async def serve(target: Machine, port: int, *, keep: bool = True) -> asyncio.Server:
+    """Tells the address of whom it talks to; ``target`` in its answer says for whom the request was forwarded. It does not
+    ``keep`` connections if told so."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(EOFError, OSError):
             while True:
-                await reader.readuntil(b"\r\n\r\n")
-                body = json.dumps({"peer": writer.get_extra_info("peername")[0], "target": "task"}).encode()
-                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+                head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+                clients = [line.partition(": ")[2] for line in head.split("\r\n") if line.startswith("x-forwarded-for")]
+                told = {"peer": writer.get_extra_info("peername")[0], "target": "task" if keep else ",".join(clients)}
+                body = json.dumps(told).encode()
+                more = b"" if keep else b"Connection: close\r\n"
+                writer.write(b"HTTP/1.1 200 OK\r\n%sContent-Length: %d\r\n\r\n%s" % (more, len(body), body))
+                if not keep:
+                    await writer.drain()
+                    break
         writer.close()
 
     return await asyncio.start_server(answer, sock=target.serve(port))
@@ -120,6 +137,32 @@ async def test_a_balancer_serves_its_vpc_and_this_machine(
         assert b" 200 " in await ask_from(client, address, port)
         assert await stranger.misses(address, port)
     assert await client.misses("172.31.16.5", 8080)
+    server.close()
+
+
+async def test_reloads_cost_no_request_to_a_target_in_a_vpc(
+    network: HostNetwork, engine: HaproxyEngine, machines: list[Machine], port: int
+) -> None:
+    """A worker that was replaced has closed its namespaces, and clients keep their connections to it. The target closes
+    each of its own, so that each request needs a new one."""
+    vpc = vpc_of(group("lb", NetworkRule("tcp", 0, 65535, "0.0.0.0/0")), group("task", tcp(8080, group="sg-lb")))
+    await network.ensure_vpc(vpc)
+    await network.attach(interface(vpc, "172.31.16.5", "task"), machines[0].pid)
+    server = await serve(machines[0], 8080, keep=False)
+    wanted = network_balancer(vpc, port)
+    await network.add_balancer(wanted)
+    await engine.apply([wanted], network.namespaces())
+    await until(lambda: healthy(engine))
+    tea = BalancerAction("fixed-response", status=418)
+    async with load(HERE, port, clients=16) as seen:
+        for number in range(6):
+            await seen.more(100)
+            rule = BalancerRule(str(number), (BalancerCondition("path-pattern", (f"/{number}",)),), tea)
+            changed = msgspec.structs.replace(wanted, listeners=(listener(port, rule),))
+            await engine.apply([changed], network.namespaces())
+        await seen.more(100)
+    assert seen.failed == []
+    assert set(seen.answered) == {"127.0.0.1"}, "the client's address, once"
     server.close()
 
 

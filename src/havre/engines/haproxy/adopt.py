@@ -34,7 +34,7 @@ def bound_by(configuration: str) -> set[tuple[str, int, str]]:
     found: set[tuple[str, int, str]] = set()
     for line in configuration.splitlines():
         words = line.split()
-        if words[:1] == ["bind"] and len(words) > 1:
+        if words[:1] == ["bind"] and len(words) > 1 and not words[1].startswith("unix@"):
             address, _, port = words[1].rpartition(":")
             namespace = words[3].strip("'") if words[2:3] == ["namespace"] else ""
             found.add((address, int(port), namespace))

@@ -34,7 +34,7 @@ def render(plan: Plan) -> Rendered:
         return quote(str(plan.directory / file))
 
     head = _head(plan, keep)
-    fronts = [line for front in plan.frontends for line in _frontend(front, keep)]
+    fronts = [line for front in plan.frontends for line in _frontend(front, keep, again=bool(plan.spaces))]
     bodies = []
     for filled in (True, False):
         pools = [
@@ -82,7 +82,8 @@ def _head(plan: Plan, keep: Keep) -> list[str]:
     ]
 
 
-def _frontend(front: Frontend, keep: Keep) -> list[str]:
+def _frontend(front: Frontend, keep: Keep, *, again: bool) -> list[str]:
+    """``again``: see _again."""
     balancer, listener = front.listeners[0]
     title = name("f", front.id)
     lines = [f"frontend {title}"]
@@ -94,9 +95,13 @@ def _frontend(front: Frontend, keep: Keep) -> list[str]:
     lines += [f"  timeout client {idle}", f"  timeout http-request {idle}", f"  timeout http-keep-alive {idle}"]
     if listener.protocol not in ("HTTP", "HTTPS"):
         return [*lines, "  mode tcp", f"  default_backend {name('p', single_pool(listener))}", ""]
+    behind: list[str] = []
+    if again and listener.protocol == "HTTP":
+        first, behind = _again(title)
+        lines += first
     if len(front.listeners) > 1:
         lines += [f"  {line}" for line in _shared(front, keep)]
-        return [*lines, ""]
+        return [*lines, "", *behind]
     if any(bind.address == SHARED for bind in front.binds):
         lines.append(f"  {own_answer(404, keep)} if {{ dst {SHARED} }} {_of_another(balancer)}")
         lines += [f"  {line}" for line in _let_in(listener, f"{{ dst {SHARED} }}")]
@@ -106,7 +111,20 @@ def _frontend(front: Frontend, keep: Keep) -> list[str]:
     else:
         context = Context("", keep, port=listener.port, secure=bool(secure))
         lines += [f"  {line}" for line in [*listener_lines(listener, context), *_way(front), POOL]]
-    return [*lines, ""]
+    return [*lines, "", *behind]
+
+
+def _again(title: str) -> tuple[list[str], list[str]]:
+    """(lines of the frontend, a backend). A worker that a reload has replaced closes its network namespaces at once and
+    reaches no target in them any more; but clients may still send requests over connections that they keep. It hands those
+    on to the worker that replaced it, which looks at them as if they had come there."""
+    path = f"unix@{title}.sock"
+    front = [
+        f"  bind {path} mode 600 accept-proxy",
+        "  http-request allow if { stopping }",
+        f"  use_backend again_{title} if {{ stopping }}",
+    ]
+    return front, [f"backend again_{title}", f"  server new {path} send-proxy-v2", ""]
 
 
 def _of_another(balancer: Balancer) -> str:
