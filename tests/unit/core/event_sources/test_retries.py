@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from havre.core.event_sources import growth, verdict, windows
+from havre.core.event_sources import verdict, windows
 from havre.core.event_sources.retries import (
     EXHAUSTED,
     TOO_OLD,
@@ -153,12 +153,3 @@ def test_a_batch_ends_where_its_window_does() -> None:
     told = windows.members(window, final=True)
     assert told["window"] == {"start": "1970-01-01T00:01:30Z", "end": "1970-01-01T00:02:00Z"}
     assert told["isFinalInvokeForWindow"] and told["state"] == {} and json.dumps(told)
-
-
-def test_batches_grow_while_there_is_more_to_do() -> None:
-    assert growth.allowed(100, None) == 5
-    assert growth.allowed(100, None, most=2) == 2
-    assert growth.allowed(100, 100) == 5
-    assert growth.allowed(110, 100) == 55
-    assert growth.allowed(110, 100, most=20) == 20
-    assert growth.allowed(1e6, 100) == 1000

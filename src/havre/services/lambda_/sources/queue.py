@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from havre.control.tasks import Tasks
-from havre.core.event_sources import growth
 from havre.core.event_sources.filters import Filters
+from havre.core.event_sources.growth import EVERY, Growth
 from havre.core.event_sources.verdict import Verdict, of_answer, whole
 from havre.kernel.errors import ApiError, Permanent, Temporary
 from havre.services.lambda_.sources.source import FAILED, MOST_BYTES, OK, Access, Source, problem
@@ -28,7 +29,7 @@ class QueuePoller:
         self._filters = Filters(source.filters)
         self._url = ""
         self._visible = 30.0
-        self._busy_since: float | None = None
+        self._growth = Growth(source.at_once)
         self._under_way = Tasks()
         self._ended = asyncio.Event()
 
@@ -52,9 +53,13 @@ class QueuePoller:
 
     async def _turn(self) -> None:
         """One batch is gathered and sent on its way, when there is room for one."""
-        while len(self._under_way) >= growth.allowed(self._access.now(), self._busy_since, self._source.at_once):
+        while len(self._under_way) >= self._growth.allowed:
+            self._growth.wanted()
             self._ended.clear()
-            await self._ended.wait()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(EVERY):
+                    await self._ended.wait()
+            self._growth.look(self._access.now())
         if not self._url:
             await self._find()
         batch, received = await self._gather()
@@ -84,11 +89,9 @@ class QueuePoller:
                 began = self._access.now()
             batch += found
             if not found:
-                self._busy_since = None
+                self._growth.drained()
             if self._over(batch, len(found) < asked, began):
                 break
-        if len(batch) >= self._source.batch and self._busy_since is None:
-            self._busy_since = self._access.now()
         return batch, began
 
     def _over(self, batch: Sequence[Message], drained: bool, began: float) -> bool:
@@ -117,7 +120,9 @@ class QueuePoller:
             await self._delete(refused)
         left = [(message, record) for message, record in records if message not in refused] if refused else records
         for part in parts(left):
+            begun = self._access.now()
             verdict = await self._invoke([record for _, record in part], received)
+            self._growth.ended(self._access.now() - begun)
             failed = set(verdict.failed)
             done = [message for place, (message, _) in enumerate(part) if place not in failed]
             self._access.report(FAILED if verdict.failed and len(verdict.failed) == len(part) else OK)
