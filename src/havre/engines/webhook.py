@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import ssl
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 import httptools
 
@@ -33,9 +34,10 @@ class _Answer:
 async def post(url: str, body: bytes, headers: Mapping[str, str], *, timeout: float = TIMEOUT) -> int:
     """The status of the answer. Raises Temporary when none came, Permanent for a URL that cannot be asked.
 
-    Redirections are not followed.
+    Redirections are not followed. User and password of the URL are sent as HTTP's basic authentication, and told to nobody.
     """
     parts = urlsplit(url)
+    url = without_password(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise Permanent(f"{url} is not the URL of a server")
     try:
@@ -47,6 +49,13 @@ async def post(url: str, body: bytes, headers: Mapping[str, str], *, timeout: fl
         raise Temporary(f"{url}: its certificate is not good: {error.verify_message}") from None
     except (OSError, httptools.HttpParserError, UnicodeError) as error:
         raise Temporary(f"{url}: {error or type(error).__name__}") from None
+
+
+def without_password(url: str) -> str:
+    """The URL as it may be shown: four stars stand for a password."""
+    before, at, _ = url.partition("://")[2].partition("/")[0].rpartition("@")
+    user, colon, _ = before.partition(":")
+    return url.replace(f"{before}{at}", f"{user}:****@", 1) if at and colon else url
 
 
 async def _exchange(parts: SplitResult, body: bytes, headers: Mapping[str, str]) -> int:
@@ -80,6 +89,9 @@ def _head(parts: SplitResult, length: int, headers: Mapping[str, str]) -> bytes:
         "Connection: close",
         *(f"{name}: {value}" for name, value in headers.items()),
     ]
+    if parts.username is not None:
+        user = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+        lines.append(f"Authorization: Basic {base64.b64encode(user.encode()).decode()}")
     if any("\r" in line or "\n" in line for line in lines):
         raise Permanent("A header cannot hold a line break")
     return ("\r\n".join(lines) + "\r\n\r\n").encode("utf-8")

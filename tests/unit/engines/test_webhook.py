@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -49,6 +50,19 @@ async def test_what_is_posted_comes_through() -> None:
         assert await webhook.post(f"{url}/a/b?c=d", b"body", {"X-One": "1"}) == 204
     head, _, body = got[0].partition(b"\r\n\r\n")
     assert head.startswith(b"POST /a/b?c=d HTTP/1.1\r\nHost: 127.0.0.1:") and b"X-One: 1" in head and body == b"body"
+
+
+async def test_user_and_password_are_sent_and_not_told() -> None:
+    async with server(answering(b"HTTP/1.1 200 OK\r\n\r\n")) as url:
+        secret = url.replace("://", "://me:p%40ss@")
+        assert await webhook.post(f"{secret}/x", b"", {}) == 200
+        assert webhook.without_password(f"{secret}/x@y") == f"{url.replace('://', '://me:****@')}/x@y"
+    assert b"Authorization: Basic " + base64.b64encode(b"me:p@ss") in got[0]
+    with pytest.raises(Temporary) as failed:
+        await webhook.post(secret, b"", {})
+    assert "p%40ss" not in failed.value.reason and "me:****@" in failed.value.reason
+    for plain in (url, f"{url}/a:b@c", "http://me@host/x"):
+        assert webhook.without_password(plain) == plain
 
 
 async def test_redirections_are_not_followed_and_interim_answers_are_none() -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from havre.control.operation import Call, Request, Resources
 from havre.kernel.arn import arn
@@ -89,3 +89,23 @@ def of_archive(call: Call, request: Request) -> Sequence[str]:
 
 def of_replay(call: Call, request: Request) -> Sequence[str]:
     return (call.arn(f"replay/{request['ReplayName']}"),)
+
+
+def about_entry(call: Call, entry: Mapping[str, Any]) -> dict[str, str]:
+    """Condition keys of PutEvents for one entry."""
+    told = {"events:source": entry.get("Source"), "events:detail-type": entry.get("DetailType")}
+    by_bus = "true" if call.principal.service == "events.amazonaws.com" else "false"
+    return {"events:eventBusInvocation": by_bus, **{k: v for k, v in told.items() if v}}
+
+
+def about_first_entry(call: Call, request: Request) -> dict[str, str]:
+    return about_entry(call, request["Entries"][0])
+
+
+def about_first_target(call: Call, request: Request) -> dict[str, str]:
+    return about_target(request["Targets"][0])
+
+
+def about_target(target: Mapping[str, Any]) -> dict[str, str]:
+    """Condition keys of PutTargets for one target."""
+    return {"events:TargetArn": str(target["Arn"])}

@@ -10,6 +10,7 @@ import msgspec
 from havre.control.deliveries import Parcel, temporary
 from havre.control.deps import ReconcilerDeps
 from havre.control.operation import Aws
+from havre.engines.webhook import without_password
 from havre.kernel.errors import ApiError, Permanent, Temporary
 from havre.services.sns import envelope
 from havre.services.sns.attributes import dead_letter_queue
@@ -108,7 +109,7 @@ class Courier:
         status = await self._post(found.endpoint, text.encode(), headers)
         if 200 <= status < 300:
             return
-        words = f"{found.endpoint} answered with status {status}"
+        words = f"{without_password(found.endpoint)} answered with status {status}"
         raise Permanent(words) if 400 <= status < 500 and status != 429 else Temporary(words)
 
     async def _signed(self, letter: Letter, version: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
+from havre.engines.webhook import without_password
 from havre.services.sns import delivery_policy
 from havre.services.sns.resources import SubscriptionRecord, TopicRecord
 
@@ -55,7 +56,7 @@ def subscription_attributes(found: SubscriptionRecord, topic: TopicRecord) -> di
         "TopicArn": topic.meta.arn,
         "Owner": spec.owner,
         "Protocol": spec.protocol,
-        "Endpoint": spec.endpoint,
+        "Endpoint": without_password(spec.endpoint),
         "PendingConfirmation": "true" if spec.pending else "false",
         "ConfirmationWasAuthenticated": "true" if spec.authenticated and not spec.pending else "false",
         "RawMessageDelivery": "false",
@@ -74,6 +75,6 @@ def subscription(found: SubscriptionRecord) -> dict[str, str]:
         "SubscriptionArn": PENDING if found.spec.pending else found.meta.arn,
         "Owner": found.spec.owner,
         "Protocol": found.spec.protocol,
-        "Endpoint": found.spec.endpoint,
+        "Endpoint": without_password(found.spec.endpoint),
         "TopicArn": found.meta.arn.rpartition(":")[0],
     }

@@ -124,6 +124,28 @@ def test_whoever_hands_on_a_role_must_be_allowed_to(events: Events) -> None:
     assert user.put_targets(Rule="r", Targets=[{"Id": "1", "Arn": queue_arn("q")}])["FailedEntryCount"] == 0
 
 
+def test_policies_can_ask_for_sources_and_targets(events: Events) -> None:
+    events.rule("r", {"source": ["app"]})
+    iam = events.running.client("iam")
+    iam.create_user(UserName="u")
+    sources = {"Action": "events:PutEvents", "Condition": {"StringEquals": {"events:source": "mine"}}}
+    targets = {"Action": "events:PutTargets", "Condition": {"ArnLike": {"events:TargetArn": queue_arn("q*")}}}
+    statements = [{"Effect": "Allow", "Resource": "*", **each} for each in (sources, targets)]
+    text = json.dumps({"Version": "2012-10-17", "Statement": statements})
+    iam.put_user_policy(UserName="u", PolicyName="p", PolicyDocument=text)
+    user = events.running.client("events", iam.create_access_key(UserName="u")["AccessKey"])
+    for source, expected in (("mine", ""), ("other", "AccessDeniedException")):
+        entry = {"Source": source, "DetailType": "t", "Detail": "{}"}
+        assert refusal(user.put_events, Entries=[entry])[0] == expected
+        first = {**entry, "Source": "mine"}
+        assert refusal(user.put_events, Entries=[first, entry])[0] == expected
+    for name, expected in (("q1", ""), ("x", "AccessDeniedException")):
+        target = {"Id": "1", "Arn": queue_arn(name)}
+        assert refusal(user.put_targets, Rule="r", Targets=[target])[0] == expected
+        first = {"Id": "0", "Arn": queue_arn("q0")}
+        assert refusal(user.put_targets, Rule="r", Targets=[first, target])[0] == expected
+
+
 def test_patterns_can_be_tried(events: Events) -> None:
     event = {
         "id": "1", "source": "app", "detail-type": "t", "account": ACCOUNT, "time": "2024-01-01T00:00:00Z",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from havre.control.operation import Answer, Call, Operations, Request
@@ -11,7 +11,7 @@ from havre.core.event_pattern import PatternError, compile
 from havre.kernel.errors import ApiError, not_built
 from havre.services.events import matching, queries
 from havre.services.events.errors import bad_pattern, validation
-from havre.services.events.names import Place, bus_place, is_there, of_entries
+from havre.services.events.names import Place, about_entry, about_first_entry, bus_place, is_there, of_entries
 from havre.services.events.resources import DEFAULT
 from havre.store.ports import Transaction
 
@@ -26,7 +26,7 @@ class Taken(NamedTuple):
     hops: int
 
 
-@ops("PutEvents", resources=of_entries, data_event=True)
+@ops("PutEvents", resources=of_entries, conditions=about_first_entry, data_event=True)
 async def put_events(call: Call, request: Request) -> Answer:
     """Entries stand for themselves. Those that are taken are written down for every target that they match, or none is."""
     if request.get("EndpointId"):
@@ -34,6 +34,7 @@ async def put_events(call: Call, request: Request) -> Answer:
     entries = request["Entries"]
     if sum(_size(each) for each in entries) > MOST_BYTES:
         raise validation("Total size of the entries in the request is over the limit.")
+    await _check_others(call, entries)
     read = [_read(call, each) for each in entries]
     taken = [each for each in read if isinstance(each, Taken)]
     for each in taken:
@@ -46,6 +47,21 @@ async def put_events(call: Call, request: Request) -> Answer:
     await call.store.transact(change)
     shown = [{"EventId": e.event["id"]} if isinstance(e, Taken) else e for e in read]
     return {"FailedEntryCount": len(read) - len(taken), "Entries": shown}
+
+
+async def _check_others(call: Call, entries: Sequence[Mapping[str, Any]]) -> None:
+    """The first entry was decided on by its source and detail type; so is each that differs in them, or in its bus."""
+    decided = {_decided_by(call, entries[0])}
+    for each in entries[1:]:
+        if _decided_by(call, each) not in decided:
+            decided.add(_decided_by(call, each))
+            await call.authorize(
+                "events:PutEvents", [bus_place(call, each.get("EventBusName")).arn], about_entry(call, each)
+            )
+
+
+def _decided_by(call: Call, entry: Mapping[str, Any]) -> tuple[str, ...]:
+    return (bus_place(call, entry.get("EventBusName")).arn, *about_entry(call, entry).values())
 
 
 def _size(entry: Mapping[str, Any]) -> int:

@@ -16,7 +16,7 @@ from havre.store.ports import Transaction
 ops = Operations()
 
 
-@ops("PutTargets", resources=of_rule())
+@ops("PutTargets", resources=of_rule(), conditions=names.about_first_target)
 async def put_targets(call: Call, request: Request) -> Answer:
     """All or none: a target that is there under the same id is replaced."""
     given = request["Targets"]
@@ -25,6 +25,9 @@ async def put_targets(call: Call, request: Request) -> Answer:
         raise validation("Targets contain duplicate ids.")
     for each in given:
         rules.check_target(each)
+        if each["Arn"] != given[0]["Arn"]:
+            place = names.bus_place(call, request.get("EventBusName"))
+            await call.authorize("events:PutTargets", [place.rule_arn(request["Rule"])], names.about_target(each))
         if each.get("RoleArn"):
             await may_pass(call, each["RoleArn"], PRINCIPAL)
     new = {each["Id"]: {k: v for k, v in each.items() if v is not None} for each in given}
