@@ -21,7 +21,7 @@ from havre.services.lambda_.policies import resource_policy
 __all__ = ["Facilities", "loops", "reconcilers", "resource_policy", "service"]
 
 PARTIAL = {
-    "Invoke.DurableExecutionName": "destinations and dead-letter queues are not told of durable executions",
+    "Invoke.DurableExecutionName": "destinations are not told of durable executions; dead-letter queues are",
     "CreateFunction.Code": "S3Bucket hot-reload takes the directory S3Key of this machine; its versions change as it does",
     "CreateFunction.CodeSigningConfigArn": "nothing can be signed: Warn lets all code in, Enforce none",
     "CreateFunction.Architectures": "only what the machines of this installation run",

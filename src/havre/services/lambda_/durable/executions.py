@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from msgspec.structs import replace
@@ -37,8 +37,9 @@ from havre.services.lambda_.durable.shelf import Data, Shelf
 from havre.services.lambda_.errors import conflict, invalid, not_found
 from havre.services.lambda_.invoking import refusals
 from havre.services.lambda_.invoking.targets import Served, Target
-from havre.store.ports import Records
+from havre.store.ports import Put, Records
 
+Bury = Callable[[Execution, Data], tuple[Put, Callable[[], None]] | None]
 DAY = 86_400.0
 LONGEST_SYNCHRONOUS = 900
 _ENDS = {
@@ -57,6 +58,8 @@ class Executions:
         self.world = world
         self.tasks = Tasks()
         self.live: dict[str, Live] = {}
+        self.bury: Bury | None = None
+        """What tells of those that did not succeed (``burials.py``)."""
         self._known: dict[str, Execution] | None = None
         self._names: dict[tuple[str, str, str, str], str] = {}
 
@@ -236,7 +239,11 @@ class Executions:
         live.token = ""
         ended = replace(execution, status=status, ended=now, pause=None)
         own = replace(live.ops[execution.uid], status=status, ended=now)
-        await live.save(ended, now, [Changed(own)], [history.of_execution(0, now, _ENDS[status], details)])
+        letter = self.bury(ended, live.data) if self.bury is not None else None
+        event = history.of_execution(0, now, _ENDS[status], details)
+        await live.save(ended, now, [Changed(own)], [event], [letter[0]] if letter is not None else [])
+        if letter is not None:
+            letter[1]()
         self.remember(live.execution)
         live.through.set()
         if live.timer is not None:

@@ -14,6 +14,7 @@ from havre.core.durable import history
 from havre.core.durable.model import EXECUTION, STARTED, Event, Execution, Op
 from havre.core.durable.updates import Changed
 from havre.services.lambda_.durable.shelf import Data, Shelf
+from havre.store.ports import Put
 
 
 class Live:
@@ -45,7 +46,12 @@ class Live:
         return self.token
 
     async def save(
-        self, execution: Execution, now: float, changes: Sequence[Changed] = (), events: Sequence[Event] = ()
+        self,
+        execution: Execution,
+        now: float,
+        changes: Sequence[Changed] = (),
+        events: Sequence[Event] = (),
+        besides: Sequence[Put] = (),
     ) -> None:
         """Make changes durable. What history tells of ``changes`` comes before ``events``, which have no numbers yet. Raises
         Temporary: then nothing has changed."""
@@ -62,7 +68,7 @@ class Live:
         self.execution = execution
         self.ops.update({each.op.id: each.op for each in changes})
         try:
-            await self._shelf.save(execution, self.data, [self.ops[id] for id in known], told)
+            await self._shelf.save(execution, self.data, [self.ops[id] for id in known], told, besides)
         except BaseException:
             self.execution = before
             for id, op in known.items():

@@ -74,12 +74,18 @@ class Shelf:
         return [_event(body) for body in bodies if body is not None]
 
     async def save(
-        self, execution: Execution, data: Data, ops: Iterable[Op] = (), events: Iterable[Event] = ()
+        self,
+        execution: Execution,
+        data: Data,
+        ops: Iterable[Op] = (),
+        events: Iterable[Event] = (),
+        besides: Iterable[Put] = (),
     ) -> None:
-        """All or nothing; durable when it returns. Raises Temporary."""
+        """All or nothing, records of others ``besides``; durable when it returns. Raises Temporary."""
         state = STATES + execution.uid
         changes = [Put(_list(execution.account, execution.region), execution.number, _encode(execution), _encode(data))]
         changes += [Put(state, 1 + op.number, b"", _encode(op)) for op in ops]
+        changes += besides
         changes += [Put(state, HISTORY + event.number, b"", _encode(event)) for event in events]
         await self._write(changes)
 

@@ -8,6 +8,7 @@ from havre.control.deps import ReconcilerDeps
 from havre.control.functions.ports import Functions
 from havre.control.supervisor import Loop
 from havre.kernel.world import World
+from havre.services.lambda_.durable.burials import Burials
 from havre.services.lambda_.durable.executions import Executions
 from havre.services.lambda_.durable.runs import Runs
 from havre.services.lambda_.invoking.destinations import Destinations
@@ -22,7 +23,9 @@ class Invoking:
     def __init__(self, store: Reader, world: World, records: Records, functions: Callable[[], Functions]) -> None:
         self.invoker = Invoker(store, world, functions)
         self.events = Events(store, world, records, self.invoker)
-        self.durable = Runs(Executions(world, records), self.invoker)
+        executions = Executions(world, records)
+        executions.bury = Burials(self.invoker, self.events)
+        self.durable = Runs(executions, self.invoker)
         self.invoker.durable = self.durable
 
     def loops(self, deps: ReconcilerDeps) -> list[Loop]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+from collections.abc import Callable
 from typing import Protocol
 
 import msgspec
@@ -77,6 +78,12 @@ class Events:
         number = self._records.number(where.shelf)
         await self._write(where, number, event, payload)
         self._add(where, number, event)
+
+    def letter(self, where: Where, event: Event, letter: Letter) -> tuple[Put, Callable[[], None]]:
+        """Of an event that is through elsewhere: the record, for whoever writes it together with something else, and what to
+        call when it is durable."""
+        number = self._records.number(where.shelf)
+        return Put(where.shelf, number, encode(event), encode(letter)), lambda: self._add(where, number, event)
 
     async def _write(self, where: Where, number: int, event: Event, body: bytes) -> None:
         durable: asyncio.Future[None] = asyncio.get_running_loop().create_future()

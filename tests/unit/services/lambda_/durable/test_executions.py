@@ -430,3 +430,25 @@ def test_nothing_is_left_after_a_reset(aws: Durables) -> None:
     aws.start()
     listed = aws.client.list_durable_executions_by_function(FunctionName="d")["DurableExecutions"]
     assert len(listed) == 1
+
+
+def test_dead_letters_of_executions_that_did_not_succeed(aws: Durables) -> None:
+    queue = f"arn:aws:sqs:{REGION}:{ACCOUNT}:dead"
+    aws.make(lambda tx: make_version(tx, "4", "d", replace(LASTING, dead_letter=queue)))
+    sent: list[dict[str, Any]] = []
+
+    async def work(context: Context) -> Any:
+        raise ValueError("no such order")
+
+    async def carry(where: Any, event: Any, letter: Any, kind: str, arn: str) -> None:
+        sent.append({"to": arn, "kind": kind, "payload": letter.payload, "response": json.loads(letter.response)})
+
+    aws.function(work)
+    events = aws.facilities.open_invoking(aws.gateway.store, aws.gateway.world).events
+    events._courier.carry = carry  # type: ignore[union-attr, method-assign]
+    aws.client.invoke(FunctionName="d:4", InvocationType="Event", Payload=b'{"n":1}')
+    until(lambda: sent)
+    told = {"errorMessage": "no such order", "errorType": "ValueError"}
+    assert sent == [{"to": queue, "kind": "dead-letter", "payload": b'{"n":1}', "response": told}]
+    aws.client.invoke(FunctionName="d:4")
+    assert len(sent) == 1, "whoever waits has the answer"
