@@ -16,9 +16,9 @@ import msgspec
 
 from havre.apps.config import Config, system_world
 from havre.control.functions import questions
-from havre.control.functions.environment import Parts
 from havre.control.functions.lines import LineSpool
 from havre.control.functions.link import FunctionLink, FunctionLinkParts
+from havre.control.functions.parts import Parts
 from havre.control.functions.plane import Plane
 from havre.control.nodelink.client import Link
 from havre.control.nodelink.spool import Spool

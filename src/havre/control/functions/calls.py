@@ -174,8 +174,6 @@ class NodeCalls:
         if kind is m.State:
             state = cast(m.State, message)
             self.states[state.function] = state.provisioned
-        elif kind is m.Able:
-            self.error = cast(m.Able, message).error
         elif kind is m.Unknown:
             self._tell_again(cast(m.Unknown, message))
         elif kind is not m.Ping and (call := self.waiting.get(message.id)) is not None:  # type: ignore[union-attr]

@@ -6,17 +6,13 @@ Nothing waits here; beginning and ending, which do, are in ``life.py``.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
-import socket
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
 
-from havre.control.functions.api import ApiServer, Exchange, OpenApi, Sink
+from havre.control.functions.api import ApiServer, Exchange, Sink
 from havre.control.functions.extensions import Extensions, extension_text, refuse
-from havre.control.functions.lines import EventLog, LineSpool, iso
+from havre.control.functions.lines import EventLog, iso
+from havre.control.functions.parts import InitFailed, Owner, Parts
 from havre.control.functions.run import Run
 from havre.control.functions.streams import StreamSink
 from havre.control.functions.telemetry import Telemetry
@@ -27,76 +23,16 @@ from havre.core.environments import report as words
 from havre.core.environments.failures import Failure
 from havre.core.environments.fleet import Member
 from havre.core.environments.variables import log_stream
-from havre.engines.sandbox import RUNTIME, Sandbox, SandboxEngine
+from havre.engines.sandbox import RUNTIME, Sandbox
 from havre.kernel.errors import Gone, Temporary
 from havre.kernel.function import Function
 from havre.kernel.workload import Interface
-from havre.kernel.world import World
 
 log = logging.getLogger("havre.functions")
 
 OK = b'{"status":"OK"}\n'
 _WRONG_ID = b'{"errorMessage":"Invalid request ID","errorType":"InvalidRequestID"}\n'
 _MIB = 1 << 20
-
-
-class Interfaces(Protocol):
-    """Network interfaces of functions that are in a VPC."""
-
-    async def take(self, function: Function) -> Interface:
-        """One in one of its subnets; the VPC is there by then. Raises Permanent, Temporary."""
-        ...
-
-    async def give_back(self, function: Function, interface: Interface) -> None:
-        """Raises Permanent, Temporary."""
-        ...
-
-
-@dataclass(frozen=True)
-class Parts:
-    """What environments are made of. ``steady``: a clock for durations, in seconds. ``credentials`` gives a function's, in
-    the shape of STS with ``Expiration`` in seconds since the epoch, empty without a role; it raises Temporary and
-    Permanent. ``endpoint`` is Havre's API where the sandbox does not know better, ``dial`` gives a
-    TCP socket in a sandbox's network, not connected yet, or raises OSError."""
-
-    engine: SandboxEngine
-    open_api: OpenApi
-    world: World
-    steady: Callable[[], float]
-    spool: LineSpool
-    endpoint: str
-    dial: Callable[[Sandbox], Awaitable[socket.socket]]
-    interfaces: Interfaces
-    credentials: Callable[[Function], Awaitable[Mapping[str, str | float]]]
-
-
-class Owner(Protocol):
-    """Who has all environments of the node."""
-
-    def attach(self, environment: Environment) -> None:
-        """It has its sandbox now: what the engine tells of that is for it."""
-        ...
-
-    def detach(self, environment: Environment) -> None: ...
-
-    def answered(self, environment: Environment) -> None: ...
-
-    def settled(self, environment: Environment) -> None:
-        """It can take the next invocation."""
-        ...
-
-    def broken(self, environment: Environment, reason: str) -> None:
-        """It is of no use any more. ``reason`` as extensions hear it: timeout, failure."""
-        ...
-
-
-class InitFailed(Exception):
-    """The init phase has not ended well. ``status``: error or timeout."""
-
-    def __init__(self, failure: Failure, status: str = "error") -> None:
-        super().__init__(failure.type)
-        self.failure = failure
-        self.status = status
 
 
 class Environment:
@@ -453,13 +389,3 @@ def _day(at: float) -> str:
     from datetime import UTC, datetime
 
     return datetime.fromtimestamp(at, UTC).strftime("%Y/%m/%d")
-
-
-def describe(failure: Failure) -> str:
-    """In a sentence, for who published or provisioned the function."""
-    try:
-        found = json.loads(failure.payload)
-    except ValueError:
-        return failure.type
-    message = found.get("errorMessage") if isinstance(found, dict) else ""
-    return f"{failure.type}: {message}" if message else failure.type

@@ -12,7 +12,7 @@ from pathlib import Path
 from havre.control.functions import messages as m
 from havre.control.functions.calls import NodeCalls, NoRoom
 from havre.control.functions.wire import Frames
-from havre.kernel.errors import Gone, Temporary
+from havre.kernel.errors import Gone, Permanent, Temporary
 from havre.kernel.function import Function, Invocation, Outcome, Provisioned
 
 log = logging.getLogger("havre.functions")
@@ -132,11 +132,12 @@ class FunctionHub:
             self._spread(function, count)
 
     def _able(self) -> list[NodeCalls]:
-        """Those that can run functions, the one with least to do first. Raises Temporary."""
+        """Those that can run functions, the one with least to do first. Raises Temporary, Permanent where none can."""
         nodes = [node for node in self._nodes.values() if not node.error]
         if not nodes:
-            reasons = [node.error for node in self._nodes.values()]
-            raise Temporary(reasons[0] if reasons else "no node is connected")
+            if not self._nodes:
+                raise Temporary("no node is connected")
+            raise Permanent(next(iter(self._nodes.values())).error)
         if len(nodes) > 1:
             nodes.sort(key=lambda node: len(node.waiting))
         return nodes
@@ -163,8 +164,6 @@ class _Guest:
     def _heard(self, message: m.AnyMessage) -> None:
         if self._calls is not None:
             self._calls.handle(message)
-            if type(message) is m.Able:
-                self._hub.changed()
             return
         self._patience.cancel()
         if not isinstance(message, m.Hello) or not self._hub.admits(message.token):

@@ -7,7 +7,8 @@ import logging
 import signal
 from collections.abc import Mapping
 
-from havre.control.functions.environment import Environment, InitFailed
+from havre.control.functions.environment import Environment
+from havre.control.functions.parts import InitFailed
 from havre.core.environments import failures
 from havre.core.environments import report as words
 from havre.core.environments.variables import Surroundings, variables

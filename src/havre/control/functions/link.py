@@ -45,7 +45,6 @@ class FunctionLinkParts:
 class FunctionLink:
     def __init__(self, parts: FunctionLinkParts) -> None:
         self._parts = parts
-        self._frames: Frames | None = None
 
     async def run(self, handler: Handler) -> None:
         """For ever."""
@@ -59,11 +58,6 @@ class FunctionLink:
             await asyncio.sleep(wait)
             wait = min(wait * 1.5, _LONGEST_WAIT)
 
-    def report_error(self, error: str) -> None:
-        """Why functions cannot run here, if that has changed."""
-        if self._frames is not None:
-            self._frames.send(m.Able(error))
-
     async def _connect(self, handler: Handler) -> bool:
         """One connection's life. True when the server took this node in."""
         loop = asyncio.get_running_loop()
@@ -75,7 +69,7 @@ class FunctionLink:
             if welcome:
                 handler.handle(message)
             elif isinstance(message, m.Welcome):
-                welcome, self._frames = True, frames
+                welcome = True
                 handler.connected(frames)
 
         def ended() -> None:
@@ -88,7 +82,6 @@ class FunctionLink:
             frames.send(m.Hello(self._parts.node, self._parts.token(), m.VERSION, self._parts.error()))
             await lost
         finally:
-            self._frames = None
             frames.close()
             if welcome:
                 handler.disconnected()

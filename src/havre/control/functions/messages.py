@@ -165,12 +165,6 @@ class State(Message, frozen=True, tag=26):
     provisioned: Provisioned
 
 
-class Able(Message, frozen=True, tag=27):
-    """Why the node cannot run functions; "" when it can."""
-
-    error: str
-
-
 AnyMessage = (
     Hello
     | Welcome
@@ -189,7 +183,6 @@ AnyMessage = (
     | Refused
     | Unknown
     | State
-    | Able
 )
 
 

@@ -12,19 +12,19 @@ from contextlib import suppress
 from typing import cast
 
 from havre.control.functions import messages as m
-from havre.control.functions.environment import Environment, InitFailed, Parts, describe
+from havre.control.functions.environment import Environment
 from havre.control.functions.life import boot, end, init_limit
+from havre.control.functions.parts import InitFailed, Parts, describe
+from havre.control.functions.readiness import Readiness
 from havre.control.functions.ticket import Ticket
 from havre.control.functions.wire import Frames
 from havre.control.tasks import Tasks
 from havre.core.environments.fleet import Fleet, Member, Rules, Step
 from havre.kernel.errors import Gone, Permanent, Temporary
-from havre.kernel.function import Function, Provisioned
+from havre.kernel.function import Function
 
 log = logging.getLogger("havre.functions")
 
-_PARKED = 1
-"""Environments that wait, initialised, of each function with SnapStart."""
 _STARTS = 16
 """Sandboxes that are obtained at the same time."""
 _END_PATIENCE = 30.0
@@ -52,32 +52,29 @@ class Plane:
         self._sandboxes: dict[str, Environment] = {}
         self._stamps: dict[str, str] = {}
         self._retiring: dict[str, str] = {}
-        self._wanted: dict[str, int] = {}
-        self._errors: dict[str, str] = {}
-        self._told: dict[str, Provisioned] = {}
         self._tickets: dict[int, Ticket] = {}
         self._frames: Frames | None = None
         self._tasks = Tasks()
         self._starts = asyncio.Semaphore(_STARTS)
         self._timer: asyncio.TimerHandle | None = None
         self._due = float("inf")
-        self._waiters: dict[str, list[asyncio.Future[None]]] = {}
+        self._readiness = Readiness(self._fleet, self._do, self._steady, self._retire)
         parts.engine.on_output = self._on_output
         parts.engine.on_exit = self._on_exit
 
     # --- the link's handler
     def connected(self, frames: Frames) -> None:
         self._frames = frames
-        self._told.clear()
+        self._readiness.connected(frames)
 
     def disconnected(self) -> None:
-        """Invocations under way come to their end; nobody hears of it. What waits is not begun any more. What is kept
-        ready stays so, for the server tells again what it wants."""
+        """Invocations under way come to their end; nobody hears of it. What waits is not begun any more."""
         self._frames = None
+        self._readiness.disconnected()
         tickets, self._tickets = self._tickets, {}
         for ticket in tickets.values():
             ticket.abandon()
-            self._fleet.give_up(self._pool_of(ticket.asked.function), ticket)
+            self._fleet.give_up(ticket.pool, ticket)
 
     def handle(self, message: m.AnyMessage) -> None:
         kind = type(message)
@@ -110,11 +107,13 @@ class Plane:
             return
         pool = function.id if function.code.kind != "directory" else self._fresh_pool(function)
         now = self._steady()
-        ticket = Ticket(asked, frames, now)
+        ticket = Ticket(asked, frames, pool)
         if asked.streaming:
             self._keep(ticket)
         if not self._fleet.knows(pool):
             self._fleet.know(pool, function.memory, function.snap_start)
+        if function.snap_start and not self._readiness.parks(function.id):
+            self._readiness.keep_parked(function)
         member = self._fleet.take(pool, now)
         if member is not None:
             self._environments[member.id].begin(ticket)
@@ -139,7 +138,7 @@ class Plane:
         ticket = self._tickets.pop(id, None)
         if ticket is not None:
             ticket.abandon()
-            self._fleet.give_up(self._pool_of(ticket.asked.function), ticket)
+            self._fleet.give_up(ticket.pool, ticket)
 
     def _pool_of(self, function: str) -> str:
         stamp = self._stamps.get(function)
@@ -152,9 +151,8 @@ class Plane:
             if before is not None:
                 self._do(self._fleet.retire(f"{function.id}@{before}"))
             self._stamps[function.id] = stamp
-            if count := self._wanted.get(function.id):
-                self._fleet.know(f"{function.id}@{stamp}", function.memory)
-                self._do(self._fleet.keep(f"{function.id}@{stamp}", count, self._steady()))
+            if count := self._readiness.wants(function.id):
+                self._readiness.provision(function, f"{function.id}@{stamp}", count)
         return f"{function.id}@{stamp}"
 
     # --- what environments say (Owner)
@@ -186,6 +184,8 @@ class Plane:
         environment.ending = True
         self._tasks.spawn(self._end(environment, reason), "end an environment")
         self._do(self._fleet.gone(member, self._steady()))
+        if member.kept:
+            self._readiness.tell(member.pool)
 
     def _on_output(self, sandbox: str, process: str, data: bytes) -> None:
         if environment := self._sandboxes.get(sandbox):
@@ -238,7 +238,6 @@ class Plane:
         except (Permanent, Temporary, Gone) as error:
             await self._refused(environment, error)
         else:
-            self._errors.pop(function.id, None)
             self._started(environment)
 
     def _started(self, environment: Environment) -> None:
@@ -249,12 +248,11 @@ class Plane:
             self._do(self._fleet.parked_now(member, now))
         else:
             self.settled(environment)
-        self._tell(member.pool)
+        self._readiness.well(member.pool)
 
     async def _again(self, environment: Environment, first: InitFailed) -> None:
         """Its init phase has failed: once more, within an invocation and with that one's time; without any, it ends."""
         member, function = environment.member, environment.function
-        self._errors[function.id] = describe(first.failure)
         here = self._environments.get(member.id) is environment
         ticket = self._fleet.claim(member, self._steady()) if here and not member.kept else None
         if ticket is None:
@@ -283,14 +281,13 @@ class Plane:
         self._environments.pop(member.id, None)
         await self._end(environment, "failure")
         self._do(self._fleet.gone(member, self._steady(), failed=True))
-        self._fail_waiters(member.pool, Permanent(describe(failure.failure)))
-        self._tell(member.pool)
+        why = describe(failure.failure)
+        self._readiness.failed(member.pool, why, Permanent(why))
 
     async def _refused(self, environment: Environment, error: Exception) -> None:
         """The engine cannot have it: who waits hears why, unless others of its kind are at work."""
         member = environment.member
         log.warning("no environment for %s: %s", environment.function.arn, error)
-        self._errors[environment.function.id] = str(error)
         self._environments.pop(member.id, None)
         await self._end(environment, "")
         self._fleet.drop(member)
@@ -298,8 +295,7 @@ class Plane:
             for ticket in self._fleet.refuse(member.pool):
                 cast(Ticket, ticket).refuse(*_words(error))
         self._do(self._fleet.gone(member, self._steady(), failed=True))
-        self._fail_waiters(member.pool, error)
-        self._tell(member.pool)
+        self._readiness.failed(member.pool, str(error), error)
 
     async def _end(self, environment: Environment, reason: str) -> None:
         try:
@@ -321,47 +317,20 @@ class Plane:
             with suppress(Permanent, Temporary, Gone):  # the first environment finds them; or says why not
                 await self._parts.credentials(function)
             if function.snap_start:
-                await self._park(function)
+                await self._readiness.until_parked(function)
         except (Permanent, Temporary, Gone) as error:
             frames.send(m.Refused(asked.id, *_words(error)))
         else:
             frames.send(m.Prepared(asked.id))
 
-    async def _park(self, function: Function) -> None:
-        """Returns when one is initialised and waits to be restored. Raises Permanent with the function's error."""
-        pool = function.id
-        self._fleet.know(pool, function.memory, True)
-        self._fleet.revive(pool)
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiters.setdefault(pool, []).append(waiter)
-        self._do(self._fleet.park(pool, _PARKED, self._steady()))
-        self._tell(pool)
-        await waiter
-
-    def _fail_waiters(self, pool: str, error: Exception) -> None:
-        for waiter in self._waiters.pop(pool, ()):
-            if not waiter.done():
-                waiter.set_exception(error)
-
     def _provision(self, asked: m.Provision) -> None:
         function = self._functions.get(asked.function)
-        if function is None:
-            return
-        pool = self._fresh_pool(function) if function.code.kind == "directory" else function.id
-        if asked.count:
-            self._wanted[function.id] = asked.count
-        else:
-            self._wanted.pop(function.id, None)
-        if not asked.count and not self._fleet.knows(pool):
-            return
-        self._fleet.know(pool, function.memory, function.snap_start)
-        if asked.count:
-            self._fleet.revive(pool)
-        self._do(self._fleet.keep(pool, asked.count, self._steady()))
-        self._tell(pool)
+        if function is not None:
+            pool = self._fresh_pool(function) if function.code.kind == "directory" else function.id
+            self._readiness.provision(function, pool, asked.count)
 
     def _retire(self, id: str) -> None:
-        self._wanted.pop(id, None)
+        self._readiness.forget(id)
         self._retiring[id] = self._pool_of(id)
         self._do(self._fleet.retire(self._retiring[id]))
 
@@ -369,27 +338,10 @@ class Plane:
         """What has no environment any more."""
         over = [id for id, pool in self._retiring.items() if not self._fleet.knows(pool)]
         for id in over:
-            for known in (self._retiring, self._functions, self._stamps, self._errors):
+            for known in (self._retiring, self._functions, self._stamps):
                 known.pop(id, None)
         if over:
             self._tasks.spawn(self._parts.engine.forget(over), "forget functions")
-
-    def _tell(self, pool: str) -> None:
-        """How far it is with what is kept ready."""
-        if self._fleet.parked(pool):
-            for waiter in self._waiters.pop(pool, ()):
-                if not waiter.done():
-                    waiter.set_result(None)
-        id = pool.partition("@")[0]
-        wanted = self._wanted.get(id)
-        if wanted is None or self._frames is None:
-            self._told.pop(id, None)
-            return
-        ready = self._fleet.ready(pool)
-        state = Provisioned(wanted, ready, self._errors.get(id, "") if ready < wanted else "")
-        if self._told.get(id) != state:
-            self._told[id] = state
-            self._frames.send(m.State(id, state))
 
     # --- time
     def _wake(self) -> None:

@@ -12,14 +12,14 @@ from havre.kernel.function import Outcome
 
 
 class Ticket:
-    """``began`` is when it reached this node (steady clock, seconds). ``on_room`` is called when a stream may go on."""
+    """``pool`` is where it waits, or runs. ``on_room`` is called when a stream may go on, ``on_done`` at its end."""
 
-    __slots__ = ("_credit", "_headed", "asked", "began", "done", "frames", "on_done", "on_room")
+    __slots__ = ("_credit", "_headed", "asked", "done", "frames", "on_done", "on_room", "pool")
 
-    def __init__(self, asked: m.Invoke, frames: Frames, began: float) -> None:
+    def __init__(self, asked: m.Invoke, frames: Frames, pool: str) -> None:
         self.asked = asked
         self.frames = frames
-        self.began = began
+        self.pool = pool
         self.done = False
         self.on_room: Callable[[], None] | None = None
         self.on_done: Callable[[Ticket], None] | None = None

@@ -15,10 +15,10 @@ from random import Random
 
 import msgspec
 
-from havre.control.functions.environment import Parts
 from havre.control.functions.hub import FunctionHub
 from havre.control.functions.lines import LineSpool
 from havre.control.functions.link import FunctionLink, FunctionLinkParts
+from havre.control.functions.parts import Parts
 from havre.control.functions.plane import Plane
 from havre.control.nodelink.spool import Spool
 from havre.core.environments.fleet import Rules

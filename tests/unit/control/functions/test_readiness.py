@@ -148,3 +148,22 @@ async def test_an_interface_goes_back_when_there_is_no_sandbox_for_it(tmp_path: 
             await g.invoke(g.function(KIND, network=FunctionNetwork("vpc-1", ("subnet-1",))))
         while g.lent.out:
             await asyncio.sleep(0.01)
+
+
+async def test_what_a_server_that_came_back_does_not_speak_of_ends(tmp_path: Path) -> None:
+    async with ground(tmp_path) as g:
+        kept, dropped = g.function(KIND), g.function(KIND)
+        for function in (kept, dropped):
+            await g.hub.provision(function, 1)
+            await until(g, function, Provisioned(1, 1))
+        del g.hub._wanted[dropped.id]  # it was told of the end while the node was away
+        g.hub._nodes["local"].frames.close()
+        while g.hub.nodes:
+            await asyncio.sleep(0.001)
+        await g.hub.until_able()
+        await until(g, kept, Provisioned(1, 1))
+        assert len(g.engine.boxes) == 2
+        g.plane._readiness.drop_unconfirmed()
+        while len(g.engine.boxes) > 1:
+            await asyncio.sleep(0.01)
+        assert (await g.invoke(kept)).init is None
