@@ -23,7 +23,6 @@ RESERVED = frozenset(
         "aws.events.event.json",
     }
 )
-MOST_PATHS = 100
 
 
 class TemplateError(ValueError):

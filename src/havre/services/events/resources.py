@@ -12,7 +12,6 @@ from havre.kernel.resource import Kind, NoStatus, Resource, scoped
 
 DEFAULT = "default"
 ENABLED, DISABLED = "ENABLED", "DISABLED"
-WITH_MANAGEMENT = "ENABLED_WITH_ALL_CLOUDTRAIL_MANAGEMENT_EVENTS"
 
 
 class Bus(msgspec.Struct, frozen=True):

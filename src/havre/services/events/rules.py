@@ -16,7 +16,6 @@ from havre.services.events.resources import DEFAULT
 
 MOST_TARGETS = 100
 MOST_RULES = 2000
-LONGEST_PATTERN = 4096
 _ABSENT = (
     "RunCommandParameters", "BatchParameters", "HttpParameters", "RedshiftDataParameters", "SageMakerPipelineParameters",
     "AppSyncParameters",

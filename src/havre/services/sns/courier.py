@@ -51,12 +51,7 @@ class Courier:
     def _subscription(self, parcel: Parcel, letter: Letter) -> Subscription | None:
         name = ":".join(letter.subscription.split(":")[-2:])
         found = self._deps.store.get(SUBSCRIPTION, parcel.meta.account, parcel.meta.region, name)
-        if found is not None:
-            return found.spec
-        if letter.endpoint:
-            protocol = letter.endpoint.partition(":")[0]
-            return Subscription(letter.topic.rpartition(":")[2], protocol, letter.endpoint, parcel.meta.account)
-        return None
+        return found.spec if found is not None else None
 
     def _aws(self, target: str, letter: Letter) -> Aws:
         """As SNS, for the sake of the topic, where the target is."""

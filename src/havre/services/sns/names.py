@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from havre.control.operation import Call, Request, Resources
-from havre.kernel.arn import arn
 from havre.services.sns.errors import invalid
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,256}\Z")
@@ -52,10 +51,6 @@ def _is_elsewhere(call: Call, region: str) -> bool:
 
 def is_name(name: str) -> bool:
     return _NAME.match(name.removesuffix(FIFO)) is not None and len(name) <= 256
-
-
-def topic_arn(place: Place) -> str:
-    return arn("sns", place.region, place.account, place.name)
 
 
 def of_topic(member: str = "TopicArn") -> Resources:

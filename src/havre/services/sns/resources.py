@@ -81,8 +81,6 @@ class Letter(msgspec.Struct, frozen=True):
     deduplication: str = ""
     sequence: str = ""
     token: str = ""
-    endpoint: str = ""
-    """Where a letter goes whose subscription is gone (UnsubscribeConfirmation)."""
     trace: str = ""
     """The trace header that it was published with: it travels on to queues and functions."""
 

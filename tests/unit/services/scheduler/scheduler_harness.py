@@ -42,7 +42,7 @@ class Scheduler(Targets):
     def found(self, name: str) -> Any:
         return next((r for r in self.running.store.list(SCHEDULE) if r.spec.name == name), None)
 
-    def at(self, when: float, *names: str) -> None:
+    def at(self, when: float) -> None:
         """Set the clock, and let schedules and deliveries look at it."""
         world = self.running.world
         self.running.offset += when - world.now()

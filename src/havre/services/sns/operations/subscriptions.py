@@ -93,7 +93,7 @@ def _ask(call: Call, tx: Transaction, about: SubscriptionRecord, kind: str, toke
     """Send the endpoint a message with the token by which it can agree."""
     id = call.world.uuid()
     topic = about.meta.arn.rpartition(":")[0]
-    letter = Letter(about.meta.arn, topic, id, call.now, "", kind, token=token, endpoint=about.spec.endpoint)
+    letter = Letter(about.meta.arn, topic, id, call.now, "", kind, token=token)
     direct = about.spec.protocol in ("sqs", "lambda")
     policy = AWS_ENDPOINT if direct else delivery_policy.retry_policy(delivery_policy.effective("", ""))
     spec = Delivery(msgspec.msgpack.encode(letter), id, call.now, policy)
