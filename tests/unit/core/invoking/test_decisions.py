@@ -115,7 +115,7 @@ def test_json_is_json(value: object) -> None:
     assert payloads.json_fault(json.dumps(value).encode()) is None
 
 
-@pytest.mark.parametrize("payload", [b"hello", b"", b"{", b'{"a":}', b"\xff", b"{} {}", b"{'a': 1}"])
+@pytest.mark.parametrize("payload", [b"hello", b"", b"{", b'{"a":}', b"\xff", b"{} {}", b"{'a': 1}", b'"\xff"'])
 def test_what_is_no_json(payload: bytes) -> None:
     assert payloads.json_fault(payload)
 

@@ -30,6 +30,7 @@ from havre.core.durable.model import (
 )
 from havre.core.durable.updates import Changed
 from havre.kernel.errors import ApiError
+from havre.kernel.function import Invocation
 from havre.kernel.world import World
 from havre.services.lambda_.durable.live import Live, begun
 from havre.services.lambda_.durable.present import callback_id, read_callback_id
@@ -104,7 +105,7 @@ class Executions:
     # ------------------------------------------------------------------ begin
 
     async def begin(
-        self, target: Target, served: Served, payload: bytes, name: str, trace: str, tenant: str, synchronous: bool
+        self, target: Target, served: Served, invocation: Invocation, name: str, synchronous: bool
     ) -> Execution:
         """A new one, or the one of this name that had the same payload. Raises ApiError, Temporary."""
         durable = served.config.durable
@@ -113,7 +114,7 @@ class Executions:
             raise refusals.durable_unqualified()
         if synchronous and durable.timeout > LONGEST_SYNCHRONOUS:
             raise refusals.durable_too_long()
-        digest = hashlib.sha256(payload).hexdigest()
+        digest = hashlib.sha256(invocation.payload).hexdigest()
         _ = self.known
         same = self._names.get((target.account, target.region, target.name, name)) if name else None
         if same is not None:
@@ -121,8 +122,8 @@ class Executions:
             if found.digest != digest:
                 raise refusals.already_started(name)
             return found
-        made = self._made(target, served, name, digest, trace, tenant, synchronous)
-        live = Live(self.shelf, made, Data(payload.decode()), {})
+        made = self._made(target, served, invocation, name, synchronous)
+        live = Live(self.shelf, made, Data(invocation.payload.decode()), {})
         self.remember(made)
         self.live[made.arn] = live
         started = {"Input": {"Payload": live.data.payload}, "ExecutionTimeout": made.limit}
@@ -134,9 +135,7 @@ class Executions:
             raise
         return live.execution
 
-    def _made(
-        self, target: Target, served: Served, name: str, digest: str, trace: str, tenant: str, synchronous: bool
-    ) -> Execution:
+    def _made(self, target: Target, served: Served, invocation: Invocation, name: str, synchronous: bool) -> Execution:
         durable = served.config.durable
         assert durable is not None
         uid, now = self.world.uuid(), self.world.now()
@@ -155,10 +154,10 @@ class Executions:
             limit=durable.timeout,
             expires=now + durable.timeout,
             retention=durable.retention,
-            trace=trace,
-            tenant=tenant,
+            trace=invocation.trace,
+            tenant=invocation.tenant,
             synchronous=synchronous,
-            digest=digest,
+            digest=hashlib.sha256(invocation.payload).hexdigest(),
         )
 
     # ------------------------------------------------------------------ change

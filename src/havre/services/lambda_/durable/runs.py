@@ -77,8 +77,7 @@ class Runs:
     async def begin(
         self, target: Target, served: Served, invocation: Invocation, name: str, synchronous: bool
     ) -> Execution:
-        i = invocation
-        execution = await self.executions.begin(target, served, i.payload, name, i.trace, i.tenant, synchronous)
+        execution = await self.executions.begin(target, served, invocation, name, synchronous)
         live = self.executions.live.get(execution.arn)
         if live is not None:
             self.look(live)

@@ -182,33 +182,36 @@ class Events:
 
     async def _try(self, line: Line, number: int, event: Event) -> bool:
         """Gives whether the function was run."""
-        where = line.where
-        target = self._find(where, event)
+        target = self._find(line.where, event)
         if target is None:
-            self._forget(where, number)
+            self._forget(line.where, number)
             return False
-        spec = self._config(where, event)
-        policy = policy_of(spec)
+        taken = _Taken(line.where, number, event, target, self._config(line.where, event))
+        now = self._world.now()
         if target.resolved.function.spec.reserved == 0:
-            await self._through(where, number, event, spec, retries.ZERO_CONCURRENCY, None)
+            await self._through(taken, retries.ZERO_CONCURRENCY)
             return False
-        if retries.expired(event.tried, policy, self._world.now()):
-            await self._through(where, number, event, spec, retries.EVENT_AGE_EXCEEDED, None)
+        if retries.expired(event.tried, taken.policy, now):
+            await self._through(taken, retries.EVENT_AGE_EXCEEDED)
             return False
-        payload = self._records.bodies(where.shelf, [number])[0] or b""
         try:
-            done = await self._invoker.invoke(target, _invocation(event, payload), synchronous=False)
+            done = await self._invoker.invoke(target, _invocation(event, self._body(taken)), synchronous=False)
         except ApiError as error:
             line.held_up(self._world.now())
-            await self._set_back(where, number, event, spec, error)
+            chance = self._world.chance.random()
+            await self._decided(
+                taken, retries.set_back(event.tried, taken.policy, self._world.now(), chance), error=error
+            )
             return False
-        tried = _ran(event)
-        if not done.outcome.error:
-            await self._through(where, number, tried, spec, retries.SUCCESS, done)
-            return True
-        verdict = retries.failed(event.tried, policy, self._world.now())
-        await self._decided(where, number, tried, spec, verdict, done)
+        taken.event = _ran(event)
+        if done.outcome.error:
+            await self._decided(taken, retries.failed(event.tried, taken.policy, self._world.now()), done)
+        else:
+            await self._through(taken, retries.SUCCESS, done)
         return True
+
+    def _body(self, taken: _Taken) -> bytes:
+        return self._records.bodies(taken.where.shelf, [taken.number])[0] or b""
 
     def _find(self, where: Where, event: Event) -> Target | None:
         """None when the function, or what the caller named of it, is gone: nobody can say what to do with the event."""
@@ -223,85 +226,39 @@ class Events:
         found = self._store.get(EVENT_INVOKE, where.account, where.region, name)
         return None if found is None else found.spec
 
-    async def _set_back(
-        self, where: Where, number: int, event: Event, spec: EventInvokeSpec | None, error: ApiError
-    ) -> None:
-        chance = self._world.chance.random()
-        verdict = retries.set_back(event.tried, policy_of(spec), self._world.now(), chance)
-        await self._decided(where, number, event, spec, verdict, None, _status(error))
-
     async def _decided(
-        self,
-        where: Where,
-        number: int,
-        event: Event,
-        spec: EventInvokeSpec | None,
-        verdict: Verdict,
-        done: Done | None,
-        status: int = 200,
+        self, taken: _Taken, verdict: Verdict, done: Done | None = None, error: ApiError | None = None
     ) -> None:
+        """A crash before that is on disk would forget how often it was tried, nothing else: but no event runs for ever."""
         if verdict.again is None:
-            await self._through(where, number, event, spec, verdict.condition, done, status)
+            await self._through(taken, verdict.condition, done, 200 if error is None else _status(error))
             return
-        later = msgspec.structs.replace(event, tried=verdict.again)
-        await self._keep(where, number, later)
-        self._add(where, number, later)
-
-    async def _keep(self, where: Where, number: int, event: Event) -> None:
-        """A crash would forget how often it was tried, nothing else: but an event is not to run for ever."""
-        body = self._records.bodies(where.shelf, [number])[0] or b""
-        await self._write(where, number, event, body)
+        later = msgspec.structs.replace(taken.event, tried=verdict.again)
+        await self._write(taken.where, taken.number, later, self._body(taken))
+        self._add(taken.where, taken.number, later)
 
     # ------------------------------------------------------------------ out
 
-    async def _through(
-        self,
-        where: Where,
-        number: int,
-        event: Event,
-        spec: EventInvokeSpec | None,
-        condition: str,
-        done: Done | None,
-        status: int = 200,
-    ) -> None:
-        to = self._addresses(where, event, spec, condition, done)
+    async def _through(self, taken: _Taken, condition: str, done: Done | None = None, status: int = 200) -> None:
+        """Tell whoever is to be told, if anybody is."""
+        version = "" if done is None else done.version
+        to = _addresses(taken, condition, version)
         if not to:
-            self._forget(where, number)
+            self._forget(taken.where, taken.number)
             return
-        payload = self._records.bodies(where.shelf, [number])[0] or b""
-        role = self._role(where, event, done)
         outcome = None if done is None else done.outcome
         letter = Letter(
-            payload,
+            self._body(taken),
             None if outcome is None else outcome.payload,
-            "" if done is None else done.version,
+            version,
             "" if outcome is None else outcome.error,
             status,
             to,
-            role,
+            taken.target.role(version),
         )
-        told = msgspec.structs.replace(event, outcome=condition)
-        await self._write(where, number, told, encode(letter))
-        await self._deliver(where, number, told)
-
-    def _addresses(
-        self, where: Where, event: Event, spec: EventInvokeSpec | None, condition: str, done: Done | None
-    ) -> tuple[tuple[str, str], ...]:
-        if condition == retries.SUCCESS:
-            arn = spec.on_success if spec is not None else None
-            return ((DESTINATION, arn),) if arn else ()
-        found: list[tuple[str, str]] = []
-        if spec is not None and spec.on_failure:
-            found.append((DESTINATION, spec.on_failure))
-        target = self._find(where, event)
-        letters = None if target is None else target.dead_letter(done.version if done is not None else "")
-        if letters:
-            found.append((DEAD_LETTER, letters))
-        return tuple(found)
-
-    def _role(self, where: Where, event: Event, done: Done | None) -> str:
-        target = self._find(where, event)
-        return "" if target is None else target.role(done.version if done is not None else "")
+        told = msgspec.structs.replace(taken.event, outcome=condition)
+        await self._write(taken.where, taken.number, told, encode(letter))
+        await self._deliver(taken.where, taken.number, told)
 
     async def _deliver(self, where: Where, number: int, event: Event) -> None:
         body = self._records.bodies(where.shelf, [number])[0]
@@ -333,13 +290,35 @@ class Events:
         self._records.write([Take(where.shelf, number)], _logged)
 
 
-def policy_of(spec: EventInvokeSpec | None) -> Policy:
-    if spec is None:
-        return Policy()
-    return Policy(
-        retries.MOST_ATTEMPTS if spec.retries is None else spec.retries,
-        retries.LONGEST_AGE if spec.age is None else spec.age,
-    )
+class _Taken(msgspec.Struct):
+    """An event that is being tried, with what it is tried by now."""
+
+    where: Where
+    number: int
+    event: Event
+    target: Target
+    spec: EventInvokeSpec | None
+
+    @property
+    def policy(self) -> Policy:
+        spec = self.spec
+        if spec is None:
+            return Policy()
+        return Policy(
+            retries.MOST_ATTEMPTS if spec.retries is None else spec.retries,
+            retries.LONGEST_AGE if spec.age is None else spec.age,
+        )
+
+
+def _addresses(taken: _Taken, condition: str, version: str) -> tuple[tuple[str, str], ...]:
+    """Of whom is to be told, each with its kind. ``version`` ran, "" for none."""
+    spec = taken.spec
+    if condition == retries.SUCCESS:
+        arn = spec.on_success if spec is not None else None
+        return ((DESTINATION, arn),) if arn else ()
+    failure = spec.on_failure if spec is not None else None
+    found = ((DESTINATION, failure), (DEAD_LETTER, taken.target.dead_letter(version)))
+    return tuple((kind, arn) for kind, arn in found if arn)
 
 
 def _invocation(event: Event, payload: bytes) -> Invocation:
