@@ -52,7 +52,7 @@ class Lives:
 
     async def send(self, *bodies: str, group: str = "g", dedup: Callable[[str], str] = str) -> Sequence[str]:
         fifo = self.queue.spec.fifo
-        drafts = [Draft(b, {}, "", 0, group if fifo else "", dedup(b) if fifo else "", len(b)) for b in bodies]
+        drafts = [Draft(b, {}, "", 0, group if fifo else "", dedup(b) if fifo else "", len(b), "") for b in bodies]
         told = await self.broker.send(
             await self.live(), drafts, ids=lambda: f"m{next(self._ids)}", sender="me", scope="queue", now=self.now
         )

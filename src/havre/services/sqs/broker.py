@@ -19,7 +19,7 @@ from havre.core.queueing import Expired, Message, Sent
 from havre.kernel.errors import ApiError
 from havre.services.sqs.live import Ask, Live, Told, milliseconds
 from havre.services.sqs.loading import load
-from havre.services.sqs.messages import Draft, Envelope, Head, decode_envelope, encode, md5_of
+from havre.services.sqs.messages import Draft, Envelope, Head, decode_envelope, encode
 from havre.services.sqs.resources import Queue
 from havre.store.ports import Clear, Put, Records, Take
 
@@ -120,9 +120,7 @@ class Broker:
     def _made(
         self, live: Live, draft: Draft, message_id: str, sender: str, now: int, changes: list[Change]
     ) -> tuple[Message, Envelope]:
-        envelope = Envelope(
-            message_id, sender, draft.body, md5_of(draft.body), draft.attributes, draft.trace, "", draft.dedup
-        )
+        envelope = Envelope(message_id, sender, draft.body, draft.md5, draft.attributes, draft.trace, "", draft.dedup)
         due = now + 1000 * draft.delay if draft.delay else 0
         head = Head(now, due, draft.group)
         return self._kept(live, head, encode(envelope), changes), envelope

@@ -61,7 +61,8 @@ class Head(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Draft(msgspec.Struct, frozen=True):
-    """A message that is fit to be sent. ``delay`` in seconds; ``system_md5`` is the digest of its system attributes."""
+    """A message that is fit to be sent. ``delay`` in seconds, ``size`` in bytes; ``md5`` is the digest of its body,
+    ``system_md5`` that of its system attributes."""
 
     body: str
     attributes: dict[str, Attribute]
@@ -70,6 +71,7 @@ class Draft(msgspec.Struct, frozen=True):
     group: str
     dedup: str
     size: int
+    md5: str
     system_md5: str = ""
 
 
@@ -92,14 +94,16 @@ def draft(spec: QueueSpec, entry: Mapping[str, Any], header: str = "") -> Draft:
         )
     given, system = entry.get("MessageAttributes"), entry.get("MessageSystemAttributes")
     attributes, size = _attributes(given) if given else ({}, 0)
-    size += len(body) if body.isascii() else len(body.encode())
+    raw = body.encode()
+    size += len(raw)
     if size > spec.size:
         raise invalid(f"One or more parameters are invalid. Reason: Message must be shorter than {spec.size} bytes.")
     own = _trace(system) if system else None
     trace = own.text or "" if own is not None else header if _TRACE(header) else ""
     group, dedup = _group(spec, entry, body)
     system_md5 = digest({"AWSTraceHeader": own}) if own else ""
-    return Draft(body, attributes, trace, _delay(spec, entry), group, dedup, size, system_md5)
+    digested = md5(raw, usedforsecurity=False).hexdigest()
+    return Draft(body, attributes, trace, _delay(spec, entry), group, dedup, size, digested, system_md5)
 
 
 def _delay(spec: QueueSpec, entry: Mapping[str, Any]) -> int:
@@ -187,10 +191,6 @@ def _trace(given: Mapping[str, Mapping[str, Any]]) -> Attribute | None:
             raise invalid("The message system attribute 'AWSTraceHeader' has an invalid value.")
         return Attribute("String", value["StringValue"])
     return None
-
-
-def md5_of(body: str) -> str:
-    return md5(body.encode(), usedforsecurity=False).hexdigest()
 
 
 def digest(attributes: Mapping[str, Attribute]) -> str:

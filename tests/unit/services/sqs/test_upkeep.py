@@ -51,7 +51,7 @@ class Kept:
         )
 
     async def send(self, queue: Queue, *bodies: str) -> None:
-        drafts = [Draft(b, {}, "", 0, "", "", 1) for b in bodies]
+        drafts = [Draft(b, {}, "", 0, "", "", 1, "") for b in bodies]
         now = int(self.world.now() * 1000)
         live = await self.broker.live(queue)
         await self.broker.send(live, drafts, ids=lambda: str(next(self._ids)), sender="me", scope="queue", now=now)

@@ -41,7 +41,7 @@ class Waiting:
         return int(self.clock() * 1000)
 
     async def send(self, body: str, delay: int = 0, group: str = "") -> None:
-        draft = Draft(body, {}, "", delay, group, body if group else "", len(body))
+        draft = Draft(body, {}, "", delay, group, body if group else "", len(body), "")
         ids = {"ids": lambda: str(next(self._ids)), "sender": "me", "scope": "queue"}
         await self.broker.send(self.live, [draft], now=self.now, **ids)
 

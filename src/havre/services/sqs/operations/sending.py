@@ -11,7 +11,7 @@ from havre.services.sqs import queries
 from havre.services.sqs.batches import Entry, answer, entries, failed
 from havre.services.sqs.broker import Broker
 from havre.services.sqs.live import Told, milliseconds
-from havre.services.sqs.messages import Draft, digest, draft, md5_of, sequence
+from havre.services.sqs.messages import Draft, digest, draft, sequence
 from havre.services.sqs.resources import LARGEST, Queue
 
 
@@ -67,7 +67,7 @@ def operations(broker: Broker) -> Operations:
 def _answer(queue: Queue, made: Draft, told: Told) -> dict[str, Any]:
     return {
         "MessageId": told.message_id,
-        "MD5OfMessageBody": md5_of(made.body),
+        "MD5OfMessageBody": made.md5,
         "MD5OfMessageAttributes": digest(made.attributes) if made.attributes else None,
         "MD5OfMessageSystemAttributes": made.system_md5 or None,
         "SequenceNumber": sequence(told.number) if queue.spec.fifo else None,
