@@ -269,7 +269,7 @@ class Server:
             Loop("reconcilers", self._reconcile, progress=self._reconciled),
             Loop("services", self._run_services),
             Loop("functions behind load balancers", self._serve_targets),
-            Loop("queues", self._keep_queues),
+            Loop("queues", self._keep_queues, essential=False),
             Loop("audit trail", self.trail.run, progress=lambda: self.trail.progress),
             Loop(
                 "registry addresses",
