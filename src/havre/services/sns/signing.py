@@ -50,7 +50,8 @@ class Signer:
         from cryptography.hazmat.primitives import hashes
         from cryptography.hazmat.primitives.asymmetric import padding
 
-        key = self._key or await self._load()
+        there = self._deps.store.get(SIGNER, "", "", NAME) is not None  # a reset takes it
+        key = self._key if self._key is not None and there else await self._load()
         how = hashes.SHA256() if version == "2" else hashes.SHA1()  # noqa: S303 (what SignatureVersion 1 says)
         signature = key.sign(to_sign(notification), padding.PKCS1v15(), how)
         told = {"SignatureVersion": version, "Signature": base64.b64encode(signature).decode()}

@@ -250,6 +250,12 @@ def test_what_servers_get_is_signed(sns: Sns, server: Server, version: str, how:
             key.verify(signature, text.replace("hello", "hullo").encode() + b"x", padding.PKCS1v15(), how)
     with pytest.raises(urllib.error.HTTPError):
         urllib.request.urlopen(url.replace("Service-", "Service-0"))
+    sns.running.wait(sns.running.store.reset())
+    topic = sns.topic()
+    sns.subscribe(topic, "http", server.url)
+    sns.until(lambda: len(server.got) == 3, "the confirmation after a reset")
+    found = json.loads(server.got[2][1])["SigningCertURL"]
+    assert urllib.request.urlopen(found.replace("http://127.0.0.1:4566", sns.running.url)).status == 200
 
 
 def test_who_is_guarded_is_not_unsubscribed_by_nobody(sns: Sns, server: Server) -> None:
