@@ -144,3 +144,20 @@ async def test_a_move_ends_with_its_source(kept: Kept) -> None:
     await kept.store.transact(lambda tx: tx.remove(source))
     await asyncio.sleep(5)
     assert [s.state for s in kept.moves()] == ["FAILED"]
+
+
+async def test_what_the_disk_refused_is_done_in_the_next_life_of_the_loop(kept: Kept) -> None:
+    await kept.begin()
+    queue = await kept.queue("q")
+    await kept.send(queue, "x")
+
+    def refuse() -> None:
+        raise Temporary("full")
+
+    kept.records.fault = refuse
+    await kept.store.transact(lambda tx: tx.remove(queue))
+    await asyncio.sleep(0.01)
+    assert kept.task is not None and isinstance(kept.task.exception(), Temporary)
+    kept.records.fault = None
+    await kept.begin()
+    assert kept.records.shelves("sqs/") == []
