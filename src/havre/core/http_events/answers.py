@@ -28,7 +28,7 @@ def answer_of(payload: bytes, *, loose: bool = True) -> HttpAnswer:
     BadAnswer."""
     try:
         value: Any = json.loads(payload) if payload.strip() else None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise BadAnswer("the function's answer is no JSON") from None
     if isinstance(value, Mapping) and "statusCode" in value:
         return _structured(value)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 MIB = 1024 * 1024
@@ -28,4 +30,14 @@ def json_fault(payload: bytes) -> str | None:
         return str(error)
     except UnicodeDecodeError:
         return "Invalid UTF-8"
+    except RecursionError:
+        return "Nested too deeply"
     return None
+
+
+def value(payload: bytes) -> Any:
+    """What a function's answer says; None for what is no JSON."""
+    try:
+        return msgspec.json.decode(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from havre.core.http_events import BadAnswer, HttpAnswer, answer_of
+from havre.core.invoking.payloads import value
 
 CONTENT_TYPE = "application/vnd.awslambda.http-integration-response"
 END = b"\0" * 8
@@ -33,11 +34,8 @@ class Prelude:
 
 
 def _head(told: bytes) -> HttpAnswer:
-    try:
-        value = msgspec.json.decode(told)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        raise BadAnswer("the prelude is no JSON") from None
-    if not isinstance(value, dict):
-        raise BadAnswer("the prelude is no object")
-    known = {name: value[name] for name in ("headers", "multiValueHeaders", "cookies") if name in value}
-    return answer_of(msgspec.json.encode({"statusCode": value.get("statusCode", 200), **known}))
+    head = value(told)
+    if not isinstance(head, dict):
+        raise BadAnswer("the prelude is no JSON object")
+    known = {name: head[name] for name in ("headers", "multiValueHeaders", "cookies") if name in head}
+    return answer_of(msgspec.json.encode({"statusCode": head.get("statusCode", 200), **known}))

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from havre.core.invoking.payloads import json_fault
+from havre.core.invoking.payloads import json_fault, value
 
 MESSAGE = 1024
 """Bytes of the error message in a dead letter's attributes."""
@@ -75,10 +75,7 @@ def _as_json(payload: bytes) -> Any:
 
 def error_message(response: bytes) -> str:
     """The ``errorMessage`` in a failed function's answer, else the answer itself."""
-    try:
-        answer = msgspec.json.decode(response)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        answer = None
+    answer = value(response)
     if isinstance(answer, Mapping) and isinstance(answer.get("errorMessage"), str):
         text: str = answer["errorMessage"]
     else:

@@ -13,6 +13,7 @@ from havre.core.invoking.records import Told
 from havre.core.invoking.retries import Policy, Tried
 
 NOW = 1_700_000_000.0
+DEEP = b"[" * 9999 + b"]" * 9999
 
 
 def test_a_function_that_fails_is_tried_after_one_and_after_two_minutes() -> None:
@@ -115,9 +116,11 @@ def test_json_is_json(value: object) -> None:
     assert payloads.json_fault(json.dumps(value).encode()) is None
 
 
-@pytest.mark.parametrize("payload", [b"hello", b"", b"{", b'{"a":}', b"\xff", b"{} {}", b"{'a': 1}", b'"\xff"'])
+@pytest.mark.parametrize(
+    "payload", [b"hello", b"", b"{", b'{"a":}', b"\xff", b"{} {}", b"{'a': 1}", b'"\xff"', b"[" * 9999 + b"]" * 9999]
+)
 def test_what_is_no_json(payload: bytes) -> None:
-    assert payloads.json_fault(payload)
+    assert payloads.json_fault(payload) and payloads.value(payload) is None
 
 
 FAILED = Told(

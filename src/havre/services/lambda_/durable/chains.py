@@ -7,13 +7,13 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import msgspec
 from msgspec.structs import replace
 
 from havre.control.deps import ReconcilerDeps
 from havre.core.durable.model import FAILED, LARGEST_RESULT, STARTED, STOPPED, SUCCEEDED, TIMED_OUT, Fault, Op
 from havre.core.durable.updates import Changed
 from havre.core.durable.updates import fault as read_fault
+from havre.core.invoking.payloads import value
 from havre.kernel.errors import ApiError, Permanent, Temporary
 from havre.services.lambda_.durable.executions import Executions
 from havre.services.lambda_.durable.live import Live
@@ -105,7 +105,7 @@ class Chains:
         payload = bytes(answer.get("Payload") or b"")
         if not answer.get("FunctionError"):
             return self._succeeded(op, payload.decode("utf-8", "replace"))
-        told = msgspec.json.decode(payload) if payload else {}
+        told = value(payload)
         given = told if isinstance(told, Mapping) else {}
         stack = given.get("stackTrace")
         names = {"ErrorMessage": given.get("errorMessage"), "ErrorType": given.get("errorType"), "StackTrace": stack}

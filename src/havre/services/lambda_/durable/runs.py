@@ -26,6 +26,7 @@ from havre.core.durable.model import (
     Fault,
 )
 from havre.core.durable.updates import fault as read_fault
+from havre.core.invoking.payloads import value
 from havre.kernel.errors import ApiError, Temporary
 from havre.kernel.function import Invocation, Outcome
 from havre.services.lambda_.durable.chains import Chains
@@ -255,10 +256,7 @@ class Runs:
 
 
 def _failure(outcome: Outcome) -> Fault:
-    try:
-        told = msgspec.json.decode(outcome.payload)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        told = None
+    told = value(outcome.payload)
     if not isinstance(told, Mapping):
         return Fault(outcome.payload.decode("utf-8", "replace")[:1024] or None, outcome.error)
     stack = told.get("stackTrace")
@@ -269,10 +267,7 @@ def _failure(outcome: Outcome) -> Fault:
 
 def _output(payload: bytes) -> tuple[str, str | None, Fault | None]:
     """(status, result, fault) of a run that ended by itself."""
-    try:
-        told = msgspec.json.decode(payload)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        told = None
+    told = value(payload)
     status = told.get("Status") if isinstance(told, Mapping) else None
     if not isinstance(told, Mapping) or status not in (SUCCEEDED, FAILED, "PENDING"):
         return FAILED, None, Fault("Invalid Status in invocation output.", "Durable.InvalidOutput")
