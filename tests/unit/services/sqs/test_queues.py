@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from tests.running_gateway import ACCOUNT, OTHER, OTHER_ROOT, code
@@ -167,6 +168,23 @@ def test_another_account_may_what_the_policy_lets_it(strict: Queues) -> None:
     assert "Policy" not in strict.attributes(url)
     assert code(other.send_message, QueueUrl=url, MessageBody="x") == "AccessDeniedException"
     assert code(strict.client.remove_permission, QueueUrl=url, Label="let") == "InvalidParameterValue"
+
+
+def test_permissions_that_are_not_added(queues: Queues) -> None:
+    url = queues.make()
+
+    def add(**more: Any) -> str:
+        given = {"QueueUrl": url, "Label": "l", "AWSAccountIds": [OTHER], "Actions": ["SendMessage"], **more}
+        return code(queues.client.add_permission, **given)
+
+    assert add(Label="a b") == "InvalidParameterValue"
+    assert add(AWSAccountIds=["12"]) == "InvalidParameterValue"
+    assert add(Actions=["DeleteQueue"]) == "InvalidParameterValue"
+    assert add(Actions=["SendMessage"] * 8) == "InvalidParameterValue"
+    assert add(AWSAccountIds=[]) == add(Actions=[]) == "MissingParameter"
+    assert [add(Label=f"l{n}") for n in range(20)] == ["no error"] * 20
+    assert add(Label="one-more") == "OverLimit"
+    assert len(json.loads(queues.attributes(url)["Policy"])["Statement"]) == 20
 
 
 def test_what_only_the_owner_s_account_may(strict: Queues) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import msgspec
 
 from havre.control.operation import Answer, Call, Operations, Request
+from havre.kernel.errors import ApiError
 from havre.services.sqs import policy, queries
 from havre.services.sqs.errors import bad_value, missing
 from havre.services.sqs.resources import Queue, QueueSpec
@@ -29,6 +30,7 @@ ACTIONS = frozenset(
     )
 )
 MOST_ACTIONS = 7
+MOST_STATEMENTS = 20
 _LABEL = re.compile(r"[A-Za-z0-9_-]{1,80}").fullmatch
 _ACCOUNT = re.compile(r"\d{12}").fullmatch
 replace = msgspec.structs.replace
@@ -53,6 +55,10 @@ async def add_permission(call: Call, request: Request) -> Answer:
         found = policy.statements(queue.spec.policy)
         if any(each.get("Sid") == label for each in found):
             raise bad_value("Label", label, "Already exists.")
+        if len(found) >= MOST_STATEMENTS:
+            raise ApiError(
+                "OverLimit", f"{len(found)} statements were found, maximum allowed is {MOST_STATEMENTS}.", 403
+            )
         arn = queue.meta.arn
         found = [*found, policy.permission(label, accounts, actions, arn)]
         return replace(queue.spec, policy=policy.document(queue.spec.policy, arn, found), modified=call.now)
