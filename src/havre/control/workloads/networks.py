@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Sequence
 
@@ -15,6 +16,8 @@ from havre.kernel.workload import Balancer, BalancerStatus, Vpc
 log = logging.getLogger("havre.node")
 
 _RETRY = 1.0
+_PATIENCE = 3.0
+"""Seconds that the end of a task waits for load balancers to hear of it."""
 
 
 class Networks:
@@ -33,6 +36,9 @@ class Networks:
         self._applied: tuple[list[Balancer], dict[str, str]] | None = None
         self._told: dict[str, BalancerStatus] = {}
         self._changed = asyncio.Event()
+        self._settled = asyncio.Event()
+        """Set while everything is as was last said."""
+        self._settled.set()
         self._lock = asyncio.Lock()
         self._stopped = False
 
@@ -48,7 +54,7 @@ class Networks:
         self._balancers |= {b.id: b for b in balancers}
         self._gone -= {v.id for v in vpcs}
         self._ended -= {b.id for b in balancers}
-        self._changed.set()
+        self._change()
 
     def remove(self, vpcs: set[str], balancers: set[str]) -> None:
         for id in vpcs:
@@ -58,6 +64,10 @@ class Networks:
             self._told.pop(id, None)
         self._gone |= vpcs
         self._ended |= balancers
+        self._change()
+
+    def _change(self) -> None:
+        self._settled.clear()
         self._changed.set()
 
     def released(self) -> None:
@@ -87,9 +97,17 @@ class Networks:
             await self._parts.network.ensure_vpc(wanted)
             self._built[id] = wanted
 
+    async def applied(self) -> None:
+        """Returns when load balancers do as was last said, so that nothing is sent any more to a task that ends now; or
+        after a while all the same. After a lost connection the end of a task and its target's come in one message."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_PATIENCE):
+                await self._settled.wait()
+
     async def stop(self) -> None:
         """Nothing is built or applied from now on, whatever the server says: all of it is about to be removed."""
         self._stopped = True
+        self._settled.set()
         async with self._lock:
             return
 
@@ -101,6 +119,8 @@ class Networks:
             self._changed.clear()
             try:
                 await self._converge()
+                if not self._changed.is_set():
+                    self._settled.set()
             except (Temporary, Permanent, Gone) as e:
                 log.info("networks: %s", e)
                 await asyncio.sleep(_RETRY)

@@ -96,6 +96,7 @@ async def _create(worker: Worker, name: str) -> None:
 
 async def _stop(worker: Worker, step: StopContainer) -> None:
     containers = worker.agent.parts.containers
+    await worker.agent.networks.applied()
     await containers.stop(step.id, step.timeout)
     try:
         worker.changed(step.container, await containers.inspect(step.id))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping, Sequence
 
 import msgspec
 import pytest
 from tests.unit.control.workloads.test_agent import VPC, Node, work
 
-from havre.control.nodelink.messages import Assign
+from havre.control.nodelink.messages import Assign, Assignment
 from havre.kernel.workload import Balancer, SecurityGroup
 
 pytestmark = pytest.mark.looptime
@@ -84,3 +85,36 @@ async def test_changed_groups_reach_a_vpc_that_is_built() -> None:
         await node.until("w", "RUNNING")
         node.agent.changed(Assign(vpcs=(changed,)))
         await until(lambda: node.network.vpcs[VPC.id] == changed)
+
+
+@pytest.mark.parametrize("slow", [1.0, 1000.0])
+async def test_a_task_ends_once_load_balancers_have_heard_of_it_or_could_have(
+    slow: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a lost connection both come in one message."""
+    node, seen = Node(), []
+    stop, apply = node.engine.stop, node.balancer.apply
+
+    async def stopped(id: str, timeout: float, signal: str = "") -> None:
+        seen.append(([b.id for b in node.balancer.balancers], asyncio.get_running_loop().time()))
+        await stop(id, timeout, signal)
+
+    async def applied(balancers: Sequence[Balancer], namespaces: Mapping[str, str]) -> None:
+        if not balancers:
+            await asyncio.sleep(slow)
+        await apply(balancers, namespaces)
+
+    monkeypatch.setattr(node.engine, "stop", stopped)
+    monkeypatch.setattr(node.balancer, "apply", applied)
+    async with node.life():
+        node.assign(work("w", network="awsvpc"))
+        node.agent.changed(Assign(balancers=(Balancer("lb", "lb.localhost", VPC.id, (), "127.9.0.1", ()),)))
+        await node.until("w", "RUNNING")
+        await until(lambda: [b.id for b in node.balancer.balancers] == ["lb"])
+        began = asyncio.get_running_loop().time()
+        ending = msgspec.structs.replace(node.known["w"], desired="STOPPED", stop_code="UserInitiated")
+        node.agent.snapshot([Assignment(ending, node.told["w"])], [VPC], [])
+        await node.until("w", "STOPPED")
+    ((served, at),) = seen
+    assert served == ([] if slow == 1.0 else ["lb"])
+    assert at - began == pytest.approx(min(slow, 3.0), abs=0.2)
