@@ -116,7 +116,7 @@ def _boolean(name: str, value: str) -> bool:
 def _document(name: str, value: str) -> dict[str, Any]:
     try:
         document = msgspec.json.decode(value)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError, UnicodeError):
         document = None
     if not isinstance(document, dict):
         raise bad_attribute(name, f"{name} value is not a valid JSON map.")
@@ -147,7 +147,7 @@ def _redrive(value: str) -> dict[str, Any]:
         raise bad_attribute(name, "Redrive policy does not contain mandatory attribute: deadLetterTargetArn.")
     if not isinstance(target, str) or not _QUEUE_ARN(target):
         raise bad_attribute(name, "Invalid value for deadLetterTargetArn.")
-    if isinstance(lives, str) and lives.isdigit():
+    if isinstance(lives, str) and lives.isascii() and lives.isdigit() and len(lives) < 10:
         lives = int(lives)
     if not isinstance(lives, int) or isinstance(lives, bool) or not 1 <= lives <= MOST_LIVES:
         raise bad_attribute(

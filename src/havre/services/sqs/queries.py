@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -11,6 +12,8 @@ from havre.kernel.arn import Arn, arn
 from havre.services.sqs.errors import foreign, no_queue, not_an_address
 from havre.services.sqs.resources import QUEUE, Queue
 from havre.store.ports import Reader
+
+_ACCOUNT = re.compile("[0-9]{12}").fullmatch
 
 
 class Address(NamedTuple):
@@ -23,9 +26,12 @@ def address(url: str) -> Address:
 
     Raises ApiError InvalidAddress.
     """
-    path = urlsplit(url).path if "://" in url else url if url.startswith("/") else ""
+    try:
+        path = urlsplit(url).path if "://" in url else url if url.startswith("/") else ""
+    except ValueError:
+        raise not_an_address(url) from None
     parts = path.strip("/").split("/")
-    if len(parts) < 2 or len(parts[-2]) != 12 or not parts[-2].isdigit() or not parts[-1]:
+    if len(parts) < 2 or not _ACCOUNT(parts[-2]) or not parts[-1]:
         raise not_an_address(url)
     return Address(parts[-2], parts[-1])
 

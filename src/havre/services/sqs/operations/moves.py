@@ -149,7 +149,7 @@ def _opened(handle: str) -> tuple[str, str]:
     try:
         told = msgspec.json.decode(b64decode(handle, validate=True), type=dict[str, str])
         return told["taskId"], told["sourceArn"]
-    except (Error, ValueError, KeyError):
+    except (Error, ValueError, KeyError, RecursionError, msgspec.MsgspecError):
         raise bad_value("TaskHandle", handle, "It is not the handle of a message move task.") from None
 
 
