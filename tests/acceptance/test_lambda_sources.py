@@ -16,7 +16,7 @@ import pytest
 from tests.ports import free_port
 
 from .conftest import Instance, eventually
-from .lambda_world import ACCOUNT, REGION, World, document, need_runtime
+from .lambda_world import ACCOUNT, REGION, TRUST, World, document, need_runtime
 
 pytestmark = [pytest.mark.docker, pytest.mark.root, pytest.mark.timeout(600)]
 
@@ -36,7 +36,14 @@ def _map(world: World, source: str, function: str, **more: Any) -> str:
 
 
 def test_messages_of_a_queue(world: World) -> None:
-    function, told = world.witness("from-queue")
+    """By a role that may no more than AWS's own policy for this says, and send to its witness."""
+    iam = world.client("iam")
+    role = iam.create_role(RoleName="queue", AssumeRolePolicyDocument=document(TRUST))["Role"]["Arn"]
+    managed = "arn:aws:iam::aws:policy/service-role/AWSLambdaSQSQueueExecutionRole"
+    iam.attach_role_policy(RoleName="queue", PolicyArn=managed)
+    tell = {"Statement": {"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": "*"}}
+    iam.put_role_policy(RoleName="queue", PolicyName="tell", PolicyDocument=document(tell))
+    function, told = world.witness("from-queue", Role=role)
     url, arn = world.queue("work", VisibilityTimeout="60")
     pattern = json.dumps({"body": {"kind": ["order"]}})
     _map(world, arn, function, FilterCriteria={"Filters": [{"Pattern": pattern}]})

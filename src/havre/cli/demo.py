@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from havre.cli import doctor
+from havre.cli.demo_functions import Functions
 from havre.cli.environment import variables
 from havre.cli.journey import Failed, Journey, Load, fetch, table
 from havre.cli.options import DEFAULT_PORT, running
@@ -73,6 +74,7 @@ class _Demo:
         self.j, self.state, self.port = journey, state, port
         self.uri = self.balancer_arn = self.dns = self.group_arn = self.service_arn = ""
         self.address, self.url = "127.0.0.1", ""
+        self.functions = Functions(journey, state, port)
 
     def play(self) -> None:
         self.start()
@@ -83,6 +85,7 @@ class _Demo:
         self.break_it()
         self.kill_one()
         self.look_back()
+        self.functions.play()
         self.end()
 
     def start(self) -> None:
@@ -205,16 +208,9 @@ class _Demo:
         self.j.run("aws", "ecs", "wait", "services-stable", "--cluster", CLUSTER, "--services", SERVICE)
 
     def _describe(self) -> dict[str, Any]:
-        answer = self._quiet("ecs", "describe-services", "--cluster", CLUSTER, "--services", SERVICE)
+        answer = self.j.quiet("ecs", "describe-services", "--cluster", CLUSTER, "--services", SERVICE)
         service: dict[str, Any] = answer["services"][0]
         return service
-
-    def _quiet(self, *arguments: str) -> Any:
-        import subprocess
-
-        command = ["aws", *arguments]
-        done = subprocess.run(command, env=self.j.env, capture_output=True, text=True, check=True, timeout=60)
-        return json.loads(done.stdout)
 
     def _update(self, definition: str) -> None:
         where = ("--cluster", CLUSTER, "--service", SERVICE)
@@ -258,14 +254,14 @@ class _Demo:
         j.run("docker", "kill", described["containers"][0]["runtimeId"])
 
         def replaced() -> bool:
-            now = set(self._quiet("ecs", "list-tasks", *where)["taskArns"])
+            now = set(self.j.quiet("ecs", "list-tasks", *where)["taskArns"])
             return victim not in now and len(now) == 3
 
         j.until(replaced, "another task has taken its place")
         self._stable()
 
         def targets() -> bool:
-            answer = self._quiet("elbv2", "describe-target-health", "--target-group-arn", self.group_arn)
+            answer = self.j.quiet("elbv2", "describe-target-health", "--target-group-arn", self.group_arn)
             states = [t["TargetHealth"]["State"] for t in answer["TargetHealthDescriptions"]]
             return sorted(states) == ["healthy"] * 3
 
@@ -288,6 +284,7 @@ class _Demo:
         print(j.run("havre", "explain", "--state", str(self.state), self.service_arn), end="")
         rows = [
             ("hello", self.url),
+            ("orders", f"{self.functions.url}12"),
             ("AWS endpoint", j.env["AWS_ENDPOINT_URL"]),
             ("credentials", f'eval "$(havre env --state {self.state})"'),
             ("stop", f"havre down --state {self.state}"),

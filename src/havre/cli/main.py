@@ -145,7 +145,7 @@ def demo(
     port: Annotated[int, typer.Option(help="0 takes 4566, or the next free one.")] = 0,
     down_after: Annotated[bool, typer.Option("--down", help="Stop everything at the end.")] = False,
 ) -> None:
-    """Push an image, run it behind a load balancer, update it, break it, kill it: with the AWS CLI and docker."""
+    """An image behind a load balancer, updated, broken, killed; then a function. With the AWS CLI and docker."""
     from havre.cli.demo import run
 
     raise typer.Exit(run(state.absolute(), port, down_after=down_after))

@@ -61,6 +61,10 @@ class RoleAccess:
             return self._lambda
         return self._deps.aws_for(self._source.account, self._source.region, PRINCIPAL, trace=trace)
 
+    def queue_url(self, arn: str) -> str:
+        account, name = arn.split(":")[4:6]
+        return f"{self._deps.site.endpoint}/{account}/{name}"
+
     def report(self, result: str) -> None:
         self._report(result)
 

@@ -47,10 +47,9 @@ async def _send(source: Source, access: Access, loss: Loss) -> None:
     aws = await access.as_role()
     told = record(source, loss, access.now())
     text = json.dumps(told)
-    service, _, account, name = source.on_failure.split(":", 5)[2:6]
+    service, _, _, name = source.on_failure.split(":", 5)[2:6]
     if service == "sqs":
-        found = await aws("sqs", "GetQueueUrl", {"QueueName": name, "QueueOwnerAWSAccountId": account})
-        await aws("sqs", "SendMessage", {"QueueUrl": found["QueueUrl"], "MessageBody": text})
+        await aws("sqs", "SendMessage", {"QueueUrl": access.queue_url(source.on_failure), "MessageBody": text})
     elif service == "sns":
         await aws("sns", "Publish", {"TopicArn": source.on_failure, "Message": text})
     else:

@@ -69,9 +69,7 @@ class QueuePoller:
 
     async def _find(self) -> None:
         aws = await self._access.as_role()
-        account, name = self._source.arn.split(":")[4:6]
-        found = await aws("sqs", "GetQueueUrl", {"QueueName": name, "QueueOwnerAWSAccountId": account})
-        url = str(found["QueueUrl"])
+        url = self._access.queue_url(self._source.arn)
         names = ["VisibilityTimeout"]
         attributes = await aws("sqs", "GetQueueAttributes", {"QueueUrl": url, "AttributeNames": names})
         self._visible = float(attributes["Attributes"]["VisibilityTimeout"])

@@ -60,6 +60,10 @@ class Access(Protocol):
 
     async def invoke(self, event: Mapping[str, Any]) -> Invoked: ...
 
+    def queue_url(self, arn: str) -> str:
+        """Of a queue: roles of functions need not be allowed sqs:GetQueueUrl."""
+        ...
+
     def report(self, result: str) -> None:
         """The mapping's LastProcessingResult."""
         ...

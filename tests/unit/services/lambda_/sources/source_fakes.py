@@ -47,9 +47,6 @@ class FakeQueue:
         found: Mapping[str, Any] = await getattr(self, operation)(request)
         return found
 
-    async def GetQueueUrl(self, request: Any) -> Any:
-        return {"QueueUrl": "http://queue"}
-
     async def GetQueueAttributes(self, request: Any) -> Any:
         return {"Attributes": {"VisibilityTimeout": str(self.visibility)}}
 
@@ -114,6 +111,9 @@ class FakeAccess:
             return Invoked(b'{"errorMessage": "it failed"}', "Unhandled", "$LATEST", "r")
         finally:
             self._now_running -= 1
+
+    def queue_url(self, arn: str) -> str:
+        return f"http://{arn}"
 
     def report(self, result: str) -> None:
         self.results.append(result)
