@@ -6,7 +6,6 @@ body anew.
 
 from __future__ import annotations
 
-import ctypes
 from functools import cache
 
 KEPT = 32 << 20
@@ -17,7 +16,9 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 
 @cache
 def keep_what_is_freed() -> None:
-    """Once a process, when it first gets a long body: who pushes nothing pays nothing."""
+    """Once a process, when it first gets a long body: who pushes nothing pays nothing, not even the import."""
+    import ctypes
+
     tune = getattr(ctypes.CDLL(None), "mallopt", None)
     if tune is not None:
         tune(_TRIM_THRESHOLD, KEPT)
