@@ -249,7 +249,7 @@ def test_groups_decide_who_reaches_it(shared: Instance, servers: list[Server]) -
         with pytest.raises(TimeoutError):
             lb.ask(address=address, timeout=0.5)
     ec2.authorize_security_group_ingress(GroupId=lb.security, IpPermissions=rules)
-    eventually(lambda: lb.answers() and lb.answers(own))
+    eventually(lambda: lb.answers(within=2) and lb.answers(own, 2))
     lb.elb.delete_load_balancer(LoadBalancerArn=lb.arn)
 
 

@@ -77,7 +77,7 @@ def test_a_command_that_is_not_there(shared: Instance, uri: str) -> None:
 
 
 def test_memory_that_is_used_up(shared: Instance, uri: str) -> None:
-    hungry = ["/bin/sh", "-c", "dd if=/dev/zero of=/dev/null bs=100M count=1; sleep 60"]
+    hungry = ["/bin/sh", "-c", "dd if=/dev/zero of=/dev/null bs=100M count=1; sleep 2"]
     task = _ended(shared, _run(shared, _define(shared, "hungry", uri, command=hungry, memory=8)))
     container = task["containers"][0]
     assert container["exitCode"] == 137 or "OutOfMemoryError" in container.get("reason", "")
