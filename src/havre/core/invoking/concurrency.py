@@ -8,8 +8,6 @@ from __future__ import annotations
 import msgspec
 
 ACCOUNT_LIMIT = 1000
-LEAST_UNRESERVED = 100
-"""Reservations never take the account's unreserved concurrency below that."""
 GROWTH, GROWTH_PER_SECOND = 1000.0, 100.0
 """New environments of one function: 1,000 at once, 1,000 more every 10 seconds."""
 RATE = 10

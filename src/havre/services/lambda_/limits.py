@@ -6,13 +6,14 @@ from collections.abc import Iterable
 
 import msgspec
 
+from havre.core.invoking.concurrency import ACCOUNT_LIMIT
 from havre.kernel.errors import ApiError
 from havre.kernel.function import Code
 from havre.services.lambda_.errors import invalid
 from havre.services.lambda_.resources import FUNCTION, LAYER, PROVISIONED, VERSION, FunctionR
 from havre.store.ports import Reader
 
-CONCURRENCY = 1000
+CONCURRENCY = ACCOUNT_LIMIT
 LEAST_UNRESERVED = 100
 CODE = 80_530_636_800
 
@@ -35,11 +36,16 @@ def usage(reader: Reader, account: str, region: str) -> Usage:
     codes: list[Code] = [f.spec.config.code for f in functions]
     codes += [v.spec.config.code for v in versions]
     codes += [r.spec.code for r in reader.list(LAYER, account, region)]
+    return Usage(len(functions), uploaded(codes), reserved(reader, account, region))
+
+
+def reserved(reader: Reader, account: str, region: str) -> int:
+    """Of the account's concurrency, by all functions."""
     provisioned: dict[str, int] = {}
     for each in reader.list(PROVISIONED, account, region):
         provisioned[each.spec.function] = provisioned.get(each.spec.function, 0) + each.spec.count
-    reserved = sum(set_aside(f.spec.reserved, provisioned.get(f.spec.function, 0)) for f in functions)
-    return Usage(len(functions), uploaded(codes), reserved)
+    functions = reader.list(FUNCTION, account, region)
+    return sum(set_aside(f.spec.reserved, provisioned.get(f.spec.function, 0)) for f in functions)
 
 
 def uploaded(codes: Iterable[Code]) -> int:

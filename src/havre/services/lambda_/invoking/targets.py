@@ -7,14 +7,14 @@ from collections.abc import Callable
 import msgspec
 
 from havre.control.functions.ports import Functions
-from havre.core.invoking.concurrency import ACCOUNT_LIMIT, Pool, Share
+from havre.core.invoking.concurrency import Pool, Share
 from havre.kernel.errors import ApiError
 from havre.kernel.function import Function
 from havre.kernel.resource import scoped
-from havre.services.lambda_ import queries
+from havre.services.lambda_ import limits, queries
 from havre.services.lambda_.compile import function_of
 from havre.services.lambda_.invoking import refusals
-from havre.services.lambda_.resources import FUNCTION, LATEST, PROVISIONED, Configuration, FunctionR, VersionR
+from havre.services.lambda_.resources import LATEST, PROVISIONED, Configuration, FunctionR, VersionR
 from havre.store.ports import Reader
 
 REMEMBERED = 10_000
@@ -160,15 +160,6 @@ class Targets:
         revision = self._store.revision
         if known is not None and known[0] == revision:
             return known[1]
-        pool = Pool(ACCOUNT_LIMIT, set_aside(self._store, account, region))
+        pool = Pool(limits.CONCURRENCY, limits.reserved(self._store, account, region))
         self._pools[account, region] = (revision, pool)
         return pool
-
-
-def set_aside(reader: Reader, account: str, region: str) -> int:
-    """Of the account's concurrency: all reservations, and what is provisioned for functions that have none."""
-    reserved = {f.meta.name: f.spec.reserved for f in reader.list(FUNCTION, account, region)}
-    provisioned = sum(
-        p.spec.count for p in reader.list(PROVISIONED, account, region) if reserved.get(p.spec.function) is None
-    )
-    return sum(each for each in reserved.values() if each is not None) + provisioned

@@ -23,8 +23,8 @@ from havre.control.runner import Runner
 from havre.core.invoking.split import split
 from havre.kernel.function import Invocation, Provisioned
 from havre.kernel.world import World
+from havre.services.lambda_ import limits
 from havre.services.lambda_.facilities import Facilities
-from havre.services.lambda_.invoking.targets import set_aside
 from havre.services.lambda_.reconcile.provisioned import Provisioning
 from havre.services.lambda_.resources import (
     ALIAS,
@@ -173,7 +173,7 @@ async def test_invocations_use_what_is_kept(scene: Scene) -> None:
     await scene.want("1", 2)
     await scene.pass_time(1)
     scene.all_ready()
-    assert set_aside(scene.store, ACCOUNT, REGION) == 2
+    assert limits.reserved(scene.store, ACCOUNT, REGION) == 2
     invoking = scene.facilities.open_invoking(scene.store, scene.world)
     target = invoking.invoker.find(ACCOUNT, REGION, "f", "1")
     served = invoking.invoker.draw(target)
