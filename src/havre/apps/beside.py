@@ -31,6 +31,8 @@ PATIENCE = 20.0
 _SIGNATURES = ("X-Amz-", "AWSAccessKeyId=", "Signature=", "Expires=")
 STEP = 1 << 20
 """Bytes that are read at once of what lies on the disk."""
+PAUSE = 2.0
+"""Seconds after which another is started when one died before it had said anything."""
 MODULE = "havre.apps.borrowed"
 
 
@@ -50,6 +52,10 @@ class Beside:
         self._process: asyncio.subprocess.Process | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._tasks = Tasks()
+        self._handing_over: set[int] = set()
+        self._not_before = 0.0
+        self.problem = ""
+        """Why it does not run, when it should; "" once it has answered again."""
         self.closing = False
 
     @property
@@ -66,6 +72,8 @@ class Beside:
             if self._writer is None:
                 if self.closing:
                     raise Temporary("Havre is stopping")
+                if asyncio.get_running_loop().time() < self._not_before:
+                    raise Temporary(self.problem)
                 self._writer = await self._spawn()
             return self._writer
 
@@ -79,7 +87,7 @@ class Beside:
                 sys.executable, "-m", MODULE, str(self._folder), str(theirs.fileno()),
                 pass_fds=(theirs.fileno(),),
                 stdin=asyncio.subprocess.DEVNULL,
-                env={**os.environ, "PYTHONHASHSEED": "0"},
+                env=_environment(),
                 start_new_session=True,
             )  # fmt: skip
         except OSError as error:
@@ -88,26 +96,39 @@ class Beside:
         finally:
             theirs.close()
         reader, writer = await asyncio.open_connection(sock=ours)
-        self._tasks.spawn(self._listen(reader, writer, self._process), "borrowed services")
+        self._tasks.spawn(self._live(reader, writer, self._process), "borrowed services")
         return writer
 
-    async def _listen(
+    async def _live(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, process: asyncio.subprocess.Process
     ) -> None:
-        try:
-            while True:
+        heard = await self._listen(reader)
+        self._gone(writer)
+        code = await process.wait()
+        if not code:
+            return
+        self.problem = f"the borrowed services ended ({code}); the log says why"
+        log.error("%s: they start again when they are needed", self.problem)
+        if not heard:
+            self._not_before = asyncio.get_running_loop().time() + PAUSE
+
+    async def _listen(self, reader: asyncio.StreamReader) -> bool:
+        """Until it has gone; whether anything was heard of it."""
+        heard = False
+        while True:
+            try:
                 frame, body = await read(reader)
-                if isinstance(frame, Deliver):
+            except (EOFError, ConnectionError):
+                return heard
+            heard, self.problem = True, ""
+            if isinstance(frame, Deliver):
+                if frame.number not in self._handing_over:  # one that it tells again after a restart may be under way
+                    self._handing_over.add(frame.number)
                     self._tasks.spawn(self._hand_over(frame, body), "notification")
-                elif isinstance(frame, Told | Answered | Refused):
-                    waiting = self._waiting.pop(frame.number, None)
-                    if waiting is not None and not waiting.done():
-                        waiting.set_result((frame, body))
-        except (EOFError, ConnectionError):
-            self._gone(writer)
-            code = await process.wait()
-            if code:
-                log.error("the borrowed services ended (%d): they start again when they are needed", code)
+            elif isinstance(frame, Told | Answered | Refused):
+                waiting = self._waiting.pop(frame.number, None)
+                if waiting is not None and not waiting.done():
+                    waiting.set_result((frame, body))
 
     def _gone(self, writer: asyncio.StreamWriter) -> None:
         writer.close()
@@ -120,7 +141,10 @@ class Beside:
         self._waiting.clear()
 
     async def _hand_over(self, frame: Deliver, body: bytes) -> None:
-        await self._delivered_to(frame, body)
+        try:
+            await self._delivered_to(frame, body)
+        finally:
+            self._handing_over.discard(frame.number)
         if self._writer is not None:
             self._writer.write(pack(Delivered(frame.number)))
 
@@ -227,6 +251,12 @@ async def _lying(files: list[tuple[int, Piece]]) -> AsyncIterator[bytes]:
     finally:
         for file, _ in files:
             os.close(file)
+
+
+def _environment() -> dict[str, str]:
+    """Profiles and regions of the user's clients, and moto's switches, are not for it."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "MOTO_", "BOTO_"))}
+    return {**kept, "PYTHONHASHSEED": "0"}
 
 
 def _clean(text: str) -> str:

@@ -113,6 +113,7 @@ def main() -> None:
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s borrowed %(levelname)s %(name)s: %(message)s"
     )
+    Path("/proc/self/comm").write_text("havre-borrowed")
     folder, descriptor = Path(sys.argv[1]), int(sys.argv[2])
     import uvloop
 

@@ -55,6 +55,11 @@ class Borrowing:
         deps = self._deps()
         return Preflight(deps.store, deps.aws_for, deps.site.region)
 
+    @property
+    def problem(self) -> str:
+        """Why they do not run, when they should."""
+        return self.beside.problem if "beside" in self.__dict__ else ""
+
     async def resume(self) -> None:
         """Deliver what was not delivered when this process last ended."""
         if (self._folder / "notifies").exists():

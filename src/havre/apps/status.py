@@ -92,6 +92,8 @@ class Status:
         disk = os.statvfs(self._server.config.state)
         if disk.f_bavail * disk.f_frsize < MIN_FREE:
             found.append(f"the disk of {self._server.config.state} is full: nothing is written until there is room")
+        if problem := self._server.borrowing.problem:
+            found.append(problem)
         nodes = self._server.store.list(NODE)
         if not any(node.status.connected for node in nodes):
             return [*found, "no node is connected"]

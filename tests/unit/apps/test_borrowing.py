@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.lending import Lent
+from tests.running_gateway import code
 
 from havre.apps.borrowing import Borrowing
 
@@ -49,3 +50,21 @@ def test_a_successor_waits_for_the_process_of_a_dead_server(tmp_path: Path) -> N
     assert (told["Value"], told["Version"]) == ("29", 30)
     second.close()
     first.close()
+
+
+def test_a_state_that_cannot_be_read_is_told_and_kept(tmp_path: Path) -> None:
+    lent = Lent(tmp_path / "borrowed")
+    ssm = lent.client("ssm")
+    ssm.put_parameter(Name="p", Value="v", Type="String")
+    lent.stop_beside()
+    (snapshot,) = (tmp_path / "borrowed").glob("*.snapshot")
+    whole = snapshot.read_bytes()
+    snapshot.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    assert code(ssm.get_parameter, Name="p") == "ServiceUnavailableException"
+    assert "the log says why" in lent.beside.problem
+    assert code(ssm.get_parameter, Name="p") == "ServiceUnavailableException"  # and no process for each attempt
+    snapshot.write_bytes(whole)
+    lent.beside._not_before = 0.0
+    assert ssm.get_parameter(Name="p")["Parameter"]["Value"] == "v"
+    assert lent.beside.problem == ""
+    lent.close()
