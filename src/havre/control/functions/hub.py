@@ -7,6 +7,7 @@ import hmac
 import logging
 import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from havre.control.functions import messages as m
@@ -22,10 +23,12 @@ _HELLO = 10.0
 
 
 class FunctionHub:
-    """``token``: what a node must know. Provisioned environments are spread over the nodes that can run functions."""
+    """``token``: what a node must know. ``patience``: seconds for which calls wait for a node where there is none.
+    Provisioned environments are spread over the nodes that can run functions."""
 
-    def __init__(self, token: Callable[[], str]) -> None:
+    def __init__(self, token: Callable[[], str], patience: float = 5.0) -> None:
         self._token = token
+        self._patience = patience
         self._nodes: dict[str, NodeCalls] = {}
         self._wanted: dict[str, tuple[Function, int]] = {}
         self._arrived = asyncio.Event()
@@ -47,10 +50,13 @@ class FunctionHub:
 
     # --- Functions
     async def prepare(self, function: Function) -> None:
+        await self._await_node()
         for node in self._able():
             await node.prepare(function)
 
     async def invoke(self, function: Function, invocation: Invocation) -> Outcome:
+        if not self._nodes:
+            await self._await_node()
         refusal: NoRoom | None = None
         for node in self._able():
             try:
@@ -61,6 +67,7 @@ class FunctionHub:
         raise refusal
 
     async def stream(self, function: Function, invocation: Invocation) -> AsyncIterator[bytes | str | Outcome]:
+        await self._await_node()
         node = self._able()[0]
         pieces = node.stream(function, invocation)
         try:
@@ -130,6 +137,13 @@ class FunctionHub:
         self._arrived.set()
         for function, count in self._wanted.values():
             self._spread(function, count)
+
+    async def _await_node(self) -> None:
+        """A node that was killed is back within a moment: nobody needs to hear of that."""
+        if not self._nodes:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._patience):
+                    await self.until_able()
 
     def _able(self) -> list[NodeCalls]:
         """Those that can run functions, the one with least to do first. Raises Temporary, Permanent where none can."""
