@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 import threading
-import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -14,34 +12,25 @@ import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
 from .conftest import Instance, Starter, eventually, kill, start
+from .lambda_world import TRUST, document, need_runtime, packed
 
 pytestmark = [pytest.mark.docker, pytest.mark.root, pytest.mark.timeout(900)]
 EVENTS = 10_000
 KILLS = ("server", "node", "all")
 SENDERS = 4
 ROLE = "arn:aws:iam::000000000000:role/runs"
-TRUST = {"Statement": {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}}
 MAY = {"Statement": {"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": "*"}}
 CODE = "def handler(event, context):\n    return event\n"
-
-
-def _zip(code: str) -> bytes:
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w") as archive:
-        archive.writestr("app.py", code)
-    return packed.getvalue()
 
 
 def _prepare(instance: Instance) -> str:
     """A function whose successes are told to a queue; gives the queue's URL."""
     iam, functions = instance.client("iam"), instance.client("lambda")
-    iam.create_role(RoleName="runs", AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", **TRUST}))
-    iam.put_role_policy(
-        RoleName="runs", PolicyName="tells", PolicyDocument=json.dumps({"Version": "2012-10-17", **MAY})
-    )
+    iam.create_role(RoleName="runs", AssumeRolePolicyDocument=document(TRUST))
+    iam.put_role_policy(RoleName="runs", PolicyName="tells", PolicyDocument=document(MAY))
     url: str = instance.client("sqs").create_queue(QueueName="done")["QueueUrl"]
     functions.create_function(
-        FunctionName="works", Runtime="python3.11", Handler="app.handler", Role=ROLE, Code={"ZipFile": _zip(CODE)}
+        FunctionName="works", Runtime="python3.11", Handler="app.handler", Role=ROLE, Code={"ZipFile": packed(CODE)}
     )
     functions.get_waiter("function_active_v2").wait(FunctionName="works")
     to = {"OnSuccess": {"Destination": "arn:aws:sqs:us-east-1:000000000000:done"}}
@@ -111,6 +100,7 @@ def _collect(instance: Instance, url: str, wanted: int) -> set[int]:
 
 
 def test_every_event_is_processed_through_three_kills(havre: Starter) -> None:
+    need_runtime()
     instance = havre()
     url = _prepare(instance)
     senders = Senders(instance)
