@@ -79,11 +79,25 @@ class Environment:
     # --- an invocation
     def begin(self, ticket: Ticket) -> None:
         """Of an environment that is initialised and idle."""
-        if self.start_invocation(ticket):
+        if not self._take(ticket):
+            return
+        run = self.run
+        assert run is not None
+        if self.log.plain:  # what the function writes is read later: START is before it, and nobody waits for that
+            self.deliver()
+            run.announce(self.log)
+        else:
+            run.announce(self.log)
             self.deliver()
 
     def start_invocation(self, ticket: Ticket) -> bool:
-        """START, and the clock runs. False when it cannot be: the ticket is refused, the environment broken."""
+        """START, and the clock runs; it is delivered later. False: see ``_take``."""
+        if self._take(ticket) and self.run is not None:
+            self.run.announce(self.log)
+        return self.run is not None
+
+    def _take(self, ticket: Ticket) -> bool:
+        """The clock runs. False when it cannot be: the ticket is refused, the environment broken."""
         if self.member.frozen and not self.thaw():
             ticket.refuse("the environment does not wake up", 0.0)
             self.owner.broken(self, "failure")
@@ -93,7 +107,6 @@ class Environment:
         run.init, self.init = self.init, None
         run.restored, self.restored = self.restored, None
         self._arm(began + self.function.timeout)
-        run.announce(self.log)
         return True
 
     def deliver(self) -> None:

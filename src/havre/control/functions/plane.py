@@ -25,8 +25,6 @@ from havre.kernel.function import Function
 
 log = logging.getLogger("havre.functions")
 
-_STARTS = 16
-"""Sandboxes that are obtained at the same time."""
 _END_PATIENCE = 30.0
 
 
@@ -55,7 +53,6 @@ class Plane:
         self._tickets: dict[int, Ticket] = {}
         self._frames: Frames | None = None
         self._tasks = Tasks()
-        self._starts = asyncio.Semaphore(_STARTS)
         self._timer: asyncio.TimerHandle | None = None
         self._due = float("inf")
         self._readiness = Readiness(self._fleet, self._do, self._steady, self._retire)
@@ -230,8 +227,7 @@ class Plane:
         environment = Environment(self._parts, self, member, function, kind)
         self._environments[member.id] = environment
         try:
-            async with self._starts:
-                await self._parts.engine.prepare(function)
+            await self._parts.engine.prepare(function)
             await boot(environment, init_limit(environment))
         except InitFailed as failure:
             await self._again(environment, failure)

@@ -13,6 +13,9 @@ from typing import NamedTuple
 
 import msgspec
 
+_FREEZES = 4
+"""In one tick: each may take a millisecond, in which nothing else happens on the node."""
+
 
 class Phase(Enum):
     STARTING = "starting"
@@ -249,13 +252,15 @@ class Fleet:
         self.urgent = False
         steps: list[Step] = []
         limit = self.rules.idle_under_pressure if pressure else self.rules.idle
+        freezing = 0
         for member in tuple(self._members.values()):
             if member.phase not in (Phase.IDLE, Phase.PARKED):
                 continue
             over = member.phase is Phase.IDLE and not member.kept and now >= member.since + limit
             if over or member.stale or member.expires <= now:
                 steps.append(self._end(member))
-            elif now >= member.since + self.rules.rest and not member.frozen:
+            elif now >= member.since + self.rules.rest and not member.frozen and freezing < _FREEZES:
+                freezing += 1
                 member.frozen = True
                 steps.append(Step("freeze", member.pool, member))
         for pool, found in tuple(self._pools.items()):

@@ -238,3 +238,19 @@ def test_snap_start_restores_and_makes_the_next_one_ready() -> None:
     assert fleet.parked_now(start.member, 1) == []
     steps = fleet.wait("p", "a", 2)
     assert [(s.what, s.ticket) for s in steps] == [("restore", "a"), ("start", None)]
+
+
+def test_freezing_many_leaves_time_for_others() -> None:
+    fleet = Fleet(Rules(memory=1000))
+    fleet.know("p", 1)
+    steps = [step for ticket in range(10) for step in fleet.wait("p", ticket, 0)]
+    for member in started(fleet, steps):
+        fleet.answered(member, 0)
+        fleet.settled(member, 0)
+    frozen = 0
+    while frozen < 10:
+        now = fleet.wake_at(1.0)
+        assert now == 1.0, "at once again"
+        some = [step.what for step in fleet.tick(now)]
+        assert 0 < len(some) <= 4 and set(some) == {"freeze"}
+        frozen += len(some)
