@@ -26,7 +26,8 @@ class ApiError(Exception):
 
 def not_built(service: str, what: str) -> ApiError:
     """The answer to what Havre does not do: it names it, so that nobody mistakes it for done."""
-    return ApiError("NotImplementedException", f"Havre does not implement {service} {what}", 501)
+    code = "NotImplemented" if service == "s3" else "NotImplementedException"  # S3 has that error itself
+    return ApiError(code, f"Havre does not implement {service} {what}", 501)
 
 
 class Temporary(Exception):

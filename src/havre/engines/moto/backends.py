@@ -102,7 +102,8 @@ class Backends:
             )
         except NotImplementedError as error:
             told = f"Havre does not implement {request.service} {request.operation}: {error}"
-            return _error(request, 501, "NotImplementedException", told)
+            code = "NotImplemented" if request.service == "s3" else "NotImplementedException"
+            return _error(request, 501, code, told)
         except ServiceException as error:
             return _error(request, 400, error.code, str(error.message))
         except ClientError as error:

@@ -8,8 +8,11 @@ own, and ends. Left out: SubscribeToShard (consumers may be registered, and read
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from havre.control.borrowed import Lender, Loans
-from havre.control.operation import Call, Request, Service
+from havre.control.operation import Answer, Call, Request, Service
+from havre.kernel.errors import not_built
 
 
 def service(lender: Lender | None = None) -> Service:
@@ -27,12 +30,32 @@ def service(lender: Lender | None = None) -> Service:
     loans.lend("PutRecord", "PutRecords", resources=_stream, data_event=True)
     loans.lend("DeregisterStreamConsumer", "DescribeStreamConsumer", resources=_consumer)
     loans.lend("DeleteResourcePolicy", "GetResourcePolicy", "PutResourcePolicy", resources=_resource)
+    loans.lend("TagResource", "UntagResource", "ListTagsForResource", resources=_resource, own=tags_of_resource)
     loans.lend("DescribeLimits", "ListStreams")
     return loans.service(
         partial={
             "PutResourcePolicy": "kept and told, not asked for decisions",
         }
     )
+
+
+_OLDER = {
+    "TagResource": ("AddTagsToStream", "Tags"),
+    "UntagResource": ("RemoveTagsFromStream", "TagKeys"),
+    "ListTagsForResource": ("ListTagsForStream", ""),
+}
+
+
+async def tags_of_resource(lender: Lender, call: Call, request: Request) -> Answer:
+    """moto knows the tags of streams by older operations only."""
+    arn: str = request["ResourceARN"]
+    if "/consumer/" in arn:
+        raise not_built("kinesis", f"{call.operation} of consumers")
+    operation, member = _OLDER[call.operation]
+    given = {member: request[member]} if member else {}
+    older = replace(call, operation=operation)
+    answer = await lender.values(older, bool(member), {"StreamName": arn.rpartition("/")[2], **given})
+    return {"Tags": answer["Tags"]} if not member else None
 
 
 def _arn(call: Call, request: Request) -> str:

@@ -15,7 +15,7 @@ from havre.control.operation import Service
 from havre.services.s3 import access
 from havre.services.s3.deletion import delete_objects
 from havre.services.s3.notify import Notifier
-from havre.services.s3.policies import claim, disown, forget, keep, own, resource_owner, resource_policy
+from havre.services.s3.policies import claim, disown, forget, keep, own, resource_owner, resource_policy, who_pays
 from havre.services.s3.resources import KINDS
 
 __all__ = ["Notifier", "resource_owner", "resource_policy", "service"]
@@ -35,8 +35,10 @@ _OF_BUCKET = {
     "s3:GetBucketPublicAccessBlock": ("GetPublicAccessBlock",),
     "s3:GetBucketTagging": ("GetBucketTagging",),
     "s3:GetBucketVersioning": ("GetBucketVersioning",),
+    "s3:GetBucketWebsite": ("GetBucketWebsite",),
     "s3:GetEncryptionConfiguration": ("GetBucketEncryption",),
     "s3:GetLifecycleConfiguration": ("GetBucketLifecycleConfiguration",),
+    "s3:GetReplicationConfiguration": ("GetBucketReplication",),
     "s3:PutAccelerateConfiguration": ("PutBucketAccelerateConfiguration",),
     "s3:PutBucketAcl": ("PutBucketAcl",),
     "s3:PutBucketCORS": ("PutBucketCors", "DeleteBucketCors"),
@@ -65,6 +67,7 @@ def service(lender: Lender | None = None, notifier: Notifier | None = None) -> S
     for action, names in _OF_BUCKET.items():
         loans.lend(*names, action=action, resources=access.bucket)
     loans.lend("ListBuckets", action="s3:ListAllMyBuckets")
+    loans.lend("GetBucketRequestPayment", resources=access.bucket, own=who_pays)
     loans.lend("CreateBucket", action="s3:CreateBucket", resources=access.bucket, before=claim, after=own)
     loans.lend("DeleteBucket", action="s3:DeleteBucket", resources=access.bucket, after=disown)
     loans.lend("PutBucketPolicy", action="s3:PutBucketPolicy", resources=access.bucket, after=keep)

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from urllib.parse import parse_qs, unquote
 
 from havre.control.operation import Action, Call, Request
-from havre.kernel.errors import ApiError
+from havre.kernel.errors import ApiError, not_built
 from havre.services.s3.resources import BUCKET
 
 
 def arn(bucket: str, key: str | None = None) -> str:
     if bucket.startswith("arn:"):
-        raise ApiError("NotImplementedException", "Havre does not implement access points", 501)
+        raise not_built("s3", "access points")
     return f"arn:aws:s3:::{bucket}" if key is None else f"arn:aws:s3:::{bucket}/{key}"
 
 
@@ -26,7 +26,7 @@ async def guard(call: Call, request: Request) -> None:
         if found is not None and found.spec.owner != request[member]:
             raise ApiError("AccessDenied", "Access Denied", 403)
     if request.get("SSECustomerAlgorithm") or request.get("CopySourceSSECustomerAlgorithm"):
-        raise ApiError("NotImplementedException", "Havre does not implement s3 encryption with keys of customers", 501)
+        raise not_built("s3", "encryption with keys of customers")
 
 
 def _source(request: Request) -> str:

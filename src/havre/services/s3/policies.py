@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from havre.control.operation import Call, Request
+from havre.control.borrowed import Lender
+from havre.control.operation import Answer, Call, Request
+from havre.kernel.errors import ApiError
 from havre.kernel.resource import NoStatus, Resource
 from havre.services.s3.resources import BUCKET, Bucket
 from havre.store.ports import Reader, Store, Transaction
@@ -25,6 +27,13 @@ def resource_owner(store: Store, arn: str) -> str:
     """S3's ARNs do not tell the account. "" for a bucket that is not there."""
     found = _find(store, _bucket_of(arn))
     return found.spec.owner if found is not None else ""
+
+
+async def who_pays(lender: Lender, call: Call, request: Request) -> Answer:
+    """Nobody pays, and so the owner does: what clients ask of each bucket before they go on."""
+    if _find(call.store, request["Bucket"]) is None:
+        raise ApiError("NoSuchBucket", "The specified bucket does not exist", 404)
+    return {"Payer": "BucketOwner"}
 
 
 async def claim(call: Call, request: Request) -> None:

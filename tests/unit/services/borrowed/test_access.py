@@ -176,7 +176,7 @@ def test_what_is_not_built_says_so(lent: Lent) -> None:
     with pytest.raises(ClientError) as told:
         lent.client("ssm").send_command(DocumentName="AWS-RunShellScript")
     assert "ssm SendCommand" in told.value.response["Error"]["Message"]
-    assert code(lent.client("s3").put_bucket_website, Bucket="b", WebsiteConfiguration={}) == "NotImplementedException"
+    assert code(lent.client("s3").put_bucket_website, Bucket="b", WebsiteConfiguration={}) == "NotImplemented"
 
 
 def test_calls_from_inside(lent: Lent) -> None:

@@ -177,6 +177,30 @@ def test_a_bucket_in_the_host(lent: Lent) -> None:
     connection.close()
 
 
+def test_what_infrastructure_tools_ask_of_a_bucket(lent: Lent) -> None:
+    """Each is answered, or refused as S3 refuses what is not there."""
+    s3 = lent.client("s3")
+    s3.create_bucket(Bucket="inspected")
+    assert s3.get_bucket_request_payment(Bucket="inspected")["Payer"] == "BucketOwner"
+    for name, expected in (
+        ("get_bucket_website", "NoSuchWebsiteConfiguration"),
+        ("get_bucket_replication", "ReplicationConfigurationNotFoundError"),
+        ("get_bucket_cors", "NoSuchCORSConfiguration"),
+        ("get_bucket_policy", "NoSuchBucketPolicy"),
+        ("get_bucket_tagging", "NoSuchTagSet"),
+        ("get_bucket_lifecycle_configuration", "NoSuchLifecycleConfiguration"),
+        ("get_object_lock_configuration", "ObjectLockConfigurationNotFoundError"),
+        ("get_bucket_acl", "no error"),
+        ("get_bucket_versioning", "no error"),
+        ("get_bucket_logging", "no error"),
+        ("get_bucket_accelerate_configuration", "no error"),
+        ("get_bucket_location", "no error"),
+        ("get_bucket_encryption", "ServerSideEncryptionConfigurationNotFoundError"),
+    ):
+        assert (name, code(getattr(s3, name), Bucket="inspected")) == (name, expected)
+    assert code(s3.get_bucket_request_payment, Bucket="nowhere") == "NoSuchBucket"
+
+
 def test_keys_of_every_kind(lent: Lent) -> None:
     s3 = lent.client("s3")
     for key in ("a+b", "per%cent", "ünïcode/日本", "double//slash", "trailing/", "q?x=1&y#z", "sp ace", "'quote\""):

@@ -63,6 +63,17 @@ def test_the_last_hash_key_has_a_shard(lent: Lent) -> None:
         assert put["ShardId"].endswith(str(shard))
 
 
+def test_tags_by_the_newer_operations(lent: Lent) -> None:
+    kinesis = lent.client("kinesis")
+    kinesis.create_stream(StreamName="tagged", ShardCount=1)
+    arn = kinesis.describe_stream_summary(StreamName="tagged")["StreamDescriptionSummary"]["StreamARN"]
+    kinesis.tag_resource(ResourceARN=arn, Tags={"a": "1", "b": "2"})
+    kinesis.untag_resource(ResourceARN=arn, TagKeys=["a"])
+    assert kinesis.list_tags_for_resource(ResourceARN=arn)["Tags"] == [{"Key": "b", "Value": "2"}]
+    lent.kill()
+    assert kinesis.list_tags_for_stream(StreamName="tagged")["Tags"] == [{"Key": "b", "Value": "2"}]
+
+
 def test_latest_and_a_time(lent: Lent) -> None:
     kinesis = lent.client("kinesis")
     kinesis.create_stream(StreamName="times", ShardCount=1)
