@@ -60,12 +60,30 @@ class Numbers:
 
         return Service("lambda", ops.all)
 
+    def ecs(self) -> Service:
+        """One service, whose desired count is the same number."""
+        ops = Operations()
+
+        @ops("DescribeServices")
+        async def describe(call: Any, request: Any) -> Any:
+            if request["cluster"] != "c" or self.count is None:
+                raise ApiError("ClusterNotFoundException", "Cluster not found.")
+            return {"services": [{"serviceName": "s", "status": "ACTIVE", "desiredCount": self.count}]}
+
+        @ops("UpdateService")
+        async def update(call: Any, request: Any) -> Any:
+            self.callers.append(call.principal)
+            self.count = request["desiredCount"]
+            return {"service": {"serviceName": "s"}}
+
+        return Service("ecs", ops.all)
+
 
 class Scene:
     def __init__(self) -> None:
         self.numbers = Numbers()
         self.used: float | None = None
-        self.running = running = Running(besides=[service(), self.numbers.service()])
+        self.running = running = Running(besides=[service(), self.numbers.service(), self.numbers.ecs()])
         self.client = running.client("application-autoscaling")
 
         def aws_for(account: str, region: str, service: str, source: str = "", trace: str = "") -> Any:
@@ -217,3 +235,31 @@ def test_tags(scene: Scene) -> None:
     scene.client.untag_resource(ResourceARN=arn, TagKeys=["a"])
     assert scene.client.list_tags_for_resource(ResourceARN=arn)["Tags"] == {"b": "2"}
     assert code(scene.client.list_tags_for_resource, ResourceARN=arn + "x") == "ResourceNotFoundException"
+
+
+def test_ecs_services_follow_a_schedule(scene: Scene) -> None:
+    where = {
+        "ServiceNamespace": "ecs",
+        "ResourceId": "service/c/s",
+        "ScalableDimension": "ecs:service:DesiredCount",
+    }
+    register = scene.client.register_scalable_target
+    assert code(register, **where, MinCapacity=1, MaxCapacity=2) == "ValidationException"
+    scene.numbers.count = 0
+    register(**where, MinCapacity=1, MaxCapacity=4)
+    scene.turn()
+    assert scene.numbers.count == 1
+    assert scene.numbers.callers[0].role.endswith("AWSServiceRoleForApplicationAutoScaling_ECSService")
+    wanted = {"MinCapacity": 3, "MaxCapacity": 4}
+    scene.client.put_scheduled_action(
+        ScheduledActionName="a", Schedule="rate(1 minute)", ScalableTargetAction=wanted, **where
+    )
+    scene.turn(61)
+    assert scene.numbers.count == 3
+    tracking = {
+        "TargetValue": 50.0,
+        "PredefinedMetricSpecification": {"PredefinedMetricType": "ECSServiceAverageCPUUtilization"},
+    }
+    put = scene.client.put_scaling_policy
+    policy = {"PolicyType": "TargetTrackingScaling", "TargetTrackingScalingPolicyConfiguration": tracking}
+    assert code(put, PolicyName="p", **policy, **where) == "NotImplementedException"
