@@ -18,6 +18,7 @@ from random import Random
 import uvloop
 
 from benchmarks._harness import Promise, finish, rounds
+from havre.control.functions.debugging import DebugDoors, Streams
 from havre.control.functions.hub import FunctionHub
 from havre.control.functions.lines import LineSpool
 from havre.control.functions.link import FunctionLink, FunctionLinkParts
@@ -95,6 +96,10 @@ async def _dial(sandbox: Sandbox) -> socket.socket:
     raise OSError("no extension listens")
 
 
+async def _nowhere(sandbox: Sandbox, port: int) -> Streams:
+    raise OSError("nobody debugs")
+
+
 class _NoInterfaces:
     async def take(self, function: Function) -> Interface:
         raise AssertionError("the function is in no VPC")
@@ -105,7 +110,8 @@ class _NoInterfaces:
 async def _node(directory: Path) -> None:
     world = World(time.time, Random())
     spool = LineSpool(Spool(directory / "spool", limit=1 << 40))
-    parts = Parts(FakeSandboxes(), open_api, world, time.monotonic, spool, "", _dial, _NoInterfaces(), _credentials)
+    engine, doors, nothing = FakeSandboxes(), DebugDoors(_nowhere), _NoInterfaces()
+    parts = Parts(engine, open_api, world, time.monotonic, spool, "", _dial, nothing, doors, _credentials)
     plane = Plane(parts, Rules(memory=1 << 20), stamp=lambda function: "")
     link = FunctionLink(FunctionLinkParts(directory / "f.sock", "n", lambda: "word", lambda: ""))
     profiler = None

@@ -16,6 +16,7 @@ import msgspec
 
 from havre.apps.config import Config, system_world
 from havre.control.functions import questions
+from havre.control.functions.debugging import DebugDoors
 from havre.control.functions.lines import LineSpool
 from havre.control.functions.link import FunctionLink, FunctionLinkParts
 from havre.control.functions.parts import Parts
@@ -130,6 +131,7 @@ class NodeFunctions:
             endpoint=config.site.endpoint,
             dial=dial,
             interfaces=FunctionInterfaces(link, networks),
+            doors=DebugDoors(_connect),
             credentials=RoleCredentials(link, world),
         )
         total = _meminfo("MemTotal")
@@ -186,6 +188,16 @@ def _meminfo(field: str) -> int:
 async def dial(sandbox: Sandbox) -> socket.socket:
     """A socket is of the network namespace that it was made in. Raises OSError."""
     return await asyncio.to_thread(_socket_inside, sandbox.pid)
+
+
+async def _connect(sandbox: Sandbox, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    plain = await dial(sandbox)
+    try:
+        await asyncio.get_running_loop().sock_connect(plain, ("127.0.0.1", port))
+    except OSError:
+        plain.close()
+        raise
+    return await asyncio.open_connection(sock=plain)
 
 
 def _socket_inside(pid: int) -> socket.socket:

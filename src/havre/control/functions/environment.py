@@ -178,7 +178,7 @@ class Environment:
 
     def freeze(self) -> None:
         try:
-            if self.sandbox is not None:
+            if self.sandbox is not None and not self.parts.doors.in_use(self.sandbox):
                 self.parts.engine.freeze(self.sandbox.id)
         except (Temporary, Gone) as error:  # it runs on, idle
             log.warning("an environment of %s cannot be frozen: %s", self.function.arn, error)

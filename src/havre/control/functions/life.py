@@ -76,7 +76,9 @@ async def _obtain(environment: Environment) -> None:
     sandbox = await parts.engine.obtain(function, environment.interface)
     environment.sandbox = sandbox
     environment.owner.attach(environment)
-    environment.api = environment.parts.open_api(sandbox.api, environment)
+    environment.api = parts.open_api(sandbox.api, environment)
+    if function.debug_port:
+        await parts.doors.lead(function.debug_port, sandbox)
 
 
 def _expire(environment: Environment) -> None:
@@ -154,6 +156,8 @@ async def end(environment: Environment, reason: str) -> None:
             environment.interface = None
             await environment.parts.interfaces.give_back(environment.function, interface)
     finally:
+        if sandbox is not None:
+            environment.parts.doors.close(sandbox)
         if environment.api is not None:
             environment.api.close()
             environment.api = None

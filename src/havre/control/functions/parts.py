@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from havre.control.functions.api import OpenApi
+from havre.control.functions.debugging import DebugDoors
 from havre.control.functions.lines import LineSpool
 from havre.core.environments.failures import Failure
 from havre.engines.sandbox import Sandbox, SandboxEngine
@@ -47,6 +48,7 @@ class Parts:
     endpoint: str
     dial: Callable[[Sandbox], Awaitable[socket.socket]]
     interfaces: Interfaces
+    doors: DebugDoors
     credentials: Callable[[Function], Awaitable[Mapping[str, str | float]]]
 
 

@@ -52,6 +52,15 @@ def compiled(record: FunctionR | VersionR, config: Configuration) -> Function:
         working_directory=image.working_directory if image else "",
         network=config.network,
         snap_start=config.snap_start,
+        debug_port=_debug_port(config),
     )
     digest = hashlib.sha256(spec.uid.encode() + msgspec.msgpack.encode(made))
     return replace(made, id=digest.hexdigest()[:40])
+
+
+def _debug_port(config: Configuration) -> int:
+    """What ``havre lambda dev`` asks for. For code in a directory alone, which is the installation's own account's: nobody
+    else opens ports of this machine."""
+    port = config.environment.get("HAVRE_DEBUG_PORT", "")
+    fit = config.code.kind == "directory" and port.isdecimal() and len(port) < 6 and 1024 <= int(port) < 65536
+    return int(port) if fit else 0

@@ -15,6 +15,7 @@ from random import Random
 
 import msgspec
 
+from havre.control.functions.debugging import DebugDoors, Streams
 from havre.control.functions.hub import FunctionHub
 from havre.control.functions.lines import LineSpool
 from havre.control.functions.link import FunctionLink, FunctionLinkParts
@@ -96,6 +97,10 @@ async def dial(sandbox: Sandbox) -> socket.socket:
     return plain
 
 
+async def nowhere(sandbox: Sandbox, port: int) -> Streams:
+    raise OSError("nothing listens")
+
+
 class Lent:
     """Interfaces that are in no VPC: ``out`` are those that were not given back."""
 
@@ -132,6 +137,7 @@ async def ground(
         "http://127.0.0.1:4566",
         dial,
         lent,
+        DebugDoors(nowhere),
         credentials,  # type: ignore[arg-type]
     )
     plane = Plane(parts, rules or Rules(memory=8192), stamp=stamp or (lambda function: ""))  # type: ignore[arg-type]
