@@ -114,6 +114,9 @@ class Front:
 
     def _refuse(self, context: Context, request: HttpRequest, fault: Exception) -> HttpResponse:
         """An answer to what was not even read: in the protocol that the request seems to speak."""
+        if context.claimed is not None and context.claimed.service == "s3":
+            error = as_api_error(fault, "rest-xml", "s3", context.request_id)
+            return codec.render_error(self._gateway.parts.models.service("s3"), None, error, context.request_id)
         protocol = protocol_of(request)
         error = as_api_error(fault, protocol, "", context.request_id)
         return codec.render_error(None, None, error, context.request_id, protocol)

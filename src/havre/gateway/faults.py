@@ -75,7 +75,15 @@ _SAME = {"expired_signature": "mismatch", "skewed": "mismatch", "payload": "mism
 _COLUMN = {"json": 0, "smithy-rpc-v2-cbor": 0, "rest-json": 1, "query": 2, "rest-xml": 2, "ec2": 3}
 _OWN = {
     "lambda": {"throttled": ("TooManyRequestsException", 429)},
-    "s3": {"skewed": ("RequestTimeTooSkewed", 403), "expired_signature": ("RequestTimeTooSkewed", 403)},
+    "s3": {
+        "expired_signature": ("RequestTimeTooSkewed", 403),
+        "expired_token": ("ExpiredToken", 400),
+        "expired_url": ("AccessDenied", 403),
+        "missing": ("AccessDenied", 403),
+        "skewed": ("RequestTimeTooSkewed", 403),
+        "throttled": ("SlowDown", 503),
+        "unknown_key": ("InvalidAccessKeyId", 403),
+    },
     "sns": {"denied": ("AuthorizationError", 403)},
 }
 """Where one service has words of its own."""
@@ -91,6 +99,8 @@ def spell(reason: str, protocol: str, message: str, service: str = "") -> ApiErr
         code, status = _SPELLED[_SAME.get(reason, reason)][_COLUMN.get(protocol, 0)]
     if code == "AuthFailure":
         message = _EC2_CREDENTIALS
+    elif code == "InvalidAccessKeyId":
+        message = "The AWS Access Key Id you provided does not exist in our records."
     return ApiError(code, message, status, _FIELDS.get(code))
 
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from typing import Any
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 import pytest
+from botocore import UNSIGNED
 from botocore.exceptions import ClientError
 from tests.lending import Lent
-from tests.running_gateway import ACCOUNT, OTHER_ROOT, code
+from tests.running_gateway import ACCOUNT, OTHER_ROOT, ROOT, code
 
 
 @pytest.fixture(scope="module")
@@ -162,6 +165,29 @@ def test_the_trail_tells_of_resources_and_not_of_data(lent: Lent) -> None:
     assert "InvalidBucketName" in [e.get("errorCode") for e in lent.events("CreateBucket")]
     lent.client("secretsmanager").create_secret(Name="trailed", SecretString="hidden-value")
     assert "hidden-value" not in json.dumps(lent.events("CreateSecret"))
+
+
+def test_strangers_are_refused_in_s3s_words(lent: Lent) -> None:
+    lent.client("s3").create_bucket(Bucket="guarded")
+    lent.client("s3").put_object(Bucket="guarded", Key="k", Body=b"v")
+    stranger = lent.client("s3", {"AccessKeyId": "AKIANOBODY", "SecretAccessKey": "x"})
+    assert code(stranger.list_buckets) == "InvalidAccessKeyId"
+    known = lent.client("s3", {"AccessKeyId": ROOT.access_key, "SecretAccessKey": "wrong"})
+    assert code(known.list_buckets) == "SignatureDoesNotMatch"
+    nobody = lent.client("s3", signature_version=UNSIGNED)
+    assert code(nobody.get_object, Bucket="guarded", Key="k") == "AccessDenied"
+    for version in ("s3", "s3v4"):
+        signer = lent.client("s3", signature_version=version)
+        url = signer.generate_presigned_url("get_object", Params={"Bucket": "guarded", "Key": "k"}, ExpiresIn=60)
+        lent.offset = 3600.0
+        try:
+            with pytest.raises(HTTPError) as told:
+                urlopen(url)
+        finally:
+            lent.offset = 0.0
+        assert told.value.code == 403 and b"<Code>AccessDenied</Code>" in told.value.read()
+        with urlopen(url) as answer:
+            assert answer.read() == b"v"
 
 
 def test_regions_and_accounts_are_apart(lent: Lent) -> None:

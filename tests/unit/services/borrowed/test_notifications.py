@@ -81,6 +81,15 @@ def scene(one: Scene) -> Scene:
     return one
 
 
+def test_the_trace_of_a_change_travels_on(scene: Scene) -> None:
+    scene.configure(LambdaFunctionConfigurations=[{"LambdaFunctionArn": FUNCTION, "Events": ANY}])
+    client, trace = scene.lent.client("s3"), "Root=1-5759e988-bd862e3fe1be46a994272793;Sampled=0;Lineage=a87bd80c:3"
+    headers = {"X-Amzn-Trace-Id": trace}
+    client.meta.events.register_first("before-call.s3.PutObject", lambda params, **_: params["headers"].update(headers))
+    client.put_object(Bucket=scene.bucket, Key="k", Body=b"x")
+    until(lambda: trace in scene.to.traces)
+
+
 def test_a_test_event_comes_first(scene: Scene) -> None:
     scene.queue(ANY)
     ((service, request, source),) = scene.to.got
