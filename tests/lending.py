@@ -25,6 +25,7 @@ class Destination:
 
     def __init__(self) -> None:
         self.got: list[tuple[str, dict[str, Any], str]] = []
+        self.traces: list[str] = []
         self.refuses = ""
 
     def service(self, name: str, operation: str) -> Service:
@@ -34,6 +35,7 @@ class Destination:
         async def take(call: Any, request: Any) -> Any:
             if self.refuses:
                 raise ApiError(self.refuses, "no", 503 if self.refuses == "ServiceUnavailable" else 403)
+            self.traces.append(call.trace)
             self.got.append((name, dict(request), call.principal.source))
             return {}
 
@@ -50,14 +52,14 @@ class Lent(Running):
         more.setdefault("preflight", self._preflight)
         super().__init__(besides=[*lent, s3.service(self.beside, self.notifier), *besides], **more)
 
-    def _aws_for(self, account: str, region: str, service: str, source: str = "") -> Aws:
-        return patient(self.gateway.as_service(service, account, region, source))
+    def _aws_for(self, account: str, region: str, service: str, source: str = "", trace: str = "") -> Aws:
+        return patient(self.gateway.as_service(service, account, region, source, trace))
 
     async def _preflight(self, request: HttpRequest) -> HttpResponse | None:
         return await Preflight(self.store, self._aws_for, "us-east-1")(request)
 
     async def _deliver(self, frame: Deliver, body: bytes) -> None:
-        await self.notifier.deliver(frame.account, frame.region, frame.bucket, frame.target, body)
+        await self.notifier.deliver(frame, body)
 
     def kill(self) -> None:
         """As a machine does that has no memory left."""

@@ -34,6 +34,8 @@ STEP = 1 << 20
 PAUSE = 2.0
 """Seconds after which another is started when one died before it had said anything."""
 MODULE = "havre.apps.borrowed"
+MOST_TRACE = 1024
+"""Characters of a trace header that travel on."""
 
 
 class _CutOff(Temporary):
@@ -264,8 +266,8 @@ def _clean(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-def _caller(call: Call) -> tuple[str, str, str]:
-    return f"AWS:{call.principal.id}", call.source_ip, call.request_id
+def _caller(call: Call) -> tuple[str, ...]:
+    return f"AWS:{call.principal.id}", call.source_ip, call.request_id, call.trace[:MOST_TRACE]
 
 
 def _unsigned(query: str) -> str:

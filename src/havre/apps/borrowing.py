@@ -81,4 +81,4 @@ class Borrowing:
         return made
 
     async def _deliver(self, frame: Deliver, body: bytes) -> None:
-        await self.notifier.deliver(frame.account, frame.region, frame.bucket, frame.target, body)
+        await self.notifier.deliver(frame, body)

@@ -30,7 +30,7 @@ class Asked(msgspec.Struct, frozen=True, array_like=True, tag="asked"):
     path: str
     query: str
     headers: Sequence[tuple[str, str]]
-    caller: tuple[str, str, str] = ("", "", "")
+    caller: tuple[str, ...] = ("", "", "")
     """Principal id, source address and request id, as notifications tell them."""
 
 
@@ -44,7 +44,7 @@ class Called(msgspec.Struct, frozen=True, array_like=True, tag="called"):
     region: str
     changes: bool
     request: dict[str, Any]
-    caller: tuple[str, str, str] = ("", "", "")
+    caller: tuple[str, ...] = ("", "", "")
 
 
 class Delivered(msgspec.Struct, frozen=True, array_like=True, tag="delivered"):
@@ -89,7 +89,7 @@ class Refused(msgspec.Struct, frozen=True, array_like=True, tag="refused"):
 
 class Deliver(msgspec.Struct, frozen=True, array_like=True, tag="deliver"):
     """A notification of S3 for ``target`` (an ARN; "" is EventBridge's default bus), until it is told to be Delivered. The
-    body is the event, JSON."""
+    body is the event, JSON. ``trace`` is the trace header of the request that made the change."""
 
     number: int
     account: str
@@ -97,6 +97,7 @@ class Deliver(msgspec.Struct, frozen=True, array_like=True, tag="deliver"):
     bucket: str
     target: str
     at: float
+    trace: str = ""
 
 
 Frame = Asked | Called | Delivered | Told | Answered | Refused | Deliver

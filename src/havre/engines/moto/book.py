@@ -47,7 +47,7 @@ class Entry(msgspec.Struct, frozen=True, array_like=True):
     path: str = ""
     query: str = ""
     headers: Sequence[tuple[str, str]] = ()
-    caller: tuple[str, str, str] = ("", "", "")
+    caller: tuple[str, ...] = ("", "", "")
     done: int = 0
 
 
@@ -114,7 +114,7 @@ class Book:
             pinned.now(),
             pinned.seed().to_bytes(32, "big"),
             *request[:-1],
-            caller=(caller.principal, caller.source_ip, caller.request_id),
+            caller=(caller.principal, caller.source_ip, caller.request_id, caller.trace),
         )
         self._pending.append(Change(entry, request.body, told))
         self._wake.set()

@@ -27,6 +27,7 @@ class Caller(msgspec.Struct, frozen=True):
     principal: str = ""
     source_ip: str = ""
     request_id: str = ""
+    trace: str = ""
 
 
 class Outbox:
@@ -43,7 +44,8 @@ class Outbox:
 
     def put(self, bucket: Any, target: str, event: dict[str, Any]) -> None:
         self.last += 1
-        frame = Deliver(self.last, bucket.account_id, bucket.region_name, bucket.name, target, pinned.now())
+        where, trace = (bucket.account_id, bucket.region_name, bucket.name), self.caller.trace
+        frame = Deliver(self.last, *where, target, pinned.now(), trace)
         if not self.pending:
             self._mark.touch(0o600)
         self.pending[self.last] = frame, json.dumps(event, separators=(",", ":")).encode()

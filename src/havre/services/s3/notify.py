@@ -15,6 +15,7 @@ from typing import Any
 
 from havre.control.deps import AwsFor
 from havre.control.operation import Aws, Call, Request, Site
+from havre.engines.borrowed import Deliver
 from havre.kernel.arn import Arn
 from havre.kernel.errors import ApiError, Permanent, Temporary
 from havre.services.s3.resources import BUCKET
@@ -62,28 +63,30 @@ class Notifier:
                 log.info("%s cannot notify %s: %s", found.meta.arn, arn, error)
                 raise ApiError("InvalidArgument", f"{INVALID}: {arn}: {error.message or error.code}", 400) from None
 
-    async def deliver(self, account: str, region: str, bucket: str, target: str, body: bytes) -> None:
-        """Returns when the destination has taken it, or will never take it. ``target`` "" is EventBridge."""
+    async def deliver(self, frame: Deliver, body: bytes) -> None:
+        """Returns when the destination has taken it, or will never take it."""
         wait = 0.5
         while True:
             try:
                 async with self._slots:
-                    await self._once(account, region, bucket, target, body)
+                    await self._once(frame, body)
                 return
             except (ApiError, Permanent, ValueError) as error:
-                log.warning("a notification of bucket %s does not reach %s: %s", bucket, target or "EventBridge", error)
+                target = frame.target or "EventBridge"
+                log.warning("a notification of bucket %s does not reach %s: %s", frame.bucket, target, error)
                 return
             except Temporary as later:
                 await asyncio.sleep(max(wait, later.after))
                 wait = min(2 * wait, LONGEST_WAIT)
 
-    async def _once(self, account: str, region: str, bucket: str, target: str, body: bytes) -> None:
-        if target:
-            aws = self._aws_for(account, region, SERVICE, f"arn:aws:s3:::{bucket}")
-            await self._send(aws, target, body.decode())
+    async def _once(self, frame: Deliver, body: bytes) -> None:
+        where = frame.account, frame.region, SERVICE
+        if frame.target:
+            aws = self._aws_for(*where, f"arn:aws:s3:::{frame.bucket}", trace=frame.trace)
+            await self._send(aws, frame.target, body.decode())
             return
         entry: dict[str, Any] = json.loads(body)
-        await self._aws_for(account, region, SERVICE)("events", "PutEvents", {"Entries": [entry]})
+        await self._aws_for(*where)("events", "PutEvents", {"Entries": [entry]})
 
     async def _send(self, aws: Aws, arn: str, text: str, dry: bool = False) -> None:
         """Raises ApiError, Temporary; ValueError for what is no ARN."""
