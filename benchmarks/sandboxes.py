@@ -107,7 +107,7 @@ class Ours:
         await self.engine.prepare(self.function)
         if pool:
             self._pool = asyncio.ensure_future(self.engine.keep_pool())
-            while self.engine.ready("python3.11") < pool:
+            while self.engine.ready < pool:
                 await asyncio.sleep(0.01)
 
     async def answered(self) -> Sandbox:
@@ -278,7 +278,7 @@ def main() -> None:
                 ours.do(ours.prepare(pool))
 
                 def one(pool: int = pool) -> float:
-                    while ours.engine.ready("python3.11") < pool:
+                    while ours.engine.ready < pool:
                         ours.do(asyncio.sleep(0.02))
                     return float(ours.do(ours.one()))
 

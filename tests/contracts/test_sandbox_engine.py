@@ -51,7 +51,7 @@ async def test_processes_are_told_apart_by_name(bench: Bench) -> None:
     sandbox = await bench.obtain()
     await bench.start(sandbox, "/bin/sh", "-c", "echo first; sleep 1000", name="a")
     await bench.start(
-        sandbox, "/bin/sh", "-c", "trap 'echo told; exit 7' TERM; echo second; sleep 1000 & wait", name="b"
+        sandbox, "/bin/sh", "-c", "trap 'echo told; exit 7' TERM; echo second; while :; do :; done", name="b"
     )
     await bench.until(lambda: bench.written(sandbox.id, "a") and bench.written(sandbox.id, "b"))
     await bench.engine.signal(sandbox.id, "b", signal.SIGTERM)

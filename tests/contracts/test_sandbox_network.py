@@ -112,7 +112,7 @@ async def test_pooled_ones_are_on_the_network_already(place: Place, tmp_path: Pa
         made = function(pooled.archives.keep({"app.py": ""}))
         await pooled.engine.prepare(made)
         async with asyncio.timeout(30):
-            while pooled.engine.ready(made.runtime) < 1:  # type: ignore[attr-defined]
+            while pooled.engine.ready < 1:  # type: ignore[attr-defined]
                 await asyncio.sleep(0.01)
         sandbox = await pooled.engine.obtain(made)
         os.close(sandbox.api)

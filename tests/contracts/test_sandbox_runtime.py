@@ -252,7 +252,7 @@ async def test_pooled_ones_are_like_others(bench: Bench, tmp_path: Path) -> None
         made = function(code, memory=300, temporary=600)
         await pooled.engine.prepare(made)
         async with asyncio.timeout(30):
-            while pooled.engine.ready(made.runtime) < 2:
+            while pooled.engine.ready < 2:
                 await asyncio.sleep(0.01)
         sandbox = await pooled.engine.obtain(made)
         assert sandbox.pooled
@@ -276,7 +276,7 @@ async def test_the_pool_fills_again_after_everything_was_removed(bench: Bench, t
         for _ in range(2):
             await pooled.engine.prepare(made)
             async with asyncio.timeout(30):
-                while pooled.engine.ready(made.runtime) < 1:
+                while pooled.engine.ready < 1:
                     await asyncio.sleep(0.01)
             await pooled.engine.remove_all()
-            assert pooled.engine.ready(made.runtime) == 0
+            assert pooled.engine.ready == 0

@@ -24,9 +24,8 @@ class Box:
     """``address`` and ``eni`` are those of its interface, "" without one. ``ended`` is called for each process, with -1 as
     the exit code where the whole sandbox has come to its end."""
 
-    def __init__(self, id: str, kind: str, told: Told, ended: Ended) -> None:
+    def __init__(self, id: str, told: Told, ended: Ended) -> None:
         self.id = id
-        self.kind = kind
         self.pid = 0
         self.api = -1
         self.cgroups: list[str] = []

@@ -8,6 +8,7 @@ import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -47,7 +48,7 @@ class Bound(msgspec.Struct):
 
 class OciEngine:
     """``directory`` is the engine's own, for as long as the instance lives; ``built`` is where built runtimes are. Without
-    ``network`` sandboxes reach nothing. ``pool``: so many are kept ready for each runtime in use."""
+    ``network`` sandboxes reach nothing. ``pool``: so many are kept ready, once a function was prepared."""
 
     def __init__(
         self,
@@ -89,8 +90,9 @@ class OciEngine:
     async def prepare(self, function: Function) -> None:
         await self._settle()
         plan = await self._roots.plan(function)
-        await self._zygote(plan.kind).ready()
-        self._pool.use(plan.kind)
+        for kind in {PLAIN, plan.kind}:
+            await self._zygote(kind).ready()
+        self._pool.use()
 
     async def forget(self, functions: Sequence[str]) -> None:
         await self._roots.forget(set(functions))
@@ -121,15 +123,22 @@ class OciEngine:
 
     def _zygote(self, kind: str) -> Zygote:
         if kind not in self._zygotes:
-            self._zygotes[kind] = Zygote(self._roots.built(kind) if kind != PLAIN else None, self._process_told)
+            root = self._roots.built(kind) if kind != PLAIN else None
+            self._zygotes[kind] = Zygote(root, self._process_told, partial(self._zygote_ended, kind))
         return self._zygotes[kind]
 
-    async def _make(self, kind: str, *, networked: bool = True) -> Box:
+    def _zygote_ended(self, kind: str) -> None:
+        """Nobody would tell any more how processes end that were forked from it."""
+        for bound in self._bound.values():
+            if bound.plan.kind == kind:
+                bound.box.kill()
+
+    async def _make(self, *, networked: bool = True) -> Box:
         """One that is nobody's yet. Raises Permanent, Temporary."""
-        zygote = self._zygote(kind)
+        zygote = self._zygote(PLAIN)
         await zygote.ready()
         async with self._forks:
-            box = Box(f"{self._life}-{next(self._numbers)}", kind, self._told, self._ended)
+            box = Box(f"{self._life}-{next(self._numbers)}", self._told, self._ended)
             try:
                 files = _now(lambda: self._groups.make(box.id))
                 box.cgroups = list(files)
@@ -152,10 +161,10 @@ class OciEngine:
         if function.network is not None and interface is None and self._network is not None:
             raise Permanent(f"{function.name} is in {function.network.vpc}, and has no interface there")
         plan = await self._roots.plan(function)
-        box = self._pool.take(plan.kind) if interface is None else None
+        box = self._pool.take() if interface is None else None
         pooled = box is not None
         if box is None:
-            box = await self._make(plan.kind, networked=interface is None)
+            box = await self._make(networked=interface is None)
         try:
             if interface is not None and self._network is not None:
                 await self._network.attach(interface, box.pid)
@@ -208,7 +217,7 @@ class OciEngine:
         if process.name in bound.box.running:
             raise Permanent(f"{process.name} runs already")
         environment = {**bound.plan.environment, **process.environment}
-        warm = bound.box.kind != PLAIN and process.name == RUNTIME and not process.arguments
+        warm = bound.plan.kind != PLAIN and process.name == RUNTIME and not process.arguments
         message = {
             "run": process.name,
             "arguments": list(process.arguments or bound.plan.arguments),
@@ -217,7 +226,9 @@ class OciEngine:
             "warm": warm and warm_enough(environment),
             "cgroups": bound.box.cgroups,
         }
-        await bound.box.run(self._zygote(bound.box.kind), message)
+        zygote = self._zygote(bound.plan.kind)
+        await zygote.ready()
+        await bound.box.run(zygote, message)
 
     def _process_told(self, message: Mapping[str, Any]) -> None:
         box = self._boxes.get(str(message.get("box")))
@@ -308,15 +319,15 @@ class OciEngine:
         """The processes that sandboxes are forked from."""
         return [zygote.pid for zygote in self._zygotes.values() if zygote.pid]
 
-    def ready(self, kind: str) -> int:
-        """How many sandboxes wait, for a runtime ("" for those of any program)."""
-        return self._pool.count(kind)
+    @property
+    def ready(self) -> int:
+        """How many sandboxes wait in the pool."""
+        return len(self._pool)
 
     async def keep_pool(self) -> None:
         await self._pool.keep()
 
     async def close(self) -> None:
-        self._pool.stop()
         try:
             await self.remove_all()
         finally:

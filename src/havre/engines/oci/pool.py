@@ -1,4 +1,4 @@
-"""Sandboxes that are ready before anybody asks: some for each kind that is in use."""
+"""Sandboxes that are ready before anybody asks: they are nobody's yet, and can be any function's."""
 
 from __future__ import annotations
 
@@ -18,48 +18,45 @@ _QUIET = 0.05
 
 
 class Pool:
-    """``size`` for each kind. ``make`` raises Permanent, Temporary."""
+    """``make`` raises Permanent, Temporary."""
 
     def __init__(
-        self, size: int, make: Callable[[str], Awaitable[Box]], discard: Callable[[Box], Awaitable[None]]
+        self, size: int, make: Callable[[], Awaitable[Box]], discard: Callable[[Box], Awaitable[None]]
     ) -> None:
         self._size = size
         self._make = make
         self._discard = discard
-        self._ready: dict[str, deque[Box]] = {}
+        self._ready: deque[Box] = deque()
         self._wanted = asyncio.Event()
-        self._stopped = False
+        self._used = False
         self._asked = 0.0
 
-    def use(self, kind: str) -> None:
-        """From now on some of this kind are kept."""
-        if kind not in self._ready:
-            self._ready[kind] = deque()
-            self._wanted.set()
+    def __len__(self) -> int:
+        return len(self._ready)
 
-    def take(self, kind: str) -> Box | None:
-        self.use(kind)
-        self._asked = asyncio.get_running_loop().time()
+    def use(self) -> None:
+        """From now on some are kept."""
+        self._used = True
         self._wanted.set()
-        ready = self._ready[kind]
-        while ready:
-            box = ready.popleft()
+
+    def take(self) -> Box | None:
+        self._asked = asyncio.get_running_loop().time()
+        self.use()
+        while self._ready:
+            box = self._ready.popleft()
             if not box.gone.done():
                 return box
         return None
-
-    def count(self, kind: str) -> int:
-        return len(self._ready.get(kind, ()))
 
     async def keep(self) -> None:
         """For ever."""
         while True:
             await self._wanted.wait()
             self._wanted.clear()
-            while (kind := self._lacking()) is not None:
+            while self._used and len(self._ready) < self._size:
                 await self._quiet()
                 try:
-                    await self._add(kind)
+                    await self._add()
                 except (Temporary, Permanent, Gone) as error:
                     log.warning("the pool of sandboxes: %s", error)
                     await asyncio.sleep(_AFTER_TROUBLE)
@@ -69,26 +66,15 @@ class Pool:
         while (left := self._asked + _QUIET - loop.time()) > 0:  # noqa: ASYNC110 (time is what it waits for)
             await asyncio.sleep(left)
 
-    def _lacking(self) -> str | None:
-        if self._stopped:
-            return None
-        lacking = [(len(ready), kind) for kind, ready in self._ready.items() if len(ready) < self._size]
-        return min(lacking)[1] if lacking else None
-
-    async def _add(self, kind: str) -> None:
-        box = await self._make(kind)
-        if self._stopped or kind not in self._ready:
-            await self._discard(box)
+    async def _add(self) -> None:
+        box = await self._make()
+        if self._used:
+            self._ready.append(box)
         else:
-            self._ready[kind].append(box)
-
-    def stop(self) -> None:
-        """None is made any more."""
-        self._stopped = True
+            await self._discard(box)
 
     async def drain(self) -> None:
-        """Those that are ready go, and kinds are not in use until somebody asks for them again."""
-        gone, self._ready = self._ready, {}
-        for ready in gone.values():
-            while ready:
-                await self._discard(ready.popleft())
+        """Those that are ready go, and none is kept until somebody asks for one."""
+        self._used = False
+        while self._ready:
+            await self._discard(self._ready.popleft())

@@ -19,7 +19,7 @@ from havre.engines.sandbox import API_PORT
 from havre.kernel.errors import Temporary
 
 PLAIN = ""
-"""The kind that runs any program; others are the names of runtimes."""
+"""The kind that sandboxes are forked from, and any program; others are the names of runtimes."""
 ENVIRONMENT = {
     "LANG": "en_US.UTF-8",
     "TZ": ":/etc/localtime",
@@ -46,11 +46,12 @@ def warm_enough(environment: Mapping[str, str]) -> bool:
 
 class Zygote:
     """``root`` is the root file system of a runtime whose interpreter it is; None: Havre's own. ``told`` is
-    called with what it says of processes in sandboxes."""
+    called with what it says of processes in sandboxes, ``ended`` when it has ended and nobody had asked it to."""
 
-    def __init__(self, root: Path | None, told: Callable[[Mapping[str, Any]], None]) -> None:
+    def __init__(self, root: Path | None, told: Callable[[Mapping[str, Any]], None], ended: Callable[[], None]) -> None:
         self._root = root
         self._tell = told
+        self._over = ended
         self._channel: Channel | None = None
         self._ready: asyncio.Future[None] | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -84,7 +85,7 @@ class Zygote:
     def _start(self) -> None:
         settings = {"seccomp": b64encode(seccomp.program()).decode(), "uid": UID, "gid": GID}
         first = init.open_program()
-        channel = self._channel = Channel(self._told, self._ended)
+        channel = self._channel = Channel(self._told, self._ended_by_itself)
         self._ready = asyncio.get_running_loop().create_future()
         host = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         source = os.open(Path(__file__).with_name("zygote.py"), os.O_RDONLY | os.O_CLOEXEC)
@@ -118,6 +119,10 @@ class Zygote:
             self._tell(message)
         elif self._ready is not None and not self._ready.done():
             self._ready.set_result(None)
+
+    def _ended_by_itself(self) -> None:
+        self._ended()
+        self._over()
 
     def _ended(self) -> None:
         ready, self._ready, self._channel = self._ready, None, None
