@@ -34,7 +34,7 @@ def service(broker: Broker | None = None) -> Service:
     with_messages = (queues, sending, receiving, acknowledging, moves)
     alone = (queues.ops, permissions.ops, moves.ops)
     return Service(
-        "sqs", merge(*alone, *(m.operations(cast(Broker, broker)) for m in with_messages)), KINDS, partial=PARTIAL
+        "sqs", merge(*alone, *(m.messages.of(cast(Broker, broker)) for m in with_messages)), KINDS, partial=PARTIAL
     )
 
 

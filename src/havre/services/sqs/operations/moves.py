@@ -13,6 +13,7 @@ from havre.control.operation import Answer, Call, Operations, Request
 from havre.kernel.errors import ApiError
 from havre.services.sqs import queries
 from havre.services.sqs.broker import Broker
+from havre.services.sqs.declaring import OfMessages
 from havre.services.sqs.errors import bad_value, foreign, invalid
 from havre.services.sqs.live import milliseconds
 from havre.services.sqs.resources import ACTIVE, MOVE, QUEUE, Move, MoveSpec, MoveStatus, Queue
@@ -22,6 +23,7 @@ FASTEST = 500
 REMEMBERED = 10
 """Tasks of one queue that are told of."""
 ops = Operations()
+messages = OfMessages()
 replace = msgspec.structs.replace
 
 
@@ -33,51 +35,45 @@ def _of_handle(call: Call, request: Request) -> Sequence[str]:
     return (_opened(request["TaskHandle"])[1],)
 
 
-def operations(broker: Broker) -> Operations:
-    """Those that look at messages."""
-    own = Operations()
+@messages("StartMessageMoveTask", resources=_of_source)
+async def start_message_move_task(broker: Broker, call: Call, request: Request) -> Answer:
+    source = _source(call, request["SourceArn"])
+    target, rate = request.get("DestinationArn") or "", request.get("MaxNumberOfMessagesPerSecond")
+    if rate is not None and not 1 <= rate <= FASTEST:
+        raise bad_value("MaxNumberOfMessagesPerSecond", rate, f"Must be between 1 and {FASTEST}.")
+    origins = call.store.find(QUEUE, "dead", source.meta.arn)
+    if not origins:
+        raise invalid("Source queue must be configured as a Dead Letter Queue.")
+    if target:
+        _check_target(call, source, target)
+    await _may(call, source.meta.arn, [target] if target else [q.meta.arn for q in origins])
+    live = await broker.live(source)
+    now = milliseconds(call.now)
+    total = broker.counts(live, now, now - 1000 * source.spec.retention)[0]
+    spec, task = MoveSpec(source.meta.arn, target, rate or 0, total), call.world.uuid()
 
-    @own("StartMessageMoveTask", resources=_of_source)
-    async def start_message_move_task(call: Call, request: Request) -> Answer:
-        source = _source(call, request["SourceArn"])
-        target, rate = request.get("DestinationArn") or "", request.get("MaxNumberOfMessagesPerSecond")
-        if rate is not None and not 1 <= rate <= FASTEST:
-            raise bad_value("MaxNumberOfMessagesPerSecond", rate, f"Must be between 1 and {FASTEST}.")
-        origins = call.store.find(QUEUE, "dead", source.meta.arn)
-        if not origins:
-            raise invalid("Source queue must be configured as a Dead Letter Queue.")
-        if target:
-            _check_target(call, source, target)
-        await _may(call, source.meta.arn, [target] if target else [q.meta.arn for q in origins])
-        live = await broker.live(source)
-        now = milliseconds(call.now)
-        total = broker.counts(live, now, now - 1000 * source.spec.retention)[0]
-        spec, task = MoveSpec(source.meta.arn, target, rate or 0, total), call.world.uuid()
-
-        def change(tx: Transaction) -> None:
-            found = _tasks(tx, spec.source)
-            if any(each.status.state in ACTIVE for each in found):
-                raise ApiError(
-                    "UnsupportedOperation",
-                    "There is already a task running. Only one active task is allowed for a source "
-                    "queue arn at a given time.",
-                )
-            for old in found[REMEMBERED - 1 :]:
-                tx.remove(old)
-            tx.create(
-                MOVE,
-                account=call.account,
-                region=call.region,
-                name=task,
-                arn=f"{spec.source}/{task}",
-                spec=spec,
-                status=MoveStatus(),
+    def change(tx: Transaction) -> None:
+        found = _tasks(tx, spec.source)
+        if any(each.status.state in ACTIVE for each in found):
+            raise ApiError(
+                "UnsupportedOperation",
+                "There is already a task running. Only one active task is allowed for a source "
+                "queue arn at a given time.",
             )
+        for old in found[REMEMBERED - 1 :]:
+            tx.remove(old)
+        tx.create(
+            MOVE,
+            account=call.account,
+            region=call.region,
+            name=task,
+            arn=f"{spec.source}/{task}",
+            spec=spec,
+            status=MoveStatus(),
+        )
 
-        await call.store.transact(change)
-        return {"TaskHandle": _handle(task, spec.source)}
-
-    return own
+    await call.store.transact(change)
+    return {"TaskHandle": _handle(task, spec.source)}
 
 
 @ops("ListMessageMoveTasks", resources=_of_source)

@@ -12,6 +12,7 @@ from havre.kernel.errors import ApiError
 from havre.kernel.resource import NoStatus
 from havre.services.sqs import attributes, queries
 from havre.services.sqs.broker import Broker
+from havre.services.sqs.declaring import OfMessages
 from havre.services.sqs.errors import bad_attribute, bad_value, invalid, no_queue
 from havre.services.sqs.live import milliseconds
 from havre.services.sqs.paging import page
@@ -20,62 +21,60 @@ from havre.services.sqs.tags import checked, may_tag
 from havre.store.ports import Reader, Transaction
 
 ops = Operations()
+messages = OfMessages()
 replace = msgspec.structs.replace
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,80}").fullmatch
 
 
-def operations(broker: Broker) -> Operations:
-    """Those that look at messages."""
-    ops = Operations()
+@ops("CreateQueue", resources=queries.of_name)
+async def create_queue(call: Call, request: Request) -> Answer:
+    name, given = request["QueueName"], request.get("Attributes") or {}
+    fifo = _checked_name(name, given)
+    tags = checked({}, request.get("tags") or {})
+    blank = QueueSpec(call.world.hex(24), fifo, tags=tags, modified=call.now)
+    spec = attributes.changed(blank, given, new=True)
+    arn = call.arn(name)
+    if tags:
+        await may_tag(call, arn)
 
-    @ops("CreateQueue", resources=queries.of_name)
-    async def create_queue(call: Call, request: Request) -> Answer:
-        name, given = request["QueueName"], request.get("Attributes") or {}
-        fifo = _checked_name(name, given)
-        tags = checked({}, request.get("tags") or {})
-        blank = QueueSpec(call.world.hex(24), fifo, tags=tags, modified=call.now)
-        spec = attributes.changed(blank, given, new=True)
-        arn = call.arn(name)
-        if tags:
-            await may_tag(call, arn)
+    def change(tx: Transaction) -> None:
+        found = tx.get(QUEUE, call.account, call.region, name)
+        if found is not None:
+            _same(found, given, spec)
+            return
+        _check_target(call, tx, spec, arn)
+        tx.create(QUEUE, account=call.account, region=call.region, name=name, arn=arn, spec=spec, status=NoStatus())
 
-        def change(tx: Transaction) -> None:
-            found = tx.get(QUEUE, call.account, call.region, name)
-            if found is not None:
-                _same(found, given, spec)
-                return
-            _check_target(call, tx, spec, arn)
-            tx.create(QUEUE, account=call.account, region=call.region, name=name, arn=arn, spec=spec, status=NoStatus())
+    await call.store.transact(change)
+    return {"QueueUrl": queries.url(call, call.account, name)}
 
-        await call.store.transact(change)
-        return {"QueueUrl": queries.url(call, call.account, name)}
 
-    @ops("DeleteQueue", resources=queries.of_url, conditions=queries.tags_of)
-    async def delete_queue(call: Call, request: Request) -> Answer:
-        def change(tx: Transaction) -> str:
-            queue = queries.own(call, request, tx)
-            tx.remove(queue)
-            return queue.spec.uid
+@messages("DeleteQueue", resources=queries.of_url, conditions=queries.tags_of)
+async def delete_queue(broker: Broker, call: Call, request: Request) -> Answer:
+    def change(tx: Transaction) -> str:
+        queue = queries.own(call, request, tx)
+        tx.remove(queue)
+        return queue.spec.uid
 
-        await broker.drop(await call.store.transact(change))
-        return None
+    await broker.drop(await call.store.transact(change))
+    return None
 
-    @ops("PurgeQueue", resources=queries.of_url, conditions=queries.tags_of)
-    async def purge_queue(call: Call, request: Request) -> Answer:
-        await broker.purge(await broker.live(queries.found(call, request)))
-        return None
 
-    @ops("GetQueueAttributes", resources=queries.of_url, conditions=queries.tags_of)
-    async def get_queue_attributes(call: Call, request: Request) -> Answer:
-        queue = queries.found(call, request)
-        names = request.get("AttributeNames") or ()
-        if not names:
-            return {}
-        live, now = await broker.live(queue), milliseconds(call.now)
-        counts = broker.counts(live, now, now - 1000 * queue.spec.retention)
-        return {"Attributes": attributes.shown(queue, counts, names)}
+@messages("PurgeQueue", resources=queries.of_url, conditions=queries.tags_of)
+async def purge_queue(broker: Broker, call: Call, request: Request) -> Answer:
+    await broker.purge(await broker.live(queries.found(call, request)))
+    return None
 
-    return ops
+
+@messages("GetQueueAttributes", resources=queries.of_url, conditions=queries.tags_of)
+async def get_queue_attributes(broker: Broker, call: Call, request: Request) -> Answer:
+    queue = queries.found(call, request)
+    names = request.get("AttributeNames") or ()
+    if not names:
+        return {}
+    live, now = await broker.live(queue), milliseconds(call.now)
+    counts = broker.counts(live, now, now - 1000 * queue.spec.retention)
+    return {"Attributes": attributes.shown(queue, counts, names)}
 
 
 def _checked_name(name: str, given: Mapping[str, str]) -> bool:

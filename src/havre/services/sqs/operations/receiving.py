@@ -6,16 +6,18 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from havre.control.operation import Answer, Call, Operations, Request
+from havre.control.operation import Answer, Call, Request
 from havre.core.queueing import Message
 from havre.services.sqs import queries
 from havre.services.sqs.broker import Broker
+from havre.services.sqs.declaring import OfMessages
 from havre.services.sqs.errors import bad_value, no_queue, unknown_attribute, wrong_type
 from havre.services.sqs.live import Ask
 from havre.services.sqs.messages import Attribute, Envelope, chosen, digest, sequence
 from havre.services.sqs.receipts import handle
 from havre.services.sqs.resources import Queue
 
+messages = OfMessages()
 SYSTEM = frozenset(
     (
         "All",
@@ -33,40 +35,36 @@ SYSTEM = frozenset(
 _ATTEMPT = re.compile(r"[A-Za-z0-9!\"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~]{1,128}").fullmatch
 
 
-def operations(broker: Broker) -> Operations:
-    ops = Operations()
+@messages("ReceiveMessage", resources=queries.of_url, conditions=queries.tags_of, data_event=True)
+async def receive_message(broker: Broker, call: Call, request: Request) -> Answer:
+    queue = queries.found(call, request)
+    system = {*(request.get("AttributeNames") or ()), *(request.get("MessageSystemAttributeNames") or ())}
+    _check(request, system)
+    names = request.get("MessageAttributeNames") or ()
+    live = await broker.live(queue)
+    found = await broker.receive(live, await _ask(broker, call, request, queue), call.world.now, call.hung_up)
+    if live.gone:
+        raise no_queue()
+    return {"Messages": [_shown(queue, m, e, system, names) for m, e in found] or None}
 
-    @ops("ReceiveMessage", resources=queries.of_url, conditions=queries.tags_of, data_event=True)
-    async def receive_message(call: Call, request: Request) -> Answer:
-        queue = queries.found(call, request)
-        system = {*(request.get("AttributeNames") or ()), *(request.get("MessageSystemAttributeNames") or ())}
-        _check(request, system)
-        names = request.get("MessageAttributeNames") or ()
-        live = await broker.live(queue)
-        found = await broker.receive(live, await _ask(call, request, queue), call.world.now, call.hung_up)
-        if live.gone:
-            raise no_queue()
-        return {"Messages": [_shown(queue, m, e, system, names) for m, e in found] or None}
 
-    async def _ask(call: Call, request: Request, queue: Queue) -> Ask:
-        spec, redrive = queue.spec, queue.spec.redrive
-        hidden, wait = request.get("VisibilityTimeout"), request.get("WaitTimeSeconds")
-        attempt = request.get("ReceiveRequestAttemptId") or ""
-        if attempt and not spec.fifo:
-            raise wrong_type("ReceiveRequestAttemptId", attempt)
-        dead = queries.by_arn(call.store, redrive.target) if redrive is not None else None
-        return Ask(
-            request.get("MaxNumberOfMessages") or 1,
-            1000 * (spec.visibility if hidden is None else hidden),
-            1000 * (spec.wait if wait is None else wait),
-            1000 * spec.retention,
-            redrive.lives if redrive is not None else 0,
-            await broker.live(dead) if dead is not None else None,
-            queue.meta.arn,
-            attempt,
-        )
-
-    return ops
+async def _ask(broker: Broker, call: Call, request: Request, queue: Queue) -> Ask:
+    spec, redrive = queue.spec, queue.spec.redrive
+    hidden, wait = request.get("VisibilityTimeout"), request.get("WaitTimeSeconds")
+    attempt = request.get("ReceiveRequestAttemptId") or ""
+    if attempt and not spec.fifo:
+        raise wrong_type("ReceiveRequestAttemptId", attempt)
+    dead = queries.by_arn(call.store, redrive.target) if redrive is not None else None
+    return Ask(
+        request.get("MaxNumberOfMessages") or 1,
+        1000 * (spec.visibility if hidden is None else hidden),
+        1000 * (spec.wait if wait is None else wait),
+        1000 * spec.retention,
+        redrive.lives if redrive is not None else 0,
+        await broker.live(dead) if dead is not None else None,
+        queue.meta.arn,
+        attempt,
+    )
 
 
 def _check(request: Request, system: Collection[str]) -> None:

@@ -5,63 +5,63 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from havre.control.operation import Answer, Call, Operations, Request
+from havre.control.operation import Answer, Call, Request
 from havre.kernel.errors import ApiError
 from havre.services.sqs import queries
 from havre.services.sqs.batches import Entry, answer, entries, failed
 from havre.services.sqs.broker import Broker
+from havre.services.sqs.declaring import OfMessages
 from havre.services.sqs.live import Told, milliseconds
 from havre.services.sqs.messages import Draft, digest, draft, sequence
 from havre.services.sqs.resources import LARGEST, Queue
 
+messages = OfMessages()
 
-def operations(broker: Broker) -> Operations:
-    ops = Operations()
 
-    async def send(call: Call, queue: Queue, drafts: Sequence[Draft]) -> Sequence[Told]:
-        return await broker.send(
-            await broker.live(queue),
-            drafts,
-            ids=call.world.uuid,
-            sender=call.principal.id,
-            scope=queue.spec.deduplication_scope,
-            now=milliseconds(call.now),
-        )
-
-    @ops("SendMessage", resources=queries.of_url, conditions=queries.tags_of, data_event=True)
-    async def send_message(call: Call, request: Request) -> Answer:
-        queue = queries.found(call, request)
-        made = draft(queue.spec, request, call.trace)
-        (told,) = await send(call, queue, (made,))
-        return _answer(queue, made, told)
-
-    @ops(
-        "SendMessageBatch",
-        action="sqs:SendMessage",
-        resources=queries.of_url,
-        conditions=queries.tags_of,
-        data_event=True,
+async def _send(broker: Broker, call: Call, queue: Queue, drafts: Sequence[Draft]) -> Sequence[Told]:
+    return await broker.send(
+        await broker.live(queue),
+        drafts,
+        ids=call.world.uuid,
+        sender=call.principal.id,
+        scope=queue.spec.deduplication_scope,
+        now=milliseconds(call.now),
     )
-    async def send_message_batch(call: Call, request: Request) -> Answer:
-        queue = queries.found(call, request)
-        good: list[tuple[Entry, Draft]] = []
-        bad = []
-        for entry in entries("SendMessageBatch", request["Entries"]):
-            try:
-                good.append((entry, draft(queue.spec, entry, call.trace)))
-            except ApiError as error:
-                bad.append(failed(entry, error))
-        size = sum(made.size for _, made in good)
-        if size > LARGEST:
-            told = f"Batch requests cannot be longer than {LARGEST} bytes. You have sent {size} bytes."
-            raise ApiError("BatchRequestTooLong", told)
-        answers = await send(call, queue, [made for _, made in good]) if good else ()
-        sent = [
-            {"Id": entry["Id"], **_answer(queue, made, told)} for (entry, made), told in zip(good, answers, strict=True)
-        ]
-        return answer(sent, bad)
 
-    return ops
+
+@messages("SendMessage", resources=queries.of_url, conditions=queries.tags_of, data_event=True)
+async def send_message(broker: Broker, call: Call, request: Request) -> Answer:
+    queue = queries.found(call, request)
+    made = draft(queue.spec, request, call.trace)
+    (told,) = await _send(broker, call, queue, (made,))
+    return _answer(queue, made, told)
+
+
+@messages(
+    "SendMessageBatch",
+    action="sqs:SendMessage",
+    resources=queries.of_url,
+    conditions=queries.tags_of,
+    data_event=True,
+)
+async def send_message_batch(broker: Broker, call: Call, request: Request) -> Answer:
+    queue = queries.found(call, request)
+    good: list[tuple[Entry, Draft]] = []
+    bad = []
+    for entry in entries("SendMessageBatch", request["Entries"]):
+        try:
+            good.append((entry, draft(queue.spec, entry, call.trace)))
+        except ApiError as error:
+            bad.append(failed(entry, error))
+    size = sum(made.size for _, made in good)
+    if size > LARGEST:
+        told = f"Batch requests cannot be longer than {LARGEST} bytes. You have sent {size} bytes."
+        raise ApiError("BatchRequestTooLong", told)
+    answers = await _send(broker, call, queue, [made for _, made in good]) if good else ()
+    sent = [
+        {"Id": entry["Id"], **_answer(queue, made, told)} for (entry, made), told in zip(good, answers, strict=True)
+    ]
+    return answer(sent, bad)
 
 
 def _answer(queue: Queue, made: Draft, told: Told) -> dict[str, Any]:
