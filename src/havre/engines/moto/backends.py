@@ -19,6 +19,7 @@ from moto.core.request import PRESERVED_HEADER_NAMES_ENVIRON_KEY, Request
 from werkzeug.datastructures import ImmutableMultiDict
 from werkzeug.exceptions import HTTPException
 
+from havre.engines.moto import objects
 from havre.engines.moto.objects import Stored
 from havre.engines.moto.streams import StreamError
 
@@ -91,6 +92,10 @@ class Backends:
     def serve(self, request: Http) -> Answer:
         """Never raises: what moto cannot do, or does wrong, is an error in the service's words."""
         try:
+            if request.service == "s3" and (
+                problem := objects.damaged(request.operation, request.headers, request.body)
+            ):
+                return _error(request, 400, "BadDigest", problem)
             made = self._request(request)
             status, headers, body = self._handler(request)(made, made.raw_url, made.headers)
         except StreamError as error:

@@ -19,6 +19,7 @@ from moto.settings import S3_UPLOAD_PART_MIN_SIZE
 
 from havre.engines.moto.segments import Full, Ref, Segments
 
+SUMS = ("CRC32", "CRC32C", "CRC64NVME", "SHA1", "SHA256")
 STEP = 4 << 20
 """Bytes that are read at once."""
 
@@ -188,6 +189,19 @@ def checksum(body: Any, algorithm: str, encode_base64: bool = True) -> bytes:
             summed.update(step)
         digest = summed.digest()
     return base64.b64encode(digest) if encode_base64 else digest
+
+
+def damaged(operation: str, headers: Iterable[tuple[str, str]], body: bytes) -> str:
+    """What a body is not that its headers say it is, in S3's words; "" when it is. moto takes their word for it."""
+    for name, value in headers:
+        if name == "content-md5":
+            if base64.b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode() != value:
+                return "The Content-MD5 you specified did not match what we received."
+        elif operation in ("PutObject", "UploadPart") and name.startswith("x-amz-checksum-"):
+            algorithm = name.removeprefix("x-amz-checksum-").upper()
+            if algorithm in SUMS and checksum(body, algorithm).decode() != value:
+                return f"The {algorithm} you specified did not match the calculated checksum."
+    return ""
 
 
 def install(bodies: Bodies) -> None:

@@ -107,6 +107,16 @@ def test_checksums_are_those_of_the_content(lent: Lent, algorithm: str) -> None:
         assert got[f"Checksum{algorithm}"] == base64.b64encode(expected[algorithm]).decode()
 
 
+def test_a_body_that_is_not_what_it_says(lent: Lent) -> None:
+    s3 = lent.client("s3")
+    right, wrong = base64.b64encode(zlib.crc32(b"v").to_bytes(4, "big")).decode(), base64.b64encode(bytes(4)).decode()
+    assert code(s3.put_object, Bucket="objects", Key="sum", Body=b"v", ChecksumCRC32=wrong) == "BadDigest"
+    assert code(s3.head_object, Bucket="objects", Key="sum") == "404"
+    assert code(s3.put_object, Bucket="objects", Key="sum", Body=b"v", ChecksumCRC32=right) == "no error"
+    md5 = base64.b64encode(bytes(16)).decode()
+    assert code(s3.put_object, Bucket="objects", Key="md5", Body=b"v", ContentMD5=md5) == "BadDigest"
+
+
 def test_large_objects_in_parts(lent: Lent) -> None:
     s3 = lent.client("s3")
     upload = s3.create_multipart_upload(Bucket="objects", Key="large")["UploadId"]
