@@ -144,6 +144,7 @@ class FakeSandboxes:
         box.processes[process.name] = started
         if id not in self._boxes:  # it was removed meanwhile
             _signal(started, signal.SIGKILL)
+            await asyncio.wait([box.ends[-1]])
 
     def wrote(self, id: str, name: str, data: bytes) -> None:
         if id in self._boxes:

@@ -85,8 +85,7 @@ class NodeCalls:
 
     # --- what is asked of the node
     async def invoke(self, function: Function, invocation: Invocation) -> Outcome:
-        call = Call(function, self._message(function, invocation))
-        found: Outcome = await self._run(call)
+        found: Outcome = await self._run(Call(function, self._message(function, invocation)))
         return found
 
     async def prepare(self, function: Function) -> None:
