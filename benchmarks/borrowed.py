@@ -1,7 +1,7 @@
 """Objects of 64 KiB and small items through the borrowed services, 8 connections, against moto's own server.
 
-Both get the same signed requests from the same client, which speaks HTTP over plain sockets. Havre checks signatures, decides
-by IAM, and answers when a change is on the disk; moto's server keeps all in memory.
+Both get the same signed requests from the same client, which speaks HTTP over plain sockets. Havre checks signatures,
+decides by IAM, and answers when a change is on the disk; moto's server keeps all in memory.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import msgspec
 
 LINEAR, ARITHMETIC, GEOMETRIC, EXPONENTIAL = "linear", "arithmetic", "geometric", "exponential"
@@ -77,7 +79,7 @@ def _grown(policy: RetryPolicy, part: float) -> float:
     if policy.function == ARITHMETIC:
         return low + (high - low) * part * (part + 1.0) / 2.0
     floor = max(low, 0.5)
-    grown = floor * (max(high, floor) / floor) ** part
+    grown = floor * math.pow(max(high, floor) / floor, part)
     if policy.function == GEOMETRIC:
         return min(high, max(low, grown))
-    return min(high, max(low, low + (high - low) * (2.0 ** (5.0 * part) - 1.0) / 31.0))
+    return min(high, max(low, low + (high - low) * (math.pow(2.0, 5.0 * part) - 1.0) / 31.0))
