@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -97,3 +98,10 @@ def check_transitive(tags: Mapping[str, str], passed_on: Mapping[str, str], tran
     unknown = [k for k in transitive if k.lower() not in {t.lower() for t in tags}]
     if unknown:
         raise _invalid(f"The specified transitive tag key must be included in the requested tags: {unknown[0]}")
+
+
+_ROLE = re.compile(r"arn:aws:iam::\d{12}:role/([!-~]+/)?[\w+=,.@-]{1,64}\Z")
+
+
+def is_role(arn: str) -> bool:
+    return _ROLE.match(arn) is not None

@@ -125,6 +125,21 @@ def test_a_service_assumes_its_role(running: Running, iam: Any) -> None:
         running.wait(other("sts", "AssumeRole", request))
 
 
+def test_with_open_doors_roles_need_not_exist() -> None:
+    opened = Running(auth="open")
+    try:
+        as_lambda = opened.gateway.as_service("lambda.amazonaws.com", ACCOUNT, "us-east-1")
+        arn = f"arn:aws:iam::{ACCOUNT}:role/service-role/any"
+        made = opened.wait(as_lambda("sts", "AssumeRole", {"RoleArn": arn, "RoleSessionName": "s1"}))["Credentials"]
+        who = opened.client("sts", made).get_caller_identity()
+        assert who["Arn"] == f"arn:aws:sts::{ACCOUNT}:assumed-role/any/s1" and who["Account"] == ACCOUNT
+        for wrong in ("arn:aws:iam::1:role/x", f"arn:aws:iam::{ACCOUNT}:user/someone-else"):
+            with pytest.raises(Exception, match=r"not authorized|validation"):
+                opened.wait(as_lambda("sts", "AssumeRole", {"RoleArn": wrong, "RoleSessionName": "s1"}))
+    finally:
+        opened.close()
+
+
 def test_a_service_says_for_whose_sake_it_comes(running: Running, iam: Any) -> None:
     condition = {
         "ArnLike": {"aws:SourceArn": f"arn:aws:ecs:us-east-1:{ACCOUNT}:*"},
