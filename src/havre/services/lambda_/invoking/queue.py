@@ -40,6 +40,8 @@ log = logging.getLogger("havre.lambda")
 LOADED = 1000
 THROTTLED, SERVICE = 429, 500
 DESTINATION, DEAD_LETTER = "destination", "dead-letter"
+PUZZLED = 60.0
+"""Seconds until an event is tried again that met a fault of ours."""
 MOST_DELIVERIES = 20
 """So often is a destination tried that says it will pass, before the record is lost."""
 
@@ -167,9 +169,12 @@ class Events:
                 await self._deliver(line.where, number, event)
             else:
                 ran = await self._try(line, number, event)
-        except Temporary as refused:  # the disk: the event is as it was, and is tried again
+        except Temporary as refused:  # the disk does not take what became of it
             log.warning("an event of %s is set back: %s", line.where.function, refused.reason)
-            line.add(number, _due(event, self._world.now() + refused.after), self._world.now())
+            self._again(line, number, refused.after)
+        except Exception:  # a bug: nothing may be lost by it
+            log.exception("an event of %s cannot be tried", line.where.function)
+            self._again(line, number, PUZZLED)
         finally:
             self.progress = self._world.now()
             line.ended(ran)
@@ -177,6 +182,13 @@ class Events:
                 self._lines.pop(line.where, None)
             if self._courier is not None:
                 self._pump(line)
+
+    def _again(self, line: Line, number: int, after: float) -> None:
+        """Go on with an event as it is on disk, which may be further than it was when it was taken."""
+        now = self._world.now()
+        for found, head in self._records.heads(line.where.shelf, number - 1, 1):
+            if found == number:
+                line.add(number, _due(decode_event(head), now + after), now)
 
     # ------------------------------------------------------------------ one event
 

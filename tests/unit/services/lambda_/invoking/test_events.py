@@ -391,3 +391,35 @@ async def test_a_reservation_bounds_what_runs() -> None:
     await s.through()
     assert s.functions.most <= 3 and s.kept() == 0
     assert s.loop.time() < 600
+
+
+async def test_a_fault_of_ours_loses_no_event() -> None:
+    s = await scene()
+    s.functions.behaves["f"] = outcomes(RuntimeError("a bug"), Outcome())
+    await s.send()
+    await s.through()
+    assert len(s.functions.asked) == 2 and s.kept() == 0 and 60 <= s.loop.time() < 62
+
+
+async def test_a_disk_that_refuses_in_the_middle_of_a_delivery() -> None:
+    """The function has run: what is left is the letter."""
+    s = await scene()
+    aws, refused = s.aws, []
+
+    def refuse() -> None:
+        s.records.fault = None
+        refused.append("once")
+        raise Temporary("the disk is full")
+
+    async def away(service: str, operation: str, request: Any) -> Any:
+        if operation == "SendMessage" and not refused:
+            s.records.fault = refuse
+            raise Temporary("the queue is away")
+        return await aws(service, operation, request)
+
+    s.aws = away  # type: ignore[method-assign]
+    await s.configure(on_success=QUEUE)
+    await s.send(b'{"n":1}')
+    await s.through()
+    assert refused == ["once"] and [i.payload for _, i in s.functions.asked] == [b'{"n":1}']
+    assert s.told()["requestPayload"] == {"n": 1} and len(s.calls) == 1 and s.kept() == 0
