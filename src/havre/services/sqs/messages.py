@@ -86,7 +86,7 @@ def draft(spec: QueueSpec, entry: Mapping[str, Any], header: str = "") -> Draft:
     body = entry["MessageBody"]
     if not body:
         raise missing("MessageBody")
-    if _UNFIT(body):
+    if not (body.isascii() and body.isprintable()) and _UNFIT(body):
         raise ApiError(
             "InvalidMessageContents",
             "Invalid characters found. Valid unicode characters are "
@@ -99,7 +99,7 @@ def draft(spec: QueueSpec, entry: Mapping[str, Any], header: str = "") -> Draft:
     if size > spec.size:
         raise invalid(f"One or more parameters are invalid. Reason: Message must be shorter than {spec.size} bytes.")
     own = _trace(system) if system else None
-    trace = own.text or "" if own is not None else header if _TRACE(header) else ""
+    trace = own.text or "" if own is not None else header if header and _TRACE(header) else ""
     group, dedup = _group(spec, entry, body)
     system_md5 = digest({"AWSTraceHeader": own}) if own else ""
     digested = md5(raw, usedforsecurity=False).hexdigest()
