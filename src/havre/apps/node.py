@@ -111,6 +111,7 @@ class Node:
             self.link,
             self.world,
             ec2_instance(NAME),
+            lambda: self.functions.engine.enis(),
         )
 
     def _loops(self) -> list[Loop]:

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import zipfile
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -188,6 +188,9 @@ class FakeSandboxes:
 
     def memory_peak(self, id: str) -> int:
         return self.peak if id in self._boxes else 0
+
+    def enis(self) -> Collection[str]:
+        return tuple(self.interfaces)
 
     async def signal(self, id: str, name: str, number: int) -> None:
         await self._begin("signal")

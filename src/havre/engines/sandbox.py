@@ -6,7 +6,7 @@ former one left.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -103,6 +103,10 @@ class SandboxEngine(Protocol):
 
     def memory_peak(self, id: str) -> int:
         """Bytes, highest since the sandbox became the function's."""
+        ...
+
+    def enis(self) -> Collection[str]:
+        """The ENIs that its sandboxes have, or are being given: nobody else may take them away."""
         ...
 
     async def signal(self, id: str, name: str, number: int) -> None:

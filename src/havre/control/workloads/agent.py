@@ -204,8 +204,9 @@ class NodeAgent:
                 if workload not in self._workers:
                     await self.parts.containers.remove_volumes(workload)
             if not self.parts.network.available():
+                there = set(await self.parts.network.interfaces())
                 mine = {w.workload.interface.eni for w in self._workers.values() if w.workload.interface}
-                for eni in set(await self.parts.network.interfaces()) - mine:
+                for eni in there - mine - set(self.parts.kept()):
                     await self.parts.network.detach(eni)
         except (Temporary, Permanent, Gone) as e:
             log.info("sweep: %s", e)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -39,7 +39,8 @@ class Reports(Protocol):
 
 @dataclass
 class AgentParts:
-    """``instance_name`` is what EC2 calls this machine; it stands in the reasons of tasks that end with it."""
+    """``instance_name`` is what EC2 calls this machine; it stands in the reasons of tasks that end with it. ``kept``: the
+    ENIs on this machine that are not a workload's and stay (functions have them)."""
 
     containers: ContainerEngine
     network: NetworkEngine
@@ -48,6 +49,7 @@ class AgentParts:
     reports: Reports
     world: World
     instance_name: str = "this machine"
+    kept: Callable[[], Collection[str]] = frozenset
 
 
 @dataclass(frozen=True)

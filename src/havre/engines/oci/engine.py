@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -35,6 +35,8 @@ R = TypeVar("R")
 _PARALLEL = 8
 _RETRY = 0.002
 _KILLED = 137
+_USUAL = 512
+"""MiB of /tmp that functions have who do not say how much: mounted before it is known whose it is."""
 
 
 class Bound(msgspec.Struct):
@@ -143,7 +145,12 @@ class OciEngine:
                 files = _now(lambda: self._groups.make(box.id))
                 box.cgroups = list(files)
                 self._boxes[box.id] = box
-                zygote.ask({"cgroups": box.cgroups, "hostname": box.id}, [box.channel.theirs.fileno()])
+                message = {"cgroups": box.cgroups, "hostname": box.id, "held": str(self._roots.held)}
+                disks = await self._disk(_USUAL)
+                try:
+                    zygote.ask(message, [box.channel.theirs.fileno(), *disks])
+                finally:
+                    _close(disks)
                 box.channel.handed()
                 await box.made()
                 if self._own is not None and networked:
@@ -167,8 +174,8 @@ class OciEngine:
             box = await self._make(networked=interface is None)
         try:
             if interface is not None and self._network is not None:
-                await self._network.attach(interface, box.pid)
                 box.address, box.eni = interface.address, interface.eni
+                await self._network.attach(interface, box.pid)
             extensions = await self._bind(box, plan, function)
         except BaseException:
             await self._discard(box)
@@ -193,7 +200,8 @@ class OciEngine:
     async def _bind(self, box: Box, plan: Plan, function: Function) -> tuple[str, ...]:
         """Gives the names of its extensions."""
         _now(lambda: self._groups.limit(box.id, groups.Limits(function.memory * MIB)))
-        fds = [await asyncio.to_thread(self._scratch.disk, function.temporary)] if self._disks else []
+        held = self._disks and function.temporary == _USUAL
+        fds = [] if held else await self._disk(function.temporary)
         message = {
             "stage": str(self._roots.stage),
             "empty": str(self._roots.empty),
@@ -202,13 +210,17 @@ class OciEngine:
             "task": plan.task,
             "opt": [escaped(path) for path in plan.opt] if len(plan.opt) > 1 else list(plan.opt),
             "temporary": function.temporary * MIB,
+            "held": str(self._roots.held) if held else "",
         }
         try:
             answer = await box.bind(message, fds)
         finally:
-            for fd in fds:
-                os.close(fd)
+            _close(fds)
         return tuple(str(name) for name in answer.get("extensions") or ())
+
+    async def _disk(self, size: int) -> list[int]:
+        """None where there are none."""
+        return [await asyncio.to_thread(self._scratch.disk, size)] if self._disks else []
 
     # --- running
 
@@ -264,6 +276,10 @@ class OciEngine:
             return self._groups.peak(id)
         except OSError:
             return 0
+
+    def enis(self) -> Collection[str]:
+        own = self._own.taken if self._own is not None else ()
+        return {*own, *(box.eni for box in self._boxes.values() if box.eni)}
 
     async def signal(self, id: str, name: str, number: int) -> None:
         bound = self._bound.get(id)
@@ -346,6 +362,11 @@ def _now(work: Callable[[], R]) -> R:
         return work()
     except OSError as error:
         raise Temporary(f"sandboxes: {error}") from error
+
+
+def _close(fds: Sequence[int]) -> None:
+    for fd in fds:
+        os.close(fd)
 
 
 def _nobody(*_: object) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Collection
 
 from havre.engines.ports import NetworkEngine
 from havre.engines.sandbox import OWN_VPC
@@ -65,6 +66,11 @@ class OwnNetwork:
             self._give_back(eni)
             raise
         return interface
+
+    @property
+    def taken(self) -> Collection[str]:
+        """Attached, or about to be."""
+        return self._taken.keys()
 
     async def detach(self, eni: str) -> None:
         await self._network.detach(eni)
