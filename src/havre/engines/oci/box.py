@@ -161,7 +161,11 @@ class Box:
             return
         if "started" in message:
             with suppress(ProcessLookupError):  # it has ended, and that will be told
-                self.running[name] = os.pidfd_open(int(message["pid"]))
+                pidfd = os.pidfd_open(int(message["pid"]))
+                if name in self.running:
+                    self.running[name] = pidfd
+                else:
+                    os.close(pidfd)
             started.set_result(None)
         else:
             started.set_exception(Permanent(str(message.get("why"))[:1000]))

@@ -57,6 +57,11 @@ class Roots:
         return self.directory / "stage"
 
     @property
+    def held(self) -> Path:
+        """Where sandboxes mount a disk before they know whose they are."""
+        return self.directory / "held"
+
+    @property
     def empty(self) -> Path:
         return self.directory / "empty"
 
@@ -65,6 +70,7 @@ class Roots:
         for path in (
             self.directory,
             self.stage,
+            self.held,
             self.empty,
             self.directory / "code",
             self.images.directory,

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     Job = Callable[[], object]
 
 NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWPID, NEWNET = 0x20000, 0x2000000, 0x4000000, 0x8000000, 0x20000000, 0x40000000
-RDONLY, NOSUID, NODEV, NOEXEC, REMOUNT, BIND, REC, SLAVE = 1, 2, 4, 8, 32, 0x1000, 0x4000, 1 << 19
+RDONLY, NOSUID, NODEV, NOEXEC, REMOUNT, BIND, MOVE, REC, SLAVE = 1, 2, 4, 8, 32, 0x1000, 0x2000, 0x4000, 1 << 19
 DETACH = 2
 SET_PDEATHSIG, SET_DUMPABLE, SET_SECCOMP, CAPBSET_DROP, SET_NO_NEW_PRIVS, LAST_CAP = 1, 4, 22, 24, 38, 63
 PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
@@ -125,10 +125,12 @@ class Box:
         self.control = control
         self.settings = settings
 
-    def live(self, message: Message) -> None:
-        """Does not return."""
+    def live(self, message: Message, disk: list[int]) -> None:
+        """Does not return. ``disk``: one that it will probably want."""
         try:
             self.leave(message)
+            if disk:
+                self.disk(message["held"], disk[0])
             mine, fds = receive(self.control)
             if mine is None:
                 os._exit(0)
@@ -199,17 +201,23 @@ class Box:
             os.symlink(f"/proc/self/fd/{number}", stage + "/dev/" + name)
         mount(None, stage + "/dev", None, REMOUNT | BIND | RDONLY | NOSUID | NOEXEC)
 
-    def temporary(self, target: str, message: Message, fds: list[int]) -> None:
-        if not fds:
-            data = f"size={message['temporary']},mode=700,uid={self.settings.uid},gid={self.settings.gid}"
-            mount("tmpfs", target, "tmpfs", NOSUID | NODEV, data)
-            return
-        device = loop(fds[0])
-        mount(device[1], target, "ext4", NOSUID | NODEV, "noinit_itable")
+    def disk(self, target: str, image: int) -> None:
+        device, path = loop(image)
+        mount(path, target, "ext4", NOSUID | NODEV, "noinit_itable")
         os.rmdir(target + "/lost+found")
         os.chmod(target, 0o700)
-        os.close(device[0])
-        os.close(fds[0])
+        os.close(device)
+        os.close(image)
+
+    def temporary(self, target: str, message: Message, fds: list[int]) -> None:
+        """The disk that is mounted already, that which is sent, or memory."""
+        if message["held"]:
+            mount(message["held"], target, None, MOVE)
+        elif fds:
+            self.disk(target, fds[0])
+        else:
+            data = f"size={message['temporary']},mode=700,uid={self.settings.uid},gid={self.settings.gid}"
+            mount("tmpfs", target, "tmpfs", NOSUID | NODEV, data)
 
     def processes(self, stage: str, empty: str) -> None:
         proc = stage + "/proc/"
@@ -364,13 +372,13 @@ class Zygote:
                         return job
 
     def obey(self, message: Message, fds: list[int]) -> Job | None:
-        """``fds``: a socket for a new sandbox; the first process of one, and where to write to, for a process in it."""
+        """``fds``: a socket for a new sandbox, and a disk; for a process its sandbox's first one, and where to write to."""
         job = None
         try:
             if "run" in message:
                 job = self.run(message, *fds)
             else:
-                self.make(message, fds[0])
+                self.make(message, *fds)
         except OSError as error:
             self.failed(message, str(error))
         for fd in fds if job is None else ():
@@ -381,13 +389,13 @@ class Zygote:
         if "run" in message:
             send(self.control, {"box": message["box"], "failed": message["run"], "why": why})
 
-    def make(self, message: Message, control: int) -> None:
+    def make(self, message: Message, control: int, *disk: int) -> None:
         _check(_libc.unshare(NEWPID), "cannot make a process namespace")
         if os.fork() == 0:
             self.control.close()
             os.close(self.home)
             signal.set_wakeup_fd(-1)
-            Box(socket.socket(fileno=control), self.settings).live(message)
+            Box(socket.socket(fileno=control), self.settings).live(message, list(disk))
         _check(_libc.setns(self.home, NEWPID), "cannot return to the process namespace")
 
     def run(self, message: Message, init: int, output: int) -> Job | None:
