@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from .conftest import Instance, Starter, eventually
+from .lambda_world import need_runtime, packed
 
 pytestmark = [pytest.mark.docker, pytest.mark.root]
 IMAGE = "havre-test-reset"
@@ -85,3 +86,36 @@ def test_a_page_of_another_site_cannot_reset(havre: Starter) -> None:
         urllib.request.urlopen(request, timeout=30)
     assert refused.value.code == 403
     assert len(instance.client("ecs", **ANYONE).list_clusters()["clusterArns"]) == 1
+
+
+CODE = """
+import boto3
+
+def handler(event, context):
+    return boto3.client("sts").get_caller_identity()["Account"]
+"""
+
+
+def test_functions_run_after_a_reset_and_their_roles_need_not_exist(havre: Starter) -> None:
+    """As a suite that was written for another emulator does: it names any role, and resets between tests."""
+    need_runtime()
+    instance = havre("--auth", "open")
+    for _ in range(2):
+        functions = instance.client("lambda", **ANYONE)
+        functions.create_function(
+            FunctionName="f",
+            Runtime="python3.11",
+            Handler="app.handler",
+            Role="arn:aws:iam::000000000000:role/any",
+            Code={"ZipFile": packed(CODE)},
+            Timeout=30,
+        )
+        functions.get_waiter("function_active_v2").wait(FunctionName="f", WaiterConfig={"Delay": 0.2})
+        answer = functions.invoke(FunctionName="f")
+        assert answer["Payload"].read() == b'"000000000000"'
+        instance.client("sqs", **ANYONE).create_queue(QueueName="q")
+        instance.client("s3", **ANYONE).create_bucket(Bucket="things")
+        assert instance.get("/_havre/reset", "POST") == {"status": "ok"}
+        assert functions.list_functions()["Functions"] == []
+        assert "QueueUrls" not in instance.client("sqs", **ANYONE).list_queues()
+        assert instance.client("s3", **ANYONE).list_buckets()["Buckets"] == []

@@ -10,7 +10,7 @@ import pytest
 from tests.unit.control.workloads.test_agent import VPC, Node, work
 
 from havre.control.nodelink.messages import Assign, Assignment
-from havre.kernel.workload import Balancer, SecurityGroup
+from havre.kernel.workload import Balancer, Interface, SecurityGroup
 
 pytestmark = pytest.mark.looptime
 NOTHING_MORE = Assign(removed_vpcs=(VPC.id,))
@@ -33,6 +33,18 @@ async def test_a_vpc_goes_with_the_last_task_in_it() -> None:
         node.want_stopped("w")
         await until(lambda: VPC.id not in node.network.vpcs)
         assert node.phase("w") == "STOPPED"
+
+
+async def test_interfaces_that_functions_have_stay_when_everything_is_told_anew() -> None:
+    node = Node()
+    node.agent.parts.kept = lambda: ("eni-function-1",)
+    for eni in ("eni-function-1", "eni-of-a-former-life"):
+        node.network.attached[eni] = (Interface(eni, VPC.id, "subnet-1", "10.0.0.8", "02:00:00:00:00:02"), 1)
+    async with node.life():
+        await until(lambda: "eni-of-a-former-life" not in node.network.attached)
+        node.snapshot()
+        await asyncio.sleep(5)
+        assert set(node.network.attached) == {"eni-function-1"}
 
 
 @pytest.mark.parametrize("wait", [0.0, 0.01, 0.5, 0.99, 1.01])
