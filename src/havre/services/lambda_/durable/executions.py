@@ -178,8 +178,12 @@ class Executions:
             raise invalid(str(refused)) from None
         closing = next((each.op for each in changes if each.op.kind == EXECUTION), None)
         changes = [each for each in changes if each.op.kind != EXECUTION]
-        live.token = ""
-        await live.save(live.execution, now, changes)
+        live.token = ""  # a second one that comes meanwhile is too late
+        try:
+            await live.save(live.execution, now, changes)
+        except BaseException:
+            live.token = token
+            raise
         if closing is not None:
             live.closing = replace(live.data, result=closing.result, fault=closing.fault)
         live.unseen |= {each.op.id for each in changes}
@@ -234,13 +238,18 @@ class Executions:
             details: dict[str, Any] = {"Result": {"Payload": result or ""}}
         else:
             details = {"Error": {"Payload": history.fault_of(fault)}}
-        live.data = replace(live.data, result=result, fault=fault)
+        before = live.data
+        live.data = replace(before, result=result, fault=fault)
         live.token = ""
         ended = replace(execution, status=status, ended=now, pause=None)
         own = replace(live.ops[execution.uid], status=status, ended=now)
         letter = self.bury(ended, live.data) if self.bury is not None else None
         event = history.of_execution(0, now, _ENDS[status], details)
-        await live.save(ended, now, [Changed(own)], [event], [letter[0]] if letter is not None else [])
+        try:
+            await live.save(ended, now, [Changed(own)], [event], [letter[0]] if letter is not None else [])
+        except BaseException:
+            live.data = before
+            raise
         if letter is not None:
             letter[1]()
         self.remember(live.execution)

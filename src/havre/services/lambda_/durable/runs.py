@@ -137,6 +137,9 @@ class Runs:
             self._arm(live)
             try:
                 await self._run(live)
+            except BaseException:  # what came of it is not on disk: it is run once more
+                live.wanted = True
+                raise
             finally:
                 live.running = False
             self.progress = self._world.now()

@@ -15,6 +15,7 @@ from tests.unit.services.lambda_.durable.durable_fakes import LASTING, Context, 
 from tests.unit.services.lambda_.invoking.invoking_fakes import ACCOUNT, CONFIG, REGION, make_function, make_version
 from tests.unit.services.lambda_.invoking.test_invoke import refused
 
+from havre.kernel.errors import ApiError, Temporary
 from havre.kernel.function import Function, Invocation, Outcome
 from havre.services.lambda_.resources import Durable
 
@@ -322,3 +323,32 @@ def test_dead_letters_of_executions_that_did_not_succeed(aws: Durables) -> None:
     assert sent == [{"to": queue, "kind": "dead-letter", "payload": b'{"n":1}', "response": told}]
     aws.client.invoke(FunctionName="d:4")
     assert len(sent) == 1, "whoever waits has the answer"
+
+
+def test_a_disk_that_refuses(aws: Durables) -> None:
+    """A checkpoint that was not taken can be sent again; a run whose end was not kept is run again."""
+    refused: list[str] = []
+    records: Any = aws.facilities.records
+
+    def refuse() -> None:
+        records.fault = None
+        refused.append("once")
+        raise Temporary("the disk is full", 0.01)
+
+    async def work(context: Context) -> Any:
+        if not refused:
+            records.fault = refuse
+            try:
+                await context.step("one", lambda: 1)
+            except ApiError as error:
+                assert error.status == 503
+        await context.step("one", lambda: 1)
+        if len(refused) == 1:
+            records.fault = refuse
+        return "through"
+
+    aws.function(work)
+    arn = aws.begin()
+    assert aws.ended(arn)["Result"] == '"through"'
+    assert refused == ["once", "once"] and len(aws.entered) == 2
+    assert aws.history(arn).count("StepSucceeded") == 1
