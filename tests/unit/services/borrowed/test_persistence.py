@@ -226,8 +226,10 @@ class Writers:
             thread.join(30)
 
 
-def test_kills_in_the_middle_of_writes(lent: Lent) -> None:
-    """All that was acknowledged is there, under the same names."""
+@pytest.mark.parametrize("snapshots", ["5000", "15"], ids=["log", "snapshots"])
+def test_kills_in_the_middle_of_writes(lent: Lent, snapshots: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All that was acknowledged is there, under the same names; also when snapshots are made all the time."""
+    monkeypatch.setenv("HAVRE_BORROWED_SNAPSHOT_AFTER", snapshots)
     s3, kinesis = lent.client("s3"), lent.client("kinesis")
     s3.create_bucket(Bucket="busy")
     s3.put_bucket_versioning(Bucket="busy", VersioningConfiguration={"Status": "Enabled"})
