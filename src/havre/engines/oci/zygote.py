@@ -363,7 +363,7 @@ class Zygote:
                 elif fd == wake:
                     os.read(wake, 4096)
                     self.reap()
-                else:
+                elif fd == self.control.fileno():  # and no pipe that was closed since it was asked
                     message, fds = receive(self.control)
                     if message is None:
                         return None
@@ -392,10 +392,13 @@ class Zygote:
     def make(self, message: Message, control: int, *disk: int) -> None:
         _check(_libc.unshare(NEWPID), "cannot make a process namespace")
         if os.fork() == 0:
-            self.control.close()
-            os.close(self.home)
-            signal.set_wakeup_fd(-1)
-            Box(socket.socket(fileno=control), self.settings).live(message, list(disk))
+            try:
+                self.control.close()
+                os.close(self.home)
+                signal.set_wakeup_fd(-1)
+                Box(socket.socket(fileno=control), self.settings).live(message, list(disk))
+            finally:
+                os._exit(1)  # whatever happens: a child is no zygote
         _check(_libc.setns(self.home, NEWPID), "cannot return to the process namespace")
 
     def run(self, message: Message, init: int, output: int) -> Job | None:
@@ -441,10 +444,13 @@ class Zygote:
                 signal.signal(number, signal.SIG_DFL)
             os.execvpe(program, message["arguments"], message["environment"])
         except OSError as error:
-            os.write(said, f"fork/exec {program}: {(error.strerror or str(error)).lower()}".encode())
+            why = f"fork/exec {program}: {(error.strerror or str(error)).lower()}"
         except BaseException as error:
-            os.write(said, repr(error).encode())
-        os._exit(127)
+            why = repr(error)
+        try:
+            os.write(said, why.encode())
+        finally:
+            os._exit(127)
 
     def started(self, why: int) -> None:
         message = self.running.get(self.starting[why])
