@@ -229,7 +229,9 @@ def _chained(op: Op | None, update: Update, now: float, number: int, callback: C
 
 
 def _execution(op: Op | None, update: Update, now: float, number: int, callback: Callable[[str], str]) -> Changed:
-    """The execution's own operation is the first of all, whatever id the update has."""
+    """The execution's own operation is the first of all; the update may have another id, of nothing else."""
+    if op is not None and op.kind != EXECUTION:
+        raise Refused("Inconsistent operation type.")
     begun = op or Op(update["Id"], EXECUTION, STARTED, number, now)
     return Changed(_closed(begun, update, now))
 

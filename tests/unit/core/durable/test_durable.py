@@ -69,6 +69,7 @@ def test_waits_and_callbacks_end_by_time() -> None:
     ([], [up("a", "WAIT", "CANCEL")], "Cannot cancel a WAIT that does not exist or has already completed."),
     ([], [up("a", "CHAINED_INVOKE", "START")], "Update for CHAINED_INVOKE operation requires ChainedInvokeOptions."),
     ([up("a", "CONTEXT", "START")], [up("a", "CONTEXT", "START")], "Cannot start a CONTEXT that already exist."),
+    ([up("a", "STEP", "START")], [up("a", "EXECUTION", "SUCCEED")], "Inconsistent operation type."),
     ([], [up("x", "EXECUTION", "SUCCEED"), up("a", "STEP", "START")], "EXECUTION checkpoint must be the last update."),
     ([], [up("a", "STEP", "SUCCEED", Payload="x" * (1024 * 1024 + 1))],
      "Payload size must be less than or equal to 1048576 bytes."),
