@@ -300,3 +300,16 @@ async def test_a_life_that_was_killed_leaves_nothing(bench: Bench, tmp_path: Pat
     await later.remove_all()
     assert groups.found() == []
     assert not runs(int(line.split()[1]))
+
+
+async def test_what_was_forked_from_a_zygote_ends_with_it(bench: Bench) -> None:
+    assert isinstance(bench.engine, OciEngine)
+    sandbox = await bench.obtain()
+    await bench.start(sandbox, "/bin/sleep", "1000")
+    for pid in bench.engine.zygotes():
+        os.kill(pid, signal.SIGKILL)
+    await bench.until(lambda: (sandbox.id, "p") in bench.exits)
+    assert bench.exits[sandbox.id, "p"][0] == 137
+    await bench.engine.remove(sandbox.id)
+    other = await bench.obtain()
+    assert await bench.sh(other, "echo again") == (0, "again\n")

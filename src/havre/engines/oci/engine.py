@@ -34,6 +34,7 @@ log = logging.getLogger("havre.sandboxes")
 R = TypeVar("R")
 _PARALLEL = 8
 _RETRY = 0.002
+_PATIENCE = 30.0
 _KILLED = 137
 _USUAL = 512
 """MiB of /tmp that functions have who do not say how much: mounted before it is known whose it is."""
@@ -314,10 +315,14 @@ class OciEngine:
         box.kill()
         with suppress(OSError):
             self._groups.thaw(box.id)
-        await box.gone
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                await box.gone
+                while not self._groups.remove(box.id):  # noqa: ASYNC110 (the kernel tells nobody)
+                    await asyncio.sleep(_RETRY)
+        except TimeoutError:
+            log.warning("the sandbox %s does not end: the next life will try again", box.id)
         box.close()
-        while not self._groups.remove(box.id):  # noqa: ASYNC110 (the kernel tells nobody)
-            await asyncio.sleep(_RETRY)
         if box.eni and self._own is not None:
             with suppress(Temporary, Permanent):
                 await self._own.detach(box.eni)
