@@ -64,14 +64,16 @@ class Ground:
         self.net = Net(Random(1))
         self.hub = Hub(HubParts(self.store, self.world, "me", lambda: "token", self._keep, no_answers))
         self.socket = directory / "node.sock"
-        spool = Spool(directory / "lines")
-        self.link = Link(LinkParts(self.socket, "n1", "me", lambda: "token", self._info, spool))
+        self.spool = Spool(directory / "lines")
+        self.link = Link(LinkParts(self.socket, "n1", "me", lambda: "token", self._info, self.spool))
+        self.keeping, self.kept = 0.0, 0
         self.told = Told()
         self.engine_error = ""
         self.tasks: list[asyncio.Task[None]] = []
 
     async def _keep(self, stream: m.LogStream, lines: Sequence[tuple[int, bytes]]) -> None:
-        return
+        await asyncio.sleep(self.keeping)
+        self.kept += len(lines)
 
     async def _info(self) -> m.NodeInfo:
         return m.NodeInfo(cpu=1024, memory=1024, engine_error=self.engine_error)
@@ -201,3 +203,36 @@ async def test_an_engine_that_was_away_at_the_connection_is_known_to_be_back(tmp
         g.link.report_info(await g._info())
         await asyncio.sleep(1)
         assert g.store.revision == revision and g.link._seq == 1
+
+
+LINES = m.LogStream("w1", "app", "a", "r", "group", "stream", {})
+
+
+async def test_a_stopped_waits_for_its_lines_as_long_as_some_get_through(tmp_path: Path) -> None:
+    """The server is slow, and goes away in the middle."""
+    async with ground(tmp_path) as g:
+        await asyncio.sleep(1)
+        g.keeping = 2.0
+        for _ in range(40):
+            g.spool.append(LINES, [(0, b"x" * 100_000)])
+        g.link.report(WorkloadStatus("w1", "STOPPED"))
+        await asyncio.sleep(9)
+        assert 0 < g.kept < 40 and g.report() is None
+        g.tasks[0].cancel()
+        await asyncio.sleep(30)
+        g.tasks[0] = asyncio.get_running_loop().create_task(g.hub.serve(g.socket))
+        while g.report() is None:
+            await asyncio.sleep(0.5)
+        assert g.spool.acked == g.spool.end and g.kept >= 40
+
+
+async def test_a_server_that_takes_no_lines_does_not_hold_up_a_stopped(tmp_path: Path) -> None:
+    async with ground(tmp_path) as g:
+        await asyncio.sleep(1)
+        g.keeping = 10_000.0
+        g.spool.append(LINES, [(0, b"x")])
+        g.link.report(WorkloadStatus("w1", "STOPPED"))
+        await asyncio.sleep(2)
+        assert g.report() is None
+        await asyncio.sleep(2)
+        assert g.report() == WorkloadStatus("w1", "STOPPED")

@@ -157,12 +157,12 @@ class Spool:
                 waiter.set_result(None)
         self._waiters = [w for w in self._waiters if not w[1].done()]
 
-    async def drained(self, patience: float) -> bool:
-        """Whether everything spooled so far has reached the server within ``patience`` seconds."""
-        if self.acked >= self.end:
+    async def drained(self, position: int, patience: float) -> bool:
+        """Whether everything spooled before ``position`` has reached the server within ``patience`` seconds."""
+        if self.acked >= position:
             return True
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiters.append((self.end, waiter))
+        self._waiters.append((position, waiter))
         try:
             async with asyncio.timeout(patience):
                 await waiter

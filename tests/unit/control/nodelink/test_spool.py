@@ -96,10 +96,10 @@ async def test_writers_wait_when_much_waits(tmp_path: Path) -> None:
 
 async def test_drained_says_whether_the_server_has_all(tmp_path: Path) -> None:
     spool = Spool(tmp_path)
-    assert await spool.drained(0)
+    assert await spool.drained(spool.end, 0)
     spool.append(stream(), [(1, b"x")])
-    assert not await spool.drained(0.01)
-    waiting = asyncio.ensure_future(spool.drained(20))
+    assert not await spool.drained(spool.end, 0.01)
+    waiting = asyncio.ensure_future(spool.drained(spool.end, 20))
     await asyncio.sleep(0)
     spool.append(stream(), [(1, b"y")])
     spool.acknowledge(spool.read(0, 1)[0])
