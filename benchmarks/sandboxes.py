@@ -3,7 +3,7 @@
 The engine itself is measured, with networks, Python and AWS's interface client, from being asked for a sandbox until the
 function has answered; ``docker run`` of the same root file system until the function's first line, without any client.
 Docker is given its time: four at once, where more only make each slower. Idle, both have an interpreter with AWS's client
-that waits for the next invocation; the interpreter that ours were forked from is divided among the sixty that are measured.
+that waits for the next invocation; the interpreter that ours were forked from is divided among the hundred that are measured.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from havre.kernel.function import Code, Function, FunctionLogs
 from havre.kernel.workload import Registry
 
 IMAGE = "havre/lambda-python:3.11"
-HUNDRED, AT_A_TIME, IDLE = 100, 4, 60
+HUNDRED, AT_A_TIME = 100, 4
 APP = "import os\nprint('first line', flush=True)\ndef handler(event, context):\n    return {'pid': os.getpid()}\n"
 CLIENT = """
 import os, socket
@@ -268,7 +268,9 @@ def main() -> None:
     pooled = Promise(f"{cold}, from the pool", "s", "<= 0.1", "docker run until the first line")
     empty = Promise(f"{cold}, empty pool", "s", "<= 0.5", "docker run until the first line")
     crowd = Promise("0 to 100 concurrent environments", "s", "<= 0.15", "100 docker run, 4 at a time")
-    memory = Promise(f"idle environment, Python, each of {IDLE}", "MiB", "<= 0.5", "idle docker container and its shim")
+    memory = Promise(
+        f"idle environment, Python, each of {HUNDRED}", "MiB", "<= 0.5", "idle docker container and its shim"
+    )
     build("python3.11", os.environ, lambda text: print(text, file=sys.stderr))
     with tempfile.TemporaryDirectory(prefix="havre-bench-") as name:
         directory = Path(name)
@@ -284,7 +286,7 @@ def main() -> None:
 
                 promise.run(one, docker.one, rounds(7))
             crowd.run(lambda: float(ours.do(ours.many(HUNDRED))), lambda: docker.many(HUNDRED), rounds(2), warm_up=0)
-            memory.run(lambda: float(ours.do(ours.idle(IDLE))), lambda: docker.idle(IDLE), rounds(1), warm_up=0)
+            memory.run(lambda: float(ours.do(ours.idle(HUNDRED))), lambda: docker.idle(HUNDRED), rounds(1), warm_up=0)
         finally:
             ours.do(ours.close())
     finish(pooled, empty, crowd, memory)
