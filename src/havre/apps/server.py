@@ -193,9 +193,7 @@ class Server:
         from havre.services.lambda_.invoking.urls import FunctionUrls
 
         gate = UrlGate(self.gateway)
-        return FunctionUrls(
-            self.store, self.world, gate, lambda: self.functions.open_invoking(self.store, self.world)
-        )
+        return FunctionUrls(self.store, self.world, gate, lambda: self.functions.open_invoking(self.store, self.world))
 
     async def _serve_function_url(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self.function_urls.asgi(scope, receive, send)
