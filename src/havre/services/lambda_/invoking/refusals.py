@@ -24,17 +24,23 @@ def recursive(arn: str) -> ApiError:
     )
 
 
+TOO_LARGE = "RequestEntityTooLargeException"
+"""The model has RequestTooLargeException; this is what clients are told, and look for."""
+
+
 def too_large(operation: str) -> ApiError:
     return ApiError(
-        "RequestTooLargeException",
+        TOO_LARGE,
         f"Request must be smaller than {payloads.SYNCHRONOUS} bytes for the {operation} operation",
+        413,
     )
 
 
 def event_too_large(size: int, limit: int = payloads.EVENT) -> ApiError:
     return ApiError(
-        "RequestTooLargeException",
+        TOO_LARGE,
         f"{size} byte payload is too large for the Event invocation type (limit {limit} bytes)",
+        413,
     )
 
 

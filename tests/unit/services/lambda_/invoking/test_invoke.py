@@ -122,11 +122,11 @@ def test_payloads_that_are_too_large_or_no_json(aws: Lambda) -> None:
     assert aws.client.invoke(FunctionName="f", Payload=whole)["StatusCode"] == 200
     found = refused(aws.client.invoke, FunctionName="f", Payload=whole[:-1] + b'x"')
     words = "Request must be smaller than 6291456 bytes for the InvokeFunction operation"
-    assert found[:3] == ("RequestTooLargeException", 413, words)
+    assert found[:3] == ("RequestEntityTooLargeException", 413, words)
     event = b'"' + b"x" * (1024 * 1024) + b'"'
     found = refused(aws.client.invoke, FunctionName="f", Payload=event, InvocationType="Event")
     words = "1048578 byte payload is too large for the Event invocation type (limit 1048576 bytes)"
-    assert found[:3] == ("RequestTooLargeException", 413, words)
+    assert found[:3] == ("RequestEntityTooLargeException", 413, words)
     found = refused(aws.client.invoke, FunctionName="f", Payload=b"hello")
     assert found[:2] == ("InvalidRequestContentException", 400)
     assert found[2].startswith("Could not parse request body into json: ")
@@ -288,7 +288,7 @@ def test_the_old_invoke_async(aws: Lambda) -> None:
     assert aws.client.invoke_async(FunctionName="f", InvokeArgs=b'{"a":1}')["Status"] == 202
     too_large = b'"' + b"x" * 300_000 + b'"'
     assert refused(aws.client.invoke_async, FunctionName="f", InvokeArgs=too_large)[:2] == (
-        "RequestTooLargeException",
+        "RequestEntityTooLargeException",
         413,
     )
     assert code(aws.client.invoke_async, FunctionName="f", InvokeArgs=b"nope") == "InvalidRequestContentException"
