@@ -3,7 +3,7 @@
 The engine itself is measured, with networks, Python and AWS's interface client, from being asked for a sandbox until the
 function has answered; ``docker run`` of the same root file system until the function's first line, without any client.
 Docker is given its time: four at once, where more only make each slower. Idle, both have an interpreter with AWS's client
-that waits for the next invocation; the interpreter that ours were forked from is divided among the hundred that are measured.
+that waits for the next invocation; the interpreter that ours were forked from is divided among the hundred.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import os
 import platform
 import tarfile
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from havre.engines.oci.engine import OciEngine
 from havre.engines.sandbox import RUNTIME, Process, Sandbox
 from havre.kernel.errors import Permanent, Temporary
 from havre.kernel.function import Code
@@ -21,7 +23,8 @@ from tests.contracts.oci_client import Client
 from tests.contracts.oci_data import CONFIG, IMAGE, INDEX, LAYER, Data, digest
 from tests.contracts.registry_server import Process as Server
 from tests.contracts.registry_server import running
-from tests.contracts.sandbox_bench import Bench, real
+from tests.contracts.sandbox_bench import Archives, Bench, function, real
+from tests.ports import free_port
 
 pytestmark = pytest.mark.root
 
@@ -230,3 +233,51 @@ async def test_content_that_is_not_what_its_digest_says(
     with pytest.raises((Permanent, Temporary), match="digest"):
         await obtain(bench, code)
     assert not list((tmp_path / "bench").rglob("marker-of-this-layer"))
+
+
+async def test_a_runtime_that_is_neither_built_nor_to_be_pulled(tmp_path: Path) -> None:
+    class Nowhere(Archives):
+        async def registry(self, image: str) -> tuple[str, Registry | None]:
+            self.asked.append(image)
+            return f"127.0.0.1:{free_port()}/none", None
+
+    nowhere = Nowhere(tmp_path)
+    engine = OciEngine(f"t{os.getpid()}none", tmp_path / "engine", nowhere, pool=0, built=tmp_path / "built")
+    code = nowhere.keep({"app.py": ""})
+    try:
+        with pytest.raises(
+            Permanent, match=r"the runtime python3.11 is not on this machine.*havre lambda build-runtime"
+        ):
+            await engine.prepare(function(code))
+        with pytest.raises(Permanent, match=r"the runtime ruby3.4 is not on this machine") as raised:
+            await engine.prepare(function(code, runtime="ruby3.4"))
+        assert "build-runtime" not in raised.value.reason
+        with pytest.raises(Permanent, match=r"there is no runtime 'cobol'"):
+            await engine.prepare(function(code, runtime="cobol"))
+        assert nowhere.asked == ["public.ecr.aws/lambda/python:3.11", "public.ecr.aws/lambda/ruby:3.4"]
+    finally:
+        await engine.close()
+
+
+async def test_a_runtime_is_pulled_where_none_was_built(
+    bench: Bench, push: Push, server: Server, tmp_path: Path
+) -> None:
+    """As AWS's base images are: an image with /var/runtime/bootstrap, and the function's archive over it."""
+    bootstrap = file("var/runtime/bootstrap", "#!/bin/sh\ncat /var/task/own.txt\necho $FROM_IMAGE\n", 0o755)
+    code = push(base(), layer(bootstrap), Env=["FROM_IMAGE=yes", "PATH=/bin"])
+
+    class There(Archives):
+        async def registry(self, image: str) -> tuple[str, Registry | None]:
+            return code.image, Registry(server.address, "AWS", server.password)
+
+    (tmp_path / "there").mkdir()
+    there = There(tmp_path / "there")
+    engine = OciEngine(f"t{os.getpid()}there", tmp_path / "engine", there, pool=0, built=tmp_path / "built")
+    other = Bench(engine, there)
+    try:
+        sandbox = await other.obtain(code=there.keep({"own.txt": "the function's own\n"}), runtime="python3.13")
+        assert await runtime(other, sandbox) == "the function's own\nyes\n"
+        server.kill()
+        assert await runtime(other, await other.obtain(runtime="python3.13")) != ""
+    finally:
+        await engine.close()

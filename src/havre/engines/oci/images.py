@@ -7,6 +7,7 @@ import platform
 import re
 import tempfile
 from collections.abc import Mapping, Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import msgspec
 from havre.engines.oci import layers
 from havre.engines.oci.registry import Puller, parse
 from havre.engines.sandbox import Sources
-from havre.kernel.errors import Permanent
+from havre.kernel.errors import Permanent, Temporary
 
 _LARGEST_CONFIG = 4 << 20
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
@@ -43,23 +44,26 @@ class Images:
         self._turns: dict[str, asyncio.Lock] = {}
 
     async def pull(self, image: str, digest: str) -> Image:
-        """``digest`` is its manifest's, or an index's; "" for whatever the tag means now. Raises Permanent,
-        Temporary, OSError."""
-        known = self._remembered(digest)
-        if known is not None:
+        """``digest`` is its manifest's, or an index's; "" for whatever the tag means now, or meant when its registry last
+        answered. Raises Permanent, Temporary, OSError."""
+        if digest and (known := self._remembered(digest)) is not None:
             return known
-        async with self._turns.setdefault(digest or image, asyncio.Lock()):
-            known = self._remembered(digest)
-            if known is not None:
+        name = digest or "sha256:" + sha256(image.encode()).hexdigest()
+        async with self._turns.setdefault(name, asyncio.Lock()):
+            known = self._remembered(name)
+            if digest and known is not None:
                 return known
-            reachable, credentials = await self._sources.registry(image)
-            reference = parse(reachable)
-            version = digest or reference.version
-            return await asyncio.to_thread(self._pulled, Puller(reference, credentials), version, digest)
+            try:
+                reachable, credentials = await self._sources.registry(image)
+                reference = parse(reachable)
+                version = digest or reference.version
+                return await asyncio.to_thread(self._pulled, Puller(reference, credentials), version, name)
+            except Temporary:
+                if known is None:
+                    raise
+                return known
 
     def _remembered(self, digest: str) -> Image | None:
-        if not digest:
-            return None
         try:
             found = msgspec.json.decode((self.directory / f"{_short(digest)}.json").read_bytes(), type=Image)
         except (OSError, msgspec.DecodeError):
@@ -67,6 +71,7 @@ class Images:
         return found if all((self.directory / layer).is_dir() for layer in found.layers) else None
 
     def _pulled(self, puller: Puller, version: str, asked: str) -> Image:
+        """Remembered as ``asked`` too."""
         self.directory.mkdir(mode=0o755, parents=True, exist_ok=True)
         digest, manifest = puller.manifest(version)
         if "manifests" in manifest:
@@ -82,7 +87,7 @@ class Images:
             left -= size
             directories.append(path.name)
         image = _image(configuration, directories[::-1])
-        for name in {digest, asked} - {""}:
+        for name in {digest, asked}:
             target = self.directory / f"{_short(name)}.json"
             fresh = target.with_suffix(".new")
             fresh.write_bytes(msgspec.json.encode(image))
