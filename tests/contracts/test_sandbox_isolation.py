@@ -17,7 +17,7 @@ from havre.engines.oci import cgroups
 from havre.engines.oci.engine import OciEngine
 from havre.engines.sandbox import Sandbox
 from havre.kernel.errors import Permanent
-from tests.contracts.sandbox_bench import Bench, need_runtime, real
+from tests.contracts.sandbox_bench import Bench, function, need_runtime, real
 
 pytestmark = pytest.mark.root
 
@@ -313,3 +313,20 @@ async def test_what_was_forked_from_a_zygote_ends_with_it(bench: Bench) -> None:
     await bench.engine.remove(sandbox.id)
     other = await bench.obtain()
     assert await bench.sh(other, "echo again") == (0, "again\n")
+
+
+async def test_forgotten_files_go_when_nobody_has_them(bench: Bench, tmp_path: Path) -> None:
+    code, layer = bench.archives.keep({"a.txt": "a"}), bench.archives.keep({"b.txt": "b"})
+    first, second = function(code, layers=(layer,)), function(code)
+    for made in (first, second):
+        await bench.engine.prepare(made)
+    unpacked = tmp_path / "engine" / "code"
+    sandbox = await bench.engine.obtain(second)
+    os.close(sandbox.api)
+    await bench.engine.forget([first.id])
+    assert {p.name for p in unpacked.iterdir()} == {code.digest}
+    await bench.engine.forget([second.id])
+    assert await bench.sh(sandbox, "cat /var/task/a.txt") == (0, "a")
+    await bench.engine.remove(sandbox.id)
+    await bench.engine.forget([])
+    assert list(unpacked.iterdir()) == []

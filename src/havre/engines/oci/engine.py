@@ -98,7 +98,8 @@ class OciEngine:
         self._pool.use()
 
     async def forget(self, functions: Sequence[str]) -> None:
-        await self._roots.forget(set(functions))
+        in_use = {path for bound in self._bound.values() for path in (bound.plan.task, *bound.plan.opt)}
+        await self._roots.forget(set(functions), in_use)
 
     async def _settle(self) -> None:
         """What a former life left goes first. Raises Permanent, Temporary."""

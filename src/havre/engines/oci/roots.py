@@ -49,6 +49,8 @@ class Roots:
         self._plans: dict[str, Plan] = {}
         self._uses: dict[str, set[str]] = {}
         """Function → digests of its archives."""
+        self._left: set[str] = set()
+        """Digests of those that were forgotten."""
 
     # --- what all sandboxes share
 
@@ -79,6 +81,8 @@ class Roots:
             path.mkdir(mode=0o755, parents=True, exist_ok=True)
             path.chmod(0o755)
         self.empty.chmod(0o555)
+        for left in (*self.directory.glob("code/.*"), *self.directory.glob("images/.unpacking-*")):
+            shutil.rmtree(left, ignore_errors=True)  # of a life that was killed
         for name in _SKELETON:
             archives.directory(self._skeleton / name)
         for name, text in (("hosts", _HOSTS), ("resolv.conf", "".join(f"nameserver {r}\n" for r in resolvers))):
@@ -180,13 +184,18 @@ class Roots:
 
     # --- the end
 
-    async def forget(self, functions: set[str]) -> None:
-        gone = set().union(*(self._uses.pop(id, set()) for id in functions))
+    async def forget(self, functions: set[str], in_use: set[str]) -> None:
+        """``in_use``: directories that sandboxes have mounted; they go another time."""
         for id in functions:
             self._plans.pop(id, None)
-        for digest in gone.difference(*self._uses.values()):
-            with suppress(OSError):
-                await asyncio.to_thread(shutil.rmtree, self.directory / "code" / digest)
+            self._left |= self._uses.pop(id, set())
+        for digest in self._left.difference(*self._uses.values()):
+            path = self.directory / "code" / digest
+            if str(path) not in in_use:
+                self._left.discard(digest)
+                with suppress(OSError):
+                    gone = path.rename(path.with_name(f".gone-{digest}"))  # nobody finds half of it
+                    await asyncio.to_thread(shutil.rmtree, gone)
 
 
 def _is_there(directory: Path) -> bool:
