@@ -67,6 +67,8 @@ class Events:
         self._courier: Courier | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._armed = math.inf
+        self._loading: set[tuple[Where, int]] | None = None
+        """What is in a line already, while what is on disk is looked through."""
         self.progress: float | None = None
 
     # ------------------------------------------------------------------ in
@@ -102,12 +104,22 @@ class Events:
         await durable
 
     def _add(self, where: Where, number: int, event: Event) -> None:
+        if self._known(where, number):
+            return
         line = self._lines.get(where)
         if line is None:
             line = self._lines[where] = Line(where)
         line.add(number, event, self._world.now())
         if self._courier is not None:
             self._pump(line)
+
+    def _known(self, where: Where, number: int) -> bool:
+        """An event that comes while those on disk are looked through may be found there as well: it runs once."""
+        if self._loading is None:
+            return False
+        known = (where, number) in self._loading
+        self._loading.add((where, number))
+        return known
 
     def waiting(self, where: Where) -> int:
         """Events of this function that are not through."""
@@ -119,8 +131,10 @@ class Events:
     async def run(self, courier: Courier) -> None:
         """Until cancelled. What was kept before the start is begun first."""
         self._lines.clear()
+        self._loading = set()
         for shelf in self._records.shelves(SHELVES):
             await self._load(Where.of(shelf))
+        self._loading = None
         self._courier = courier
         self.progress = self._world.now()
         try:
@@ -136,7 +150,8 @@ class Events:
         while heads := self._records.heads(where.shelf, last, LOADED):
             line = self._lines.setdefault(where, Line(where))
             for number, head in heads:
-                line.add(number, decode_event(head), self._world.now())
+                if not self._known(where, number):
+                    line.add(number, decode_event(head), self._world.now())
                 last = number
             await asyncio.sleep(0)
 
@@ -198,7 +213,10 @@ class Events:
         if target is None:
             self._forget(line.where, number)
             return False
-        taken = _Taken(line.where, number, event, target, self._config(line.where, event))
+        body = self._records.bodies(line.where.shelf, [number])[0]
+        if body is None:  # it is through
+            return False
+        taken = _Taken(line.where, number, event, body, target, self._config(line.where, event))
         now = self._world.now()
         if target.resolved.function.spec.reserved == 0:
             await self._through(taken, retries.ZERO_CONCURRENCY)
@@ -207,7 +225,7 @@ class Events:
             await self._through(taken, retries.EVENT_AGE_EXCEEDED)
             return False
         try:
-            done = await self._invoker.invoke(target, _invocation(event, self._body(taken)), synchronous=False)
+            done = await self._invoker.invoke(target, _invocation(event, body), synchronous=False)
         except ApiError as error:
             line.held_up(self._world.now())
             chance = self._world.chance.random()
@@ -221,9 +239,6 @@ class Events:
         else:
             await self._through(taken, retries.SUCCESS, done)
         return True
-
-    def _body(self, taken: _Taken) -> bytes:
-        return self._records.bodies(taken.where.shelf, [taken.number])[0] or b""
 
     def _find(self, where: Where, event: Event) -> Target | None:
         """None when the function, or what the caller named of it, is gone: nobody can say what to do with the event."""
@@ -246,7 +261,7 @@ class Events:
             await self._through(taken, verdict.condition, done, 200 if error is None else _status(error))
             return
         later = msgspec.structs.replace(taken.event, tried=verdict.again)
-        await self._write(taken.where, taken.number, later, self._body(taken))
+        await self._write(taken.where, taken.number, later, taken.body)
         self._add(taken.where, taken.number, later)
 
     # ------------------------------------------------------------------ out
@@ -260,7 +275,7 @@ class Events:
             return
         outcome = None if done is None else done.outcome
         letter = Letter(
-            self._body(taken),
+            taken.body,
             None if outcome is None else outcome.payload,
             version,
             "" if outcome is None else outcome.error,
@@ -308,6 +323,7 @@ class _Taken(msgspec.Struct):
     where: Where
     number: int
     event: Event
+    body: bytes
     target: Target
     spec: EventInvokeSpec | None
 

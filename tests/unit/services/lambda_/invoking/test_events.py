@@ -423,3 +423,25 @@ async def test_a_disk_that_refuses_in_the_middle_of_a_delivery() -> None:
     await s.through()
     assert refused == ["once"] and [i.payload for _, i in s.functions.asked] == [b'{"n":1}']
     assert s.told()["requestPayload"] == {"n": 1} and len(s.calls) == 1 and s.kept() == 0
+
+
+async def test_events_that_come_while_those_on_disk_are_looked_through_run_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("havre.services.lambda_.invoking.queue.LOADED", 2)
+    s = await scene()
+    s.functions.behaves["f"] = outcomes(Temporary("no room"))
+    for n in range(20):
+        await s.send(str(n).encode(), id=f"old-{n}")
+    s.functions.behaves["f"] = outcomes(Outcome(b"null"))
+    s.functions.asked.clear()
+    await s.configure(on_success=QUEUE)
+    s.begin()
+    for n in range(10):
+        await asyncio.sleep(0)
+        await s.send(str(n).encode(), id=f"new-{n}")
+    await s.through()
+    ran = [invocation.request_id for _, invocation in s.functions.asked]
+    assert sorted(ran) == sorted(set(ran)) and len(ran) == 30
+    assert all(invocation.payload for _, invocation in s.functions.asked) and s.kept() == 0
+    assert len(s.calls) == 30 and all("requestPayload" in s.told(n) for n in range(30))
