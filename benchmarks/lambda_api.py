@@ -72,6 +72,7 @@ class Client:
             Role=self.role,
             Code={"ZipFile": packed.getvalue()},
             Timeout=30,
+            MemorySize=1769,  # one processor: less memory is less of one, here as on AWS
         )
         client.get_waiter("function_active_v2").wait(FunctionName=name, WaiterConfig={"Delay": 0.2})
         return name

@@ -7,12 +7,14 @@ import os
 import shutil
 import stat
 import tempfile
-import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from havre.kernel.errors import Permanent
+
+if TYPE_CHECKING:
+    import zipfile
 
 LARGEST = 262_144_000
 """Bytes, unzipped, as in AWS."""
@@ -22,6 +24,8 @@ _PIECE = 1 << 20
 
 def unpack(archive: Path, target: Path) -> None:
     """``target`` appears whole, by one rename. Blocks. Raises Permanent for what is broken or too large, OSError."""
+    import zipfile  # a node that unpacks nothing does without
+
     if target.exists():
         return
     target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)

@@ -6,17 +6,21 @@ import asyncio
 import shutil
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from havre.engines.oci import archives
-from havre.engines.oci.images import Images
 from havre.engines.oci.zygotes import PLAIN
 from havre.engines.sandbox import Sources
 from havre.kernel import runtimes
 from havre.kernel.errors import Permanent, Temporary
 from havre.kernel.function import Code, Function
+
+if TYPE_CHECKING:
+    from havre.engines.oci.images import Images
 
 _SKELETON = ("dev", "etc", "opt", "proc", "sys", "tmp", "var/task", "var/rapid")
 _HOSTS = "127.0.0.1\tlocalhost\n127.0.0.1\tsandbox sandbox.localdomain\n"
@@ -44,13 +48,19 @@ class Roots:
         self.directory = directory
         self._built = built
         self._sources = sources
-        self.images = Images(directory / "images", sources)
         self._under_way: dict[str, asyncio.Future[None]] = {}
         self._plans: dict[str, Plan] = {}
         self._uses: dict[str, set[str]] = {}
         """Function → digests of its archives."""
         self._left: set[str] = set()
         """Digests of those that were forgotten."""
+
+    @cached_property
+    def images(self) -> Images:
+        """Loaded when there is one: what it takes to pull is of no use to archives."""
+        from havre.engines.oci.images import Images
+
+        return Images(self.directory / "images", self._sources)
 
     # --- what all sandboxes share
 
@@ -75,7 +85,7 @@ class Roots:
             self.held,
             self.empty,
             self.directory / "code",
-            self.images.directory,
+            self.directory / "images",
             self._skeleton,
         ):
             path.mkdir(mode=0o755, parents=True, exist_ok=True)
