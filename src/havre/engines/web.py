@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
 import httptools
 import msgspec
 
-from havre.kernel.errors import Permanent, Temporary
+from havre.engines.webhook import troubles, trust
 
 MOST = 10 << 20
 """Bytes of an answer."""
@@ -55,25 +53,16 @@ class _Reading:
 async def fetch(method: str, url: str, headers: Headers, body: bytes, timeout: float) -> WebAnswer:
     """``timeout`` in seconds, for everything. Raises Temporary when no answer came, Permanent for a URL that cannot be
     asked."""
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise Permanent(f"{url} is not the URL of a server")
-    try:
+    with troubles(url, timeout):
         async with asyncio.timeout(timeout):
             return await _exchange(method, url, headers, body)
-    except TimeoutError:
-        raise Temporary(f"{url} did not answer within {timeout:g} s") from None
-    except ssl.SSLCertVerificationError as error:
-        raise Temporary(f"{url}: its certificate is not good: {error.verify_message}") from None
-    except (OSError, httptools.HttpParserError, UnicodeError) as error:
-        raise Temporary(f"{url}: {error or type(error).__name__}") from None
 
 
 async def _exchange(method: str, url: str, headers: Headers, body: bytes) -> WebAnswer:
     parts = urlsplit(url)
     secure = parts.scheme == "https"
     port = parts.port or (443 if secure else 80)
-    reader, writer = await asyncio.open_connection(parts.hostname, port, ssl=_trust() if secure else None)
+    reader, writer = await asyncio.open_connection(parts.hostname, port, ssl=trust() if secure else None)
     try:
         writer.write(_head(method, url, headers, len(body)) + body)
         await writer.drain()
@@ -109,8 +98,3 @@ async def _read(reader: asyncio.StreamReader, method: str) -> WebAnswer:
         if method == "HEAD" and answer.headers and answer.parser.get_status_code() >= 200:
             break
     return WebAnswer(answer.parser.get_status_code(), tuple(answer.headers), bytes(answer.body))
-
-
-@lru_cache(1)
-def _trust() -> ssl.SSLContext:
-    return ssl.create_default_context()

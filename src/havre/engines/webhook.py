@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -36,13 +37,20 @@ async def post(url: str, body: bytes, headers: Mapping[str, str], *, timeout: fl
 
     Redirections are not followed. User and password of the URL are sent as HTTP's basic authentication, and told to nobody.
     """
+    with troubles(url, timeout) as parts:
+        async with asyncio.timeout(timeout):
+            return await _exchange(parts, body, headers)
+
+
+@contextmanager
+def troubles(url: str, timeout: float) -> Iterator[SplitResult]:
+    """Of whatever asks a server: what goes wrong, as Temporary or Permanent, in words without the URL's password."""
     parts = urlsplit(url)
     url = without_password(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise Permanent(f"{url} is not the URL of a server")
     try:
-        async with asyncio.timeout(timeout):
-            return await _exchange(parts, body, headers)
+        yield parts
     except TimeoutError:
         raise Temporary(f"{url} did not answer within {timeout:g} s") from None
     except ssl.SSLCertVerificationError as error:
@@ -61,7 +69,7 @@ def without_password(url: str) -> str:
 async def _exchange(parts: SplitResult, body: bytes, headers: Mapping[str, str]) -> int:
     secure = parts.scheme == "https"
     reader, writer = await asyncio.open_connection(
-        parts.hostname, parts.port or (443 if secure else 80), ssl=_trust() if secure else None
+        parts.hostname, parts.port or (443 if secure else 80), ssl=trust() if secure else None
     )
     try:
         writer.write(_head(parts, len(body), headers) + body)
@@ -98,6 +106,6 @@ def _head(parts: SplitResult, length: int, headers: Mapping[str, str]) -> bytes:
 
 
 @lru_cache(1)
-def _trust() -> ssl.SSLContext:
+def trust() -> ssl.SSLContext:
     """The machine's own authorities."""
     return ssl.create_default_context()

@@ -136,13 +136,13 @@ def certificate(where: Path) -> ssl.SSLContext:
 async def test_certificates_are_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "server.pem"
     async with server(answering(b"HTTP/1.1 200 OK\r\n\r\n"), certificate(path)) as url:
-        webhook._trust.cache_clear()
+        webhook.trust.cache_clear()
         with pytest.raises(Temporary, match="certificate is not good"):
             await webhook.post(url, b"x", {})
         assert not got
         monkeypatch.setenv("SSL_CERT_FILE", str(path))
-        webhook._trust.cache_clear()
+        webhook.trust.cache_clear()
         assert await webhook.post(url, b"x", {}) == 200
         with pytest.raises(Temporary):  # another name than the certificate's
             await webhook.post(url.replace("127.0.0.1", "localhost"), b"x", {})
-    webhook._trust.cache_clear()
+    webhook.trust.cache_clear()

@@ -16,7 +16,8 @@ import msgspec
 
 from havre.control.deliveries import Delivery, Parcel, send, temporary
 from havre.control.deps import ReconcilerDeps
-from havre.control.operation import Aws, Call
+from havre.control.operation import Call
+from havre.control.roles import Roles
 from havre.core.delivery import event_policy
 from havre.kernel.errors import ApiError
 from havre.kernel.resource import scoped
@@ -100,6 +101,7 @@ def packed(told: Told, kind: str = "DATA_MESSAGE") -> bytes:
 class Courier:
     def __init__(self, deps: ReconcilerDeps) -> None:
         self._deps = deps
+        self._roles = Roles(deps, PRINCIPAL)
 
     async def carry(self, parcel: Parcel) -> None:
         told = _decode(parcel.spec.parcel)
@@ -117,7 +119,7 @@ class Courier:
     async def _send(self, told: Told, region: str) -> None:
         wanted = told.subscription
         if wanted.destination.split(":")[2] == "kinesis":
-            aws = await by_role(self._deps, told.owner, region, wanted.role)
+            aws = await self._roles.acting(wanted.role, told.owner, region, "CloudWatchLogs")
             key = told.stream if wanted.distribution == "ByLogStream" else told.events[0][0]
             record = {"StreamARN": wanted.destination, "Data": packed(told), "PartitionKey": key[:256]}
             await aws("kinesis", "PutRecord", record)
@@ -134,11 +136,3 @@ class Courier:
 def invocation(wanted: Subscription, data: bytes) -> dict[str, Any]:
     payload = json.dumps({"awslogs": {"data": base64.b64encode(data).decode()}}).encode()
     return {"FunctionName": wanted.destination, "InvocationType": "Event", "Payload": payload}
-
-
-async def by_role(deps: ReconcilerDeps, account: str, region: str, role: str) -> Aws:
-    """Raises ApiError, Permanent."""
-    sts = deps.aws_for(account, region, PRINCIPAL)
-    made = await sts("sts", "AssumeRole", {"RoleArn": role, "RoleSessionName": "CloudWatchLogs"})
-    assert deps.aws_with is not None
-    return deps.aws_with(account, region, made["Credentials"])

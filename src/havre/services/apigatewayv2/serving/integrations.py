@@ -10,6 +10,7 @@ from typing import Any
 from havre.control.asgi import plain
 from havre.control.deps import ReconcilerDeps
 from havre.control.operation import Aws
+from havre.control.roles import Roles
 from havre.core.http_events import Asked, BadAnswer, HttpAnswer, Place, answer_of, event_1, event_2
 from havre.engines.web import fetch
 from havre.kernel.errors import ApiError, Permanent, Temporary
@@ -40,6 +41,7 @@ UNAVAILABLE, FAULT = told(503, "Service Unavailable"), told(500, "Internal Serve
 class Integrations:
     def __init__(self, deps: ReconcilerDeps) -> None:
         self._deps = deps
+        self._roles = Roles(deps, PRINCIPAL)
 
     async def answer(self, api: Api, integration: Mapping[str, Any], asked: Asked, place: Place) -> HttpAnswer:
         try:
@@ -71,10 +73,7 @@ class Integrations:
             method, _, path = place.route.partition(" ")
             route = f"{api.spec.id}/{place.stage}/{method}{path}" if path else f"{api.spec.id}/{place.stage}/$default"
             return self._deps.aws_for(account, region, PRINCIPAL, f"arn:aws:execute-api:{region}:{account}:{route}")
-        sts = self._deps.aws_for(account, region, PRINCIPAL)
-        made = await sts("sts", "AssumeRole", {"RoleArn": role, "RoleSessionName": "BackplaneAssumeRoleSession"})
-        assert self._deps.aws_with is not None
-        return self._deps.aws_with(account, region, made["Credentials"])
+        return await self._roles.acting(role, account, region, "BackplaneAssumeRoleSession")
 
     async def _server(self, integration: Mapping[str, Any], asked: Asked, place: Place) -> HttpAnswer:
         url = integration["IntegrationUri"]

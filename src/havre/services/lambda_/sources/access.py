@@ -8,13 +8,10 @@ from typing import Any
 
 from havre.control.deps import ReconcilerDeps
 from havre.control.operation import Aws
+from havre.control.roles import Roles
 from havre.core.invoking.traces import deepest
-from havre.kernel.errors import ApiError, Permanent
 from havre.services.lambda_.roles import PRINCIPAL
 from havre.services.lambda_.sources.source import Invoked, Source
-
-EARLY = 300.0
-"""Seconds before their end from which credentials are not used any more."""
 
 
 class RoleAccess:
@@ -22,28 +19,14 @@ class RoleAccess:
         self._deps = deps
         self._source = source
         self._report = report
-        self._role: Aws | None = None
-        self._until = 0.0
+        self._roles = Roles(deps, PRINCIPAL)
         self._lambda = deps.aws_for(source.account, source.region, PRINCIPAL)
 
     async def as_role(self) -> Aws:
-        """Raises Permanent, Temporary."""
-        if self._role is None or self.now() > self._until:
-            self._role = await self._assume()
-        return self._role
-
-    async def _assume(self) -> Aws:
-        source, deps = self._source, self._deps
-        name = f"lambda-{source.function.split(':')[6]}"[:64]
-        try:
-            made = await self._lambda("sts", "AssumeRole", {"RoleArn": source.role, "RoleSessionName": name})
-        except ApiError as refusal:
-            if deps.site.auth == "open":  # roles need not exist where nothing is checked
-                return self._lambda
-            raise Permanent(refusal.message or refusal.code) from None
-        self._until = float(made["Credentials"]["Expiration"]) - EARLY
-        assert deps.aws_with is not None
-        return deps.aws_with(source.account, source.region, made["Credentials"])
+        """Raises ApiError, Permanent, Temporary."""
+        source = self._source
+        session = f"lambda-{source.function.split(':')[6]}"
+        return await self._roles.acting(source.role, source.account, source.region, session)
 
     async def invoke(self, event: Mapping[str, Any]) -> Invoked:
         payload = json.dumps(event, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import msgspec
@@ -55,7 +55,7 @@ class Access(Protocol):
     """What a poller may use. Calls raise ApiError, and Temporary for what passes by itself."""
 
     async def as_role(self) -> Aws:
-        """AWS as the function's role sees it. Raises Permanent when Lambda cannot assume it."""
+        """AWS as the function's role sees it. Raises ApiError when Lambda cannot assume it."""
         ...
 
     async def invoke(self, event: Mapping[str, Any]) -> Invoked: ...
@@ -77,6 +77,3 @@ FAILED = "PROBLEM: Function call failed"
 
 def problem(reason: str) -> str:
     return f"PROBLEM: {reason}"
-
-
-Report = Callable[[str], None]
