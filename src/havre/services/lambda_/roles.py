@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from havre.control.operation import Call
+from havre.control.roles import assumable, may_pass
 from havre.kernel.arn import Arn
 from havre.kernel.errors import ApiError
 from havre.services.lambda_.errors import invalid
@@ -14,11 +15,6 @@ async def check_role(call: Call, arn: str) -> None:
     """Raises ApiError."""
     if Arn.parse(arn).account != call.account:
         raise ApiError("AccessDeniedException", "Cross-account pass role is not allowed.", 403)
-    await call.authorize("iam:PassRole", [arn], {"iam:PassedToService": PRINCIPAL})
-    assert call.as_service is not None
-    try:
-        await call.as_service(PRINCIPAL)("sts", "AssumeRole", {"RoleArn": arn, "RoleSessionName": "lambda"})
-    except ApiError as error:
-        if error.status is not None and error.status >= 500:
-            raise
-        raise invalid("The role defined for the function cannot be assumed by Lambda.") from None
+    await may_pass(call, arn, PRINCIPAL)
+    if not await assumable(call, arn, PRINCIPAL):
+        raise invalid("The role defined for the function cannot be assumed by Lambda.")
