@@ -12,7 +12,7 @@ import pytest
 from botocore.model import OperationModel, ServiceModel
 
 from havre.kernel.errors import ApiError
-from havre.wire import codec, library, models
+from havre.wire import codec, model_files, models
 from havre.wire.http import HttpRequest, HttpResponse
 from havre.wire.routing import Route, Router
 from tests.wire import opposite
@@ -64,7 +64,7 @@ def _models(suite: dict[str, Any], case: dict[str, Any]) -> tuple[models.Service
         # the cases' responses have it, their models do not tell it
         given["output"] = {"resultWrapper": f"{name}Result", **given["output"]}
     whole = {"metadata": suite["metadata"], "operations": {name: given}, "shapes": suite["shapes"]}
-    ours = models.ServiceModel("case", library._strip(whole, {}))
+    ours = models.ServiceModel("case", model_files._strip(whole, {}))
     return ours, ServiceModel(whole).operation_model(name)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from havre.wire.library import Library, ModelFile, UnknownService
+from havre.wire.model_files import Library, ModelFile, UnknownService
 from havre.wire.shapes import Shape
 
 __all__ = ["ModelSource", "OperationModel", "ServiceModel", "Shape", "UnknownService", "signing_names"]

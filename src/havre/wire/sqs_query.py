@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from havre.wire.http import HttpRequest, HttpResponse
-from havre.wire.library import ModelFile
+from havre.wire.model_files import ModelFile
 from havre.wire.models import OperationModel, ServiceModel
 from havre.wire.routing import Route
 

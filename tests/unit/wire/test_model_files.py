@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from havre.wire import library
-from havre.wire.library import Library, UnknownService
+from havre.wire import model_files
+from havre.wire.model_files import Library, UnknownService
 from havre.wire.models import ModelSource
 
 
@@ -38,7 +38,7 @@ def test_a_damaged_cache_is_built_anew(tmp_path: Path, damage: object) -> None:
 def test_another_version_takes_the_place_of_the_old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Library(tmp_path).load("sts")
     Library(tmp_path).load("ecr")
-    monkeypatch.setattr(library, "_FORMAT", 999)
+    monkeypatch.setattr(model_files, "_FORMAT", 999)
     Library(tmp_path).load("sts")
     names = sorted(path.name for path in tmp_path.iterdir())
     assert len(names) == 2
