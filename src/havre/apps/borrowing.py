@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 from collections.abc import Callable
 from functools import cached_property, partial
 from pathlib import Path
@@ -67,6 +66,8 @@ class Borrowing:
 
     async def reset(self) -> None:
         """Forget everything that it keeps."""
+        import shutil  # it loads two compression libraries: not at start
+
         if "beside" in self.__dict__:
             await self.beside.stop(kill=True)
         await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)

@@ -6,8 +6,6 @@ when there were fewer of them, the machines are full, and more would only make e
 
 from __future__ import annotations
 
-from statistics import median
-
 FIRST, STEP, MOST = 5, 5, 1000
 EVERY = 1.0
 """Seconds between two looks."""
@@ -47,7 +45,7 @@ class Growth:
             self._looked = now
         if now < self._looked + EVERY:
             return
-        if self._took and self._full(median(self._took)):
+        if self._took and self._full(_median(self._took)):
             self.allowed = max(self._least, self.allowed * 3 // 4)
         elif self._short:
             self.allowed = min(self._most, self.allowed + STEP)
@@ -57,3 +55,9 @@ class Growth:
         """``usual``: how long a batch takes now. What the fewest take is what it is compared with."""
         self._best = usual if self.allowed == self._least else min(self._best or usual, usual)
         return usual > FULL * self._best
+
+
+def _median(took: list[float]) -> float:
+    from statistics import median  # not before a queue is polled: it loads a megabyte
+
+    return median(took)

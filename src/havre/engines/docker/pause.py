@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import io
 import struct
-import tarfile
 from collections.abc import Sequence
 
 ISOLATE = "/isolate"
@@ -116,6 +115,8 @@ def program(architecture: str, isolate: bool) -> bytes:
 
 def image(architecture: str) -> bytes:
     """A tar with the two programs, for ``POST /images/create?fromSrc=-``. The same bytes each time."""
+    import tarfile  # once in an engine's life: not at each start
+
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT) as tar:
         for name, isolate in ((ISOLATE, True), (PAUSE, False)):

@@ -11,7 +11,7 @@ import ctypes.util
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
-from importlib.resources import files
+from pathlib import Path
 
 from havre.kernel.errors import Permanent
 
@@ -41,7 +41,7 @@ def _find() -> str | None:
 def lists() -> Mapping[str, Sequence[str]]:
     found: dict[str, list[str]] = {}
     names: list[str] = []
-    for line in files("havre.engines.oci").joinpath("syscalls.txt").read_text().splitlines():
+    for line in Path(__file__).with_name("syscalls.txt").read_text().splitlines():
         if line.startswith("["):
             names = found.setdefault(line.strip("[]"), [])
         elif not line.startswith("#"):

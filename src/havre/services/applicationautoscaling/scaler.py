@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from zoneinfo import ZoneInfo
 
 from msgspec.structs import replace
 
@@ -119,6 +118,8 @@ class Scaler:
         await self._tell(target, words, cause, began, status, message)
 
     async def _scheduled(self, target: TargetR, action: ActionR) -> TargetR:
+        from zoneinfo import ZoneInfo  # it loads half a megabyte: not before there is a schedule
+
         spec, now = action.spec, self._world.now()
         schedule = parse(spec.schedule, spec.start or spec.made, ZoneInfo(spec.zone), at=True)
         since = max(action.status.done, (spec.start or 0.0) - 1e-6)

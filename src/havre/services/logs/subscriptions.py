@@ -7,7 +7,6 @@ within a day, as on AWS.
 from __future__ import annotations
 
 import base64
-import gzip
 import json
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -82,6 +81,8 @@ def _told(
 
 def packed(told: Told, kind: str = "DATA_MESSAGE") -> bytes:
     """As subscribers get it, compressed."""
+    import gzip  # not before somebody subscribes
+
     return gzip.compress(
         json.dumps(
             {

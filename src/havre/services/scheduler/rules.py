@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from datetime import UTC, tzinfo
 from functools import lru_cache
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from havre.control.operation import Request
 from havre.control.targets import kind
@@ -29,6 +28,8 @@ def zone(name: str) -> tzinfo:
     """Raises ApiError."""
     if name == "UTC":
         return UTC
+    from zoneinfo import ZoneInfo  # it loads half a megabyte: not before there is another zone
+
     try:
         return ZoneInfo(name)
     except (ValueError, OSError, KeyError):  # a name of no zone, or of no file
