@@ -22,7 +22,8 @@ Parse = Callable[[Node, str], Any]
 
 
 class QueryCodec:
-    """Form parameters of one service; ``ec2`` spells names and lists its own way."""
+    """Form parameters of one service; ``ec2`` spells names and lists its own way, and takes a parameter without a value
+    for one that is not there: its clients send ``AvailabilityZoneId=`` for what they were not told."""
 
     def __init__(self, spoken: Dialect, ec2: bool) -> None:
         self._spoken = spoken
@@ -38,6 +39,8 @@ class QueryCodec:
             value: dict[str, Any] = self._structure(operation.input)(_tree(pairs), "")
         except Mismatch as mismatch:
             raise ApiError(self._spoken.malformed, str(mismatch)) from None
+        if self._ec2:
+            value = {name: one for name, one in value.items() if one != ""}
         violations = self._checker.violations(operation.input, value)
         if violations:
             raise refuse(self._spoken, operation.name, violations)

@@ -108,6 +108,10 @@ _FORMS = [
         "The request must contain the parameter VpcId",
     ),
     (
+        *("ec2", "CreateSubnet", "CidrBlock=10.0.0.0/24&VpcId=&AvailabilityZoneId=", "MissingParameter"),
+        "The request must contain the parameter VpcId",
+    ),
+    (
         *("ec2", "DescribeVpcs", "MaxResults=1", "InvalidParameterValue"),
         "Value ( 1 ) for parameter MaxResults is invalid. Expecting a value greater than or equal to 5.",
     ),
@@ -118,6 +122,13 @@ _FORMS = [
 def test_codes_and_words(case: tuple[str, str, str, str, str]) -> None:
     service, operation, body, code, message = case
     assert _refused(service, operation, body) == (code, message)
+
+
+def test_a_parameter_of_ec2_without_a_value_is_none() -> None:
+    body = b"Action=CreateSubnet&Version=2016-11-15&VpcId=vpc-1&AvailabilityZoneId=&CidrBlock=10.0.0.0%2F24"
+    request = HttpRequest("POST", "/", "", {"content-type": "application/x-www-form-urlencoded"}, body)
+    route = Router(_MODELS, ["ec2"]).route(request, None)
+    assert codec.parse(_MODELS.service("ec2"), route, request) == {"VpcId": "vpc-1", "CidrBlock": "10.0.0.0/24"}
 
 
 def test_several_faults_are_told_together() -> None:

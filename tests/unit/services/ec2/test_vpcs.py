@@ -257,6 +257,13 @@ async def test_what_there_is_none_of_is_an_empty_list(ec2: Ec2, absent: Any) -> 
         assert "'x-1' does not exist" in message
 
 
+@pytest.mark.parametrize(
+    "operation", ["DescribeClassicLinkInstances", "DescribeVpcClassicLink", "DescribeVpcClassicLinkDnsSupport"]
+)
+async def test_ec2_classic_was_never_here(ec2: Ec2, operation: str) -> None:
+    await ec2.refused("UnsupportedOperation", operation)
+
+
 async def test_nothing_makes_what_there_is_none_of(ec2: Ec2) -> None:
     made = {"RunInstances", "AllocateAddress", "CreateNatGateway", "CreateVpcEndpoint", "CreateVpcPeeringConnection"}
     made |= {

@@ -1,7 +1,7 @@
 """Describe operations of what there can be none of here, because nothing makes it: their truthful answer is an empty list.
 
 Tools ask for these before they delete or plan something. An id that is asked for does not exist; whatever else a request
-says narrows an empty list.
+says narrows an empty list. What EC2-Classic had is refused as in regions that never had it, which tools know how to take.
 """
 
 from __future__ import annotations
@@ -122,3 +122,11 @@ def _nothing(absent: _Absent) -> Callable[[Call, Request], Awaitable[Answer]]:
 
 for _each in ABSENT:
     ops(_each.operation)(_nothing(_each))
+
+
+async def _no_classic(call: Call, request: Request) -> Answer:
+    raise ApiError("UnsupportedOperation", "The functionality you requested is not available in this region.")
+
+
+for _classic in ("DescribeClassicLinkInstances", "DescribeVpcClassicLink", "DescribeVpcClassicLinkDnsSupport"):
+    ops(_classic)(_no_classic)
