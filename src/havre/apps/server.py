@@ -20,6 +20,7 @@ from havre.apps.http.listeners import Listeners
 from havre.apps.internal import Page
 from havre.apps.services import Services
 from havre.apps.status import Status
+from havre.control.certificates.authority import Authority
 from havre.control.deps import ReconcilerDeps
 from havre.control.nodes import NODE
 from havre.control.operation import Aws, Service
@@ -243,6 +244,7 @@ class Server:
         """What the services' packages have of this kind."""
         found: list[Any] = []
         facilities: dict[str, Any] = {"lambda": self.functions, "application-autoscaling": self._measures()}
+        facilities["acm"] = Authority(self.config.state, self.config.site.instance)
         for name in catalogue.NAMES:
             make = getattr(catalogue.package(name), what, None)
             more = (facilities[name],) if name in facilities else ()

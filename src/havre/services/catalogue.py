@@ -11,6 +11,7 @@ from havre.kernel.resource import Kind
 
 NAMES: dict[str, str] = {
     # botocore's name: package below havre.services
+    "acm": "acm",
     "apigatewayv2": "apigatewayv2",
     "application-autoscaling": "applicationautoscaling",
     "cloudtrail": "cloudtrail",
@@ -46,8 +47,10 @@ def load(name: str) -> Service:
 
 
 _KINDS = (
+    "havre.control.certificates.records",
     "havre.control.images",
     "havre.control.nodes",
+    "havre.services.acm.resources",
     "havre.services.apigatewayv2.resources",
     "havre.services.applicationautoscaling.resources",
     "havre.services.ec2.resources",
