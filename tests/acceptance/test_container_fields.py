@@ -16,6 +16,7 @@ from .conftest import Instance, eventually
 
 pytestmark = [pytest.mark.docker, pytest.mark.root, pytest.mark.timeout(600)]
 Json = Mapping[str, Any]
+GROUPS = Path("/sys/fs/cgroup")
 SHARED = "havre-test-container-fields"
 """A volume that outlives its tasks."""
 
@@ -63,6 +64,20 @@ class Task:
     def docker(self, name: str = "app") -> dict[str, Any]:
         found: dict[str, Any] = json.loads(subprocess.check_output(["docker", "inspect", self._id(name)]))[0]
         return found
+
+    def groups(self) -> list[Path]:
+        """The control groups around its containers."""
+        found = [p for p in GROUPS.rglob(f"*{self.arn.rsplit('/', 1)[-1]}*") if p.is_dir()]
+        return [p for p in found if "tasks" in p.parent.name or p.suffix == ".slice"]
+
+    def limits(self) -> tuple[int, int]:
+        """What holds all of them: millionths of a processor, and MiB."""
+        told: dict[str, int] = {}
+        for group in self.groups():
+            for name in ("cpu.max", "memory.max", "cpu.cfs_quota_us", "memory.limit_in_bytes"):
+                if (group / name).exists():
+                    told[name.split(".")[0]] = int((group / name).read_text().split()[0])
+        return told["cpu"] * 10, told["memory"] >> 20
 
     def ended(self) -> dict[str, tuple[int | None, str]]:
         return {c["name"]: (c.get("exitCode"), c.get("reason", "")) for c in self.until("STOPPED")["containers"]}
@@ -156,8 +171,28 @@ def test_sizes_hold_where_they_are_given(run: Runner) -> None:
     limits = task.docker()["HostConfig"]
     assert (limits["CpuShares"], limits["Memory"] >> 20, limits["MemoryReservation"] >> 20) == (256, 64, 32)
     assert (limits["MemorySwap"] >> 20, limits["MemorySwappiness"]) == (128, 10)
-    limits = task.docker("other")["HostConfig"]
-    assert (limits["NanoCpus"], limits["Memory"] >> 20) == (500_000_000, 256)
+    other = task.docker("other")["HostConfig"]
+    assert (other["NanoCpus"], other["Memory"], other["CgroupParent"]) == (0, 0, limits["CgroupParent"])
+    assert task.limits() == (500_000, 256)
+
+
+def test_a_tasks_memory_is_all_that_its_containers_have(run: Runner) -> None:
+    """None has a limit of its own, and both together want more than there is."""
+    holder = app(name="holder", memory=None, command=["sh", "-c", "dd if=/dev/zero of=/dev/shm/x bs=1M count=40; cat"])
+    hungry = ["sh", "-c", "until [ -e /go ]; do sleep 0.1; done; exec dd if=/dev/zero of=/dev/null bs=40M count=1"]
+    task = run("bridge", {**holder, "interactive": True}, app(memory=None, command=hungry), memory="64")
+    eventually(lambda: task.run("wc -c < /dev/shm/x", "holder") == "41943040")
+    task.run("touch /go")
+    task.until("STOPPED")
+    seen = task.seen()
+    assert (seen["stopCode"], seen["stoppedReason"]) == (
+        "EssentialContainerExited",
+        "Essential container in task exited",
+    )
+    told = {c["name"]: (c.get("exitCode"), c.get("reason", "")) for c in seen["containers"]}
+    assert told["app"] == (137, "OutOfMemoryError: Container killed due to memory usage")
+    assert "OutOfMemory" not in told["holder"][1] or told["holder"][0] == 137
+    eventually(lambda: not task.groups())
 
 
 def test_volumes_links_and_ports(run: Runner, tmp_path: Path) -> None:
@@ -221,8 +256,7 @@ def test_fargate_tasks_have_their_size_and_an_interface(run: Runner) -> None:
     more = {"requiresCompatibilities": ["FARGATE"], "cpu": "256", "memory": "512", "pidMode": "task"}
     task = run("awsvpc", own, app(name="other", cpu=64), how={"launchType": "FARGATE"}, **more)
     assert task.run("cat /proc/sys/net/core/somaxconn; id -u; echo $AWS_EXECUTION_ENV") == "55\n1000\nAWS_ECS_FARGATE"
-    limits = task.docker()["HostConfig"]
-    assert (limits["NanoCpus"], limits["Memory"] >> 20) == (250_000_000, 512)
+    assert (task.docker()["HostConfig"]["Memory"], task.limits()) == (0, (250_000, 512))
     assert task.docker("other")["HostConfig"]["Memory"] >> 20 == 64
     eventually(lambda: task.run("ps", "other").count("trap") >= 2)
 

@@ -141,6 +141,7 @@ class DockerSetting(Setting):
         for state in sorted(await self.docker.containers(), key=lambda s: not s.container):
             await self.docker.remove(state.id)
         await self.docker.remove_volumes(None)
+        await self.docker.tidy(())
         await self.docker.remove_pool()
         for engine in self._opened:
             await engine.close()

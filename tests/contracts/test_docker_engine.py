@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import subprocess
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -13,9 +13,10 @@ import pytest
 from havre.engines.docker.client import Docker
 from havre.engines.docker.engine import DockerEngine
 from havre.engines.docker.netns import network_of
+from havre.engines.ports import RunState
 from havre.kernel.errors import Permanent, Temporary
 from havre.kernel.workload import Container, Registry
-from tests.contracts.container_bench import IMAGE, DockerSetting, awsvpc, build_image, run, until
+from tests.contracts.container_bench import IMAGE, SLEEP, DockerSetting, awsvpc, build_image, run, until
 from tests.contracts.registry_server import Process, running
 
 pytestmark = [pytest.mark.docker, pytest.mark.root]
@@ -192,3 +193,76 @@ async def test_an_engine_that_closes_in_the_middle(tmp_path: Path) -> None:
         await docker.call("GET", "/info")
     await docker.close()
     server.close()
+
+
+async def _task(setting: DockerSetting, commands: Mapping[str, str], **limits: int) -> dict[str, RunState]:
+    """A workload of containers with no memory of their own, started; the limits are of all together."""
+    containers = [Container(name, IMAGE, command=("sh", "-c", command)) for name, command in commands.items()]
+    workload = setting.workload(*containers, **limits)
+    made = {}
+    for container in containers:
+        created = await setting.engine.create(workload, container, await setting.image(container), None)
+        made[container.name] = await setting.engine.start(created.id)
+    return made
+
+
+HUNGRY = "until [ -e {wait} ]; do sleep 0.1; done; exec dd if=/dev/zero of=/dev/null bs={size} count=1"
+
+
+async def test_a_container_without_memory_has_no_more_than_its_task(setting: DockerSetting) -> None:
+    found = await _task(setting, {"one": HUNGRY.format(wait="/bin", size="100M")}, memory=64)
+    ended = await until(setting.engine, found["one"].id, "exited")
+    assert (ended.exit_code, ended.oom_killed) == (137, True)
+    found = await _task(setting, {"one": HUNGRY.format(wait="/bin", size="100M")}, memory=256)
+    ended = await until(setting.engine, found["one"].id, "exited")
+    assert (ended.exit_code, ended.oom_killed) == (0, False)
+
+
+async def test_containers_of_a_task_share_its_memory(setting: DockerSetting) -> None:
+    """40 MiB are too many beside 40 MiB of another, in 64."""
+    holder = f"dd if=/dev/zero of=/dev/shm/held bs=1M count=40; {SLEEP}"
+    found = await _task(setting, {"holder": holder, "other": HUNGRY.format(wait="/go", size="40M")}, memory=64)
+    async with asyncio.timeout(60):
+        while "41943040" not in await run("docker", "exec", found["holder"].id, "sh", "-c", "wc -c /dev/shm/* || true"):
+            await asyncio.sleep(0.1)
+    await run("docker", "exec", found["other"].id, "touch", "/go")
+    ended = await until(setting.engine, found["other"].id, "exited")
+    assert (ended.exit_code, ended.oom_killed) == (137, True)
+    assert (await setting.engine.inspect(found["holder"].id)).state == "running"
+
+
+async def test_containers_of_a_task_share_its_processors(setting: DockerSetting) -> None:
+    """Two that want all there is: over any time they have had no more than a quarter together."""
+    busy = "while :; do :; done"
+    found = await _task(setting, {"one": busy, "other": busy}, cpu=256)
+    pids = [found["one"].pid, found["other"].pid]
+
+    def used() -> float:
+        ticks = [Path(f"/proc/{pid}/stat").read_text().rsplit(")")[-1].split()[11:13] for pid in pids]
+        return sum(int(t) for both in ticks for t in both) / os.sysconf("SC_CLK_TCK")
+
+    clock = asyncio.get_running_loop().time
+    began, before = clock(), used()
+    async with asyncio.timeout(60):
+        while used() - before < 0.5:
+            await asyncio.sleep(0.1)
+    assert used() - before <= 0.25 * (clock() - began) + 0.1  # a period's worth, and the clock's grain
+
+
+async def test_a_tasks_control_group_goes_with_it(setting: DockerSetting) -> None:
+    found = await _task(setting, {"one": SLEEP}, cpu=256, memory=64)
+    state = found["one"]
+
+    def there() -> list[Path]:
+        return [p for p in Path("/sys/fs/cgroup").rglob(f"*{state.workload}*") if p.is_dir()]
+
+    assert there()
+    again = await setting.again()
+    await again.tidy(())
+    assert there(), "a group in which something runs stays"
+    await setting.engine.stop(state.id, 5)
+    await setting.engine.tidy({state.workload})
+    assert there()
+    await setting.engine.remove(state.id)
+    await again.tidy(())
+    assert not there()

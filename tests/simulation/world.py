@@ -58,6 +58,7 @@ AFTERWARDS = 400.0
 _CONTAINERS = {"pull", "sandbox", "create", "start", "stop", "remove", "inspect", "containers"} | {
     "ensure_volume",
     "remove_volumes",
+    "tidy",
 }
 _NETWORK = ("ensure_vpc", "remove_vpc", "attach", "detach", "interfaces")
 

@@ -10,6 +10,7 @@ from havre.kernel.workload import BoundPort, Container, ContainerStatus, Workloa
 
 PHASES = ("PENDING", "ACTIVATING", "RUNNING", "DEACTIVATING", "STOPPING", "DEPROVISIONING", "STOPPED")
 _OUT_OF_MEMORY = "OutOfMemoryError: Container killed due to memory usage"
+_KILLED = 137
 _VANISHED = "ContainerRuntimeError: the container was removed from outside"
 
 
@@ -177,8 +178,15 @@ def _container(
         return ContainerStatus(name, "STOPPED" if halted else "CREATED", reason=reason, **common)  # type: ignore[arg-type]
     if state.state == "running":
         return ContainerStatus(name, "RUNNING", ports=_ports(workload, container, state), **common)  # type: ignore[arg-type]
-    reason = _OUT_OF_MEMORY if state.oom_killed else state.error
+    reason = _OUT_OF_MEMORY if _out_of_memory(state, memory) else state.error
     return ContainerStatus(name, "STOPPED", exit_code=state.exit_code, reason=reason, ports=past.ports, **common)  # type: ignore[arg-type]
+
+
+def _out_of_memory(state: Seen, memory: Memory) -> bool:
+    """Where a limit of the whole workload was reached, cgroup v1 tells it of all containers: one that was told to stop
+    afterwards, and did, is not meant."""
+    told = memory.stopping is not None and state.finished is not None and state.finished > memory.stopping
+    return state.oom_killed and (state.exit_code == _KILLED or not told)
 
 
 def _unseen(name: str, past: ContainerStatus, memory: Memory, pulling: frozenset[str]) -> ContainerStatus:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 
 import msgspec
 
@@ -67,6 +67,8 @@ class FakeContainers:
         self.vanished: Counter[tuple[str, str]] = Counter()
         self.pulled: list[str] = []
         self.volumes: dict[str, str] = {}
+        self.groups: set[str] = set()
+        """Workloads whose limits hold all of their containers together."""
         self._containers: dict[str, _Running] = {}
         self._listeners: list[asyncio.Queue[str]] = []
         self._made = 0
@@ -149,6 +151,8 @@ class FakeContainers:
         await self._begin("create")
         if sandbox is not None and sandbox.id not in self._containers:
             raise Permanent(f"No such container: {sandbox.id}")
+        if workload.cpu or workload.memory:
+            self.groups.add(workload.id)
         made = self._make(workload, container, self._program(image.id))
         self._end("create")
         return made.state
@@ -208,6 +212,11 @@ class FakeContainers:
         await self._begin("remove_volumes")
         self.volumes = {name: owner for name, owner in self.volumes.items() if workload not in (None, owner)}
         self._end("remove_volumes")
+
+    async def tidy(self, alive: Collection[str]) -> None:
+        await self._begin("tidy")
+        self.groups.intersection_update(alive)
+        self._end("tidy")
 
     async def events(self) -> AsyncIterator[str]:
         told: asyncio.Queue[str] = asyncio.Queue()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -112,6 +112,11 @@ class ContainerEngine(Protocol):
 
     async def remove_volumes(self, workload: str | None) -> None:
         """The ``empty`` volumes of a workload; None: of every workload of this instance."""
+        ...
+
+    async def tidy(self, alive: Collection[str]) -> None:
+        """Whatever it keeps for workloads besides containers and volumes (the control groups of their limits) goes, but
+        for these."""
         ...
 
     def events(self) -> AsyncIterator[str]:

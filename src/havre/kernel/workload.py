@@ -95,7 +95,8 @@ class LogTarget(msgspec.Struct, frozen=True):
 
 
 class Container(msgspec.Struct, frozen=True):
-    """CPU in units of 1/1024 core (a weight, and a limit where ``cpu_limit``), memory in MiB."""
+    """CPU in units of 1/1024 core (a weight among the workload's containers), memory in MiB (a limit of its own besides
+    the workload's, 0 none)."""
 
     name: str
     image: str
@@ -104,7 +105,6 @@ class Container(msgspec.Struct, frozen=True):
     environment: Mapping[str, str] = {}
     essential: bool = True
     cpu: int = 0
-    cpu_limit: int = 0
     memory: int = 0
     memory_reservation: int = 0
     ports: tuple[PortMapping, ...] = ()
@@ -159,7 +159,8 @@ class Interface(msgspec.Struct, frozen=True):
 class Workload(msgspec.Struct, frozen=True):
     """``id`` is unique over all nodes and for ever. ``desired``: RUNNING or STOPPED. ``network``: bridge, host, none,
     awsvpc. ``stop_reason`` and ``stop_code`` say why when desired is STOPPED. ``role`` names the task role whose
-    credentials the metadata endpoint hands out ("" none)."""
+    credentials the metadata endpoint hands out ("" none). ``cpu`` (1/1024 core) and ``memory`` (MiB) are hard limits of
+    all its containers together (0 none): one control group around theirs."""
 
     id: str
     arn: str

@@ -148,6 +148,10 @@ class NodeAgent:
         return {w.workload.interface.vpc for w in self._workers.values() if w.workload.interface}
 
     # --- workers
+    def others(self, worker: Worker) -> frozenset[str]:
+        """The workloads of this machine but for one."""
+        return frozenset(self._workers) - {worker.workload.id}
+
     def finished(self, worker: Worker) -> None:
         """Nothing is left of it here."""
         worker.close()
@@ -203,6 +207,7 @@ class NodeAgent:
             for workload in await self.parts.containers.volume_owners():
                 if workload not in self._workers:
                     await self.parts.containers.remove_volumes(workload)
+            await self.parts.containers.tidy(frozenset(self._workers))
             if not self.parts.network.available():
                 there = set(await self.parts.network.interfaces())
                 mine = {w.workload.interface.eni for w in self._workers.values() if w.workload.interface}
@@ -267,6 +272,7 @@ async def _remove_containers(parts: AgentParts) -> None:
         await containers.stop(state.id, 1.0)
         await containers.remove(state.id)
     await containers.remove_volumes(None)
+    await containers.tidy(())
 
 
 async def _remove_networks(parts: AgentParts) -> None:

@@ -123,4 +123,5 @@ async def _clean(worker: Worker) -> None:
     worker.sandbox = None
     if any(v.kind != "host" or not v.source for v in worker.workload.volumes):
         await containers.remove_volumes(worker.workload.id)
+    await containers.tidy(worker.agent.others(worker))
     worker.memory = msgspec.structs.replace(worker.memory, cleaned=True)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+import logging
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -14,10 +15,13 @@ from havre.engines.docker.images import Images
 from havre.engines.docker.netns import interface_counters
 from havre.engines.docker.sandboxes import Sandboxes
 from havre.engines.docker.states import INSTANCE, POOL, WORKLOAD, from_inspect, workload_of
+from havre.engines.groups import Groups, groups, limits
 from havre.engines.ports import Capacity, Image, RunState
 from havre.kernel.errors import Gone, Permanent, Temporary
 from havre.kernel.quantities import CPU_UNITS_PER_CORE, MIB
 from havre.kernel.workload import Container, Registry, Volume, Workload
+
+log = logging.getLogger("havre.node")
 
 _PARALLEL_STARTS = 4
 """More at once only make each slower (measured)."""
@@ -55,12 +59,14 @@ class DockerEngine:
         self._ends = asyncio.Semaphore(_PARALLEL_ENDS)
         self._starting = 0
         self._cpus = 0
+        self._groups: Groups | None = None
         self._pool = pool
         self._sandboxes = Sandboxes(self._docker, self._images, lambda: self._surroundings, self._starts, resolver)
 
     async def capacity(self) -> Capacity:
         info = await self._docker.call("GET", "/info")
         self._cpus = info["NCPU"]
+        self._groups = groups(self._instance, info.get("CgroupDriver", ""))
         self._sandboxes.architecture = info["Architecture"]
         return Capacity(
             cpu=info["NCPU"] * CPU_UNITS_PER_CORE,
@@ -89,7 +95,8 @@ class DockerEngine:
         self, workload: Workload, container: Container, image: Image, sandbox: RunState | None
     ) -> RunState:
         name = spec.container_name(self._instance, workload.id, container.name)
-        body = spec.create_body(self._surroundings, workload, container, image.id, sandbox.id if sandbox else "")
+        group = await self._group(workload)
+        body = spec.create_body(self._surroundings, workload, container, image.id, sandbox.id if sandbox else "", group)
         await self._clamp(body)
         if workload.network == "awsvpc":
             body["Env"].append(f"HOSTNAME={spec.hostname(workload)}")
@@ -122,6 +129,29 @@ class DockerEngine:
             except Gone:
                 await asyncio.sleep(0.05)
         return None
+
+    async def _group(self, workload: Workload) -> str:
+        """The control group that holds the workload's limits, "" when it has none, or where none can be made: then they
+        hold each container."""
+        if self._groups is None:
+            await self.capacity()
+        held = limits(workload, self._cpus)
+        if held is None or self._groups is None:
+            return ""
+        try:
+            return await self._groups.make(workload.id, held)
+        except OSError as e:
+            log.warning("limits of %s hold each of its containers, not all together: %s", workload.id, e)
+            return ""
+
+    async def tidy(self, alive: Collection[str]) -> None:
+        if self._groups is None:
+            await self.capacity()
+        try:
+            if self._groups is not None:
+                await self._groups.tidy(alive)
+        except OSError as e:
+            raise Temporary(f"control groups: {e}") from None
 
     async def _clamp(self, body: dict[str, Any]) -> None:
         """A task may be sold more CPU than this machine has: then it gets all of it."""

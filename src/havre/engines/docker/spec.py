@@ -42,9 +42,10 @@ def volume_source(instance: str, workload: str, volume: Volume) -> str:
 
 
 def create_body(
-    here: Surroundings, workload: Workload, container: Container, image: str, sandbox: str
+    here: Surroundings, workload: Workload, container: Container, image: str, sandbox: str, group: str = ""
 ) -> dict[str, Any]:
-    """``image`` and ``sandbox`` are ids ("" for no sandbox)."""
+    """``image`` and ``sandbox`` are ids ("" for no sandbox). ``group`` is the control group that holds the workload's
+    limits; without one they hold each of its containers."""
     body: dict[str, Any] = {
         "Image": image,
         "Env": [f"{k}={v}" for k, v in container.environment.items()],
@@ -54,7 +55,7 @@ def create_body(
         "AttachStdin": False,
         "User": container.user,
         "WorkingDir": container.working_directory,
-        "HostConfig": _host_config(here, workload, container, sandbox),
+        "HostConfig": _host_config(here, workload, container, sandbox) | _limits(workload, container, group),
     }
     if container.command is not None:
         body["Cmd"] = list(container.command)
@@ -109,7 +110,6 @@ def _host_config(here: Surroundings, workload: Workload, container: Container, s
         ],
         "PidMode": _joined(workload.pid_mode, sandbox),
         "IpcMode": _joined(workload.ipc_mode, sandbox),
-        **_limits(workload, container),
     }
     if container.init:
         config["Init"] = True
@@ -126,13 +126,13 @@ def _joined(mode: str, sandbox: str) -> str:
     return f"container:{sandbox}" if mode == "task" else mode
 
 
-def _limits(workload: Workload, container: Container) -> dict[str, Any]:
-    """A task's own limits hold each of its containers, not all of them together."""
-    memory = container.memory or workload.memory
+def _limits(workload: Workload, container: Container, group: str) -> dict[str, Any]:
+    memory = container.memory or (0 if group else workload.memory)
     limits: dict[str, Any] = {"CpuShares": max(container.cpu, _MIN_SHARES)}
-    units = container.cpu_limit or workload.cpu
-    if units:
-        limits["NanoCpus"] = units * 1_000_000_000 // CPU_UNITS_PER_CORE
+    if group:
+        limits["CgroupParent"] = group
+    elif workload.cpu:
+        limits["NanoCpus"] = workload.cpu * 1_000_000_000 // CPU_UNITS_PER_CORE
     if memory:
         limits["Memory"] = memory * MIB
     if container.memory_reservation:

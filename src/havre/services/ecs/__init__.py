@@ -29,7 +29,6 @@ PARTIAL = {
     "secrets": "checked; the task stops with ResourceInitializationError, for Secrets Manager and SSM are not built",
     "settings.containerInsights": "recorded; no metrics are made of it",
     "configuration.executeCommandConfiguration": "recorded; ExecuteCommand is not implemented",
-    "RegisterTaskDefinition cpu, memory": "hold each container of the task by itself, not all of them together",
     "runtimePlatform.cpuArchitecture": "the task goes to a node of this architecture, and waits where there is none",
     "versionConsistency": "recorded; each task pulls what the tag names when it starts",
     "volumes.dockerVolumeConfiguration.autoprovision": "a shared volume is made where there is none yet, either way",

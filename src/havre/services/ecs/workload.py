@@ -50,7 +50,7 @@ def workload(
     """``registries``: image → (the image as this installation serves it, credentials)."""
     m, spec, body = task.meta, task.spec, definition.spec.body
     limits = _task_limits(body, spec.overrides)
-    containers = tuple(_container(task, body, c, registries, limits) for c in body["containerDefinitions"])
+    containers = tuple(_container(task, body, c, registries) for c in body["containerDefinitions"])
     return Workload(
         id=m.name,
         arn=m.arn,
@@ -98,13 +98,7 @@ def container_arn(task: TaskRecord, name: str) -> str:
     return arn("ecs", m.region, m.account, f"container/{task.spec.cluster}/{m.name}/{id}")
 
 
-def _container(
-    task: TaskRecord,
-    body: Json,
-    given: Json,
-    registries: Mapping[str, tuple[str, Registry]],
-    limits: tuple[int, int],
-) -> Container:
+def _container(task: TaskRecord, body: Json, given: Json, registries: Mapping[str, tuple[str, Registry]]) -> Container:
     c = overridden(given, task.spec.overrides)
     image, registry = registries.get(c["image"], (c["image"], None))
     environment = {e["name"]: e.get("value", "") for e in c["environment"]}
@@ -118,8 +112,7 @@ def _container(
         environment=environment,
         essential=c["essential"],
         cpu=c["cpu"],
-        cpu_limit=limits[0],
-        memory=c.get("memory") or limits[1],
+        memory=c.get("memory") or 0,
         memory_reservation=c.get("memoryReservation", 0),
         ports=tuple(
             PortMapping(p["containerPort"], p["containerPort"] if awsvpc else p["hostPort"], p["protocol"])

@@ -153,6 +153,9 @@ def test_out_of_memory_and_vanished() -> None:
     work = workload()
     killed = look(work, {"a": Seen("1", "exited", exit_code=137, oom_killed=True, started=1.0, finished=2.0)})
     assert killed.status.containers[0].reason == "OutOfMemoryError: Container killed due to memory usage"
+    stopped = Seen("1", "exited", exit_code=143, oom_killed=True, started=1.0, finished=9.0)
+    told = look(work, {"a": stopped}, Memory(images=IMAGE, stopping=5.0))
+    assert told.status.containers[0].reason == "", "it was another container of the workload"
     seen = look(work, {"a": running()}, Memory(images=IMAGE))
     gone = look(work, {}, seen.memory)
     assert gone.status.stop_code == "EssentialContainerExited"
