@@ -93,11 +93,16 @@ class _Systemd:
 async def test_systemd_is_asked_for_a_slice(tmp_path: Path) -> None:
     systemd = _Systemd()
     assert await Slices("i", tmp_path, systemd).make("w", HALF) == "havre-i-w.slice"
-    assert systemd.asked == [
-        ["StartTransientUnit", "ssa(sv)a(sa(sv))", "havre-i-w.slice", "fail", "5", "Description", "s"]
-        + ["Havre: limits of w", "CPUWeight", "t", "20", "CPUQuotaPerSecUSec", "t", "500000"]
-        + ["MemoryMax", "t", str(64 * MIB), "MemorySwapMax", "t", "0", "0"]
-    ]
+    (asked,) = systemd.asked
+    assert asked[:5] == ["StartTransientUnit", "ssa(sv)a(sa(sv))", "havre-i-w.slice", "fail", "5"]
+    properties = dict(zip(asked[5:-1:3], asked[7:-1:3], strict=True))
+    assert properties == {
+        "Description": "Havre: limits of w",
+        "CPUWeight": "20",
+        "CPUQuotaPerSecUSec": "500000",
+        "MemoryMax": str(64 * MIB),
+        "MemorySwapMax": "0",
+    }
     again = _Systemd(1, "Call failed: Unit havre-i-w.slice was already loaded or has a fragment file.")
     assert await Slices("i", tmp_path, again).make("w", HALF) == "havre-i-w.slice"
     with pytest.raises(OSError, match="Access denied"):
