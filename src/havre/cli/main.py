@@ -93,6 +93,16 @@ def env(
     raise typer.Exit(show(_state(state), as_json=as_json, fish=fish))
 
 
+@app.command(
+    epilog='Example: `curl --cacert "$(havre ca)" https://www.example.com --resolve www.example.com:443:127.0.0.1`'
+)
+def ca(state: State = None, as_json: Json = False) -> None:
+    """Print where the certificate is by which clients trust what ACM issues here."""
+    from havre.cli.authority import show
+
+    raise typer.Exit(show(_state(state), as_json=as_json))
+
+
 @app.command(epilog="Examples: `havre status` · `havre status --json | jq .tables.Services`")
 def status(state: State = None, as_json: Json = False) -> None:
     """Show what runs: processes, the node, services, tasks, load balancers with their URLs."""
