@@ -181,19 +181,20 @@ class Server:
 
     @cached_property
     def http_apis(self) -> HttpApis:
+        from havre.apps.signed import SignedGate
         from havre.services.apigatewayv2.serving.app import HttpApis
 
-        return HttpApis(self.deps)
+        return HttpApis(self.deps, SignedGate(self.gateway, "execute-api"))
 
     async def _serve_http_api(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self.http_apis.asgi(scope, receive, send)
 
     @cached_property
     def function_urls(self) -> FunctionUrls:
-        from havre.apps.function_urls import UrlGate
+        from havre.apps.signed import SignedGate
         from havre.services.lambda_.invoking.urls import FunctionUrls
 
-        gate = UrlGate(self.gateway)
+        gate = SignedGate(self.gateway, "lambda")
         return FunctionUrls(self.store, self.world, gate, lambda: self.functions.open_invoking(self.store, self.world))
 
     async def _serve_function_url(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -318,6 +319,8 @@ class Server:
         finally:
             await self.tasks.close()
             await self.listeners.close()
+            if "http_apis" in self.__dict__:
+                await self.http_apis.close()
             await self.borrowing.close()
             await self.gateway.close()
             await self.registry.parts.blobs.close()

@@ -8,8 +8,9 @@ from typing import Any
 
 import msgspec
 
+from havre.control.log_lines import put_lines
 from havre.control.operation import Aws
-from havre.kernel.errors import ApiError, Permanent, Temporary
+from havre.kernel.errors import Permanent, Temporary
 
 _OVERRIDES = {
     "containerOverrides", "cpu", "memory", "taskRoleArn", "executionRoleArn", "inferenceAcceleratorOverrides",
@@ -92,19 +93,7 @@ async def _publish(aws: Aws, handover: Handover) -> None:
 async def _log(aws: Aws, handover: Handover) -> None:
     group = handover.arn.split(":log-group:", 1)[1].removesuffix(":*")
     stream = handover.by.replace("/", "-").replace(":", "-").replace("*", "-")
-    where = {"logGroupName": group, "logStreamName": stream}
-    events = {"logEvents": [{"timestamp": int(handover.at * 1000), "message": handover.text}]}
-    try:
-        await aws("logs", "PutLogEvents", {**where, **events})
-    except ApiError as error:
-        if error.code != "ResourceNotFoundException":
-            raise
-        try:
-            await aws("logs", "CreateLogStream", where)
-        except ApiError as taken:
-            if taken.code != "ResourceAlreadyExistsException":
-                raise
-        await aws("logs", "PutLogEvents", {**where, **events})
+    await put_lines(aws, group, stream, [{"timestamp": int(handover.at * 1000), "message": handover.text}])
 
 
 async def _run_task(aws: Aws, handover: Handover) -> None:

@@ -50,15 +50,15 @@ class _Reading:
             self.headers.clear()
 
 
-async def fetch(method: str, url: str, headers: Headers, body: bytes, timeout: float) -> WebAnswer:
-    """``timeout`` in seconds, for everything. Raises Temporary when no answer came, Permanent for a URL that cannot be
-    asked."""
+async def fetch(method: str, url: str, headers: Headers, body: bytes, timeout: float, most: int = MOST) -> WebAnswer:
+    """``timeout`` in seconds, for everything; ``most`` bytes of an answer. Raises Temporary when no answer came, Permanent
+    for a URL that cannot be asked."""
     with troubles(url, timeout):
         async with asyncio.timeout(timeout):
-            return await _exchange(method, url, headers, body)
+            return await _exchange(method, url, headers, body, most)
 
 
-async def _exchange(method: str, url: str, headers: Headers, body: bytes) -> WebAnswer:
+async def _exchange(method: str, url: str, headers: Headers, body: bytes, most: int) -> WebAnswer:
     parts = urlsplit(url)
     secure = parts.scheme == "https"
     port = parts.port or (443 if secure else 80)
@@ -66,7 +66,7 @@ async def _exchange(method: str, url: str, headers: Headers, body: bytes) -> Web
     try:
         writer.write(_head(method, url, headers, len(body)) + body)
         await writer.drain()
-        return await _read(reader, method)
+        return await _read(reader, method, most)
     finally:
         writer.close()
 
@@ -84,7 +84,7 @@ def _head(method: str, url: str, headers: Headers, length: int) -> bytes:
     return f"{text}\r\n\r\n".encode("latin-1", "replace")
 
 
-async def _read(reader: asyncio.StreamReader, method: str) -> WebAnswer:
+async def _read(reader: asyncio.StreamReader, method: str, most: int) -> WebAnswer:
     answer = _Reading()
     while not answer.ended:
         piece = await reader.read(_PIECE)
@@ -93,8 +93,8 @@ async def _read(reader: asyncio.StreamReader, method: str) -> WebAnswer:
                 raise OSError("the server closed the connection without an answer")
             break  # the end of a body without a length
         answer.parser.feed_data(piece)
-        if len(answer.body) > MOST:
-            raise OSError(f"the answer has more than {MOST} bytes")
+        if len(answer.body) > most:
+            raise OSError(f"the answer has more than {most} bytes")
         if method == "HEAD" and answer.headers and answer.parser.get_status_code() >= 200:
             break
     return WebAnswer(answer.parser.get_status_code(), tuple(answer.headers), bytes(answer.body))

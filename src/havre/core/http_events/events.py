@@ -80,7 +80,7 @@ def event_2(asked: Asked, place: Place) -> dict[str, Any]:
             "requestId": place.request_id,
             "routeKey": place.route,
             "stage": place.stage,
-            "time": _clf(asked.at),
+            "time": clf(asked.at),
             "timeEpoch": int(asked.at * 1000),
         },
         "body": body,
@@ -109,16 +109,16 @@ def event_1(asked: Asked, place: Place) -> dict[str, Any]:
         "requestContext": {
             "accountId": place.account,
             "apiId": place.api,
-            "authorizer": dict(place.authorizer or {"claims": None, "scopes": None}),
+            "authorizer": _authorizer_1(place),
             "domainName": asked.host,
             "domainPrefix": asked.host.partition(".")[0],
             "extendedRequestId": place.request_id,
             "httpMethod": asked.method,
-            "identity": {"sourceIp": asked.source_ip, "userAgent": asked.header("user-agent")},
+            "identity": _identity_1(asked, place),
             "path": path,
             "protocol": asked.protocol,
             "requestId": place.request_id,
-            "requestTime": _clf(asked.at),
+            "requestTime": clf(asked.at),
             "requestTimeEpoch": int(asked.at * 1000),
             "resourceId": place.route,
             "resourcePath": resource,
@@ -128,6 +128,30 @@ def event_1(asked: Asked, place: Place) -> dict[str, Any]:
         "stageVariables": dict(place.stage_variables) or None,
         "body": body,
         "isBase64Encoded": encoded,
+    }
+
+
+def _authorizer_1(place: Place) -> dict[str, Any]:
+    said = place.authorizer or {}
+    return dict(said) if said and "iam" not in said else {"claims": None, "scopes": None}
+
+
+def _identity_1(asked: Asked, place: Place) -> dict[str, Any]:
+    """Who asks: IAM's word where the route wants it."""
+    iam = (place.authorizer or {}).get("iam") or {}
+    return {
+        "accessKey": iam.get("accessKey"),
+        "accountId": iam.get("accountId"),
+        "caller": iam.get("callerId"),
+        "cognitoAuthenticationProvider": None,
+        "cognitoAuthenticationType": None,
+        "cognitoIdentityId": None,
+        "cognitoIdentityPoolId": None,
+        "principalOrgId": iam.get("principalOrgId"),
+        "sourceIp": asked.source_ip,
+        "user": iam.get("userId"),
+        "userAgent": asked.header("user-agent"),
+        "userArn": iam.get("userArn"),
     }
 
 
@@ -184,5 +208,6 @@ def _present(event: dict[str, Any], *nested: str) -> dict[str, Any]:
     return {name: value for name, value in event.items() if value is not None}
 
 
-def _clf(at: float) -> str:
+def clf(at: float) -> str:
+    """A time as the Common Log Format has it."""
     return datetime.fromtimestamp(at, UTC).strftime("%d/%b/%Y:%H:%M:%S +0000")

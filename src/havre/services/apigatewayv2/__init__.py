@@ -3,8 +3,8 @@
 The promise: routes are matched as AWS matches them, a stage serves its deployment and nothing half made, and a function is
 called only where its policy lets the API in. Limits and error texts are AWS's.
 
-Left out, and refused by name: WebSocket APIs, JWT and IAM authorization, VPC links, integrations with other services of AWS,
-mapping of parameters, domain names, models, import and export, portals, access logs, metrics.
+Left out, and refused by name: WebSocket APIs, VPC links, integrations with other services of AWS, mapping of parameters,
+domain names, models, import and export, portals, metrics.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ __all__ = ["service"]
 
 PARTIAL = {
     "CreateApi": "HTTP APIs only; the endpoint is http://<id>.execute-api.<region>.localhost:<port>",
-    "CreateRoute": "authorization NONE and CUSTOM (a Lambda authorizer)",
     "CreateIntegration": "AWS_PROXY with a function, and HTTP_PROXY over the internet",
-    "CreateAuthorizer": "REQUEST only",
+    "CreateAuthorizer.JwtConfiguration": "PS* and ES* are taken as well; issuers of this machine may speak HTTP",
+    "CreateStage.AccessLogSettings": "$context.awsEndpointRequestId is not told, nor what is not there (Cognito)",
 }
 
 

@@ -14,7 +14,11 @@ _INVOCATION = re.compile(r"arn:aws[\w-]*:apigateway:[a-z0-9-]+:lambda:path/2015-
 _STAGE = re.compile(r"(\$default|[A-Za-z0-9_-]{1,128})\Z")
 _VARIABLE = re.compile(r"[A-Za-z0-9_]+\Z")
 _IDENTITY = re.compile(r"\$(request\.(header|querystring)|context|stageVariables)\.[\w.-]+\Z")
+_TOKEN = re.compile(r"\$request\.(header|querystring)\.[\w.-]+\Z")
+_SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,256}\Z")
+_GROUP = re.compile(r"arn:aws:logs:([a-z0-9-]+):(\d{12}):log-group:([.\-_/#A-Za-z0-9]{1,512})\Z")
 TIMEOUT, LONGEST = 30_000, 30_000
+MOST_SCOPES, MOST_AUDIENCES = 10, 50
 
 
 def function_arn(uri: str) -> str:
@@ -44,13 +48,25 @@ def route(members: Mapping[str, Any]) -> None:
     if why:
         raise bad(why)
     authorization = members.get("AuthorizationType", "NONE")
-    if authorization in ("JWT", "AWS_IAM"):
-        raise absent(f"routes of the authorization type {authorization}")
-    if authorization == "CUSTOM" and not members.get("AuthorizerId"):
-        raise bad(f"AuthorizerId is required when AuthorizationType is {authorization}")
+    if authorization in ("JWT", "CUSTOM") and not members.get("AuthorizerId"):
+        raise bad(unfit(authorization))
+    scopes = members.get("AuthorizationScopes") or ()
+    if scopes and authorization != "JWT":
+        raise bad("AuthorizationScopes need the authorization type JWT")
+    if len(scopes) > MOST_SCOPES or any(not _SCOPE.match(scope) for scope in scopes):
+        raise bad(f"AuthorizationScopes are at most {MOST_SCOPES} texts without spaces and quotation marks")
     target = members.get("Target")
     if target is not None and not target.startswith("integrations/"):
         raise bad("Invalid target: it has to be integrations/ with the id of an integration")
+
+
+def unfit(authorization: str) -> str:
+    """A route without an authorizer of its kind."""
+    kind = "JWT" if authorization == "JWT" else "Lambda"
+    return (
+        f"Invalid authorizer ID specified. Setting the authorization type to {authorization} requires a valid {kind} "
+        "authorizer."
+    )
 
 
 def integration(members: Mapping[str, Any]) -> dict[str, Any]:
@@ -88,7 +104,9 @@ def _lambda(members: Mapping[str, Any], uri: str) -> None:
 
 def authorizer(members: Mapping[str, Any]) -> dict[str, Any]:
     if members["AuthorizerType"] == "JWT":
-        raise absent("authorizers of the type JWT")
+        return _jwt(members)
+    if members.get("JwtConfiguration"):
+        raise bad("JwtConfiguration needs the authorizer type JWT")
     uri = members.get("AuthorizerUri") or ""
     if not function_arn(uri):
         raise bad("Invalid Authorizer URI: it has to name a function")
@@ -101,6 +119,41 @@ def authorizer(members: Mapping[str, Any]) -> dict[str, Any]:
         if not _IDENTITY.match(source):
             raise bad(f"Invalid mapping expression specified: {source}")
     return {"AuthorizerResultTtlInSeconds": 300 if members.get("IdentitySource") else 0, **members}
+
+
+def _jwt(members: Mapping[str, Any]) -> dict[str, Any]:
+    theirs = ("AuthorizerUri", "AuthorizerCredentialsArn", "AuthorizerPayloadFormatVersion", "EnableSimpleResponses")
+    for member in (*theirs, "AuthorizerResultTtlInSeconds"):
+        if members.get(member):
+            raise bad(f"{member} is not supported for JWT authorizers")
+    sources: Any = members.get("IdentitySource") or ()
+    if len(sources) != 1 or not _TOKEN.match(sources[0]):
+        raise bad("JWT authorizers need one IdentitySource: $request.header.NAME or $request.querystring.NAME")
+    settings = members.get("JwtConfiguration") or {}
+    if not settings.get("Issuer"):
+        raise bad("JwtConfiguration.Issuer is required for JWT authorizers")
+    if not 1 <= len(settings.get("Audience") or ()) <= MOST_AUDIENCES:
+        raise bad(f"JwtConfiguration.Audience needs 1 to {MOST_AUDIENCES} entries")
+    return dict(members)
+
+
+def access_log(account: str, region: str, settings: Mapping[str, Any]) -> str:
+    """The name of the log group that a stage's access log goes to."""
+    arn, format = settings.get("DestinationArn") or "", settings.get("Format") or ""
+    found = _GROUP.match(arn)
+    if found is None:
+        raise bad("Access Log destination must be the ARN of a CloudWatch Logs log group, without ':*' at its end")
+    if found[1] != region or found[2] != account:
+        raise bad("Access Log destination must be a log group of the API's own account and Region")
+    if not format:
+        raise bad("Access Log format is required when a destination is specified")
+    if "\n" in format.rstrip("\n") or "\r" in format:
+        raise bad(
+            "Access Log format must be single line, new line character is allowed only at end of the format: " + format
+        )
+    if "$context.requestId" not in format and "$context.extendedRequestId" not in format:
+        raise bad("Access Log format must include at least $context.requestId")
+    return str(found[3])
 
 
 def stage(name: str, members: Mapping[str, Any]) -> None:

@@ -2,35 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import msgspec
 from msgspec.structs import replace
 
 from havre.control.operation import Answer, Call, Request
+from havre.kernel.errors import Permanent, Temporary
 from havre.kernel.resource import Kind, NoStatus
 from havre.services.apigatewayv2 import present, rules, store
 from havre.services.apigatewayv2.declare import ApiOperations
 from havre.services.apigatewayv2.errors import bad, conflict
 from havre.services.apigatewayv2.paging import page
 from havre.services.apigatewayv2.resources import AUTHORIZER, INTEGRATION, ROUTE, Api, PartSpec
+from havre.services.apigatewayv2.serving.issuers import DISCOVERY, BadIssuer, discover
 from havre.store.ports import Reader, Transaction
 
 ops = ApiOperations()
 Members = dict[str, Any]
 Check = Callable[[Call, Reader, Api, Members, str], Members]
 """(call, reader, API, members, its own id) → members as they are kept. Raises ApiError."""
-
-
-class Noun(msgspec.Struct, frozen=True):
-    """``path`` below the API; ``members`` that have an effect."""
-
-    name: str
-    kind: Kind[PartSpec, NoStatus]
-    path: str
-    members: str
-    check: Check
 
 
 def _route(call: Call, reader: Reader, found: Api, members: Members, own: str) -> Members:
@@ -42,7 +34,10 @@ def _route(call: Call, reader: Reader, found: Api, members: Members, own: str) -
     if given.get("Target"):
         store.part(call, INTEGRATION, found.spec.id, given["Target"].partition("/")[2], reader)
     if given.get("AuthorizerId"):
-        store.part(call, AUTHORIZER, found.spec.id, given["AuthorizerId"], reader)
+        authorizer = store.part(call, AUTHORIZER, found.spec.id, given["AuthorizerId"], reader)
+        kind = {"JWT": "JWT", "CUSTOM": "REQUEST"}.get(given["AuthorizationType"])
+        if kind is not None and authorizer.spec.members["AuthorizerType"] != kind:
+            raise bad(rules.unfit(given["AuthorizationType"]))
     return given
 
 
@@ -54,11 +49,59 @@ def _authorizer(call: Call, reader: Reader, found: Api, members: Members, own: s
     for each in store.parts(reader, AUTHORIZER, found):
         if each.spec.members["Name"] == members["Name"] and each.spec.id != own:
             raise conflict("Authorizer names should be unique within an API")
+    for route in store.parts(reader, ROUTE, found):
+        if own and route.spec.members.get("AuthorizerId") == own:
+            kind = {"JWT": "JWT", "CUSTOM": "REQUEST"}.get(route.spec.members["AuthorizationType"])
+            if kind is not None and kind != members["AuthorizerType"]:
+                raise bad(f"Routes of the authorization type {route.spec.members['AuthorizationType']} use it")
     return rules.authorizer(members)
 
 
+async def _nothing(call: Call, members: Members) -> None:
+    pass
+
+
+async def _issuer(call: Call, members: Members) -> None:
+    """Tokens' issuers are asked for their keys before anybody relies on them."""
+    if members.get("AuthorizerType", "JWT") != "JWT" or not members.get("JwtConfiguration"):
+        return
+    if "AuthorizerType" in members:
+        rules.authorizer(members)
+    issuer = members["JwtConfiguration"].get("Issuer") or ""
+    try:
+        await discover(issuer)
+    except (Permanent, Temporary):
+        raise bad(
+            f"Caught exception when connecting to {issuer.rstrip('/')}{DISCOVERY} for issuer {issuer}. "
+            f"Please try again later. {_invalid(issuer)}"
+        ) from None
+    except BadIssuer as why:
+        raise bad(f"{_invalid(issuer)}: {why}") from None
+
+
+def _invalid(issuer: str) -> str:
+    return f"Error: Invalid issuer: {issuer}. Issuer must have a valid discovery endpoint ended with '{DISCOVERY}'"
+
+
+class Noun(msgspec.Struct, frozen=True):
+    """``path`` below the API; ``members`` that have an effect. ``before``: what takes time, and comes before the change."""
+
+    name: str
+    kind: Kind[PartSpec, NoStatus]
+    path: str
+    members: str
+    check: Check
+    before: Callable[[Call, Members], Awaitable[None]] = _nothing
+
+
 NOUNS = (
-    Noun("Route", ROUTE, "routes", "RouteKey Target AuthorizationType AuthorizerId OperationName", _route),
+    Noun(
+        "Route",
+        ROUTE,
+        "routes",
+        "RouteKey Target AuthorizationType AuthorizationScopes AuthorizerId OperationName",
+        _route,
+    ),
     Noun(
         "Integration",
         INTEGRATION,
@@ -72,8 +115,9 @@ NOUNS = (
         AUTHORIZER,
         "authorizers",
         "AuthorizerType AuthorizerUri AuthorizerCredentialsArn AuthorizerPayloadFormatVersion IdentitySource Name"
-        " AuthorizerResultTtlInSeconds EnableSimpleResponses",
+        " AuthorizerResultTtlInSeconds EnableSimpleResponses JwtConfiguration",
         _authorizer,
+        _issuer,
     ),
 )
 
@@ -89,6 +133,9 @@ def _declare(noun: Noun) -> None:
 
     @ops.on(f"Create{noun.name}", whole, noun.members)
     async def create(call: Call, request: Request) -> Answer:
+        store.api(call, request["ApiId"])
+        await noun.before(call, _given(request, noun))
+
         def change(tx: Transaction) -> Mapping[str, Any]:
             found = store.api(call, request["ApiId"], tx)
             members = noun.check(call, tx, found, _given(request, noun), "")
@@ -110,6 +157,9 @@ def _declare(noun: Noun) -> None:
 
     @ops.on(f"Update{noun.name}", one, noun.members)
     async def update(call: Call, request: Request) -> Answer:
+        store.part(call, noun.kind, request["ApiId"], request[id])
+        await noun.before(call, _given(request, noun))
+
         def change(tx: Transaction) -> Mapping[str, Any]:
             seen = store.part(call, noun.kind, request["ApiId"], request[id], tx)
             found = store.api(call, request["ApiId"], tx)

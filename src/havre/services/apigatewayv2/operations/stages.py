@@ -8,6 +8,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from havre.control.operation import Answer, Call, Request
+from havre.kernel.errors import ApiError
 from havre.services.apigatewayv2 import present, rules, store
 from havre.services.apigatewayv2.declare import ApiOperations
 from havre.services.apigatewayv2.errors import bad, conflict, not_found
@@ -16,20 +17,43 @@ from havre.services.apigatewayv2.resources import DEPLOYMENT, STAGE, PartSpec
 from havre.store.ports import Transaction
 
 ops = ApiOperations()
-_STAGE = "AutoDeploy DefaultRouteSettings DeploymentId Description RouteSettings StageVariables"
+_STAGE = "AccessLogSettings AutoDeploy DefaultRouteSettings DeploymentId Description RouteSettings StageVariables"
 _STAGES, _ONE_STAGE = "/apis/{ApiId}/stages", "/apis/{ApiId}/stages/{StageName}"
 _DEPLOYMENTS, _ONE = "/apis/{ApiId}/deployments", "/apis/{ApiId}/deployments/{DeploymentId}"
 
 
 def _given(request: Request) -> dict[str, Any]:
     known = _STAGE.split()
-    return {key: value for key, value in request.items() if key in known and value is not None}
+    given = {key: value for key, value in request.items() if key in known and value is not None}
+    settings = given.get("AccessLogSettings")
+    if settings is not None and not any(settings.values()):
+        given["AccessLogSettings"] = ""
+    return given
+
+
+async def _check_log(call: Call, members: Mapping[str, Any]) -> None:
+    """The log group has to be there, and whoever turns a log on may do so. Raises ApiError."""
+    settings = members.get("AccessLogSettings")
+    if not settings:
+        return
+    group = rules.access_log(call.account, call.region, settings)
+    try:
+        await call.authorize("logs:CreateLogDelivery", ("*",), {})
+    except ApiError:
+        raise bad("Insufficient permissions to enable logging") from None
+    assert call.as_service is not None
+    logs = call.as_service("delivery.logs.amazonaws.com")
+    found = await logs("logs", "DescribeLogGroups", {"logGroupNamePrefix": group})
+    if not any(each["logGroupName"] == group for each in found.get("logGroups") or ()):
+        raise bad(f"Access Log destination {settings['DestinationArn']} does not exist")
 
 
 @ops.on("CreateStage", _STAGES, f"StageName Tags {_STAGE}")
 async def create_stage(call: Call, request: Request) -> Answer:
     name, members = request["StageName"], {"AutoDeploy": False, **_given(request)}
     rules.stage(name, members)
+    members = store.merged(members, {})
+    await _check_log(call, members)
 
     def change(tx: Transaction) -> Mapping[str, Any]:
         found = store.api(call, request["ApiId"], tx)
@@ -63,6 +87,9 @@ async def get_stages(call: Call, request: Request) -> Answer:
 
 @ops.on("UpdateStage", _ONE_STAGE, _STAGE)
 async def update_stage(call: Call, request: Request) -> Answer:
+    store.part(call, STAGE, request["ApiId"], request["StageName"])
+    await _check_log(call, _given(request))
+
     def change(tx: Transaction) -> Mapping[str, Any]:
         seen = store.part(call, STAGE, request["ApiId"], request["StageName"], tx)
         if request.get("DeploymentId") and request.get("AutoDeploy", seen.spec.members.get("AutoDeploy")):
@@ -81,6 +108,17 @@ async def update_stage(call: Call, request: Request) -> Answer:
 @ops.on("DeleteStage", _ONE_STAGE)
 async def delete_stage(call: Call, request: Request) -> Answer:
     await call.store.transact(lambda tx: tx.remove(store.part(call, STAGE, request["ApiId"], request["StageName"], tx)))
+    return None
+
+
+@ops.on("DeleteAccessLogSettings", f"{_ONE_STAGE}/accesslogsettings")
+async def delete_access_log_settings(call: Call, request: Request) -> Answer:
+    def change(tx: Transaction) -> None:
+        seen = store.part(call, STAGE, request["ApiId"], request["StageName"], tx)
+        members = {k: v for k, v in seen.spec.members.items() if k != "AccessLogSettings"}
+        tx.update(seen, spec=replace(seen.spec, members=members))
+
+    await call.store.transact(change)
     return None
 
 

@@ -11,12 +11,13 @@ from havre.control.asgi import plain
 from havre.control.deps import ReconcilerDeps
 from havre.control.operation import Aws
 from havre.control.roles import Roles
-from havre.core.http_events import Asked, BadAnswer, HttpAnswer, Place, answer_of, event_1, event_2
+from havre.core.http_events import BadAnswer, HttpAnswer, Place, answer_of, event_1, event_2
 from havre.engines.web import fetch
 from havre.kernel.errors import ApiError, Permanent, Temporary
 from havre.services.apigatewayv2 import rules
 from havre.services.apigatewayv2.resources import Api
-from havre.services.apigatewayv2.serving.access import PRINCIPAL
+from havre.services.apigatewayv2.serving.functions import PRINCIPAL
+from havre.services.apigatewayv2.serving.story import Story
 
 _HOP = (
     "connection",
@@ -36,6 +37,15 @@ def told(status: int, message: str) -> HttpAnswer:
 
 
 UNAVAILABLE, FAULT = told(503, "Service Unavailable"), told(500, "Internal Server Error")
+FORBIDDEN = (
+    "The IAM role configured on the integration or API Gateway doesn't have permissions to call the integration. "
+    "Check the permissions and try again."
+)
+
+
+def _failed(story: Story, answer: HttpAnswer, why: str) -> HttpAnswer:
+    story.error, story.refusal = why, answer
+    return answer
 
 
 class Integrations:
@@ -43,27 +53,37 @@ class Integrations:
         self._deps = deps
         self._roles = Roles(deps, PRINCIPAL)
 
-    async def answer(self, api: Api, integration: Mapping[str, Any], asked: Asked, place: Place) -> HttpAnswer:
+    async def answer(self, story: Story, place: Place, integration: Mapping[str, Any]) -> HttpAnswer:
+        """Fills in what of the story an integration is."""
+        began = self._deps.world.now()
         try:
             async with asyncio.timeout(integration["TimeoutInMillis"] / 1000):
                 if integration["IntegrationType"] == "AWS_PROXY":
-                    return await self._function(api, integration, asked, place)
-                return await self._server(integration, asked, place)
-        except (TimeoutError, Temporary):
-            return UNAVAILABLE
-        except (ApiError, Permanent, BadAnswer):
-            return FAULT
+                    return await self._function(story, place, integration)
+                return await self._server(story, place, integration)
+        except (TimeoutError, Temporary) as why:
+            return _failed(story, UNAVAILABLE, str(why) or "The integration did not answer in time")
+        except ApiError as error:
+            story.integration_status = error.status or 400
+            return _failed(story, FAULT, FORBIDDEN if error.code == "AccessDeniedException" else error.message)
+        except (Permanent, BadAnswer) as why:
+            return _failed(story, FAULT, str(why))
+        finally:
+            story.latency = max(0.0, self._deps.world.now() - began)
 
-    async def _function(self, api: Api, integration: Mapping[str, Any], asked: Asked, place: Place) -> HttpAnswer:
+    async def _function(self, story: Story, place: Place, integration: Mapping[str, Any]) -> HttpAnswer:
         second = integration["PayloadFormatVersion"] == "2.0"
-        event = event_2(asked, place) if second else event_1(asked, place)
+        event = event_2(story.asked, place) if second else event_1(story.asked, place)
         function = rules.function_arn(integration["IntegrationUri"])
-        aws = await self._caller(api, integration, place)
+        aws = await self._caller(story.api, integration, place)
         request = {"FunctionName": function, "Payload": json.dumps(event).encode()}
         answer = await aws("lambda", "Invoke", request)
+        story.integration_status = 200
         if answer.get("FunctionError"):
-            return FAULT
-        return answer_of(bytes(answer.get("Payload") or b""), loose=second)
+            raise BadAnswer("The Lambda function failed")
+        given = answer_of(bytes(answer.get("Payload") or b""), loose=second)
+        story.status = given.status
+        return given
 
     async def _caller(self, api: Api, integration: Mapping[str, Any], place: Place) -> Aws:
         """API Gateway for this route, which the function's policy has to let in; or the role of the integration."""
@@ -75,8 +95,8 @@ class Integrations:
             return self._deps.aws_for(account, region, PRINCIPAL, f"arn:aws:execute-api:{region}:{account}:{route}")
         return await self._roles.acting(role, account, region, "BackplaneAssumeRoleSession")
 
-    async def _server(self, integration: Mapping[str, Any], asked: Asked, place: Place) -> HttpAnswer:
-        url = integration["IntegrationUri"]
+    async def _server(self, story: Story, place: Place, integration: Mapping[str, Any]) -> HttpAnswer:
+        asked, url = story.asked, integration["IntegrationUri"]
         for name, value in place.path_parameters.items():
             url = url.replace(f"{{{name}}}", value)
         if asked.query:
@@ -87,5 +107,6 @@ class Integrations:
         timeout = integration["TimeoutInMillis"] / 1000
         method = asked.method if method == "ANY" else method
         found = await fetch(method, url, headers, asked.body, timeout)
+        story.integration_status = story.status = found.status
         kept = tuple((name, value) for name, value in found.headers if name not in _HOP)
         return HttpAnswer(found.status, kept, found.body)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any
 
 import msgspec
 
 from havre.control.asgi import as_asked, plain, read, send
+from havre.control.gate import Gate, caller
 from havre.control.operation import Principal
 from havre.core.http_events import Asked, BadAnswer, HttpAnswer, Place, answer_of, event_2
 from havre.core.invoking import payloads
@@ -31,20 +32,6 @@ FORBIDDEN = (
 NOBODY, TOO_LARGE = plain(403, {"Message": "Forbidden"}), plain(413, {"Message": "Request Too Long"})
 FAILED = HttpAnswer(502, (("content-type", "application/json"),), b"Internal Server Error")
 BAD_ANSWER = plain(502, {"Message": None})
-
-
-class Gate(Protocol):
-    """Who sends, and may he?"""
-
-    def sender(self, asked: Asked) -> Principal:
-        """Who signed this request. Raises ApiError for a signature that is missing or wrong."""
-        ...
-
-    def authorize(
-        self, principal: Principal, region: str, action: str, arn: str, conditions: Mapping[str, str]
-    ) -> None:
-        """Raises ApiError unless policies allow it."""
-        ...
 
 
 class FunctionUrls:
@@ -132,7 +119,7 @@ class _Call:
             self._url.spec.id,
             who.account or "anonymous",
             self._id,
-            authorizer={"iam": _iam(who)} if who is not ANONYMOUS else None,
+            authorizer={"iam": caller(who)} if who is not ANONYMOUS else None,
         )
         seen = msgspec.structs.replace(asked, headers=(*asked.headers, *sent_headers(asked, self._trace)))
         payload = msgspec.json.encode(event_2(seen, place))
@@ -181,18 +168,6 @@ class _Call:
         except BadAnswer:
             return BAD_ANSWER, BAD_ANSWER.body
         return FAILED, FAILED.body
-
-
-def _iam(who: Principal) -> dict[str, Any]:
-    return {
-        "accessKey": who.access_key,
-        "accountId": who.account,
-        "callerId": who.id,
-        "cognitoIdentity": None,
-        "principalOrgId": None,
-        "userArn": who.arn,
-        "userId": who.id,
-    }
 
 
 def refusal(error: ApiError) -> HttpAnswer:

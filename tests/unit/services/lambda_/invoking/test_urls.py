@@ -25,7 +25,7 @@ from tests.unit.services.lambda_.invoking.invoking_fakes import (
 )
 from tests.unit.services.lambda_.invoking.test_invoke import Lambda
 
-from havre.apps.function_urls import UrlGate
+from havre.apps.signed import SignedGate
 from havre.core.http_events import BadAnswer
 from havre.core.invoking.prelude import CONTENT_TYPE, END, Prelude
 from havre.kernel.errors import Temporary
@@ -66,7 +66,7 @@ class Urls(Lambda):
         self.app = FunctionUrls(
             gateway.store,
             gateway.world,
-            UrlGate(gateway.gateway),
+            SignedGate(gateway.gateway, "lambda"),
             lambda: self.facilities.open_invoking(gateway.store, gateway.world),
         )
 
