@@ -227,6 +227,10 @@ def test_volumes_links_and_ports(run: Runner, tmp_path: Path) -> None:
     bindings = next(c for c in task.seen()["containers"] if c["name"] == "app")["networkBindings"]
     assert {(b["containerPort"], b["protocol"]) for b in bindings} == {(53, "udp"), (80, "tcp")}
     assert task.run(f"echo kept > /{SHARED}/file") == ""
+    told = json.loads(task.run("wget -qO- $ECS_CONTAINER_METADATA_URI_V4"))["Volumes"]
+    found = {v["Destination"]: (v.get("DockerName", ""), v["Source"]) for v in told}
+    assert (found["/host"], found[f"/{SHARED}"][0]) == (("", str(tmp_path)), SHARED)
+    assert {"/host", "/empty", "/own", f"/{SHARED}"} == found.keys()
     task.ecs.stop_task(cluster="c", task=task.arn)
     task.until("STOPPED")
     left = ["docker", "volume", "ls", "-q", "--filter", "label=kept=no"]

@@ -40,6 +40,14 @@ class Image(msgspec.Struct, frozen=True):
     digest: str = ""
 
 
+class Mounted(msgspec.Struct, frozen=True):
+    """A volume (``name``) or a directory of the machine ("") at ``source``, seen at ``destination`` in a container."""
+
+    name: str
+    source: str
+    destination: str
+
+
 class RunState(msgspec.Struct, frozen=True):
     """A container as the engine sees it. ``state``: created, running, exited, dead."""
 
@@ -59,6 +67,7 @@ class RunState(msgspec.Struct, frozen=True):
     address: str = ""
     labels: Mapping[str, str] = {}
     created: float | None = None
+    mounts: tuple[Mounted, ...] = ()
 
 
 class ContainerEngine(Protocol):

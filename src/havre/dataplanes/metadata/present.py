@@ -8,7 +8,7 @@ from ipaddress import ip_network
 from typing import Any
 
 from havre.control.workloads.parts import View
-from havre.engines.ports import RunState
+from havre.engines.ports import Mounted, RunState
 from havre.kernel.workload import Container, ContainerStatus, Workload
 
 Json = dict[str, Any]
@@ -60,7 +60,7 @@ def container(view: View, name: str, resolvers: Sequence[str]) -> Json:
         "DesiredStatus": work.desired,
         "KnownStatus": _known(status),
         "ExitCode": status.exit_code,
-        "Limits": {"CPU": spec.cpu, "Memory": spec.memory},
+        "Limits": _limits(work, spec),
         "CreatedAt": _time(state.created if state else None),
         "StartedAt": _time(status.started),
         "FinishedAt": _time(status.finished),
@@ -68,6 +68,7 @@ def container(view: View, name: str, resolvers: Sequence[str]) -> Json:
         "Health": {"status": status.health} if spec.health_check else None,
         "LogDriver": spec.log.driver or "json-file",
         "LogOptions": _log_options(spec),
+        "Volumes": [_volume(m) for m in state.mounts] if state else [],
         "ContainerARN": spec.arn,
         "Networks": [_network(view, state, resolvers)],
     }
@@ -101,6 +102,18 @@ def _time(at: float | None) -> str | None:
 def _task_limits(work: Workload) -> Json:
     limits: Json = {"CPU": work.cpu / _UNITS} if work.cpu else {}
     return {**limits, "Memory": work.memory} if work.memory else limits
+
+
+def _limits(work: Workload, spec: Container) -> Json:
+    """Fargate does not tell of a memory limit that there is not, and gives no container less than two shares."""
+    if work.metadata.get("LaunchType") != "FARGATE":
+        return {"CPU": spec.cpu, "Memory": spec.memory}
+    limits = {"CPU": max(spec.cpu, 2)}
+    return {**limits, "Memory": spec.memory} if spec.memory else limits
+
+
+def _volume(mounted: Mounted) -> Json:
+    return _without_empty({"DockerName": mounted.name, "Source": mounted.source, "Destination": mounted.destination})
 
 
 def _known(status: ContainerStatus) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from havre.engines.ports import RunState
+from havre.engines.ports import Mounted, RunState
 from havre.kernel.workload import BoundPort
 
 INSTANCE = "havre.instance"
@@ -71,6 +71,10 @@ def from_inspect(answer: Mapping[str, Any]) -> RunState:
         address=next((n["IPAddress"] for n in networks.values() if n.get("IPAddress")), ""),
         labels=labels,
         created=timestamp(answer.get("Created", "")),
+        mounts=tuple(
+            Mounted(m.get("Name", ""), m.get("Source", ""), m.get("Destination", ""))
+            for m in answer.get("Mounts") or ()
+        ),
     )
 
 

@@ -24,7 +24,7 @@ from havre.control.workloads.parts import View
 from havre.dataplanes.metadata.credentials import RENEW_BEFORE
 from havre.dataplanes.metadata.ids import Ids
 from havre.dataplanes.metadata.stats import network_rate
-from havre.engines.ports import Image
+from havre.engines.ports import Image, Mounted
 from havre.kernel.errors import Permanent, Temporary
 from havre.kernel.workload import (
     Subnet,
@@ -89,6 +89,28 @@ async def test_a_task_and_its_older_shape() -> None:
     assert "LaunchType" not in older
     assert older["Containers"][0]["Networks"] == [{"NetworkMode": "awsvpc", "IPv4Addresses": ["10.0.2.100"]}]
     assert "ContainerARN" not in older["Containers"][0]
+
+
+async def test_volumes_are_told_as_docker_mounts_them() -> None:
+    work = awsvpc()
+    seen = view(work)
+    mounts = (
+        Mounted("havre-h-data", "/var/lib/docker/volumes/havre-h-data/_data", "/data"),
+        Mounted("", "/srv", "/host"),
+    )
+    states = {name: msgspec.structs.replace(state, mounts=mounts) for name, state in seen.containers.items()}
+    setting = Setting(View(work, seen.status, states))
+    app = await inside(setting, work)
+    for version in ("v3", "v4"):
+        _, told = await ask(app, path_of(setting, work, "", version))
+        assert told["Volumes"] == [
+            {
+                "DockerName": "havre-h-data",
+                "Source": "/var/lib/docker/volumes/havre-h-data/_data",
+                "Destination": "/data",
+            },
+            {"Source": "/srv", "Destination": "/host"},
+        ]
 
 
 async def test_tags_come_from_the_server_and_their_absence_is_told() -> None:
