@@ -99,15 +99,31 @@ def test_a_port_that_another_program_has(shared: Instance, uri: str) -> None:
         taken.listen()
         port = taken.getsockname()[1]
         mapped = [{"containerPort": 80, "hostPort": port}]
-        answer = shared.client("ecs").run_task(
-            cluster="c", taskDefinition=_define(shared, "taken", uri, portMappings=mapped)
-        )
-        if answer["failures"]:
-            assert answer["failures"][0]["reason"] == "RESOURCE:PORTS"
-            return
-        task = _ended(shared, answer["tasks"][0]["taskArn"])
-    assert task["stopCode"] == "TaskFailedToStart"
-    assert "CannotStartContainerError" in task["containers"][0]["reason"]
+        family, ecs = _define(shared, "taken", uri, portMappings=mapped, stopTimeout=2), shared.client("ecs")
+        eventually(lambda: str(port) in _ports(ecs))
+        refused = ecs.run_task(cluster="c", taskDefinition=family)
+        assert [f["reason"] for f in refused["failures"]] == ["RESOURCE:PORTS"]
+        ecs.create_service(cluster="c", serviceName="waits", taskDefinition=family, desiredCount=1, launchType="EC2")
+        eventually(lambda: "is already using a port required by your task" in _events(ecs, "waits"))
+    ecs.get_waiter("services_stable").wait(cluster="c", services=["waits"], WaiterConfig={"Delay": 1})
+    refused = ecs.run_task(cluster="c", taskDefinition=family)
+    assert [f["reason"] for f in refused["failures"]] == ["RESOURCE:PORTS"]
+    ecs.delete_service(cluster="c", service="waits", force=True)
+    eventually(lambda: str(port) not in _ports(ecs))
+
+
+def _ports(ecs: Any) -> list[str]:
+    """Those of the container instance that nobody can have any more."""
+    arns = ecs.list_container_instances(cluster="c")["containerInstanceArns"]
+    found = ecs.describe_container_instances(cluster="c", containerInstances=arns)["containerInstances"][0]
+    taken = next(r["stringSetValue"] for r in found["remainingResources"] if r["name"] == "PORTS")
+    return [str(port) for port in taken]
+
+
+def _events(ecs: Any, service: str) -> str:
+    return "\n".join(
+        e["message"] for e in ecs.describe_services(cluster="c", services=[service])["services"][0]["events"]
+    )
 
 
 def test_a_service_without_room_says_so(shared: Instance, uri: str) -> None:

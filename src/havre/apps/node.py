@@ -38,6 +38,7 @@ from havre.engines.docker.engine import DockerEngine
 from havre.engines.docker.intake import Intake
 from havre.engines.haproxy import HaproxyEngine
 from havre.engines.host_network import HostNetwork
+from havre.engines.host_network.listening import tcp_ports, udp_ports
 from havre.engines.ports import Capacity
 from havre.kernel.errors import Gone, Permanent, Temporary
 
@@ -129,6 +130,12 @@ class Node:
     async def _info(self) -> NodeInfo:
         """What this machine has, and what of it does not work, in words. Capacity stays what it was while the engine is
         away."""
+        await self._ask_engine()
+        ours = self.agent.ports()
+        tcp, udp = tuple(sorted(tcp_ports() - ours)), tuple(sorted(udp_ports() - ours))
+        return replace(self.known, used_host_ports=tcp, used_udp_ports=udp)
+
+    async def _ask_engine(self) -> None:
         why = self.network.available()
         try:
             async with asyncio.timeout(_ENGINE_PATIENCE):
@@ -140,7 +147,6 @@ class Node:
             self.known = replace(self.known, engine_error=reason, network_error=why)
         except (Temporary, Permanent, Gone) as error:
             self.known = replace(self.known, engine_error=str(error), network_error=why)
-        return self.known
 
     async def _watch_engine(self) -> None:
         """For ever: the server hears when the engine goes and when it is back. Every look is handed on, for the link may

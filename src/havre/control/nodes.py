@@ -40,6 +40,8 @@ class NodeStatus(msgspec.Struct, frozen=True):
     engine_error: str = ""
     network_error: str = ""
     used_host_ports: tuple[int, ...] = ()
+    """TCP ports of the machine that something else than its workloads listens on."""
+    used_udp_ports: tuple[int, ...] = ()
     microvm: bool = False
 
 

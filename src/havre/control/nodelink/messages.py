@@ -28,6 +28,7 @@ class NodeInfo(msgspec.Struct, frozen=True):
     engine_error: str = ""
     network_error: str = ""
     used_host_ports: tuple[int, ...] = ()
+    used_udp_ports: tuple[int, ...] = ()
 
 
 class LogStream(msgspec.Struct, frozen=True):

@@ -136,13 +136,10 @@ class NodeAgent:
         return worker.log_stream(container) if worker else None
 
     def ports(self) -> frozenset[int]:
-        """Host ports that containers of this node have."""
-        return frozenset(
-            p.host_port
-            for w in self._workers.values()
-            for c in (w.status.containers if w.status else ())
-            for p in c.ports
-        )
+        """Host ports that workloads of this node have, or are to have."""
+        workers = [w for w in self._workers.values() if w.workload.network != "awsvpc"]
+        bound = {p.host_port for w in workers if w.status for c in w.status.containers for p in c.ports}
+        return frozenset(bound | {p.host_port for w in workers for c in w.workload.containers for p in c.ports})
 
     def _vpcs_in_use(self) -> set[str]:
         return {w.workload.interface.vpc for w in self._workers.values() if w.workload.interface}

@@ -48,6 +48,7 @@ class Machine:
     __slots__ = (
         "architecture",
         "busy",
+        "busy_udp",
         "cpu",
         "error",
         "free_cpu",
@@ -65,6 +66,7 @@ class Machine:
         self.tcp: dict[int, int] = {}
         self.udp: dict[int, int] = {}
         self.busy: frozenset[int] = frozenset()
+        self.busy_udp: frozenset[int] = frozenset()
         self.error = ""
         self.network_error = ""
         self.architecture = "x86_64"
@@ -75,11 +77,11 @@ class Machine:
         self.cpu, self.memory = cpu, memory
 
     def ports_free(self, demand: Demand) -> bool:
-        """``busy`` are ports that others on this machine hold; ours among them are in ``tcp`` as well."""
+        """``busy`` are ports that others on this machine hold."""
         for port in demand.tcp:
             if port in self.tcp or port in self.busy:
                 return False
-        return all(port not in self.udp for port in demand.udp)
+        return all(port not in self.udp and port not in self.busy_udp for port in demand.udp)
 
 
 class Place:

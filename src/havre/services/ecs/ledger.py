@@ -12,6 +12,8 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
+from msgspec.structs import replace
+
 from havre.control.nodes import NODE, NodeSpec, NodeStatus
 from havre.core.placement import Demand, Machine, Place
 from havre.core.placement.model import FARGATE_CPU_OVERCOMMIT
@@ -22,6 +24,8 @@ from havre.store.ports import Change, Reader
 ClusterKey = tuple[str, str, str]
 """(account, region, name)."""
 INSTANCE_TYPE = "havre.node"
+RESERVED_PORTS = frozenset((22, 2375, 2376, 51678, 51679))
+"""TCP ports that ECS takes as taken on every instance."""
 _CAPABILITIES = (
     "com.amazonaws.ecs.capability.docker-remote-api.1.18",
     "com.amazonaws.ecs.capability.ecr-auth",
@@ -68,10 +72,13 @@ def zone_of(region: str, zone: str) -> str:
 
 
 def demand_of(task: Resource[Task, TaskStatus]) -> Demand:
-    """What a task holds on its machine. Fargate's CPU is overcommitted."""
+    """What a task holds on its machine: also the ports that its node has chosen. Fargate's CPU is overcommitted."""
     t, m = task.spec, task.meta
+    bound = {(p.protocol, p.host_port) for c in task.status.containers for p in c.ports}
+    tcp = (*t.tcp, *sorted(port for protocol, port in bound if protocol == "tcp" and port not in t.tcp))
+    udp = (*t.udp, *sorted(port for protocol, port in bound if protocol == "udp" and port not in t.udp))
     cpu = t.cpu // FARGATE_CPU_OVERCOMMIT if t.launch == "FARGATE" else t.cpu
-    return Demand(cpu, t.memory, t.tcp, t.udp, scope(m.account, m.region, t.cluster, t.group))
+    return Demand(cpu, t.memory, tcp, udp, scope(m.account, m.region, t.cluster, t.group))
 
 
 class Ledger:
@@ -153,7 +160,8 @@ class Ledger:
             machine.error = "the node is draining"
         machine.network_error = s.network_error
         machine.architecture = s.architecture
-        machine.busy = frozenset(s.used_host_ports)
+        machine.busy = RESERVED_PORTS | frozenset(s.used_host_ports)
+        machine.busy_udp = frozenset(s.used_udp_ports)
         self._nodes[node.meta.name] = node
 
     def machine(self, node: str) -> Machine:
@@ -198,11 +206,23 @@ class Ledger:
         if task.status.last == "STOPPED":
             self.release((name,))
         elif entry is not None:
-            self._entries[name] = _Entry(version, entry.place, entry.demand)
+            self._entries[name] = _Entry(version, entry.place, self._grown(entry, task))
         else:
             place, demand = self._place_of(task), demand_of(task)
             place.take(demand)
             self._entries[name] = _Entry(version, place, demand)
+
+    def _grown(self, entry: _Entry, task: Resource[Task, TaskStatus]) -> Demand:
+        """What it holds by now: its node may have chosen ports."""
+        if not any(c.ports for c in task.status.containers):
+            return entry.demand
+        now = demand_of(task)
+        if (now.tcp, now.udp) == (entry.demand.tcp, entry.demand.udp):
+            return entry.demand
+        grown = replace(entry.demand, tcp=now.tcp, udp=now.udp)
+        entry.place.give_back(entry.demand)
+        entry.place.take(grown)
+        return grown
 
     def _place_of(self, task: Resource[Task, TaskStatus]) -> Place:
         m, t = task.meta, task.spec

@@ -18,6 +18,7 @@ from havre.kernel.workload import (
     Balancer,
     Container,
     LogTarget,
+    PortMapping,
     Volume,
 )
 
@@ -320,3 +321,23 @@ async def test_lines_go_where_the_container_says(node: Node, tmp_path: Any) -> N
     assert spool.read(0, 1 << 16)[1][0].lines[-1][0] == 3
     await again.close()
     spool.close()
+
+
+async def test_which_host_ports_are_ours(node: Node) -> None:
+    """Those that are asked for and those that were chosen; a port of an awsvpc workload is none of the host's."""
+    async with node.life():
+        fixed = Container("c0", "ok", ports=(PortMapping(80, 8080), PortMapping(81)))
+        node.assign(replace(work("w"), containers=(fixed,)))
+        inside = Container("c0", "ok", ports=(PortMapping(90, 90),))
+        node.assign(replace(work("v", network="awsvpc"), containers=(inside,)))
+        status = await node.until("w", "RUNNING")
+        await node.until("v", "RUNNING")
+        chosen = {p.host_port for p in status.containers[0].ports}
+        assert node.agent.ports() == chosen | {0}
+        assert 8080 in chosen
+        assert len(chosen) == 2
+        for id in ("w", "v"):
+            node.want_stopped(id)
+        await node.until("w", "STOPPED")
+        await node.gone()
+        assert node.agent.ports() == frozenset()

@@ -124,6 +124,22 @@ async def test_host_ports_are_held_until_the_task_is_over():
     assert len((await h.call("RunTask", taskDefinition="port"))["tasks"]) == 1
 
 
+async def test_ports_that_the_node_has_chosen_and_those_that_ecs_keeps_are_taken():
+    h = Harness()
+    await h.ready()
+    await h.call("RunTask", taskDefinition="web")
+    await h.settle()
+    (chosen,) = (await h.tasks())[0]["containers"][0]["networkBindings"]
+    for port in (chosen["hostPort"], 22):
+        app = {**DEFINITION["containerDefinitions"][0], "portMappings": [{"containerPort": 80, "hostPort": port}]}
+        await h.call("RegisterTaskDefinition", family="fixed", containerDefinitions=[app])
+        made = await h.call("RunTask", taskDefinition="fixed")
+        assert [f["reason"] for f in made["failures"]] == ["RESOURCE:PORTS"]
+    await h.call("StopTask", task=(await h.tasks())[0]["taskArn"])
+    await h.settle()
+    assert len((await h.call("RunTask", taskDefinition="fixed:1"))["tasks"]) == 1
+
+
 async def test_images_of_our_own_registry_are_pulled_with_the_execution_role():
     h = Harness()
     app = {**DEFINITION["containerDefinitions"][0], "image": "127.0.0.1:4566/hello:v1"}

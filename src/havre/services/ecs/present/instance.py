@@ -7,14 +7,13 @@ from typing import Any
 from havre.control.nodes import NODE, NodeStatus
 from havre.core.placement import Machine
 from havre.kernel.resource import scoped
-from havre.services.ecs.ledger import Ledger
+from havre.services.ecs.ledger import RESERVED_PORTS, Ledger
 from havre.services.ecs.queries import InstanceRecord
 from havre.services.ecs.resources import TASK
 from havre.services.ecs.rules.common import tag_list
 from havre.store.ports import Reader
 
-RESERVED = ("22", "2375", "2376", "51678", "51679")
-"""Host ports that ECS takes as taken on every instance."""
+RESERVED = tuple(str(port) for port in sorted(RESERVED_PORTS))
 
 
 def present(reader: Reader, ledger: Ledger, record: InstanceRecord, with_tags: bool = False) -> dict[str, Any]:
@@ -50,7 +49,8 @@ def _attributes(ledger: Ledger, record: InstanceRecord) -> list[dict[str, str]]:
 
 def _remaining(machine: Machine) -> list[dict[str, Any]]:
     tcp = (*RESERVED, *(str(port) for port in sorted(machine.tcp.keys() | machine.busy)))
-    return _resources(machine.free_cpu, machine.free_memory, tcp, tuple(str(port) for port in sorted(machine.udp)))
+    udp = tuple(str(port) for port in sorted(machine.udp.keys() | machine.busy_udp))
+    return _resources(machine.free_cpu, machine.free_memory, tcp, udp)
 
 
 def _resources(cpu: int, memory: int, tcp: tuple[str, ...], udp: tuple[str, ...]) -> list[dict[str, Any]]:

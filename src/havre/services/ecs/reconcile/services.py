@@ -62,7 +62,7 @@ class Services:
         if kind == "node.balancer":
             return _keys(self._store.find(SERVICE, "balanced", "1")) if _reports_differ(change) else ()
         if change.old is not None and change.new is not None and _same_room(change):
-            return ()
+            return self._unplaced() if _ports_freed(change) else ()
         daemons = _keys(s for s in self._store.list(SERVICE) if s.spec.scheduling == "DAEMON")
         return (*self._unplaced(), *daemons, *self._on(name))
 
@@ -201,11 +201,17 @@ def _reports_differ(change: Change) -> bool:
 
 
 def _same_room(change: Change) -> bool:
-    """Whether a node's change leaves placement as it was."""
+    """Whether a node's change leaves placement as it was, but for ports."""
     assert change.old is not None and change.new is not None
     told = [
-        (r.spec, s.connected, s.cpu, s.memory, s.engine_error, s.network_error, s.architecture, s.used_host_ports)
+        (r.spec, s.connected, s.cpu, s.memory, s.engine_error, s.network_error, s.architecture)
         for r in (change.old, change.new)
         for s in (r.status,)
     ]
     return bool(told[0] == told[1])
+
+
+def _ports_freed(change: Change) -> bool:
+    assert change.old is not None and change.new is not None
+    old, new = change.old.status, change.new.status
+    return bool({*old.used_host_ports} - {*new.used_host_ports} or {*old.used_udp_ports} - {*new.used_udp_ports})
