@@ -1,10 +1,11 @@
-"""Every container engine keeps these promises: the fake, and Docker."""
+"""Every container engine keeps these promises: the fake, Docker, and the one on crun and conmon."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -20,6 +21,8 @@ from tests.contracts.container_bench import (
     until,
     with_port,
 )
+from tests.contracts.oci_bench import OciSetting, shop
+from tests.contracts.registry_server import Process
 from tests.ports import free_port
 
 
@@ -28,11 +31,29 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> None:
     build_image(tmp_path_factory.mktemp("image"))
 
 
-@pytest.fixture(params=["fake", pytest.param("docker", marks=[pytest.mark.docker, pytest.mark.root])])
-async def setting(request: pytest.FixtureRequest) -> AsyncIterator[Setting]:
-    if request.param == "docker":
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
+    with shop(tmp_path_factory.mktemp("shop")) as process:
+        yield process
+
+
+ENGINES = [
+    "fake",
+    pytest.param("docker", marks=[pytest.mark.docker, pytest.mark.root]),
+    pytest.param("oci", marks=pytest.mark.root),
+]
+
+
+@pytest.fixture(params=ENGINES)
+async def setting(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Setting]:
+    made: Setting
+    if request.param == "oci":
+        made = OciSetting(tmp_path, request.getfixturevalue("server"))
+    elif request.param == "docker":
         request.getfixturevalue("image")
-    made: Setting = DockerSetting() if request.param == "docker" else FakeSetting()
+        made = DockerSetting()
+    else:
+        made = FakeSetting()
     try:
         yield made
     finally:

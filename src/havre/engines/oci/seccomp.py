@@ -49,7 +49,7 @@ def lists() -> Mapping[str, Sequence[str]]:
     return found
 
 
-def _conditional() -> Iterator[tuple[str, _Condition]]:
+def conditional() -> Iterator[tuple[str, _Condition]]:
     yield "clone", _Condition(0, _MASKED, _NAMESPACES, 0)
     yield "socket", _Condition(0, _NOT_EQUAL, _VSOCK, 0)
     for value in _PERSONALITIES:
@@ -58,7 +58,13 @@ def _conditional() -> Iterator[tuple[str, _Condition]]:
 
 @lru_cache(maxsize=1)
 def program() -> bytes:
-    """As the kernel takes it. Raises Permanent."""
+    """For functions, as the kernel takes it. Raises Permanent."""
+    return compiled(lists()["allow"], lists()["refuse"])
+
+
+def compiled(allowed: Sequence[str], refused: Sequence[str]) -> bytes:
+    """These are allowed, and those with conditions; ``refused`` get EPERM, and what is in neither ENOSYS. Raises
+    Permanent."""
     if why := why_not():
         raise Permanent(why)
     library = ctypes.CDLL(_find())
@@ -68,11 +74,12 @@ def program() -> bytes:
     context = ctypes.c_void_p(library.seccomp_init(_ERRNO | _ENOSYS))
     try:
         library.seccomp_attr_set(context, _OPTIMIZE, 2)
-        for kind, action in (("allow", _ALLOW), ("refuse", _ERRNO | _EPERM)):
-            for name in lists()[kind]:
+        for names, action in ((allowed, _ALLOW), (refused, _ERRNO | _EPERM)):
+            for name in names:
                 _add(library, context, action, name)
-        for name, condition in _conditional():
-            _add(library, context, _ALLOW, name, condition)
+        for name, condition in conditional():
+            if name not in allowed:
+                _add(library, context, _ALLOW, name, condition)
         return _exported(library, context)
     finally:
         library.seccomp_release(context)

@@ -1,0 +1,351 @@
+"""A container as an OCI runtime is told of it (config.json), with Docker's defaults. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from havre.engines.oci.containers.library import Stored
+from havre.engines.oci.containers.records import Record
+from havre.engines.oci.containers.users import User
+from havre.kernel.errors import Permanent
+from havre.kernel.quantities import MIB
+from havre.kernel.workload import Container
+
+Json = dict[str, Any]
+
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+INIT = "/sbin/docker-init"
+_MIN_SHARES = 2
+"""The least that Linux takes, and what ECS gives to a container with cpu 0."""
+_SHM_MIB = 64
+_CAPABILITIES = [
+    "AUDIT_WRITE",
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "FOWNER",
+    "FSETID",
+    "KILL",
+    "MKNOD",
+    "NET_BIND_SERVICE",
+    "NET_RAW",
+    "SETFCAP",
+    "SETGID",
+    "SETPCAP",
+    "SETUID",
+    "SYS_CHROOT",
+]
+_ALL_CAPABILITIES = sorted(
+    [
+        *_CAPABILITIES,
+        "AUDIT_CONTROL",
+        "AUDIT_READ",
+        "BLOCK_SUSPEND",
+        "BPF",
+        "CHECKPOINT_RESTORE",
+        "DAC_READ_SEARCH",
+        "IPC_LOCK",
+        "IPC_OWNER",
+        "LEASE",
+        "LINUX_IMMUTABLE",
+        "MAC_ADMIN",
+        "MAC_OVERRIDE",
+        "NET_ADMIN",
+        "NET_BROADCAST",
+        "PERFMON",
+        "SYSLOG",
+        "SYS_ADMIN",
+        "SYS_BOOT",
+        "SYS_MODULE",
+        "SYS_NICE",
+        "SYS_PACCT",
+        "SYS_PTRACE",
+        "SYS_RAWIO",
+        "SYS_RESOURCE",
+        "SYS_TIME",
+        "SYS_TTY_CONFIG",
+        "WAKE_ALARM",
+    ]
+)
+_MASKED = [
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/sys/devices/virtual/powercap",
+    "/sys/firmware",
+]
+_READ_ONLY = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
+_SHM = "/dev/shm"  # noqa: S108 (of a container)
+_DEVICES: tuple[tuple[str, int | None, int | None, str], ...] = (
+    ("c", None, None, "m"),
+    ("b", None, None, "m"),
+    ("c", 1, 3, "rwm"),
+    ("c", 1, 5, "rwm"),
+    ("c", 1, 7, "rwm"),
+    ("c", 1, 8, "rwm"),
+    ("c", 1, 9, "rwm"),
+    ("c", 5, 0, "rwm"),
+    ("c", 5, 1, "rwm"),
+    ("c", 5, 2, "rwm"),
+    ("c", 136, None, "rwm"),
+    ("c", 10, 200, "rw"),
+)
+_LOG_DRIVERS = ("", "awslogs", "json-file", "local", "none")
+
+
+class HostDevice(msgspec.Struct, frozen=True):
+    """A device file, as it is on this machine. ``kind`` c or b."""
+
+    path: str
+    kind: str
+    major: int
+    minor: int
+    permissions: str = "rwm"
+    mode: int = 0o660
+
+
+class Machine(msgspec.Struct, frozen=True):
+    """What of this machine the description depends on. ``swap``: whether control groups count it. ``init`` is a path, or
+    ""; ``seccomp`` is a program for the kernel in base 64, ``rules`` the same as the specification has it."""
+
+    version2: bool = False
+    swap: bool = False
+    init: str = ""
+    seccomp: str = ""
+    rules: Mapping[str, Any] | None = None
+
+
+class Inside(msgspec.Struct, frozen=True):
+    """What was found out about a container before it starts. ``binds``: (source, path, read only); ``namespaces``: kind →
+    path of the one that it joins, "" for its own; kinds that are left out are this machine's."""
+
+    user: User
+    hostname: str
+    cgroup: str
+    root: str
+    binds: Sequence[tuple[str, str, bool]] = ()
+    namespaces: Mapping[str, str] = {}
+    devices: Sequence[HostDevice] = ()
+
+
+def refused(container: Container, network: str) -> str:
+    """What of a container this engine does not do, in words; "" when it does all."""
+    if container.log.driver not in _LOG_DRIVERS:
+        known = ", ".join(d for d in _LOG_DRIVERS if d)
+        return f"the oci engine has no log driver {container.log.driver!r}: it has {known}"
+    for option in container.security_options:
+        word = option.replace("=", ":").partition(":")[0]
+        if word not in ("no-new-privileges", "apparmor"):
+            return f"the oci engine does not do the security option {option!r}: it does no-new-privileges and apparmor"
+    unknown = {*container.capabilities_add, *container.capabilities_drop} - {"ALL"}
+    unknown = {c for c in unknown if _bare(c) not in _ALL_CAPABILITIES}
+    if unknown:
+        return f'invalid capability: "{sorted(unknown)[0]}"'
+    if network == "host" and any(k.startswith("net.") for k in container.sysctls):
+        return "network settings are not allowed in host network mode"
+    for mapping in container.ports if network == "bridge" else ():
+        if mapping.protocol not in ("tcp", "udp"):
+            return f"the oci engine publishes tcp and udp ports, not {mapping.protocol}"
+    return ""
+
+
+def arguments(container: Container, image: Stored) -> list[str]:
+    """As Docker puts them together: an entry point of one's own goes without the image's command. Raises Permanent."""
+    entry, command = container.entry_point, container.command
+    if entry is None:
+        entry = image.entry_point
+        command = image.command if command is None else command
+    found = [*entry, *(command or ())]
+    if not found:
+        raise Permanent("No command specified")
+    return found
+
+
+def environment(container: Container, image: Stored, user: User, hostname: str) -> dict[str, str]:
+    found = {"PATH": DEFAULT_PATH, "HOSTNAME": hostname}
+    if container.tty:
+        found["TERM"] = "xterm"
+    for pair in image.environment:
+        key, _, value = pair.partition("=")
+        found[key] = value
+    found |= container.environment
+    found.setdefault("HOME", user.home)
+    return found
+
+
+def configuration(record: Record, image: Stored, inside: Inside, machine: Machine) -> Json:
+    """Raises Permanent for what cannot be."""
+    container = record.spec
+    words = arguments(container, image)
+    mounts = _mounts(record, machine, inside)
+    if container.init:
+        if not machine.init:
+            raise Permanent("initProcessEnabled needs docker-init, tini-static or catatonit on this machine")
+        words = [INIT, "--", *words]
+        mounts.append(_bind(machine.init, INIT, True))
+    env = environment(container, image, inside.user, inside.hostname)
+    process: Json = {
+        "terminal": container.tty,
+        "user": {"uid": inside.user.uid, "gid": inside.user.gid, "additionalGids": list(inside.user.groups)},
+        "args": words,
+        "env": [f"{k}={v}" for k, v in env.items()],
+        "cwd": container.working_directory or image.directory or "/",
+        "capabilities": _capability_sets(container, inside.user.uid),
+        "rlimits": [{"type": f"RLIMIT_{u.name.upper()}", "soft": u.soft, "hard": u.hard} for u in container.ulimits],
+        "noNewPrivileges": any(
+            o.startswith("no-new-privileges") and "false" not in o for o in container.security_options
+        ),
+    }
+    if profile := _apparmor(container):
+        process["apparmorProfile"] = profile
+    told: Json = {
+        "ociVersion": "1.0.2",
+        "process": process,
+        "root": {"path": inside.root, "readonly": container.read_only_root},
+        "mounts": mounts,
+        "annotations": {},
+        "linux": _linux(record, inside, machine),
+    }
+    if "uts" in inside.namespaces and not inside.namespaces["uts"]:
+        told["hostname"] = inside.hostname
+    if not container.privileged:
+        if machine.seccomp:
+            told["annotations"]["run.oci.seccomp_bpf_data"] = machine.seccomp
+        elif machine.rules is not None:
+            told["linux"]["seccomp"] = machine.rules
+    return told
+
+
+def _apparmor(container: Container) -> str:
+    for option in container.security_options:
+        word, _, profile = option.replace("=", ":", 1).partition(":")
+        if word == "apparmor":
+            return profile
+    return ""
+
+
+# --- capabilities
+
+
+def _bare(name: str) -> str:
+    return name.upper().removeprefix("CAP_")
+
+
+def capabilities(container: Container) -> list[str]:
+    """Docker's default ones with what is added and without what is dropped; all of a privileged one."""
+    if container.privileged:
+        return list(_ALL_CAPABILITIES)
+    added, dropped = ({_bare(c) for c in which} for which in (container.capabilities_add, container.capabilities_drop))
+    base: Sequence[str] = _ALL_CAPABILITIES if "ALL" in added else () if "ALL" in dropped else _CAPABILITIES
+    found = [c for c in base if c not in dropped or ("ALL" in dropped and "ALL" in added)]
+    return found + sorted(c for c in added - {"ALL"} if c not in found and c not in dropped)
+
+
+def _capability_sets(container: Container, uid: int) -> Json:
+    names = [f"CAP_{c}" for c in capabilities(container)]
+    own = names if uid == 0 else []
+    return {"bounding": names, "permitted": own, "effective": own}
+
+
+# --- linux
+
+
+def _linux(record: Record, inside: Inside, machine: Machine) -> Json:
+    container = record.spec
+    devices = [
+        {"path": d.path, "type": d.kind, "major": d.major, "minor": d.minor, "fileMode": d.mode, "uid": 0, "gid": 0}
+        for d in inside.devices
+    ]
+    own_net = record.network in ("bridge", "none")
+    told: Json = {
+        "cgroupsPath": inside.cgroup,
+        "namespaces": [{"type": k, **({"path": p} if p else {})} for k, p in inside.namespaces.items()],
+        "devices": devices,
+        "sysctl": _sysctls(container, own_net),
+        "resources": {**_resources(record, machine), "devices": _allowed(container, inside.devices)},
+        "rootfsPropagation": "private",
+    }
+    if not container.privileged:
+        told["maskedPaths"], told["readonlyPaths"] = _MASKED, _READ_ONLY
+    return told
+
+
+def _sysctls(container: Container, own_network: bool) -> dict[str, str]:
+    found = {}
+    if own_network:
+        found = {"net.ipv4.ip_unprivileged_port_start": "0", "net.ipv4.ping_group_range": "0 2147483647"}
+    return found | {k: v for k, v in container.sysctls.items() if own_network or not k.startswith("net.")}
+
+
+def _allowed(container: Container, devices: Sequence[HostDevice]) -> list[Json]:
+    if container.privileged:
+        return [{"allow": True, "access": "rwm"}]
+    rules: list[Json] = [{"allow": False, "access": "rwm"}]
+    for kind, major, minor, access in (*_DEVICES, *((d.kind, d.major, d.minor, d.permissions) for d in devices)):
+        rule: Json = {"allow": True, "type": kind, "access": access}
+        rule |= {k: v for k, v in (("major", major), ("minor", minor)) if v is not None}
+        rules.append(rule)
+    return rules
+
+
+def _resources(record: Record, machine: Machine) -> Json:
+    container = record.spec
+    cpu: Json = {"shares": max(container.cpu, _MIN_SHARES)}
+    limit = container.memory
+    memory: Json = {"limit": limit * MIB} if limit else {}
+    if container.memory_reservation:
+        memory["reservation"] = container.memory_reservation * MIB
+    if limit and machine.swap:
+        memory["swap"] = (limit + (limit if container.swap_mib is None else container.swap_mib)) * MIB
+    if container.swappiness is not None and container.swap_mib is not None and not machine.version2:
+        memory["swappiness"] = container.swappiness
+    return {"cpu": cpu, "memory": memory}
+
+
+# --- mounts
+
+
+def _mounts(record: Record, machine: Machine, inside: Inside) -> list[Json]:
+    container = record.spec
+    sys_mode = "rw" if container.privileged else "ro"
+    mounts: list[Json] = [
+        _mount("/proc", "proc", "proc", "nosuid", "noexec", "nodev"),
+        _mount("/dev", "tmpfs", "tmpfs", "nosuid", "strictatime", "mode=755", "size=65536k"),
+        _mount(
+            "/dev/pts", "devpts", "devpts", "nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"
+        ),
+        _mount("/sys", "sysfs", "sysfs", "nosuid", "noexec", "nodev", sys_mode),
+        _mount("/sys/fs/cgroup", "cgroup", "cgroup", sys_mode, "nosuid", "noexec", "nodev"),
+    ]
+    if "ipc" in inside.namespaces:
+        mounts.append(_mount("/dev/mqueue", "mqueue", "mqueue", "nosuid", "noexec", "nodev"))
+    else:
+        mounts.append(_bind("/dev/mqueue", "/dev/mqueue", False))
+    if record.ipc_mode in ("", "none"):
+        size = f"size={container.shm_size_mib or _SHM_MIB}m"
+        mounts.append(_mount(_SHM, "tmpfs", "shm", "nosuid", "noexec", "nodev", "mode=1777", size))
+    elif record.ipc_mode == "host":
+        mounts.append(_bind(_SHM, _SHM, False))
+    covered = {t.path.rstrip("/") for t in container.tmpfs}
+    binds = [_bind(*b) for b in inside.binds if b[1].rstrip("/") not in covered]
+    tmpfs = [
+        _mount(t.path, "tmpfs", "tmpfs", "noexec", "nosuid", "nodev", f"size={t.size_mib}m", *t.options)
+        for t in container.tmpfs
+    ]
+    return mounts + sorted([*binds, *tmpfs], key=lambda m: str(m["destination"]).rstrip("/").count("/"))
+
+
+def _mount(where: str, kind: str, source: str, *options: str) -> Json:
+    return {"destination": where, "type": kind, "source": source, "options": list(options)}
+
+
+def _bind(source: str, where: str, read_only: bool) -> Json:
+    return _mount(where, "bind", source, "rbind", "rprivate", "ro" if read_only else "rw")

@@ -1,0 +1,226 @@
+"""Containers' lines, from the files that their monitors write to the node's sink; none is lost, whoever is killed.
+
+How far the sink has taken them is written down beside the file after each look; a look whose word was lost is taken again. A
+file that has become large is put aside, and the monitor told to begin another. Reading is done in turns, not line by line.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import logging
+import os
+import struct
+from contextlib import suppress
+from functools import lru_cache
+from pathlib import Path
+
+from havre.engines.oci.containers import lines
+from havre.engines.oci.containers.records import Place
+from havre.engines.ports import LogSink
+
+log = logging.getLogger("havre.node")
+
+_TURN = 0.002
+_PATIENCE = 1.0
+_LARGE = 64 << 20
+"""Bytes of a file whose lines are all taken, after which another is begun."""
+_MODIFY, _NONBLOCK, _CLOEXEC = 0x2, 0x800, 0x80000
+_EVENT = struct.Struct("iIII")
+_REOPEN = b"2 0 0\n"
+
+
+@lru_cache(maxsize=1)
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
+class Tail:
+    """One container's lines."""
+
+    def __init__(self, place: Place, workload: str, container: str, sink: LogSink) -> None:
+        self._place = place
+        self._names = workload, container
+        self._sink = sink
+        self._old = place.path / "log.old"
+        self._taken = place.path / "taken"
+        self.at = self._read_taken()
+        self.busy = False
+        self.drained = asyncio.Event()
+
+    def _read_taken(self) -> int:
+        with suppress(OSError, ValueError):
+            return int(self._taken.read_text())
+        return 0
+
+    @property
+    def path(self) -> Path:
+        return self._old if self._old.exists() else self._place.log
+
+    async def look(self) -> None:
+        """Hand over all that there is. Raises OSError, as the sink does when its disk is full."""
+        self.busy = True
+        try:
+            while await self._look():  # noqa: ASYNC110 (it is the work itself)
+                await asyncio.sleep(_TURN)  # others have a turn too
+        finally:
+            self.busy = False
+
+    async def _look(self) -> bool:
+        """Whether there may be more."""
+        path = self.path
+        try:
+            data = _pread(path, self.at)
+        except FileNotFoundError:
+            return False
+        found, used = lines.read(data)
+        if found:
+            wait = self._sink(*self._names, found)
+            if wait is not None:
+                await wait
+        if used:
+            self.at += used
+            self._write_taken()
+            return True
+        return self._turn(path)
+
+    def _turn(self, path: Path) -> bool:
+        """At the end of the file: on to the next one, or begin one."""
+        if path == self._old and self._place.log.exists():
+            if _pread(path, self.at):
+                return bool(lines.read(_pread(path, self.at))[1])
+            self._old.unlink(missing_ok=True)
+            self.at = 0
+            self._write_taken()
+            return True
+        if path == self._place.log and self.at > _LARGE:
+            with suppress(OSError):
+                control = os.open(self._place.bundle / "ctl", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+                try:
+                    path.rename(self._old)
+                    os.write(control, _REOPEN)
+                finally:
+                    os.close(control)
+        return False
+
+    def _write_taken(self) -> None:
+        fd = os.open(self._taken, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            os.pwrite(fd, b"%-20d" % self.at, 0)
+        finally:
+            os.close(fd)
+
+
+def _pread(path: Path, at: int) -> bytes:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.pread(fd, lines.WINDOW, at)
+    finally:
+        os.close(fd)
+
+
+class Tails:
+    """``run`` is the loop that apps declares."""
+
+    def __init__(self) -> None:
+        self.sink: LogSink = _nowhere
+        self._tails: dict[str, Tail] = {}
+        self._watches: dict[int, str] = {}
+        self._fd = -1
+        self._group: asyncio.TaskGroup | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    def follow(self, id: str, place: Place, workload: str, container: str) -> None:
+        if id not in self._tails:
+            self._tails[id] = Tail(place, workload, container, self.sink)
+        self._watch(id)
+        self._begin(id)
+
+    def _watch(self, id: str) -> None:
+        """The file that is written now; watched already is success."""
+        tail = self._tails[id]
+        if self._fd >= 0:
+            for path in {tail.path, tail._place.log}:
+                number = _libc().inotify_add_watch(self._fd, bytes(path), _MODIFY)
+                if number >= 0:
+                    self._watches[number] = id
+
+    async def run(self) -> None:
+        """For ever."""
+        self._fd = _libc().inotify_init1(_NONBLOCK | _CLOEXEC)
+        if self._fd < 0:
+            raise OSError(ctypes.get_errno(), "inotify")
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.TaskGroup() as self._group:
+                loop.add_reader(self._fd, self._modified)
+                for id in list(self._tails):
+                    self._watch(id)
+                    self._begin(id)
+                await loop.create_future()
+        finally:
+            self._group = None
+            loop.remove_reader(self._fd)
+            if self._timer is not None:
+                self._timer.cancel()
+            os.close(self._fd)
+            self._fd = -1
+
+    def _modified(self) -> None:
+        """Files have grown. The next word of it is heard a turn later."""
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(self._fd)
+        self._timer = loop.call_later(_TURN, lambda: loop.add_reader(self._fd, self._modified))
+        data = os.read(self._fd, 65536)
+        at, grown = 0, set()
+        while at < len(data):
+            number, _, _, length = _EVENT.unpack_from(data, at)
+            at += _EVENT.size + length
+            if number in self._watches:
+                grown.add(self._watches[number])
+        for id in grown:
+            self._begin(id)
+
+    def _begin(self, id: str) -> None:
+        tail = self._tails.get(id)
+        if tail is not None and not tail.busy and self._group is not None:
+            tail.busy = True
+            self._group.create_task(self._look(id, tail))
+
+    async def _look(self, id: str, tail: Tail) -> None:
+        while True:
+            try:
+                await tail.look()
+            except OSError as error:
+                log.warning("lines of %s are not taken in for a moment: %s", id[:12], error)
+                await asyncio.sleep(_PATIENCE)
+                continue
+            break
+        if id in self._tails:
+            self._watch(id)
+            with suppress(OSError):
+                if lines.read(_pread(tail.path, tail.at))[1]:  # between the last look and the watch
+                    self._begin(id)
+
+    async def drain(self, id: str, patience: float) -> bool:
+        """Whether all that an ended container has written is taken within so many seconds."""
+        tail = self._tails.get(id)
+        if tail is None:
+            return True
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + patience
+        while loop.time() < deadline:
+            if not tail.busy:
+                try:
+                    await tail.look()
+                except OSError:
+                    await asyncio.sleep(_TURN)
+                    continue
+                self._tails.pop(id, None)
+                return True
+            await asyncio.sleep(_TURN)
+        return False
+
+
+def _nowhere(workload: str, container: str, found: object) -> None:
+    return None

@@ -1,0 +1,155 @@
+"""The setting of the engine on crun and conmon: an image of busybox in a registry of its own, no Docker."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import io
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import tarfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from havre.engines.oci.containers.engine import OciContainers
+from havre.engines.ports import Image
+from havre.kernel.workload import Container, Registry
+from havre.kernel.world import World
+from tests.contracts.container_bench import COMMANDS, SLEEP, Setting
+from tests.contracts.oci_client import Client
+from tests.contracts.oci_data import CONFIG, IMAGE, LAYER, Data
+from tests.contracts.registry_server import Process, running
+
+NAME = "sh"
+BUSYBOX = Path("/bin/busybox")
+
+
+def applets() -> list[str]:
+    listed = subprocess.run([BUSYBOX, "--list"], capture_output=True, text=True, check=True)
+    return [name for name in listed.stdout.split() if name != "busybox"]
+
+
+def layer(files: Mapping[str, bytes | str | None], links: Mapping[str, str] | None = None, **fields: Any) -> bytes:
+    """``files``: name → content, None for a directory; ``links``: name → where to."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for name, content in files.items():
+            info = tarfile.TarInfo(name)
+            info.mode = 0o755
+            data = content.encode() if isinstance(content, str) else content or b""
+            info.size = len(data)
+            if content is None:
+                info.type = tarfile.DIRTYPE
+            for key, value in fields.items():
+                setattr(info, key, value)
+            archive.addfile(info, io.BytesIO(data))
+        for name, target in (links or {}).items():
+            info = tarfile.TarInfo(name)
+            info.type, info.linkname = tarfile.SYMTYPE, target
+            archive.addfile(info)
+    return buffer.getvalue()
+
+
+def base() -> bytes:
+    return layer({"bin/busybox": BUSYBOX.read_bytes()}, {f"bin/{name}": "busybox" for name in applets()})
+
+
+def push(server: Process, tag: str, layers: Sequence[bytes], **config: Any) -> str:
+    """The image's reference."""
+    data = Data()
+    described = [data.blob(gzip.compress(raw, 1), LAYER + "+gzip") for raw in layers]
+    shape = {"os": "linux", "architecture": "amd64", "config": {"Env": ["PATH=/bin"], **config}}
+    head = data.blob(json.dumps(shape).encode(), CONFIG)
+    data.manifest({"schemaVersion": 2, "mediaType": IMAGE, "config": head, "layers": described}, tag)
+    client = Client(server.address, server.password)
+    for name, content in data.blobs.items():
+        begun = client("POST", f"/v2/{NAME}/blobs/uploads/")
+        assert client("PUT", begun.location, content, {"digest": name}).status == 201
+    (content,) = data.manifests.values()
+    assert client("PUT", f"/v2/{NAME}/manifests/{tag}", content, Content_Type=IMAGE).status == 201
+    client.close()
+    return f"{server.address}/{NAME}:{tag}"
+
+
+@contextmanager
+def shop(directory: Path) -> Iterator[Process]:
+    """A registry that has the image of busybox, with the tag 1."""
+    with running(directory / "registry", [NAME]) as server:
+        push(server, "1", [base()], Cmd=["/bin/sh", "-c", SLEEP])
+        yield server
+
+
+class OciSetting(Setting):
+    """``before`` is run by whoever stands for a process of this instance: ``again`` makes the next one of them."""
+
+    def __init__(self, directory: Path, server: Process, **options: Any) -> None:
+        super().__init__()
+        self.real = True
+        self.instance = f"t{random.getrandbits(28):07x}"
+        self.directory = directory / self.instance
+        self.server = server
+        self.reference = f"{server.address}/{NAME}:1"
+        self.keys = Registry(server.address, "AWS", server.password)
+        self.options = options
+        self._opened: list[OciContainers] = []
+        self.engine = self.oci = self._open()
+
+    def _open(self) -> OciContainers:
+        made = OciContainers(self.instance, self.directory, World(time.time, Random(1)), **self.options)
+        self._opened.append(made)
+        return made
+
+    def container(self, behaviour: str, name: str = "main", **more: Any) -> Container:
+        command = COMMANDS[behaviour]
+        return Container(name, self.reference, command=command, memory=16 if behaviour == "hungry" else 64, **more)
+
+    async def image(self, container: Container) -> Image:
+        return await self.engine.pull(container.image, self.keys)
+
+    async def exhaust(self, state: Any) -> None:
+        return  # it does so by itself
+
+    async def kill(self, id: str) -> None:
+        os.kill((await self.engine.inspect(id)).pid, signal.SIGKILL)
+
+    async def again(self) -> OciContainers:
+        return self._open()
+
+    async def close(self) -> None:
+        engine = self._open()
+        for state in sorted(await engine.containers(), key=lambda s: not s.container):
+            await engine.remove(state.id)
+        await engine.remove_volumes(None)
+        await engine.tidy(())
+        await engine.remove_pool()
+        for each in self._opened:
+            await each.close()
+        assert not self.left()
+        shutil.rmtree(self.directory)
+
+    def left(self) -> list[str]:
+        """What of the instance is left on this machine: processes, links, rules, control groups, files in memory."""
+        groups = [str(p) for p in Path("/sys/fs/cgroup").glob(f"*/havre-tasks-{self.instance}")]
+        groups += [str(p) for p in Path("/sys/fs/cgroup").glob(f"havre-tasks-{self.instance}")]
+        files = [str(p) for root in ("/run", "/dev/shm") for p in Path(root).glob(f"*{self.instance}*")]
+        links = subprocess.run(["ip", "-o", "link"], capture_output=True, text=True, check=True).stdout
+        rules = subprocess.run(["nft", "list", "tables"], capture_output=True, text=True, check=True).stdout
+        prefix = self.oci.life.bridge.prefix
+        found = [line for line in (links + rules).splitlines() if prefix in line or self.instance in line]
+        return groups + files + found
+
+
+async def said(engine: OciContainers, id: str, lines: int = 1) -> list[str]:
+    """What a container has written, once there are so many lines of it."""
+    async with asyncio.timeout(90):
+        while len(found := (await engine.logs(id)).decode().splitlines()) < lines:
+            await asyncio.sleep(0.02)
+    return found
