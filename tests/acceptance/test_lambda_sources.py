@@ -46,7 +46,8 @@ def test_messages_of_a_queue(world: World) -> None:
     function, told = world.witness("from-queue", Role=role)
     url, arn = world.queue("work", VisibilityTimeout="60")
     pattern = json.dumps({"body": {"kind": ["order"]}})
-    _map(world, arn, function, FilterCriteria={"Filters": [{"Pattern": pattern}]})
+    pollers = {"MinimumPollers": 2, "MaximumPollers": 4}
+    _map(world, arn, function, FilterCriteria={"Filters": [{"Pattern": pattern}]}, ProvisionedPollerConfig=pollers)
     for kind in ("other", "order"):
         world.client("sqs").send_message(QueueUrl=url, MessageBody=json.dumps({"kind": kind}))
     record = told()["Records"][0]
@@ -99,6 +100,29 @@ def test_records_of_a_stream(world: World) -> None:
     record = told()["Records"][0]
     assert base64.b64decode(record["kinesis"]["data"]) == b"click" and record["eventSource"] == "aws:kinesis"
     assert record["eventID"].startswith("shardId-") and record["eventSourceARN"] == arn
+
+
+def test_records_that_a_consumer_is_pushed(world: World) -> None:
+    """Enhanced fan-out, by a role that may no more than AWS's own policy for streams says, and send to its witness."""
+    iam = world.client("iam")
+    role = iam.create_role(RoleName="pushed", AssumeRolePolicyDocument=document(TRUST))["Role"]["Arn"]
+    managed = "arn:aws:iam::aws:policy/service-role/AWSLambdaKinesisExecutionRole"
+    iam.attach_role_policy(RoleName="pushed", PolicyArn=managed)
+    tell = {"Statement": {"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": "*"}}
+    iam.put_role_policy(RoleName="pushed", PolicyName="tell", PolicyDocument=document(tell))
+    function, told = world.witness("from-consumer", Role=role)
+    kinesis = world.client("kinesis")
+    kinesis.create_stream(StreamName="fanned", ShardCount=1)
+    arn = kinesis.describe_stream_summary(StreamName="fanned")["StreamDescriptionSummary"]["StreamARN"]
+    consumer = kinesis.register_stream_consumer(StreamARN=arn, ConsumerName="fast")["Consumer"]["ConsumerARN"]
+    kinesis.put_record(StreamName="fanned", Data=b"early", PartitionKey="k")
+    _map(world, consumer, function, StartingPosition="TRIM_HORIZON", BatchSize=1)
+    record = told()["Records"][0]
+    assert base64.b64decode(record["kinesis"]["data"]) == b"early" and record["eventSourceARN"] == consumer
+    kinesis.split_shard(StreamName="fanned", ShardToSplit="shardId-000000000000", NewStartingHashKey=str(2**127))
+    kinesis.put_record(StreamName="fanned", Data=b"late", PartitionKey="k")
+    record = told(lambda event: event["Records"][0]["kinesis"]["data"] == base64.b64encode(b"late").decode())
+    assert not record["Records"][0]["eventID"].startswith("shardId-000000000000")
 
 
 def test_changes_of_a_table(world: World) -> None:

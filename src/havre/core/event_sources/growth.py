@@ -15,11 +15,11 @@ _REMEMBERED = 200
 
 
 class Growth:
-    """``most`` batches, whatever happens."""
+    """``most`` batches, whatever happens, and ``least`` of them from the first on."""
 
-    def __init__(self, most: int = MOST) -> None:
+    def __init__(self, most: int = MOST, least: int = FIRST) -> None:
         self._most = most
-        self._least = min(FIRST, most)
+        self._least = min(least, most)
         self._took: list[float] = []
         self._best = 0.0
         self._looked: float | None = None

@@ -3,7 +3,7 @@
 The promise: streams, shards that are split and merged, records in order of their sequence numbers, iterators, consumers,
 retention and tags, from moto (docs/design/borrowed.md): signatures, policies and the trail are Havre's, what an operation
 does is moto's. Records go after the retention of their stream; a shard that is split or merged keeps its
-own, and ends. Left out: SubscribeToShard (consumers may be registered, and read with GetRecords), encryption.
+own, and ends; registered consumers are pushed their records (SubscribeToShard). Left out: encryption.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from havre.control.borrowed import Lender, Loans
 from havre.control.operation import Answer, Call, Request, Service
 from havre.kernel.errors import not_built
+from havre.services.kinesis.fan_out import FanOut
 
 
 def service(lender: Lender | None = None) -> Service:
@@ -28,6 +29,8 @@ def service(lender: Lender | None = None) -> Service:
     loans.lend("GetShardIterator", resources=_stream, data_event=True)
     loans.lend("GetRecords", resources=_iterated, data_event=True)
     loans.lend("PutRecord", "PutRecords", resources=_stream, data_event=True)
+    subscribe = FanOut().subscribe
+    loans.lend("SubscribeToShard", resources=_consumer, data_event=True, reads=True, own=subscribe)
     loans.lend("DeregisterStreamConsumer", "DescribeStreamConsumer", resources=_consumer)
     loans.lend("DeleteResourcePolicy", "GetResourcePolicy", "PutResourcePolicy", resources=_resource)
     loans.lend("TagResource", "UntagResource", "ListTagsForResource", resources=_resource, own=tags_of_resource)

@@ -5,7 +5,7 @@ progress, or when it has failed, invocations run what was before it.
 
 Left out, and refused by name: file systems, KMS keys, capacity providers (functions run on this installation's machines),
 accelerators, custom runtimes by ARN, versions of runtimes (UpdateRuntimeOn Manual), sources in Kafka, MQ and DocumentDB,
-IPv6 in VPCs, resource policies of runtimes, metrics, logging and provisioned pollers of event source mappings.
+IPv6 in VPCs, resource policies of runtimes, metrics of event source mappings.
 """
 
 from __future__ import annotations

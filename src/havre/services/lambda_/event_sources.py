@@ -17,6 +17,7 @@ _NEEDED = {
     "kinesis": ("kinesis:GetRecords", "kinesis:GetShardIterator", "kinesis:DescribeStream", "kinesis:ListShards"),
     "dynamodb": ("dynamodb:GetRecords", "dynamodb:GetShardIterator", "dynamodb:DescribeStream"),
 }
+_OF_CONSUMERS = ("kinesis:SubscribeToShard",)
 
 
 async def check_source(call: Call, kind: str, arn: str, config: Configuration) -> None:
@@ -30,6 +31,11 @@ async def check_source(call: Call, kind: str, arn: str, config: Configuration) -
             raise invalid(
                 f"Queue visibility timeout: {hidden} seconds is less than Function timeout: {config.timeout} seconds"
             )
+    elif kind == "kinesis" and "/consumer/" in arn:
+        await _ask(call, kind, "kinesis", "DescribeStreamConsumer", {"ConsumerARN": arn})
+        await grants.check(call, config.role, _OF_CONSUMERS, arn)
+        await grants.check(call, config.role, ("kinesis:ListShards",), arn.partition("/consumer/")[0])
+        return
     elif kind == "kinesis":
         await _ask(call, kind, "kinesis", "DescribeStreamSummary", {"StreamARN": arn})
     else:

@@ -45,6 +45,12 @@ def streams() -> tuple[Service, Service]:
             raise ApiError("ResourceNotFoundException", "Stream not found", 400)
         return {}
 
+    @kinesis("DescribeStreamConsumer")
+    async def consumer(call: Any, request: Any) -> Any:
+        if "/mine:" not in request["ConsumerARN"]:
+            raise ApiError("ResourceNotFoundException", "Consumer gone not found", 400)
+        return {}
+
     @dynamodb("DescribeStream")
     async def describe(call: Any, request: Any) -> Any:
         return {}
@@ -120,6 +126,28 @@ def test_a_stream_is_mapped_with_the_defaults_of_streams(lambdas: Lambda) -> Non
     assert at["StartingPositionTimestamp"].timestamp() == 1767225600 and at["FunctionArn"].endswith(":$LATEST")
 
 
+def test_pollers_of_a_queue_are_provisioned_and_let_go(lambdas: Lambda) -> None:
+    made = make(lambdas, ProvisionedPollerConfig={"MinimumPollers": 3})
+    assert made["ProvisionedPollerConfig"] == {"MinimumPollers": 3, "MaximumPollers": 200}
+    settle(lambdas, made["UUID"])
+    change = lambdas.client.update_event_source_mapping
+    changed = change(UUID=made["UUID"], ProvisionedPollerConfig={"MinimumPollers": 3, "MaximumPollers": 4})
+    assert changed["ProvisionedPollerConfig"] == {"MinimumPollers": 3, "MaximumPollers": 4}
+    settle(lambdas, made["UUID"])
+    assert "ProvisionedPollerConfig" not in change(UUID=made["UUID"], ProvisionedPollerConfig={})
+
+
+def test_a_consumer_of_a_stream_needs_its_own_permission(lambdas: Lambda) -> None:
+    consumer = f"{STREAM}/consumer/mine:1"
+    assert make(lambdas, consumer, StartingPosition="LATEST")["EventSourceArn"] == consumer
+    reading = {"Effect": "Allow", "Resource": "*", "Action": ["kinesis:Get*", "kinesis:List*", "kinesis:Describe*"]}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [reading]})
+    lambdas.iam.put_role_policy(RoleName="worker", PolicyName="p", PolicyDocument=policy)
+    given = {"FunctionName": "one:$LATEST", "EventSourceArn": consumer, "StartingPosition": "LATEST"}
+    code, words = refusal(lambdas.client.create_event_source_mapping, **given)
+    assert code == INVALID and "permissions to call SubscribeToShard on Kinesis" in words
+
+
 @pytest.mark.parametrize(
     ("source", "given", "code", "words"),
     [
@@ -128,7 +156,7 @@ def test_a_stream_is_mapped_with_the_defaults_of_streams(lambdas: Lambda) -> Non
         (QUEUE, {"BatchSize": 11}, INVALID, "Maximum batch window in seconds must be greater than 0"),
         (QUEUE, {"ParallelizationFactor": 2}, INVALID, "Unsupported ParallelizationFactor parameter"),
         (QUEUE, {"MaximumRetryAttempts": 0}, INVALID, "Unsupported MaximumRetryAttempts parameter"),
-        (STREAM + "/consumer/mine:1", {"StartingPosition": "LATEST"}, "NotImplementedException", "fan-out"),
+        (STREAM + "/consumer/gone:1", {"StartingPosition": "LATEST"}, INVALID, "Consumer gone"),
         (QUEUE, {"ScalingConfig": {"MaximumConcurrency": 1}}, "ValidationException", "greater than or equal to 2"),
         (QUEUE, {"FilterCriteria": {"Filters": [{"Pattern": "{"}]}}, INVALID, "Invalid filter pattern definition."),
         (QUEUE, {"FilterCriteria": {"Filters": [{"Pattern": '{"a":["b"]}'}] * 6}}, INVALID, "exceeds the limit of 5"),
@@ -136,7 +164,18 @@ def test_a_stream_is_mapped_with_the_defaults_of_streams(lambdas: Lambda) -> Non
         (QUEUE + "er.fifo", {"MaximumBatchingWindowInSeconds": 1}, INVALID, "not supported for FIFO queues"),
         (QUEUE[:-4] + "none", {}, INVALID, "SQS Error Code: AWS.SimpleQueueService.NonExistentQueue."),
         (QUEUE, {"KMSKeyArn": "arn:aws:kms:us-east-1:111122223333:key/x"}, "NotImplementedException", "KMSKeyArn"),
-        (QUEUE, {"ProvisionedPollerConfig": {"MinimumPollers": 2}}, "NotImplementedException", "ProvisionedPollerConfig"),
+        (QUEUE, {"ProvisionedPollerConfig": {"MinimumPollers": 1}}, INVALID, "at least 2"),
+        (QUEUE, {"ProvisionedPollerConfig": {"MinimumPollers": 9, "MaximumPollers": 8}}, INVALID, "not be greater"),
+        (QUEUE, {"ProvisionedPollerConfig": {"PollerGroupName": "g"}}, INVALID, "PollerGroupName"),
+        (
+            QUEUE,
+            {"ProvisionedPollerConfig": {"MinimumPollers": 2}, "ScalingConfig": {"MaximumConcurrency": 2}},
+            INVALID,
+            "cannot be used together",
+        ),
+        (STREAM, {"StartingPosition": "LATEST", "ProvisionedPollerConfig": {"MinimumPollers": 2}}, INVALID, "Provisioned"),
+        (QUEUE, {"LoggingConfig": {"SystemLogLevel": "INFO"}}, INVALID, "Unsupported LoggingConfig parameter"),
+        (QUEUE, {"MetricsConfig": {"Metrics": ["EventCount"]}}, "NotImplementedException", "MetricsConfig"),
         (STREAM, {}, INVALID, "Value null at 'startingPosition'"),
         (STREAM + "x", {"StartingPosition": "LATEST"}, INVALID, "Stream not found"),
         (STREAM, {"StartingPosition": "LATEST", "StartingPositionTimestamp": 1}, INVALID, "Timestamp only valid with"),

@@ -27,7 +27,7 @@ _SETTINGS = (
     "FunctionName Enabled BatchSize FilterCriteria ScalingConfig MaximumBatchingWindowInSeconds ParallelizationFactor "
     "DestinationConfig MaximumRecordAgeInSeconds BisectBatchOnFunctionError MaximumRetryAttempts TumblingWindowInSeconds "
     "FunctionResponseTypes ProvisionedPollerConfig SourceAccessConfigurations AmazonManagedKafkaEventSourceConfig "
-    "SelfManagedKafkaEventSourceConfig DocumentDBEventSourceConfig"
+    "SelfManagedKafkaEventSourceConfig DocumentDBEventSourceConfig LoggingConfig"
 )
 _CREATE = (
     f"{_SETTINGS} EventSourceArn StartingPosition StartingPositionTimestamp Tags Topics Queues SelfManagedEventSource"
@@ -178,8 +178,10 @@ def shown(mapping: MappingR) -> dict[str, Any]:
         "StateTransitionReason": "USER_INITIATED" if queue else "User action",
     }
     if queue:
-        limit = spec.maximum_concurrency
-        return {**answer, "ScalingConfig": None if limit is None else {"MaximumConcurrency": limit}}
+        limit, least, most = spec.maximum_concurrency, spec.minimum_pollers, spec.maximum_pollers
+        pollers = None if least is None else {"MinimumPollers": least, "MaximumPollers": most}
+        scaling = None if limit is None else {"MaximumConcurrency": limit}
+        return {**answer, "ScalingConfig": scaling, "ProvisionedPollerConfig": pollers}
     return {
         **answer,
         "StartingPosition": spec.position,

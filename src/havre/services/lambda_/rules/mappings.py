@@ -15,6 +15,8 @@ from havre.services.lambda_.rules import destinations
 
 QUEUE, STREAMS = "sqs", ("kinesis", "dynamodb")
 MOST_FILTERS = 5
+LEAST_POLLERS, MOST_POLLERS = 2, 200
+"""Of a queue where they are provisioned, and nothing else is said."""
 _FIFO = 10
 _LARGEST = {"sqs": 10_000, "kinesis": 10_000, "dynamodb": 10_000}
 _DEFAULT = {"sqs": 10, "kinesis": 100, "dynamodb": 100}
@@ -25,7 +27,7 @@ _OF_STREAMS = (
 _OF_QUEUES = ("ScalingConfig", "ProvisionedPollerConfig")
 _ELSEWHERE = (
     "Topics", "Queues", "SourceAccessConfigurations", "SelfManagedEventSource", "AmazonManagedKafkaEventSourceConfig",
-    "SelfManagedKafkaEventSourceConfig", "DocumentDBEventSourceConfig",
+    "SelfManagedKafkaEventSourceConfig", "DocumentDBEventSourceConfig", "LoggingConfig",
 )  # fmt: skip
 _PLAIN = (
     ("Enabled", "enabled"),
@@ -52,8 +54,6 @@ def kind_of(request: Mapping[str, Any]) -> str:
         raise absent(f"event sources in {named}")
     if service not in (QUEUE, *STREAMS):
         raise invalid("Unrecognized event source, must be kinesis, dynamodb stream or sqs.")
-    if service == "kinesis" and "/consumer/" in arn:
-        raise absent("event sources that are consumers of a stream (enhanced fan-out)")
     if service == "dynamodb" and "/stream/" not in arn:
         raise invalid(f"Unrecognized event source: {arn} is not the ARN of a stream.")
     return service
@@ -101,8 +101,8 @@ def changed(request: Mapping[str, Any], spec: MappingSpec) -> MappingSpec:
         changes["on_failure"] = destinations.of_stream(request["DestinationConfig"])
     if request.get("ScalingConfig") is not None:
         changes["maximum_concurrency"] = request["ScalingConfig"].get("MaximumConcurrency")
-    if request.get("ProvisionedPollerConfig"):
-        raise absent("ProvisionedPollerConfig: pollers grow with what there is to read")
+    if request.get("ProvisionedPollerConfig") is not None:
+        changes |= _pollers(request["ProvisionedPollerConfig"])
     made = replace(spec, **changes)
     check(made)
     return made
@@ -111,6 +111,22 @@ def changed(request: Mapping[str, Any], spec: MappingSpec) -> MappingSpec:
 def _given(value: Any) -> bool:
     """A number is, even if it is 0; what is empty or false says nothing."""
     return value is not None and value is not False and value not in ({}, [], ())
+
+
+def _pollers(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Empty: they are provisioned no more. Raises ApiError."""
+    if given.get("PollerGroupName"):
+        raise invalid("PollerGroupName is not supported for given event source mapping type.")
+    if not given:
+        return {"minimum_pollers": None, "maximum_pollers": None}
+    least = given.get("MinimumPollers")
+    most = given.get("MaximumPollers") or max(MOST_POLLERS, least or 0)
+    least = min(LEAST_POLLERS, most) if least is None else least
+    if least < LEAST_POLLERS or most < LEAST_POLLERS:
+        raise invalid(f"MinimumPollers and MaximumPollers must be at least {LEAST_POLLERS} for SQS event sources.")
+    if least > most:
+        raise invalid("MinimumPollers must not be greater than MaximumPollers.")
+    return {"minimum_pollers": least, "maximum_pollers": most}
 
 
 def filters(given: Mapping[str, Any]) -> tuple[str, ...]:
@@ -136,6 +152,10 @@ def check(spec: MappingSpec) -> None:
         raise invalid("Batching window is not supported for FIFO queues.")
     if spec.kind == QUEUE and spec.batch > 10 and not spec.window:
         raise invalid("Maximum batch window in seconds must be greater than 0 if maximum batch size is greater than 10")
+    if spec.minimum_pollers is not None and spec.maximum_concurrency is not None:
+        raise invalid(
+            "ScalingConfig and ProvisionedPollerConfig cannot be used together: pollers limit the concurrency."
+        )
     if 0 <= spec.record_age < 60:
         raise invalid("MaximumRecordAgeInSeconds must be -1, or at least 60.")
     if spec.tumbling and spec.parallelization > 1:

@@ -78,7 +78,7 @@ def record(source: Source, loss: Loss, now: float) -> dict[str, Any]:
             "approximateArrivalOfFirstRecord": _iso(loss.records[0].arrived),
             "approximateArrivalOfLastRecord": _iso(loss.records[-1].arrived),
             "batchSize": len(loss.records),
-            "streamArn": source.arn,
+            "streamArn": source.arn.partition("/consumer/")[0],
         },
     }
     if loss.invoked is not None:

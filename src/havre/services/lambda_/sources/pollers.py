@@ -17,8 +17,8 @@ from havre.services.lambda_.resources import FUNCTION, MAPPING, MappingR, qualif
 from havre.services.lambda_.sources.access import RoleAccess
 from havre.services.lambda_.sources.checkpoints import Checkpoints
 from havre.services.lambda_.sources.dynamodb import DynamodbReader
-from havre.services.lambda_.sources.kinesis import KinesisReader
-from havre.services.lambda_.sources.queue import QueuePoller
+from havre.services.lambda_.sources.kinesis import ConsumerReader, KinesisReader
+from havre.services.lambda_.sources.queue import PER_POLLER, QueuePoller
 from havre.services.lambda_.sources.source import Source, problem
 from havre.services.lambda_.sources.stream import StreamPoller
 from havre.store.ports import Change, Reader, Transaction
@@ -107,8 +107,10 @@ class Pollers:
         access = RoleAccess(self._deps, source, self._reporter(key))
         if source.service == "sqs":
             return QueuePoller(source, access)
-        reader = KinesisReader(source, access) if source.service == "kinesis" else DynamodbReader(source, access)
-        return StreamPoller(source, reader, access, self._checkpoints(key))
+        made: type[KinesisReader | DynamodbReader] = DynamodbReader
+        if source.service == "kinesis":
+            made = ConsumerReader if "/consumer/" in source.arn else KinesisReader
+        return StreamPoller(source, made(source, access), access, self._checkpoints(key))
 
     def _checkpoints(self, key: Key) -> Checkpoints:
         return Checkpoints(self._store, key.account, key.region, key.name)
@@ -173,5 +175,6 @@ def source_of(reader: Reader, mapping: MappingR) -> Source | None:
         start=spec.position or "LATEST",
         start_at=spec.position_at if spec.position_at is not None else meta.created,
         on_failure=spec.on_failure,
-        at_once=spec.maximum_concurrency or 1000,
+        at_once=spec.maximum_concurrency or PER_POLLER * (spec.maximum_pollers or 100),
+        pollers=spec.minimum_pollers or 0,
     )

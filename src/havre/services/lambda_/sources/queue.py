@@ -1,4 +1,8 @@
-"""Messages of a queue, in batches, to a function: each is deleted when the function has taken it."""
+"""Messages of a queue, in batches, to a function: each is deleted when the function has taken it.
+
+Usually one receiver fills the batches. Where pollers are provisioned, each is a receiver with ten batches under way: the
+least are there before there is a message, and more come, up to the most, while there are more batches than they take.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +22,8 @@ from havre.services.lambda_.sources.source import FAILED, MOST_BYTES, OK, Access
 RECEIVED = 10
 """Messages that one call gives at most."""
 LONG_POLL = 20
+PER_POLLER = 10
+"""Batches under way for each provisioned poller."""
 FIRST_WAIT, LONGEST_WAIT = 0.5, 20.0
 Message = Mapping[str, Any]
 
@@ -29,40 +35,64 @@ class QueuePoller:
         self._filters = Filters(source.filters)
         self._url = ""
         self._visible = 30.0
-        self._growth = Growth(source.at_once)
+        self._growth = Growth(source.at_once, PER_POLLER * source.pollers) if source.pollers else Growth(source.at_once)
         self._under_way = Tasks()
+        self._receivers: dict[int, asyncio.Task[None]] = {}
+        self._gathering = 0
         self._ended = asyncio.Event()
 
     async def run(self) -> None:
         """For ever. Cancelled, it lets go: messages under way come back after their visibility timeout."""
-        wait = FIRST_WAIT
+        receivers = Tasks()
         try:
+            if not self._source.pollers:
+                await self._receiver(0)
             while True:
-                try:
-                    await self._turn()
-                    wait = FIRST_WAIT
-                except Temporary as passing:
-                    await asyncio.sleep(max(wait, passing.after))
-                except (ApiError, Permanent) as refusal:
-                    self._url = ""
-                    self._access.report(problem(getattr(refusal, "message", "") or str(refusal)))
-                    await asyncio.sleep(wait)
-                    wait = min(LONGEST_WAIT, 2 * wait)
+                for number in range(self._pollers):
+                    if number not in self._receivers or self._receivers[number].done():
+                        name = f"poller {number} of {self._source.arn}"
+                        self._receivers[number] = receivers.spawn(self._receiver(number), name)
+                await asyncio.sleep(EVERY)
         finally:
+            await receivers.close()
             await self._under_way.close()
+
+    @property
+    def _pollers(self) -> int:
+        """How many there are to be now."""
+        return max(1, self._growth.allowed // PER_POLLER if self._source.pollers else 1)
+
+    async def _receiver(self, number: int) -> None:
+        """Until there are to be fewer."""
+        wait = FIRST_WAIT
+        while number < self._pollers:
+            try:
+                await self._turn()
+                wait = FIRST_WAIT
+            except Temporary as passing:
+                await asyncio.sleep(max(wait, passing.after))
+            except (ApiError, Permanent) as refusal:
+                self._url = ""
+                self._access.report(problem(getattr(refusal, "message", "") or str(refusal)))
+                await asyncio.sleep(wait)
+                wait = min(LONGEST_WAIT, 2 * wait)
 
     async def _turn(self) -> None:
         """One batch is gathered and sent on its way, when there is room for one."""
-        while len(self._under_way) >= self._growth.allowed:
+        while len(self._under_way) + self._gathering >= self._growth.allowed:
             self._growth.wanted()
             self._ended.clear()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(EVERY):
                     await self._ended.wait()
             self._growth.look(self._access.now())
-        if not self._url:
-            await self._find()
-        batch, received = await self._gather()
+        self._gathering += 1
+        try:
+            if not self._url:
+                await self._find()
+            batch, received = await self._gather()
+        finally:
+            self._gathering -= 1
         if batch:
             task = self._under_way.spawn(self._handle(batch, received), f"a batch of {self._source.arn}")
             task.add_done_callback(lambda _: self._ended.set())

@@ -17,7 +17,7 @@ MOST_BYTES = 6 * 1024 * 1024
 class Source(msgspec.Struct, frozen=True):
     """``function`` is the ARN to invoke. ``window`` (batching) and ``tumbling`` in seconds, 0 for none. ``start`` is
     TRIM_HORIZON, LATEST or AT_TIMESTAMP with ``start_at``. ``on_failure`` is the ARN of the destination, ``at_once`` the
-    batches under way at most, ``lanes`` those of one shard."""
+    batches under way at most, ``lanes`` those of one shard. ``pollers`` of a queue at least; 0: they are not provisioned."""
 
     id: str
     arn: str
@@ -36,6 +36,7 @@ class Source(msgspec.Struct, frozen=True):
     start_at: float = 0
     on_failure: str = ""
     at_once: int = 1000
+    pollers: int = 0
 
     @property
     def service(self) -> str:

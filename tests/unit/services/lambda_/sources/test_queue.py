@@ -108,6 +108,35 @@ async def test_no_more_batches_at_once_than_the_mapping_says() -> None:
     assert 50 < access.most <= 5 + 20 * 5
 
 
+async def test_provisioned_pollers_are_there_from_the_first_message_on() -> None:
+    queue = FakeQueue(visibility=10_000)
+    access = FakeAccess(queue, lambda event: None, duration=2)
+    task = asyncio.get_running_loop().create_task(QueuePoller(source(pollers=3, at_once=40), access).run())
+    await asyncio.sleep(3)
+    waiting = [request for operation, request in queue.told if operation == "ReceiveMessage"]
+    assert len(waiting) == 3, "each asks by itself"
+    queue.arrive(*[str(n) for n in range(2000)])
+    await asyncio.sleep(1)
+    assert access.most == 30, "ten batches each, at once"
+    await asyncio.sleep(10)
+    assert access.most == 40, "and no more than the most of them may"
+    task.cancel()
+
+
+async def test_provisioned_pollers_that_are_refused_go_on() -> None:
+    queue = FakeQueue()
+    queue.arrive(*[str(n) for n in range(50)])
+    queue.refusal = ApiError("AccessDenied", "the role may not receive")
+    access = FakeAccess(queue, lambda event: None)
+    task = asyncio.get_running_loop().create_task(QueuePoller(source(pollers=2, at_once=20), access).run())
+    await asyncio.sleep(5)
+    assert access.results[-1] == "PROBLEM: the role may not receive"
+    queue.refusal = None
+    await asyncio.sleep(30)
+    assert queue.left == []
+    task.cancel()
+
+
 async def test_a_function_without_room_is_asked_again_while_the_messages_are_ours() -> None:
     queue = FakeQueue(visibility=60)
     queue.arrive("a")

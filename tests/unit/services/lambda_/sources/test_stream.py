@@ -27,7 +27,7 @@ def source(**more: Any) -> Source:
 
 
 class Rig:
-    def __init__(self, stream: FakeStream, function: Any, **more: Any) -> None:
+    def __init__(self, stream: Any, function: Any, **more: Any) -> None:
         self.stream = stream
         self.source = source(**more)
         self.queue = FakeQueue()
