@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from havre.engines.oci import init, seccomp
+from havre.engines.oci import init, seccomp, zygote
 from havre.engines.oci.channel import Channel
 from havre.engines.sandbox import API_PORT
 from havre.kernel.errors import Temporary
@@ -30,7 +30,19 @@ ENVIRONMENT = {
 """Of a warmed-up interpreter: what is read once, when it starts."""
 _API = f"127.0.0.1:{API_PORT}"
 _READ_AT_START = ("PYTHON", "LD_", "MALLOC_", "GLIBC_")
-_MAIN = "import sys; exec(compile(open(int(sys.argv.pop(1)), 'rb').read(), 'zygote', 'exec'))"
+_PACKAGE = zygote.__name__
+_MAIN = f"""
+import sys
+for part in sys.argv.pop(1).split():
+    name, fd = part.split("=")
+    module = sys.modules[name] = type(sys)(name)
+    exec(compile(open(int(fd), "rb").read(), name, "exec"), module.__dict__)
+for name in [name for name in sys.modules if name.startswith("{_PACKAGE}")]:
+    del sys.modules[name]  # a function sees none of it
+job = module.main()
+if job is not None:
+    job()
+"""
 _PATIENCE = 30.0
 UID, GID = 993, 990
 """Whom functions run as: AWS's sbx_user1051."""
@@ -88,13 +100,14 @@ class Zygote:
         channel = self._channel = Channel(self._told, self._ended_by_itself)
         self._ready = asyncio.get_running_loop().create_future()
         host = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        source = os.open(Path(__file__).with_name("zygote.py"), os.O_RDONLY | os.O_CLOEXEC)
+        sources = _sources()
         try:
-            fds = [source, channel.theirs.fileno(), host]
+            fds = [channel.theirs.fileno(), host]
+            parts = " ".join(f"{name}={fd}" for name, fd in sources.items())
             self._process = subprocess.Popen(
-                [*self._interpreter(), "-c", _MAIN, *map(str, fds)],
+                [*self._interpreter(), "-c", _MAIN, parts, *map(str, fds)],
                 stdin=subprocess.DEVNULL,
-                pass_fds=fds,
+                pass_fds=[*sources.values(), *fds],
                 env=ENVIRONMENT if self._root else {"LANG": "C.UTF-8"},
                 cwd="/",
                 start_new_session=True,
@@ -105,7 +118,7 @@ class Zygote:
             self.close()
             raise Temporary(f"no interpreter starts in {self._root or 'Havre'}: {error}") from error
         finally:
-            for fd in (host, source, first):
+            for fd in (host, *sources.values(), first):
                 os.close(fd)
 
     def _interpreter(self) -> list[str]:
@@ -142,3 +155,10 @@ class Zygote:
             process.terminate()
             with suppress(subprocess.TimeoutExpired):
                 process.wait(2.0)
+
+
+def _sources() -> dict[str, int]:
+    """Its modules by name, as open files: in a runtime there are no others of Havre's."""
+    directory = Path(zygote.__file__).parent
+    opened = {name: os.open(directory / f"{name}.py", os.O_RDONLY | os.O_CLOEXEC) for name in zygote.MODULES}
+    return {f"{_PACKAGE}.{name}": fd for name, fd in opened.items()}
