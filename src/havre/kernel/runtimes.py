@@ -8,8 +8,15 @@ from pathlib import Path
 
 PLACE = "HAVRE_RUNTIMES"
 """The environment variable that names another directory for runtimes."""
-BUILT = ("python3.11", "nodejs18.x", "provided.al2023", "provided.al2")
-"""Those that ``havre lambda build-runtime`` makes from Debian packages."""
+BUILT = (
+    *(f"python3.{minor}" for minor in (11, 13, 14)),
+    *(f"nodejs{major}.x" for major in (20, 22, 24)),
+    *(f"java{version}" for version in (11, 17, 21, 25)),
+    "ruby3.3",
+    "provided.al2023",
+    "provided.al2",
+)
+"""Those that ``havre lambda build-runtime`` makes from Debian's packages and others; it makes any of an image."""
 _AWS = "public.ecr.aws/lambda/"
 _BASES = {
     "provided": "provided:alami",
