@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import collections
 import json
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass
@@ -32,15 +34,16 @@ class Load:
 class Connection:
     """One client with keep-alive. It opens a new connection only when the server said that it would close this one."""
 
-    def __init__(self, address: str, port: int, host: str = "") -> None:
+    def __init__(self, address: str, port: int, host: str = "", tls: ssl.SSLContext | None = None) -> None:
         self._address, self._port = address, port
+        self._tls: dict[str, Any] = {"ssl": tls, "server_hostname": host} if tls is not None else {}
         self._request = f"GET /load HTTP/1.1\r\nHost: {host or address}\r\n\r\n".encode()
         self._reader: asyncio.StreamReader | None = None
         self._writer: asyncio.StreamWriter | None = None
 
     async def ask(self) -> tuple[int, bytes]:
         if self._writer is None:
-            self._reader, self._writer = await asyncio.open_connection(self._address, self._port)
+            self._reader, self._writer = await asyncio.open_connection(self._address, self._port, **self._tls)
         assert self._reader is not None
         self._writer.write(self._request)
         head = (await self._reader.readuntil(b"\r\n\r\n")).decode().lower().split("\r\n")
@@ -57,11 +60,13 @@ class Connection:
 
 
 @asynccontextmanager
-async def load(address: str, port: int, clients: int = 4) -> AsyncIterator[Load]:
+async def load(
+    address: str, port: int, clients: int = 4, host: str = "", tls: ssl.SSLContext | None = None
+) -> AsyncIterator[Load]:
     found = Load()
 
     async def client() -> None:
-        connection = Connection(address, port)
+        connection = Connection(address, port, host, tls)
         try:
             while True:
                 try:

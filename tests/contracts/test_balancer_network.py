@@ -6,18 +6,22 @@ import asyncio
 import contextlib
 import json
 import random
+import ssl
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from havre.control.certificates.authority import Authority
 from havre.engines.haproxy import HaproxyEngine
 from havre.engines.host_network import HostNetwork
 from havre.kernel.workload import (
     Balancer,
     BalancerAction,
     BalancerCondition,
+    BalancerListener,
     BalancerPool,
     BalancerRule,
     BalancerTarget,
@@ -140,8 +144,9 @@ async def test_a_balancer_serves_its_vpc_and_this_machine(
     server.close()
 
 
+@pytest.mark.parametrize("protocol", ["HTTP", "HTTPS"])
 async def test_reloads_cost_no_request_to_a_target_in_a_vpc(
-    network: HostNetwork, engine: HaproxyEngine, machines: list[Machine], port: int
+    network: HostNetwork, engine: HaproxyEngine, machines: list[Machine], port: int, tmp_path: Path, protocol: str
 ) -> None:
     """A worker that was replaced has closed its namespaces, and clients keep their connections to it. The target closes
     each of its own, so that each request needs a new one."""
@@ -149,16 +154,24 @@ async def test_reloads_cost_no_request_to_a_target_in_a_vpc(
     await network.ensure_vpc(vpc)
     await network.attach(interface(vpc, "172.31.16.5", "task"), machines[0].pid)
     server = await serve(machines[0], 8080, keep=False)
-    wanted = network_balancer(vpc, port)
+    authority = Authority(tmp_path / "ca", "test")
+    bundle = authority.issue(["a.example.com"], "EC_prime256v1", time.time()).bundle
+    tls = ssl.create_default_context(cafile=str(authority.certificate_file)) if protocol == "HTTPS" else None
+
+    def listening(*rules: BalancerRule) -> tuple[BalancerListener]:
+        certificates = (bundle,) if tls is not None else ()
+        return (msgspec.structs.replace(listener(port, *rules), protocol=protocol, certificates=certificates),)
+
+    wanted = msgspec.structs.replace(network_balancer(vpc, port), listeners=listening())
     await network.add_balancer(wanted)
     await engine.apply([wanted], network.namespaces())
     await until(lambda: healthy(engine))
     tea = BalancerAction("fixed-response", status=418)
-    async with load(HERE, port, clients=16) as seen:
+    async with load(HERE, port, clients=16, host="a.example.com", tls=tls) as seen:
         for number in range(6):
             await seen.more(100)
             rule = BalancerRule(str(number), (BalancerCondition("path-pattern", (f"/{number}",)),), tea)
-            changed = msgspec.structs.replace(wanted, listeners=(listener(port, rule),))
+            changed = msgspec.structs.replace(wanted, listeners=listening(rule))
             await engine.apply([changed], network.namespaces())
         await seen.more(100)
     assert seen.failed == []

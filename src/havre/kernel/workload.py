@@ -344,9 +344,20 @@ class BalancerRule(msgspec.Struct, frozen=True):
     action: BalancerAction
 
 
+class BalancerTls(msgspec.Struct, frozen=True):
+    """``oldest`` and ``newest``: TLSv1, TLSv1.1, TLSv1.2, TLSv1.3. ``ciphers`` by OpenSSL's names, in the order of
+    preference; ``suites`` are TLS 1.3's."""
+
+    oldest: str = "TLSv1.2"
+    newest: str = "TLSv1.3"
+    ciphers: tuple[str, ...] = ()
+    suites: tuple[str, ...] = ()
+
+
 class BalancerListener(msgspec.Struct, frozen=True):
-    """``certificates`` are PEM texts (chain and key), the default one first. ``clients``: the blocks that its security
-    groups let in where balancers share an address, which no packet filter can tell apart (None: everybody)."""
+    """``certificates`` are PEM texts (key and chain), the default one first; ``names`` the host names that they are for.
+    ``clients``: the blocks that its security groups let in where balancers share an address, which no packet filter can
+    tell apart (None: everybody)."""
 
     id: str
     port: int
@@ -354,6 +365,11 @@ class BalancerListener(msgspec.Struct, frozen=True):
     rules: tuple[BalancerRule, ...]
     certificates: tuple[str, ...] = ()
     clients: tuple[str, ...] | None = None
+    tls: BalancerTls = BalancerTls()
+    names: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"BalancerListener({self.id!r}, {self.port}, {self.protocol!r}, {self.rules!r}, names={self.names!r})"
 
 
 class Balancer(msgspec.Struct, frozen=True):

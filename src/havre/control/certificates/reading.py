@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from havre.control.certificates.records import KeyPair
+
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
 
@@ -251,3 +253,19 @@ def encrypted(key: str, passphrase: bytes) -> str:
 
     loaded = load_pem_private_key(key.encode(), None)
     return loaded.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(passphrase)).decode()
+
+
+def weakness(pair: KeyPair) -> str:
+    """Why servers refuse to present it, in words ("" when they do not): OpenSSL asks for 112 bits of security."""
+    try:
+        found = [certificate_of(pair.certificate.encode()), *(chain_of(pair.chain.encode()) if pair.chain else ())]
+        algorithms = [algorithm_of(each.public_key()) for each in found]
+    except Unreadable as refusal:
+        return refusal.reason
+    if "RSA_1024" in algorithms:
+        return "An RSA key of 1024 bits is too small."
+    for each in found:
+        how = each.signature_hash_algorithm
+        if each.issuer != each.subject and how is not None and how.digest_size < 28:
+            return f"A signature with {how.name.upper()} is too weak."
+    return ""

@@ -18,6 +18,7 @@ from havre.engines.haproxy.rules import (
     page,
     single_pool,
 )
+from havre.engines.haproxy.secure import bind_options, certificate_names, tls_headers
 from havre.engines.haproxy.text import name, quote
 from havre.kernel.workload import Balancer, BalancerListener
 
@@ -66,6 +67,7 @@ def _head(plan: Plan, keep: Keep) -> list[str]:
         "  tune.http.maxhdr 256",
         "  hard-stop-after 1h",
         "  ssl-default-bind-options ssl-min-ver TLSv1.2",
+        f"  crt-base {quote(str(plan.directory))}",
         "defaults",
         "  mode http",
         "  timeout connect 3s",
@@ -87,7 +89,7 @@ def _frontend(front: Frontend, keep: Keep, *, again: bool) -> list[str]:
     balancer, listener = front.listeners[0]
     title = name("f", front.id)
     lines = [f"frontend {title}"]
-    secure = _certificates(front, keep)
+    secure = bind_options(front, keep)
     for bind in front.binds:
         namespace = f" namespace {quote(bind.namespace)}" if bind.namespace else ""
         lines.append(f"  bind {bind.address}:{bind.port}{namespace}{secure}")
@@ -96,8 +98,9 @@ def _frontend(front: Frontend, keep: Keep, *, again: bool) -> list[str]:
     if listener.protocol not in ("HTTP", "HTTPS"):
         return [*lines, "  mode tcp", f"  default_backend {name('p', single_pool(listener))}", ""]
     behind: list[str] = []
-    if again and listener.protocol == "HTTP":
+    if again:
         first, behind = _again(title)
+        lines += [f"  {line} if {{ stopping }}" for line in tls_headers([b for b, _ in front.listeners])]
         lines += first
     if len(front.listeners) > 1:
         lines += [f"  {line}" for line in _shared(front, keep)]
@@ -134,15 +137,6 @@ def _of_another(balancer: Balancer) -> str:
     return f"{{ req.hdr(host),host_only -m end -i -- {domain} }} !{{ req.hdr(host),host_only -m end -i -- {own} }}"
 
 
-def _certificates(front: Frontend, keep: Keep) -> str:
-    """`` ssl crt … alpn …``, or nothing for a listener without."""
-    crts = [keep("pem", pem.encode()) for _, listener in front.listeners for pem in listener.certificates]
-    if not crts:
-        return ""
-    http2 = front.listeners[0][0].attributes.get("routing.http2.enabled", "true") == "true"
-    return " ssl " + " ".join(f"crt {crt}" for crt in crts) + f" alpn {'h2,http/1.1' if http2 else 'http/1.1'}"
-
-
 def _let_in(listener: BalancerListener, when: str) -> list[str]:
     """Nobody else gets an answer, or so much as a refusal: as behind a packet filter."""
     if listener.clients is None or "0.0.0.0/0" in listener.clients:
@@ -170,7 +164,8 @@ def _way(front: Frontend) -> list[str]:
 
 
 def _shared(front: Frontend, keep: Keep) -> list[str]:
-    """By the Host header to a balancer: its DNS name first, then the host names that its rules ask for."""
+    """By the Host header to a balancer: its DNS name first, then the host names that its rules ask for, then those of its
+    certificates."""
     names = "".join(f"{b.dns_name.lower()} {i}\n" for i, (b, _) in enumerate(front.listeners))
     hosts = keep("map", names.encode())
     lines = [f"http-request set-var(txn.lb) req.hdr(host),host_only,lower,map_str({hosts})"]
@@ -181,6 +176,7 @@ def _shared(front: Frontend, keep: Keep) -> list[str]:
             if asked:
                 acls, holds = conditions(f"h{index}x{number}", asked)
                 lines += [*acls, f"http-request set-var(txn.lb) str({index}) if {unknown} {holds}"]
+    lines += certificate_names([listener for _, listener in front.listeners], keep, unknown)
     lines.append(f"{own_answer(404, keep)} if {unknown}")
     for index, (_, listener) in enumerate(front.listeners):
         lines += _let_in(listener, f"{{ var(txn.lb) -m str {index} }}")

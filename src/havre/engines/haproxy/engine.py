@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 
 from havre.engines.haproxy.adopt import bound_by, found_healthy
+from havre.engines.haproxy.bundles import unpresentable
 from havre.engines.haproxy.checker import Checker, Key, Probe
 from havre.engines.haproxy.checks import probe
 from havre.engines.haproxy.config import render
@@ -67,7 +68,7 @@ class HaproxyEngine:
     async def apply(self, balancers: Sequence[Balancer], namespaces: Mapping[str, str]) -> None:
         """As the port says. What cannot be done is in ``status``, and is tried again by ``run``."""
         async with self._lock:
-            self._refused = {b.id: reason for b in balancers if (reason := why_unsafe(b))}
+            self._refused = {b.id: reason for b in balancers if (reason := why_unsafe(b) or unpresentable(b))}
             self._balancers = tuple(b for b in balancers if b.id not in self._refused)
             self._namespaces = dict(namespaces)
             seeds = await self._find_leftover()

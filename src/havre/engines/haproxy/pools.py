@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from havre.engines.haproxy.plan import Plan
 from havre.engines.haproxy.rules import Keep, header_name, own_answer
+from havre.engines.haproxy.secure import TLS_HEADERS, TLS_LINES
 from havre.engines.haproxy.text import name, quote
 from havre.kernel.workload import Balancer, BalancerPool
 
@@ -85,9 +86,8 @@ def _forwarded(attributes: Mapping[str, str]) -> list[str]:
         lines.append(f"http-request add-header X-Forwarded-For '{client}' unless {given}")
     elif mode == "remove":
         lines.append("http-request del-header X-Forwarded-For")
-    if attributes.get("routing.http.x_amzn_tls_version_and_cipher_suite.enabled") == "true":
-        lines.append("http-request set-header X-Amzn-Tls-Version %[ssl_fc_protocol] if { ssl_fc }")
-        lines.append("http-request set-header X-Amzn-Tls-Cipher-Suite %[ssl_fc_cipher] if { ssl_fc }")
+    if attributes.get(TLS_HEADERS) == "true":
+        lines += [f"{line} if {{ ssl_fc }}" for line in TLS_LINES]
     return lines
 
 

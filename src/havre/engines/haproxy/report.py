@@ -8,6 +8,7 @@ from havre.engines.haproxy.checker import Key
 from havre.engines.haproxy.health import Health
 from havre.engines.haproxy.layout import SHARED, Bind, own_binds
 from havre.engines.haproxy.rules import Context, header_name, listener_lines
+from havre.engines.haproxy.secure import options
 from havre.engines.haproxy.text import Unsafe, quote
 from havre.kernel.addresses import parse_cidr
 from havre.kernel.workload import Balancer, BalancerStatus, BalancerTarget, TargetHealth
@@ -68,6 +69,8 @@ def why_unsafe(balancer: Balancer) -> str:
     try:
         for listener in balancer.listeners:
             listener_lines(listener, Context("", lambda suffix, content: "''"))
+            if listener.protocol == "HTTPS":
+                options(balancer, listener.tls)
         for pool in balancer.pools:
             if pool.sticky_cookie:
                 header_name(pool.sticky_cookie)

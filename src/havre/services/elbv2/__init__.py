@@ -3,9 +3,9 @@
 The promise: a listener that is shown as made answers, by the rules that are shown; a target gets requests when it is shown
 healthy, and none once it drains; targets come and go without a failed request. States, reasons and limits are AWS's.
 
-Left out, and refused by name: network and gateway load balancers, HTTPS listeners (there is no ACM yet), target groups of
-load balancers, health checks of functions, HTTP/2 and gRPC to targets, authentication, regular expressions in conditions,
-transforms, trust stores, reserved capacity, access logs, IPv6.
+Left out, and refused by name: network and gateway load balancers, mutual TLS and trust stores, SSL policies with FIPS or
+post-quantum keys, target groups of load balancers, health checks of functions, HTTP/2 and gRPC to targets, authentication,
+regular expressions in conditions, transforms, reserved capacity, access logs, IPv6.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from havre.control.reconciler import Reconciler
 from havre.services.elbv2.operations import (
     account,
     capacity,
+    certificates,
     listeners,
     load_balancers,
     rules,
@@ -32,7 +33,8 @@ from havre.services.elbv2.resources import KINDS
 PARTIAL = {
     "routing.http.desync_mitigation_mode": "the proxy always refuses requests that are not RFC 7230, as strictest does",
     "AWSALBAPP-0": "is sent with the first answer, not only once the application has set its own cookie",
-    "DescribeSSLPolicies": "lists three of AWS's policies; no listener uses them yet",
+    "DescribeSSLPolicies": "lists AWS's policies but for those with FIPS or post-quantum keys",
+    "Certificates": "a certificate with an RSA key of 1024 bits or a signature with SHA-1 is refused as unsupported",
     "headers": "a request's or an answer's head may have 15 KiB (AWS: 64 KiB and 32 KiB)",
     "Availability Zones": "targets in zones that the load balancer has no subnet in get requests too (AWS: unused)",
 }
@@ -44,6 +46,7 @@ def service() -> Service:
         target_groups.ops,
         targets.ops,
         listeners.ops,
+        certificates.ops,
         rules.ops,
         tags.ops,
         account.ops,

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
+from msgspec.structs import replace
+
+from havre.control.certificates.records import KeyPairR
 from havre.kernel.workload import (
     Balancer,
     BalancerAction,
@@ -13,6 +17,7 @@ from havre.kernel.workload import (
     BalancerPool,
     BalancerRule,
     BalancerTarget,
+    BalancerTls,
 )
 from havre.services.elbv2 import attributes
 from havre.services.elbv2.resources import (
@@ -26,6 +31,7 @@ from havre.services.elbv2.resources import (
     Target,
     TargetGroupR,
 )
+from havre.services.elbv2.tls import POLICIES
 
 
 def balancer(
@@ -34,8 +40,10 @@ def balancer(
     listeners: Sequence[tuple[ListenerR, Sequence[RuleR]]],
     groups: Mapping[str, TargetGroupR],
     instances: Mapping[str, str],
+    pairs: Mapping[str, KeyPairR],
 ) -> Balancer:
-    """``groups`` by ARN: those that a rule names. ``instances``: EC2 instance id → address of the node."""
+    """``groups`` by ARN: those that a rule names. ``instances``: EC2 instance id → address of the node. ``pairs``: key pairs
+    by the ARN of their certificate."""
     spec, known = lb.spec, attributes.APPLICATION
     return Balancer(
         id=id,
@@ -44,7 +52,7 @@ def balancer(
         addresses=tuple((i.subnet, i.address) for i in lb.status.interfaces),
         host_address=spec.host_address,
         security_groups=spec.security_groups,
-        listeners=tuple(_listener(each, rules, groups) for each, rules in listeners),
+        listeners=tuple(replace(_listener(each, rules, groups), **_tls(each, pairs)) for each, rules in listeners),
         pools=tuple(_pool(groups[arn], instances) for arn in sorted(groups)),
         idle_timeout=float(attributes.value(known, spec.attributes, "idle_timeout.timeout_seconds")),
         kind=spec.type,
@@ -63,6 +71,19 @@ def _listener(listener: ListenerR, rules: Iterable[RuleR], groups: Mapping[str, 
     )
     id = listener.meta.name.rpartition("/")[2]
     return BalancerListener(id, listener.spec.port, listener.spec.protocol, compiled)
+
+
+def _tls(listener: ListenerR, pairs: Mapping[str, KeyPairR]) -> dict[str, Any]:
+    """The default certificate first, each once."""
+    spec = listener.spec
+    if spec.protocol != "HTTPS":
+        return {}
+    arns = dict.fromkeys((spec.certificate, *spec.more_certificates))
+    found = [pairs[arn].spec for arn in arns if arn in pairs and pairs[arn].spec.certificate]
+    policy = POLICIES[spec.policy]
+    protection = BalancerTls(policy.protocols[0], policy.protocols[-1], policy.ciphers, policy.suites)
+    names = tuple(dict.fromkeys(name for pair in found for name in pair.names))
+    return {"certificates": tuple(pair.bundle for pair in found), "tls": protection, "names": names}
 
 
 def _condition(condition: Condition) -> BalancerCondition:

@@ -70,6 +70,15 @@ def listener(reader: Reader, each: ListenerR) -> dict[str, Any]:
         "Port": each.spec.port,
         "Protocol": each.spec.protocol,
         "DefaultActions": [actions.shown(default_rule(reader, each).spec.action)],
+        **(_secure(each) if each.spec.protocol == "HTTPS" else {}),
+    }
+
+
+def _secure(each: ListenerR) -> dict[str, Any]:
+    return {
+        "SslPolicy": each.spec.policy,
+        "Certificates": [{"CertificateArn": each.spec.certificate}],
+        "MutualAuthentication": {"Mode": "off"},
     }
 
 

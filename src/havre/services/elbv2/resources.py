@@ -124,10 +124,15 @@ class Condition(msgspec.Struct, frozen=True):
 
 
 class ListenerSpec(msgspec.Struct, frozen=True):
+    """``policy``, ``certificate`` (the ARN of the default one) and ``more_certificates`` of HTTPS listeners only."""
+
     balancer: str
     port: int
     protocol: str
     tags: Mapping[str, str] = {}
+    policy: str = ""
+    certificate: str = ""
+    more_certificates: tuple[str, ...] = ()
 
 
 class RuleSpec(msgspec.Struct, frozen=True):

@@ -7,6 +7,7 @@ from random import Random
 from typing import Any
 
 from havre.control import nodes
+from havre.control.certificates import records
 from havre.control.deps import ReconcilerDeps
 from havre.control.nodes import BALANCER, NODE, BalancerReport, NodeSpec, NodeStatus
 from havre.control.operation import Call, Principal, Site
@@ -28,7 +29,7 @@ class Harness:
         self.site = Site()
         self.services = {"ec2": ec2.service(), "elbv2": elbv2.service()}
         kinds = [k for s in self.services.values() for k in s.kinds]
-        self.store = MemoryStore((*kinds, *nodes.KINDS), self.world)
+        self.store = MemoryStore((*kinds, *nodes.KINDS, *records.KINDS), self.world)
         self.journal = MemoryJournal()
         deps = ReconcilerDeps(self.store, self.journal, self.world, self.site, lambda a, r, p, source="": self.aws(p))
         self.runner = Runner(elbv2.reconcilers(deps), self.store, self.world)

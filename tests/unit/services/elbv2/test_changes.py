@@ -27,7 +27,7 @@ async def test_a_listener_moves_to_another_port_and_action(h: Harness) -> None:
     arn, group = await h.balancer(), await h.group()
     listener, other = await h.listener(arn, group), await h.listener(arn, group, 81)
     assert await code(h, "ModifyListener", ListenerArn=listener, Port=81) == "DuplicateListener"
-    assert await code(h, "ModifyListener", ListenerArn=listener, Protocol="HTTPS") == "NotImplementedException"
+    assert await code(h, "ModifyListener", ListenerArn=listener, Protocol="HTTPS") == "ValidationError"
     changed = await h.elb("ModifyListener", ListenerArn=listener, Port=8080, DefaultActions=[FIXED])
     assert [(each["Port"], each["DefaultActions"][0]["Type"]) for each in changed["Listeners"]] == [
         (8080, "fixed-response")

@@ -102,11 +102,12 @@ FIXED = {"Type": "fixed-response", "FixedResponseConfig": {"StatusCode": "404"}}
 @pytest.mark.parametrize(
     ("more", "code", "words"),
     [
-        ({"Protocol": "HTTPS"}, "NotImplementedException", "HTTPS listeners"),
+        ({"Protocol": "HTTPS"}, "ValidationError", "A certificate must be specified"),
+        ({"MutualAuthentication": {"Mode": "verify"}}, "NotImplementedException", "trust stores"),
+        ({"MutualAuthentication": {"Mode": "on"}}, "ValidationError", "must be one of"),
         ({"Protocol": "TCP"}, "ValidationError", "must be one of '[HTTP, HTTPS]'"),
         ({"Port": None}, "ValidationError", "A port must be specified"),
         ({"Certificates": [{"CertificateArn": "a"}]}, "ValidationError", "cannot be specified for HTTP"),
-        ({"MutualAuthentication": {"Mode": "off"}}, "NotImplementedException", "MutualAuthentication"),
         ({"AlpnPolicy": ["None"]}, "NotImplementedException", "AlpnPolicy"),
         ({"DefaultActions": []}, "ValidationError", "at least one action"),
         ({"DefaultActions": [FIXED, FIXED]}, "TooManyActions", "number of actions"),
@@ -184,7 +185,7 @@ async def test_what_nobody_looks_for_is_refused_by_name(h: Harness) -> None:
 
 
 async def test_policies_for_tls_are_those_of_application_load_balancers(h: Harness) -> None:
-    assert len((await h.elb("DescribeSSLPolicies"))["SslPolicies"]) == 3
+    assert len((await h.elb("DescribeSSLPolicies"))["SslPolicies"]) == 16
     assert (await h.elb("DescribeSSLPolicies", LoadBalancerType="network"))["SslPolicies"] == []
     assert (await refused(h, "DescribeSSLPolicies", Names=["x"])).code == "SSLPolicyNotFound"
 

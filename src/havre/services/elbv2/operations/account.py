@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from havre.control.operation import Answer, Call, Request
-from havre.kernel.errors import ApiError
-from havre.services.elbv2 import association, conditions
+from havre.services.elbv2 import association, conditions, tls
 from havre.services.elbv2.declare import ElbOperations
 from havre.services.elbv2.operations import listeners, load_balancers, rules, target_groups, targets
 from havre.services.elbv2.paging import page
@@ -12,6 +11,7 @@ from havre.services.elbv2.paging import page
 ops = ElbOperations()
 LIMITS = {
     "application-load-balancers": load_balancers.MOST,
+    "certificates-per-application-load-balancer": tls.MOST_CERTIFICATES,
     "condition-values-per-alb-rule": conditions.MOST_VALUES,
     "condition-wildcards-per-alb-rule": conditions.MOST_WILDCARDS,
     "listeners-per-application-load-balancer": listeners.MOST,
@@ -20,18 +20,6 @@ LIMITS = {
     "target-groups-per-action-on-application-load-balancer": 5,
     "target-groups-per-application-load-balancer": association.MOST_GROUPS,
     "targets-per-target-group": targets.MOST,
-}
-_TLS13 = ("TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256")
-_TLS12 = (
-    "ECDHE-ECDSA-AES128-GCM-SHA256",
-    "ECDHE-RSA-AES128-GCM-SHA256",
-    "ECDHE-ECDSA-AES256-GCM-SHA384",
-    "ECDHE-RSA-AES256-GCM-SHA384",
-)
-POLICIES = {
-    "ELBSecurityPolicy-TLS13-1-2-2021-06": (("TLSv1.2", "TLSv1.3"), (*_TLS13, *_TLS12)),
-    "ELBSecurityPolicy-TLS13-1-3-2021-06": (("TLSv1.3",), _TLS13),
-    "ELBSecurityPolicy-TLS-1-2-2017-01": (("TLSv1.2",), _TLS12),
 }
 
 
@@ -43,20 +31,18 @@ async def describe_account_limits(call: Call, request: Request) -> Answer:
 
 @ops.on("DescribeSSLPolicies", "Names Marker PageSize LoadBalancerType")
 async def describe_ssl_policies(call: Call, request: Request) -> Answer:
-    wanted = request.get("Names") or sorted(POLICIES)
-    unknown = [name for name in wanted if name not in POLICIES]
-    if unknown:
-        raise ApiError("SSLPolicyNotFound", f"SSL policies '{unknown}' not found")
+    wanted = [tls.check_policy(name) for name in request.get("Names") or tls.POLICIES]
     if request.get("LoadBalancerType", "application") != "application":
         wanted = []
     shown, marker = page(call, request, sorted(wanted), lambda name: name)
     described = []
     for name in shown:
-        protocols, ciphers = POLICIES[name]
+        policy = tls.POLICIES[name]
+        ciphers = (*policy.suites, *policy.ciphers)
         described.append(
             {
                 "Name": name,
-                "SslProtocols": list(protocols),
+                "SslProtocols": list(policy.protocols),
                 "Ciphers": [{"Name": cipher, "Priority": i + 1} for i, cipher in enumerate(ciphers)],
                 "SupportedLoadBalancerTypes": ["application"],
             }

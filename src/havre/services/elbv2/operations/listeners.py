@@ -7,10 +7,11 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from havre.control.certificates.records import hold
 from havre.control.operation import Answer, Call, Request
 from havre.kernel.errors import ApiError, not_built
 from havre.kernel.resource import NoStatus
-from havre.services.elbv2 import actions, association, attributes, present, queries, tags
+from havre.services.elbv2 import actions, association, attributes, present, queries, tags, tls
 from havre.services.elbv2 import resources as r
 from havre.services.elbv2.declare import ElbOperations, arns
 from havre.services.elbv2.errors import limit, validation
@@ -23,12 +24,13 @@ MOST = 50
 
 @ops.on(
     "CreateListener",
-    "LoadBalancerArn Protocol Port DefaultActions Tags SslPolicy Certificates",
+    "LoadBalancerArn Protocol Port DefaultActions Tags SslPolicy Certificates MutualAuthentication",
     resources=arns("LoadBalancerArn"),
 )
 async def create_listener(call: Call, request: Request) -> Answer:
     lb = queries.load_balancer(call, call.store, request["LoadBalancerArn"])
     _check_protocol(request, request.get("Protocol") or "")
+    secure = _secure(request)
     if not request.get("Port"):
         raise validation("A port must be specified")
     action = actions.parse(request["DefaultActions"])
@@ -40,15 +42,18 @@ async def create_listener(call: Call, request: Request) -> Answer:
         lb = queries.load_balancer(call, tx, request["LoadBalancerArn"])
         _check_port(tx, lb, request["Port"])
         association.check(call, tx, lb, action)
+        if secure:
+            tls.check_certificate(call, tx, secure["certificate"])
         where = {"account": call.account, "region": call.region}
         listener = tx.create(
             r.LISTENER,
             **where,
             name=f"{lb.meta.name}/{id}",
             arn=call.arn(f"listener/{path}/{id}", "elasticloadbalancing"),
-            spec=r.ListenerSpec(lb.meta.name, request["Port"], request["Protocol"], given),
+            spec=r.ListenerSpec(lb.meta.name, request["Port"], request["Protocol"], given, **secure),
             status=NoStatus(),
         )
+        _hold(tx, lb, listener)
         tx.create(
             r.RULE,
             **where,
@@ -66,10 +71,23 @@ async def create_listener(call: Call, request: Request) -> Answer:
 def _check_protocol(request: Request, protocol: str) -> None:
     if protocol not in ("HTTP", "HTTPS"):
         raise validation(f"Listener protocol '{protocol}' must be one of '[HTTP, HTTPS]'")
-    if protocol == "HTTPS":
-        raise not_built("elbv2", "HTTPS listeners: there is no ACM yet that a certificate could come from")
-    if request.get("SslPolicy") or request.get("Certificates"):
+    if protocol == "HTTP" and (request.get("SslPolicy") or request.get("Certificates")):
         raise validation("A certificate or an SSL policy cannot be specified for HTTP listeners")
+    tls.check_mutual(request)
+
+
+def _secure(request: Request) -> dict[str, Any]:
+    """Policy and default certificate of an HTTPS listener that is made; nothing of another."""
+    if request.get("Protocol") != "HTTPS":
+        return {}
+    certificate = tls.default_certificate(request.get("Certificates") or ())
+    return {"policy": tls.check_policy(request.get("SslPolicy") or ""), "certificate": certificate}
+
+
+def _hold(tx: Transaction, lb: r.LoadBalancerR, listener: r.ListenerR) -> None:
+    """ACM learns what uses its certificates."""
+    arns = {listener.spec.certificate, *listener.spec.more_certificates} - {""}
+    hold(tx, listener.meta.arn, lb.meta.arn, arns)
 
 
 def _check_port(tx: Transaction, lb: r.LoadBalancerR, port: int, but: str = "") -> None:
@@ -101,6 +119,7 @@ async def delete_listener(call: Call, request: Request) -> Answer:
         listener = queries.listener(call, tx, request["ListenerArn"])
         for rule in queries.rules_of(tx, listener):
             tx.remove(rule)
+        hold(tx, listener.meta.arn, "", ())
         tx.remove(listener)
 
     await call.store.transact(change)
@@ -109,12 +128,14 @@ async def delete_listener(call: Call, request: Request) -> Answer:
 
 @ops.on(
     "ModifyListener",
-    "ListenerArn Port Protocol DefaultActions SslPolicy Certificates",
+    "ListenerArn Port Protocol DefaultActions SslPolicy Certificates MutualAuthentication",
     resources=arns("ListenerArn"),
 )
 async def modify_listener(call: Call, request: Request) -> Answer:
     action = actions.parse(request["DefaultActions"]) if request.get("DefaultActions") else None
-    _check_protocol(request, request.get("Protocol") or "HTTP")
+    if request.get("Protocol"):
+        _check_protocol(request, request["Protocol"])
+    tls.check_mutual(request)
 
     def change(tx: Transaction) -> r.ListenerR:
         listener = queries.listener(call, tx, request["ListenerArn"])
@@ -126,10 +147,26 @@ async def modify_listener(call: Call, request: Request) -> Answer:
             association.check(call, tx, lb, action)
             rule = queries.default_rule(tx, listener)
             tx.update(rule, spec=replace(rule.spec, action=action))
-        return tx.update(listener, spec=replace(listener.spec, port=port))
+        changed = tx.update(listener, spec=_modified(call, tx, listener.spec, request, port))
+        _hold(tx, lb, changed)
+        return changed
 
     made = await call.store.transact(change)
     return {"Listeners": [present.listener(call.store, made)]}
+
+
+def _modified(call: Call, tx: Transaction, old: r.ListenerSpec, request: Request, port: int) -> r.ListenerSpec:
+    """What becomes of protocol, policy and certificates; those that are not named stay, and go when it turns to HTTP."""
+    protocol = request.get("Protocol") or old.protocol
+    if protocol == "HTTP":
+        _check_protocol(request, protocol)
+        return replace(old, port=port, protocol=protocol, policy="", certificate="", more_certificates=())
+    given = request.get("Certificates")
+    certificate = tls.default_certificate(given or ()) if given or not old.certificate else old.certificate
+    policy = tls.check_policy(request.get("SslPolicy") or old.policy)
+    if given or protocol != old.protocol:
+        tls.check_certificate(call, tx, certificate)
+    return replace(old, port=port, protocol=protocol, policy=policy, certificate=certificate)
 
 
 @ops.on("DescribeListenerAttributes", "ListenerArn")
@@ -148,9 +185,3 @@ async def modify_listener_attributes(call: Call, request: Request) -> Answer:
             raise not_built("elbv2", f"the listener attribute {each['Key']}")
     attributes.changed(attributes.LISTENER, {}, wanted, "Listener")
     return {"Attributes": attributes.shown(attributes.LISTENER, {})}
-
-
-@ops.on("DescribeListenerCertificates", "ListenerArn Marker PageSize")
-async def describe_listener_certificates(call: Call, request: Request) -> Answer:
-    queries.listener(call, call.store, request["ListenerArn"])
-    return {"Certificates": []}

@@ -7,6 +7,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from havre.control.certificates.records import hold
 from havre.control.operation import Answer, Call, Request
 from havre.kernel.errors import ApiError, not_built
 from havre.kernel.resource import scoped
@@ -151,6 +152,7 @@ async def delete_load_balancer(call: Call, request: Request) -> Answer:
         for rule in queries.rules_of_balancer(tx, lb):
             tx.remove(rule)
         for listener in queries.listeners_of(tx, lb):
+            hold(tx, listener.meta.arn, "", ())
             tx.remove(listener)
         tx.update(lb, deleting=call.now)
 
