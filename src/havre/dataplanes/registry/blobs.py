@@ -13,7 +13,7 @@ import hashlib
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,8 +22,9 @@ from havre.control.images import Place, Refusal, Why
 from havre.core.images.names import HASHES, algorithm, is_digest
 from havre.dataplanes.registry.incoming import Incoming
 from havre.dataplanes.registry.ports import Pack
-from havre.dataplanes.registry.syncer import Syncer
+from havre.dataplanes.registry.syncer import Syncer, Unnamed
 from havre.dataplanes.registry.upload import Unsynced, Upload
+from havre.dataplanes.registry.writing import write_whole
 from havre.kernel.errors import Gone, Temporary
 from havre.kernel.world import World
 
@@ -46,7 +47,7 @@ class Blobs:
         self._uploads: dict[str, Upload] = {}
         self._locks: dict[str, tuple[asyncio.Lock, int]] = {}
         self._pool = ThreadPoolExecutor(WORKERS, "blobs")
-        self._syncer = Syncer()
+        self._syncer = Syncer(WORKERS)
         self._incoming = Incoming(root / "uploads")
         self._directories = {kind: root / "blobs" / kind for kind in HASHES}
         for directory in self._directories.values():
@@ -172,15 +173,13 @@ class Blobs:
         with _Disk():
             self._check("publish")
             try:
-                await self.submit(self._whole_file, upload)
+                move, directory = partial(source.rename, target), self._descriptors[algorithm(digest)]
+                await self._syncer.publish(partial(self._whole_file, upload), move, directory)
             except Unsynced:
                 await self.cancel(upload)
                 raise
-            try:
-                await self._syncer.sync(partial(source.rename, target), self._descriptors[algorithm(digest)])
-            except OSError:
-                with suppress(FileNotFoundError):
-                    target.rename(source)
+            except Unnamed:
+                target.rename(source)
                 raise
 
     async def _digest(self, upload: Upload, kind: str) -> str:
@@ -309,7 +308,7 @@ class Blobs:
 
     def _whole_file(self, upload: Upload) -> None:
         """All that has arrived is in the file, durably; the file is closed."""
-        upload.spill(self._check)
+        upload.spill(self._check, write_whole)
         upload.sync()
 
     def _hash(self, path: Path, kind: str) -> Any:

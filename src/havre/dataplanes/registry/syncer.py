@@ -1,4 +1,5 @@
-"""Names of files made durable in groups: while a directory is synced for one group, the next one gathers."""
+"""Files made durable, each by a thread, and their names in groups: while a directory is synced for one group, the next one
+gathers."""
 
 from __future__ import annotations
 
@@ -6,87 +7,108 @@ import asyncio
 import os
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from queue import SimpleQueue
 from typing import NamedTuple
 
 
-class _Waiting(NamedTuple):
+class Unnamed(OSError):
+    """The file has its name, but the disk failed to take it."""
+
+
+class _Job(NamedTuple):
+    write: Callable[[], object]
     move: Callable[[], object]
     directory: int
     durable: asyncio.Future[None]
 
 
-_Job = tuple[asyncio.AbstractEventLoop, Sequence[_Waiting]]
-
-
 class Syncer:
-    def __init__(self) -> None:
-        self._gathered: list[_Waiting] = []
-        self._busy = False
+    """At most ``limit`` threads, started as they are needed."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._threads: list[threading.Thread] = []
+        self._under_way = 0
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
-        self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()
+        self._written: list[_Job] = []
+        self._naming = False
 
-    async def sync(self, move: Callable[[], object], directory: int) -> None:
-        """``move`` runs in the thread: it puts a file under its name in the directory. The name is durable on return. Raises
-        OSError."""
-        loop = asyncio.get_running_loop()
-        durable: asyncio.Future[None] = loop.create_future()
-        self._gathered.append(_Waiting(move, directory, durable))
-        if not self._busy:
-            self._busy = True
-            loop.call_soon(self._round)
-        await durable
-
-    def _round(self) -> None:
-        group, self._gathered = self._gathered, []
-        if not group:
-            self._busy = False
-            return
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="blobs-sync", daemon=True)
-            self._thread.start()
-        self._jobs.put((asyncio.get_running_loop(), group))
+    async def publish(self, write: Callable[[], object], move: Callable[[], object], directory: int) -> None:
+        """``write`` makes a file durable, then ``move`` puts it under its name in the directory, both in a thread. The name
+        is durable on return. Raises Unnamed, and what the two raise, and then the file was not moved."""
+        job = _Job(write, move, directory, asyncio.get_running_loop().create_future())
+        self._under_way += 1
+        if len(self._threads) < min(self._under_way, self._limit):
+            thread = threading.Thread(target=self._run, name=f"blobs-sync-{len(self._threads)}", daemon=True)
+            self._threads.append(thread)
+            thread.start()
+        self._jobs.put(job)
+        await job.durable
 
     def _run(self) -> None:
         while (job := self._jobs.get()) is not None:
-            loop, group = job
-            errors = _sync_all(group)
-            try:
-                loop.call_soon_threadsafe(self._finish, group, errors)
-            except RuntimeError:  # the loop was closed: nobody waits any more
-                return
+            error = _attempt(job.write)
+            if error is None:
+                self._name(job)
+            else:
+                self._report([job], [error])
 
-    def _finish(self, group: Sequence[_Waiting], errors: Sequence[OSError | None]) -> None:
-        for waiting, error in zip(group, errors, strict=True):
-            if waiting.durable.done():  # the caller was cancelled
+    def _name(self, job: _Job) -> None:
+        """By whichever thread names already, else by this one."""
+        with self._lock:
+            self._written.append(job)
+            if self._naming:
+                return
+            self._naming = True
+        while group := self._next_group():
+            self._report(group, _name_all(group))
+
+    def _next_group(self) -> list[_Job]:
+        with self._lock:
+            group, self._written = self._written, []
+            self._naming = bool(group)
+        return group
+
+    def _report(self, group: Sequence[_Job], errors: Sequence[Exception | None]) -> None:
+        with suppress(RuntimeError):  # the loop was closed: nobody waits any more
+            group[0].durable.get_loop().call_soon_threadsafe(self._finish, group, errors)
+
+    def _finish(self, group: Sequence[_Job], errors: Sequence[Exception | None]) -> None:
+        self._under_way -= len(group)
+        for job, error in zip(group, errors, strict=True):
+            if job.durable.done():  # the caller was cancelled
                 continue
             if error is None:
-                waiting.durable.set_result(None)
+                job.durable.set_result(None)
             else:
-                waiting.durable.set_exception(error)
-        asyncio.get_running_loop().call_soon(self._round)  # behind those who go on now and may have more
+                job.durable.set_exception(error)
 
     def close(self) -> None:
-        if self._thread is not None:
+        for _ in self._threads:
             self._jobs.put(None)
-            self._thread.join()
-            self._thread = None
+        for thread in self._threads:
+            thread.join()
+        self._threads.clear()
 
 
-def _sync_all(group: Sequence[_Waiting]) -> list[OSError | None]:
+def _name_all(group: Sequence[_Job]) -> list[Exception | None]:
     """What the disk refused, one by one."""
-    errors = [_attempt(waiting.move) for waiting in group]
-    for directory in {waiting.directory for waiting in group}:
+    errors = [_attempt(job.move) for job in group]
+    for directory in {job.directory for job in group}:
         try:
             os.fsync(directory)
         except OSError as error:
-            errors = [e or (error if w.directory == directory else None) for w, e in zip(group, errors, strict=True)]
+            unnamed = Unnamed(*error.args)
+            errors = [e or (unnamed if j.directory == directory else None) for j, e in zip(group, errors, strict=True)]
     return errors
 
 
-def _attempt(move: Callable[[], object]) -> OSError | None:
+def _attempt(work: Callable[[], object]) -> Exception | None:
+    """The disk's refusal. Anything else is a bug: it is passed on as well, so that no caller waits for ever."""
     try:
-        move()
-    except OSError as error:
+        work()
+    except Exception as error:
         return error
     return None

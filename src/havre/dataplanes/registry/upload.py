@@ -9,12 +9,13 @@ from concurrent.futures import Executor, Future
 from pathlib import Path
 from typing import Any
 
+from havre.dataplanes.registry.writing import write_all
+
 FLUSH = 32 << 20
 """Bytes after which the disk is told to begin."""
 HELD = 1 << 20
 """Bytes that stay in memory while one request brings them: most blobs come whole, and then one file is made and written
 at once."""
-IOV_MAX = 1024
 
 
 class Unsynced(OSError):
@@ -91,7 +92,7 @@ class Upload:
         except OSError as error:
             raise Unsynced(*error.args) from error
 
-    def spill(self, check: Callable[[str], None]) -> None:
+    def spill(self, check: Callable[[str], None], write: Callable[[int, Sequence[bytes]], None] = write_all) -> None:
         """What is held goes into the file. Raises OSError, and then it is still held."""
         if self.held is None:
             return
@@ -99,7 +100,7 @@ class Upload:
         file = create(self.path)
         try:
             check("write")
-            write_all(file, self.held)
+            write(file, self.held)
         except OSError:
             os.close(file)
             self.path.unlink()
@@ -137,12 +138,3 @@ def _sync(file: int) -> None:
 
 def create(path: Path) -> int:
     return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o600)
-
-
-def write_all(file: int, pieces: Sequence[bytes]) -> None:
-    done = os.writev(file, pieces) if 0 < len(pieces) <= IOV_MAX else 0
-    for piece in pieces:
-        view = memoryview(piece)[done:]
-        done = max(done - len(piece), 0)
-        while view:
-            view = view[os.write(file, view) :]

@@ -29,7 +29,7 @@ from havre.store.sqlite.committer import Committer
 
 PLACE = Place("111122223333", "eu-west-1", "team/web")
 OTHER = PLACE._replace(repository="team/other")
-SIZES = [0, 5, SMALL + 1, HELD + 1]
+SIZES = [0, 5, SMALL + 1, HELD, HELD + 1]
 """In the pack; in memory until it is written whole; on disk while it comes."""
 
 
