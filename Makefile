@@ -4,7 +4,7 @@ SHELL := /bin/bash
 PYTHON ?= python3.11
 BIN := .venv/bin
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
-SYSTEM := docker.io haproxy iproute2 nftables libnftables1 busybox-static skopeo curl libseccomp2 e2fsprogs mmdebstrap
+SYSTEM := docker.io haproxy iproute2 nftables libnftables1 busybox-static skopeo curl libseccomp2 e2fsprogs mmdebstrap crun conmon
 
 PYTHON_RUNTIME := /var/lib/havre-runtimes/python3.11/root/lambda-entrypoint.sh
 

@@ -20,11 +20,12 @@ TARGETS = "targets.sock"
 
 @dataclass(frozen=True)
 class Config:
-    """``ready`` is the descriptor on which the supervisor waits, -1 for none."""
+    """``ready`` is the descriptor on which the supervisor waits, -1 for none. ``engine``: docker or oci."""
 
     state: Path
     site: Site
     ready: int = -1
+    engine: str = "docker"
 
     @classmethod
     def from_environment(cls) -> Config:
@@ -37,7 +38,7 @@ class Config:
             auth=data["auth"],
             instance=data["instance"],
         )
-        return cls(Path(data["state"]), site, int(os.environ.get("HAVRE_READY", "-1")))
+        return cls(Path(data["state"]), site, int(os.environ.get("HAVRE_READY", "-1")), data.get("engine") or "docker")
 
     @property
     def node_socket(self) -> Path:

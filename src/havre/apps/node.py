@@ -12,14 +12,13 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Mapping
 
 from msgspec.structs import replace
 
+from havre.apps import engines
 from havre.apps.config import TARGETS, Config, system_world
 from havre.apps.host_doors import HostDoors, serve
 from havre.apps.node_functions import NodeFunctions, sandboxes
-from havre.apps.shelf import SharedShelf
 from havre.control.nodelink.client import Link, LinkParts
 from havre.control.nodelink.messages import NodeInfo
 from havre.control.nodelink.spool import Spool
@@ -34,8 +33,6 @@ from havre.dataplanes.metadata.credentials import CredentialCache
 from havre.dataplanes.metadata.endpoint import MetadataEndpoint
 from havre.dataplanes.metadata.ids import Ids
 from havre.dataplanes.metadata.stats import Sampler
-from havre.engines.docker.engine import DockerEngine
-from havre.engines.docker.intake import Intake
 from havre.engines.haproxy import HaproxyEngine
 from havre.engines.host_network import HostNetwork
 from havre.engines.host_network.listening import tcp_ports, udp_ports
@@ -45,9 +42,6 @@ from havre.kernel.errors import Gone, Permanent, Temporary
 log = logging.getLogger("havre.node")
 
 NAME = "local"
-DOCKER_SOCKET = "/var/run/docker.sock"
-POOL = 3
-"""Sandboxes that are kept ready."""
 _LOOK = 5.0
 """Seconds between looks at whether the engine answers."""
 _ENGINE_PATIENCE = 20.0
@@ -60,16 +54,12 @@ class Node:
         self.world = system_world()
         self.spool = Spool(state / "lines")
         self.network = HostNetwork(site.instance, site.host, site.port)
-        log_socket, resolver = str(state / "lines.sock"), self.network.resolver_for("")[0]
-        self.containers = DockerEngine(
-            site.instance, engine_socket(os.environ), log_socket=log_socket, resolver=resolver, pool=POOL
-        )
+        self.containers = engines.containers(config, self.world, self.network.resolver_for("")[0])
         self.balancer = HaproxyEngine(state / "haproxy", functions=state / TARGETS)
         self.doors = HostDoors(self.network, site)
         self.link = Link(self._link_parts())
         self.agent = NodeAgent(self._agent_parts())
         self.lines = LineKeeper(self.agent, self.spool, state / "lines.streams")
-        self.intake = Intake(state / "lines.sock", self.lines.take, SharedShelf(os.environ))
         engine = sandboxes(config, self.link, self.network)
         self.functions = NodeFunctions(config, engine, self.link, self.agent.networks, self.spool)
         self.supervisor = Supervisor(self._loops(), self.world)
@@ -116,8 +106,9 @@ class Node:
         )
 
     def _loops(self) -> list[Loop]:
+        config = self.config
         return [
-            Loop("log intake", self.intake.run),
+            Loop("log intake", lambda: engines.take_lines(config, self.containers, self.lines.take)),
             Loop("agent", self.agent.run),
             Loop("sandboxes", self.containers.keep_pool, essential=False),
             Loop("balancer", self.balancer.run),
@@ -201,16 +192,6 @@ class Node:
         await self.containers.close()
         await self.network.close()
         self.spool.close()
-
-
-def engine_socket(environment: Mapping[str, str]) -> str:
-    """``DOCKER_HOST`` as the docker program reads it; only an engine on this machine will do: its containers are put into
-    networks that are made here."""
-    chosen = environment.get("DOCKER_HOST", "")
-    if chosen and not chosen.startswith("unix://"):
-        log.warning("DOCKER_HOST is %s, which is not a Unix socket: %s is used", chosen, DOCKER_SOCKET)
-        return DOCKER_SOCKET
-    return chosen.removeprefix("unix://") or DOCKER_SOCKET
 
 
 def _describe(capacity: Capacity, why_no_networks: str) -> NodeInfo:

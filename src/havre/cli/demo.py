@@ -14,18 +14,18 @@ from havre.cli import doctor
 from havre.cli.demo_functions import Functions
 from havre.cli.environment import variables
 from havre.cli.journey import Failed, Journey, Load, fetch, table
-from havre.cli.options import DEFAULT_PORT, running
+from havre.cli.options import DEFAULT_PORT, UpOptions, running
 
 EXAMPLE = Path("examples/hello")
 CLUSTER, SERVICE = "demo", "hello"
 
 
-def run(state: Path, port: int, *, down_after: bool) -> int:
+def run(state: Path, port: int, *, engine: str, down_after: bool) -> int:
     """0 when every step was checked."""
     journey = Journey()
     try:
         _prepare()
-        _Demo(journey, state, port or _free_port(state)).play()
+        _Demo(journey, state, port or _free_port(state), engine).play()
     except Failed as failure:
         print(f"\nFAILED: {failure}", file=sys.stderr)
         print(f"the log is {state / 'havre.log'}; havre status --state {state} shows what runs", file=sys.stderr)
@@ -70,8 +70,8 @@ def _is_free(port: int) -> bool:
 
 
 class _Demo:
-    def __init__(self, journey: Journey, state: Path, port: int) -> None:
-        self.j, self.state, self.port = journey, state, port
+    def __init__(self, journey: Journey, state: Path, port: int, engine: str) -> None:
+        self.j, self.state, self.port, self.engine = journey, state, port, engine
         self.uri = self.balancer_arn = self.dns = self.group_arn = self.service_arn = ""
         self.address, self.url = "127.0.0.1", ""
         self.functions = Functions(journey, state, port)
@@ -95,7 +95,8 @@ class _Demo:
             j.run("havre", "down", "--state", str(self.state))
         shutil.rmtree(self.state, ignore_errors=True)
         self.port_80 = _is_free(80)
-        print(j.run("havre", "up", "--detach", "--state", str(self.state), "--port", str(self.port)), end="")
+        engine = ("--engine", self.engine) if self.engine else ()
+        print(j.run("havre", "up", "--detach", "--state", str(self.state), "--port", str(self.port), *engine), end="")
         j.run("havre", "env", "--state", str(self.state), shown=f'eval "$(havre env --state {self.state})"')
         j.env.update(variables(self.state) or {})
         j.env.pop("AWS_SESSION_TOKEN", None)
@@ -251,7 +252,12 @@ class _Demo:
         before = set(j.aws("ecs", "list-tasks", *where)["taskArns"])
         victim = sorted(before)[0]
         described = j.aws("ecs", "describe-tasks", "--cluster", CLUSTER, "--tasks", victim)["tasks"][0]
-        j.run("docker", "kill", described["containers"][0]["runtimeId"])
+        id = described["containers"][0]["runtimeId"]
+        if self.engine == "oci":
+            root = f"/run/havre-{UpOptions(str(self.state)).instance}/runtime"
+            j.run("crun", "--root", root, "kill", id[:32], "KILL")
+        else:
+            j.run("docker", "kill", id)
 
         def replaced() -> bool:
             now = set(self.j.quiet("ecs", "list-tasks", *where)["taskArns"])

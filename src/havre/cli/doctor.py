@@ -104,6 +104,15 @@ def _engine() -> Finding:
     return Finding("Docker Engine", ok, detail, "tasks stay PENDING until it answers", ("docker.io",))
 
 
+def _without_docker() -> Finding:
+    """What ``havre up --engine oci`` stands on instead of a Docker Engine."""
+    runtime = shutil.which("crun", path=_PATH) or shutil.which("runc", path=_PATH)
+    monitor = shutil.which("conmon", path=_PATH)
+    detail = ", ".join(p for p in (runtime, monitor) if p) or "not installed"
+    cost = "havre up --engine oci, which runs tasks without a Docker Engine, needs crun and conmon"
+    return Finding("crun and conmon", bool(runtime and monitor), detail, cost, ("crun", "conmon"), required=False)
+
+
 def _nftables() -> Finding:
     library = ctypes.util.find_library("nftables")
     ok = library is not None or shutil.which("nft", path=_PATH) is not None
@@ -151,6 +160,7 @@ CHECKS: tuple[Callable[[], Finding], ...] = (
         "aws", "install the AWS CLI, 1.29 or 2.13 at least: older ones ignore AWS_ENDPOINT_URL", (), required=False
     ),
     _program("haproxy", "load balancers stay in the state provisioning", ("haproxy",)),
+    _without_docker,
     _nftables,
     _namespaces,
     _seccomp,

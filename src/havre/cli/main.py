@@ -63,11 +63,18 @@ def up(
         str, typer.Option(help="strict: signatures and policies are checked; open: any credentials.")
     ] = "strict",
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Return as soon as it is ready.")] = False,
+    engine: Annotated[
+        str,
+        typer.Option(
+            help="What tasks run on: docker, a Docker Engine; oci, crun and conmon (Linux, root).",
+            show_default="what the state has run on; docker",
+        ),
+    ] = "",
 ) -> None:
     """Start Havre, in the foreground unless --detach is given."""
     from havre.cli.up import up as run
 
-    raise typer.Exit(run(UpOptions(str(_state(state)), port, host, region, account, auth, detach)))
+    raise typer.Exit(run(UpOptions(str(_state(state)), port, host, region, account, auth, detach, engine)))
 
 
 @app.command(epilog="Examples: `havre down` · `havre down --keep` (tasks run on, the next `havre up` finds them)")
@@ -154,8 +161,9 @@ def demo(
     ),
     port: Annotated[int, typer.Option(help="0 takes 4566, or the next free one.")] = 0,
     down_after: Annotated[bool, typer.Option("--down", help="Stop everything at the end.")] = False,
+    engine: Annotated[str, typer.Option(help="What tasks run on: docker, or oci (crun and conmon).")] = "",
 ) -> None:
     """An image behind a load balancer, updated, broken, killed; then a function. With the AWS CLI and docker."""
     from havre.cli.demo import run
 
-    raise typer.Exit(run(state.absolute(), port, down_after=down_after))
+    raise typer.Exit(run(state.absolute(), port, engine=engine, down_after=down_after))

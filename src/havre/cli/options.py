@@ -18,6 +18,7 @@ DEFAULT_REGION = "us-east-1"
 DEFAULT_ACCOUNT = "000000000000"
 KEPT = "kept.json"
 """The run file of an instance that was stopped with --keep: what it made runs on."""
+ENGINES = ("docker", "oci")
 LONGEST_STATE = 107 - len("/lines.sock.4194304")
 
 
@@ -31,9 +32,9 @@ def default_state() -> str:
 
 
 class UpOptions:
-    """The options of ``havre up``. ``state`` is absolute."""
+    """The options of ``havre up``. ``state`` is absolute. ``engine`` "" is the one that the state remembers."""
 
-    FIELDS = ("state", "port", "host", "region", "account", "auth", "detach")
+    FIELDS = ("state", "port", "host", "region", "account", "auth", "detach", "engine")
     __slots__ = FIELDS
 
     def __init__(
@@ -45,10 +46,12 @@ class UpOptions:
         account: str = DEFAULT_ACCOUNT,
         auth: str = "strict",
         detach: bool = False,
+        engine: str = "",
     ) -> None:
         self.state, self.port, self.region = state, port, region
         self.host = "127.0.0.1" if host == "localhost" else host  # where the registry listens, too
         self.account, self.auth, self.detach = account, auth, detach
+        self.engine = engine
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, UpOptions) and all(getattr(self, f) == getattr(other, f) for f in self.FIELDS)
@@ -71,6 +74,8 @@ class UpOptions:
             return f"--port {self.port}: a port is a number from 1 to 65535"
         if self.auth not in ("strict", "open"):
             return f"--auth {self.auth}: choose strict or open"
+        if self.engine not in ("", *ENGINES):
+            return f"--engine {self.engine}: choose {' or '.join(ENGINES)}"
         if self.auth == "open" and not is_loopback(self.host):
             return f"--auth open accepts any credentials, so it is refused on {self.host}: listen on a loopback address"
         if not (len(self.account) == 12 and self.account.isascii() and self.account.isdigit()):
@@ -88,6 +93,31 @@ class UpOptions:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> UpOptions:
         return cls(**{field: data[field] for field in cls.FIELDS if field in data})
+
+
+def settle_engine(options: UpOptions) -> str:
+    """What the state's tasks run on is what they ran on before, unless they are down. Why not, in words; "" when it is
+    settled. Raises OSError."""
+    path = f"{options.state}/engine"
+    try:
+        with open(path) as file:
+            before = file.read().strip()
+    except FileNotFoundError:
+        before = ""
+    there = any(os.path.exists(f"{options.state}/{name}") for name in ("run.json", KEPT))  # noqa: PTH110
+    before = before or (ENGINES[0] if there else "")
+    chosen = options.engine or before or ENGINES[0]
+    if there and chosen != before:
+        return (
+            f"--engine {chosen}: what runs here runs on the {before} engine; havre down --state {options.state} first"
+        )
+    if chosen == "oci" and os.geteuid() != 0:
+        return "--engine oci needs root: containers are made of namespaces, mounts and control groups"
+    options.engine = chosen
+    if chosen != before:
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            file.write(chosen)
+    return ""
 
 
 def is_loopback(host: str) -> bool:

@@ -15,7 +15,7 @@ import signal
 import sys
 import time
 
-from havre.cli.options import KEPT, UpOptions, running
+from havre.cli.options import KEPT, UpOptions, running, settle_engine
 from havre.cli.shelf import Shelf
 
 TYPE_CHECKING = False
@@ -46,6 +46,12 @@ def up(options: UpOptions) -> int:
     except OSError:
         other = running(options.state) or {}
         return _say(f"havre up: already running on {other.get('endpoint', options.state)}", 1)
+    try:
+        problem = settle_engine(options)
+    except OSError as error:
+        problem = f"cannot write into {options.state}: {error.strerror}"
+    if problem:
+        return _say(f"havre up: {problem}", 1)
     if options.detach:
         os.close(lock)
         return _detach(options)
@@ -106,7 +112,9 @@ def banner(options: UpOptions) -> str:
     ]
     if options.auth == "open":
         lines.append("  any credentials are accepted (--auth open)")
-    if not _engine_answers(engine := _engine_socket()):
+    if options.engine == "oci":
+        lines.append("  tasks run on crun and conmon, without a Docker Engine (--engine oci)")
+    elif not _engine_answers(engine := _engine_socket()):
         lines.append(f"  no Docker Engine answers on {engine}: tasks cannot start until one does (see: havre doctor)")
     return "\n".join(lines)
 

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import typer.main
 
 from havre.cli.main import app
-from havre.cli.options import LONGEST_STATE, UpOptions, parse_up
+from havre.cli.options import LONGEST_STATE, UpOptions, parse_up, settle_engine
 
 
 def test_the_short_cut_knows_every_option_of_up() -> None:
@@ -88,3 +90,36 @@ def test_what_is_unusual_is_left_to_typer(arguments: list[str]) -> None:
 
 def test_both_ways_to_write_a_value() -> None:
     assert parse_up(["--port=4570", "--auth", "open"]) == parse_up(["--auth=open", "--port", "4570"])
+
+
+def _settled(state: Path, engine: str) -> str:
+    """The engine, or why it is none."""
+    options = UpOptions(str(state), engine=engine)
+    return settle_engine(options) or options.engine
+
+
+def test_a_state_remembers_its_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    assert _settled(tmp_path, "") == "docker"
+    assert _settled(tmp_path, "oci") == "oci"
+    assert _settled(tmp_path, "") == "oci"
+    (tmp_path / "kept.json").write_text("{}")
+    assert "runs on the oci engine" in _settled(tmp_path, "docker")
+    assert _settled(tmp_path, "") == "oci"
+    (tmp_path / "kept.json").unlink()
+    assert _settled(tmp_path, "docker") == "docker"
+
+
+def test_a_state_from_before_there_were_engines_has_run_on_docker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    (tmp_path / "run.json").write_text("{}")
+    assert "runs on the docker engine" in _settled(tmp_path, "oci")
+    assert _settled(tmp_path, "") == "docker"
+
+
+def test_the_oci_engine_needs_root_and_others_are_unknown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    assert "needs root" in _settled(tmp_path, "oci")
+    assert UpOptions(str(tmp_path), engine="podman").check() == "--engine podman: choose docker or oci"

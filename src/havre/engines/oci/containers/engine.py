@@ -298,8 +298,7 @@ class OciContainers:
 
     async def take_lines(self, sink: LogSink) -> None:
         """Lines of containers with the awslogs driver go to ``sink``. For ever."""
-        self.tails.sink = sink
-        await self.tails.run()
+        await self.tails.run(sink)
 
     async def keep_pool(self) -> None:
         """Looks after rules and images. For ever: sandboxes are made in two milliseconds, and none is kept ready."""

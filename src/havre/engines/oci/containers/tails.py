@@ -38,10 +38,9 @@ def _libc() -> ctypes.CDLL:
 class Tail:
     """One container's lines."""
 
-    def __init__(self, place: Place, workload: str, container: str, sink: LogSink) -> None:
+    def __init__(self, place: Place, workload: str, container: str) -> None:
         self._place = place
         self._names = workload, container
-        self._sink = sink
         self._old = place.path / "log.old"
         self._taken = place.path / "taken"
         self.at = self._read_taken()
@@ -57,16 +56,16 @@ class Tail:
     def path(self) -> Path:
         return self._old if self._old.exists() else self._place.log
 
-    async def look(self) -> None:
+    async def look(self, sink: LogSink) -> None:
         """Hand over all that there is. Raises OSError, as the sink does when its disk is full."""
         self.busy = True
         try:
-            while await self._look():  # noqa: ASYNC110 (it is the work itself)
+            while await self._look(sink):  # noqa: ASYNC110 (it is the work itself)
                 await asyncio.sleep(_TURN)  # others have a turn too
         finally:
             self.busy = False
 
-    async def _look(self) -> bool:
+    async def _look(self, sink: LogSink) -> bool:
         """Whether there may be more."""
         path = self.path
         try:
@@ -75,9 +74,9 @@ class Tail:
             return False
         found, used = lines.read(data)
         if found:
-            wait = self._sink(*self._names, found)
+            wait = sink(*self._names, found)
             if wait is not None:
-                await wait
+                await asyncio.shield(wait)  # it goes on when nobody waits for it
         if used:
             self.at += used
             self._write_taken()
@@ -123,7 +122,7 @@ class Tails:
     """``run`` is the loop that apps declares."""
 
     def __init__(self) -> None:
-        self.sink: LogSink = _nowhere
+        self._sink: LogSink | None = None
         self._tails: dict[str, Tail] = {}
         self._watches: dict[int, str] = {}
         self._fd = -1
@@ -132,7 +131,7 @@ class Tails:
 
     def follow(self, id: str, place: Place, workload: str, container: str) -> None:
         if id not in self._tails:
-            self._tails[id] = Tail(place, workload, container, self.sink)
+            self._tails[id] = Tail(place, workload, container)
         self._watch(id)
         self._begin(id)
 
@@ -145,8 +144,9 @@ class Tails:
                 if number >= 0:
                     self._watches[number] = id
 
-    async def run(self) -> None:
+    async def run(self, sink: LogSink) -> None:
         """For ever."""
+        self._sink = sink
         self._fd = _libc().inotify_init1(_NONBLOCK | _CLOEXEC)
         if self._fd < 0:
             raise OSError(ctypes.get_errno(), "inotify")
@@ -183,14 +183,14 @@ class Tails:
 
     def _begin(self, id: str) -> None:
         tail = self._tails.get(id)
-        if tail is not None and not tail.busy and self._group is not None:
+        if tail is not None and not tail.busy and self._group is not None and self._sink is not None:
             tail.busy = True
-            self._group.create_task(self._look(id, tail))
+            self._group.create_task(self._look(id, tail, self._sink))
 
-    async def _look(self, id: str, tail: Tail) -> None:
+    async def _look(self, id: str, tail: Tail, sink: LogSink) -> None:
         while True:
             try:
-                await tail.look()
+                await tail.look(sink)
             except OSError as error:
                 log.warning("lines of %s are not taken in for a moment: %s", id[:12], error)
                 await asyncio.sleep(_PATIENCE)
@@ -203,24 +203,16 @@ class Tails:
                     self._begin(id)
 
     async def drain(self, id: str, patience: float) -> bool:
-        """Whether all that an ended container has written is taken within so many seconds."""
+        """Whether all that an ended container has written is taken within so many seconds; it is when nobody takes lines."""
         tail = self._tails.get(id)
-        if tail is None:
+        if tail is None or self._sink is None:
             return True
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + patience
-        while loop.time() < deadline:
-            if not tail.busy:
-                try:
-                    await tail.look()
-                except OSError:
+        try:
+            async with asyncio.timeout(patience):
+                while tail.busy:  # noqa: ASYNC110 (somebody else is at it)
                     await asyncio.sleep(_TURN)
-                    continue
-                self._tails.pop(id, None)
-                return True
-            await asyncio.sleep(_TURN)
-        return False
-
-
-def _nowhere(workload: str, container: str, found: object) -> None:
-    return None
+                await tail.look(self._sink)
+        except (TimeoutError, OSError):
+            return False
+        self._tails.pop(id, None)
+        return True
