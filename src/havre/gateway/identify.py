@@ -10,6 +10,7 @@ from havre.gateway.context import Context
 from havre.gateway.faults import expired_token, missing, unknown_key
 from havre.gateway.ports import Identities
 from havre.gateway.sigv4 import Canonical, Denied, Signature, Verifier, check_time, claim
+from havre.kernel.errors import ApiError
 from havre.services.iam.directory import root_principal
 
 OPEN_ACCOUNT = "000000000000"
@@ -55,7 +56,7 @@ class Identify:
         if claimed.scope == sigv2.SCOPE:
             return self._prove_url(context, request, claimed, body)
         if not self._is_region(claimed.region):
-            raise Denied("mismatch", "Credential should be scoped to a valid region. ")
+            raise self._no_region(context.service, claimed)
         credential = self._identities.credential(claimed.access_key, claimed.token)
         if credential is None:
             raise unknown_key()
@@ -79,6 +80,20 @@ class Identify:
         context.principal, context.account = credential.principal, credential.principal.account
         context.region = self._region
         return body
+
+    def _no_region(self, service: str, claimed: Signature) -> Exception:
+        """S3 tells which region it expects, and clients that name none of AWS's (s3cmd: US) sign again with that one."""
+        if service != "s3":
+            return Denied("mismatch", "Credential should be scoped to a valid region. ")
+        wrong = f"the region '{claimed.region}' is wrong; expecting '{self._region}'"
+        if claimed.expires is not None:
+            code, message = (
+                "AuthorizationQueryParametersError",
+                f"Error parsing the X-Amz-Credential parameter; {wrong}",
+            )
+        else:
+            code, message = "AuthorizationHeaderMalformed", f"The authorization header is malformed; {wrong}"
+        return ApiError(code, message, 400, {"Region": self._region})
 
     def _is_region(self, region: str) -> bool:
         if region in self._good_regions:

@@ -170,6 +170,8 @@ def _rest_xml(told: _Told, request_id: str) -> HttpResponse:
         answer.headers[0] = ("Content-Type", "application/xml")
         return answer
     inner = _inner_xml(told, request_id, XmlWriter(), typed=False)
+    if told.shape is None:  # S3's model lists few of its errors, and no field of those it does not
+        inner += "".join(f"<{name}>{escape(str(value))}</{name}>" for name, value in told.error.fields.items())
     body = f'<?xml version="1.0" encoding="UTF-8"?>\n<Error>{inner}<RequestId>{escape(request_id)}</RequestId></Error>'
     headers = [("Content-Type", "application/xml"), ("x-amz-request-id", request_id)]
     return HttpResponse(told.status, headers, body.encode())

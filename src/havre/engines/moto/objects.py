@@ -204,6 +204,16 @@ def damaged(operation: str, headers: Iterable[tuple[str, str]], body: bytes) -> 
     return ""
 
 
+def query_of(operation: str, account: str, path: str, query: str) -> str:
+    """Without ``versionId=null`` where all are that version: moto has none in a bucket that never kept versions."""
+    if operation != "HeadObject" or "versionId=null" not in query:
+        return query
+    bucket = models.s3_backends[account]["aws"].buckets.get(path[1:].partition("/")[0])
+    if bucket is None or bucket.versioning_status is not None:
+        return query
+    return "&".join(part for part in query.split("&") if part != "versionId=null")
+
+
 def install(bodies: Bodies) -> None:
     """moto's S3 makes its objects of ``Key``."""
     global _bodies

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import http.client
+import urllib.error
 import urllib.request
 import zlib
 from collections.abc import Iterator
@@ -105,6 +106,31 @@ def test_checksums_are_those_of_the_content(lent: Lent, algorithm: str) -> None:
     assert got["Body"].read() == b"sum"
     if algorithm in expected:
         assert got[f"Checksum{algorithm}"] == base64.b64encode(expected[algorithm]).decode()
+
+
+def test_an_object_without_versions_is_version_null(lent: Lent) -> None:
+    """rclone looks at what it has put by the version that it was told of, if it was told of one."""
+    s3 = lent.client("s3")
+    made = s3.create_multipart_upload(Bucket="objects", Key="parts-null")["UploadId"]
+    part = s3.upload_part(Bucket="objects", Key="parts-null", UploadId=made, PartNumber=1, Body=b"p")
+    parts = {"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]}
+    done = s3.complete_multipart_upload(Bucket="objects", Key="parts-null", UploadId=made, MultipartUpload=parts)
+    assert "VersionId" not in done
+    assert s3.head_object(Bucket="objects", Key="parts-null", VersionId="null")["ContentLength"] == 1
+    assert status(s3.head_object, Bucket="objects", Key="parts-null", VersionId="other") == 400
+
+
+def test_a_region_that_is_none_is_told_the_right_one(lent: Lent) -> None:
+    """s3cmd signs for "US" first, and then for the region that it is told."""
+    here = lent.client("s3", region="US")
+    with pytest.raises(ClientError) as told:
+        here.list_buckets()
+    error: Any = told.value.response["Error"]
+    assert (error["Code"], error["Region"]) == ("AuthorizationHeaderMalformed", "us-east-1")
+    assert error["Message"].endswith("the region 'US' is wrong; expecting 'us-east-1'")
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(here.generate_presigned_url("get_object", {"Bucket": "objects", "Key": "k"}))
+    assert b"<Code>AuthorizationQueryParametersError</Code>" in refused.value.read()
 
 
 def test_a_body_that_is_not_what_it_says(lent: Lent) -> None:
