@@ -134,6 +134,20 @@ class Cloud:
     def run(self, family: str, *groups: str, **more: str) -> Task:
         return self.running(self.start(family, *groups, **more))
 
+    def without_vpc(self, mode: str) -> Task:
+        """A running task in bridge or host mode."""
+        main = {"name": "main", "image": IMAGE, "memory": 32}
+        family = f"idle-{mode}"
+        self.ecs.register_task_definition(family=family, networkMode=mode, containerDefinitions=[main])
+        arn = self.ecs.run_task(cluster="c", taskDefinition=family)["tasks"][0]["taskArn"]
+
+        def look() -> Any:
+            task = self.ecs.describe_tasks(cluster="c", tasks=[arn])["tasks"][0]
+            assert task["lastStatus"] not in ("STOPPING", "STOPPED"), task
+            return task if task["lastStatus"] == "RUNNING" else None
+
+        return Task(arn, "", "", "", {"main": eventually(look)["containers"][0]["runtimeId"]})
+
     def stop(self, *tasks: Task) -> None:
         for task in tasks:
             self.ecs.stop_task(cluster="c", task=task.arn)
@@ -305,15 +319,22 @@ def test_load_balancers_pass_by_their_groups(cloud: Cloud, pair: Pair) -> None:
     eventually(lambda: pair.stranger.get(inner, port, host=name) == "back")
     assert eventually(lambda: _from_host(name, port)) == "back"
     assert pair.stranger.silent(back.address), "past the balancer nobody comes"
+    outside = [cloud.without_vpc("bridge"), cloud.without_vpc("host")]
+    for task in outside:
+        for alias in (name, name.removesuffix(".localhost") + ".amazonaws.com"):
+            (reached,) = eventually(lambda asked=alias, by=task: by.names(asked))
+            assert eventually(lambda at=reached, by=task: by.get(at, port, host=name)) == "back"
+        assert task.names("nobody.elb.localhost") == set()
     cloud.revoke(front, port, cidr="0.0.0.0/0")
     cloud.allow(front, port, of=pair.friends)
     eventually(lambda: pair.stranger.silent(inner, port, host=name) and _from_host(name, port) == "")
+    assert all(task.silent(reached, port, host=name) for task in outside)
     eventually(lambda: pair.friend.get(inner, port, host=name) == "back")
     elb.delete_listener(ListenerArn=listener)
     elb.delete_load_balancer(LoadBalancerArn=made["LoadBalancerArn"])
     eventually(lambda: not pair.stranger.names(name))
     elb.delete_target_group(TargetGroupArn=pool)
-    cloud.stop(back)
+    cloud.stop(back, *outside)
 
 
 def _from_host(name: str, port: int, address: str = "127.0.0.1") -> str:

@@ -71,6 +71,9 @@ class _Metadata:
     def environment(self, workload: Any, container: Any) -> dict[str, str]:
         return {}
 
+    def resolvers(self, workload: Any) -> tuple[str, ...]:
+        return ()
+
     async def open(self, workload: Any, pid: int) -> None:
         return
 

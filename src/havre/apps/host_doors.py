@@ -1,13 +1,14 @@
-"""What the node opens on the host for containers in bridge and host mode: the metadata endpoint, and the way to the API.
+"""What the node opens on the host for containers in bridge and host mode: the metadata endpoint, the way to the API, names.
 
-Both stand on link-local addresses of the loopback interface: containers reach them through their bridge's router, which is
-this host, from their first instruction on, and nothing has to know their addresses before they start
+The first two stand on link-local addresses of the loopback interface: containers reach them through their bridge's
+router, which is this host, from their first instruction on, and nothing has to know their addresses before they start
 (docs/decisions/0008-where-containers-ask.md).
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import socket
 from collections.abc import Awaitable, Callable
@@ -25,6 +26,7 @@ from havre.kernel.errors import Temporary
 METADATA = "169.254.170.2"
 _EVERYWHERE = ("0.0.0.0", "::", "")
 
+log = logging.getLogger("havre.node")
 _tasks = Tasks()
 
 
@@ -47,18 +49,27 @@ class HostDoors:
     def __init__(self, network: HostNetwork, site: Site) -> None:
         self._network = network
         self._site = site
-        self._open: tuple[str, str] | None = None
+        self._open: tuple[str, str, str] | None = None
         self._closers: list[Callable[[], None]] = []
         self._lock = asyncio.Lock()
 
-    async def open(self, app: Any, admits: Callable[[str], Awaitable[bool]]) -> tuple[str, str]:
+    async def open(self, app: Any, admits: Callable[[str], Awaitable[bool]]) -> tuple[str, str, str]:
         """As dataplanes/metadata/endpoint.py has it. Not on port 80, which containers with a host port of 80 need."""
         async with self._lock:
             if self._open is None:
                 port = await self._open_metadata(app)
                 await self._open_api(admits)
-                self._open = (f"http://{METADATA}:{port}", f"http://{ENDPOINT}:{self._site.port}")
+                names = await self._open_names()
+                self._open = (f"http://{METADATA}:{port}", f"http://{ENDPOINT}:{self._site.port}", names)
             return self._open
+
+    async def _open_names(self) -> str:
+        """Without it containers have the machine's own resolvers, as Docker gives them."""
+        try:
+            return await self._network.tell_names()
+        except Temporary as e:
+            log.warning("load balancers have no names in bridge mode: %s", e)
+            return ""
 
     async def _open_metadata(self, app: Any) -> int:
         trouble = Temporary("no port is free")

@@ -5,6 +5,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 
+def inner_address(loopback: str) -> str:
+    """Of a load balancer with this address on the host (127.x.y.z): one that containers behind a bridge can send to. It is
+    of the block that nobody uses (240.0.0.0/4), and as much its own as the other."""
+    return f"240.{loopback.partition('.')[2]}"
+
+
 class Cidr(NamedTuple):
     """An IPv4 block: its first address as a number, and the length of its prefix."""
 

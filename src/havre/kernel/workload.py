@@ -387,6 +387,8 @@ class Balancer(msgspec.Struct, frozen=True):
     idle_timeout: float = 60
     kind: str = "application"
     attributes: Mapping[str, str] = {}
+    inner_address: str = ""
+    """Where containers on the machine's bridge reach it; the node says, "" where they do not."""
 
 
 class TargetHealth(msgspec.Struct, frozen=True):

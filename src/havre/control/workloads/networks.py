@@ -7,9 +7,12 @@ import contextlib
 import logging
 from collections.abc import Callable, Sequence
 
+from msgspec.structs import replace
+
 from havre.control.workloads.parts import AgentParts
 from havre.core.balancing import guarded
 from havre.engines.sandbox import OWN_VPC
+from havre.kernel.addresses import inner_address
 from havre.kernel.errors import Gone, Permanent, Temporary
 from havre.kernel.workload import Balancer, BalancerStatus, Vpc
 
@@ -188,7 +191,8 @@ class Networks:
 
     def _guarded(self, balancer: Balancer) -> Balancer:
         vpc = self._vpcs.get(balancer.vpc)
-        return guarded(balancer, vpc.security_groups if vpc else ())
+        inner = inner_address(balancer.host_address) if balancer.host_address else ""
+        return replace(guarded(balancer, vpc.security_groups if vpc else ()), inner_address=inner)
 
     def _fail_balancers(self, why: str) -> None:
         self._failures = dict.fromkeys(self._balancers, f"load balancers need this machine's networks: {why}")

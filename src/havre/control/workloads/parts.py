@@ -19,6 +19,10 @@ class Metadata(Protocol):
         """What tells the container where the endpoint is."""
         ...
 
+    def resolvers(self, workload: Workload) -> tuple[str, ...]:
+        """The name servers of its containers that name none; empty where the engine's own will do."""
+        ...
+
     async def open(self, workload: Workload, pid: int) -> None:
         """Answer where the containers of this workload will ask: an awsvpc one inside the network namespace of this
         process (its sandbox), any other on the host (``pid`` 0). Idempotent. Raises Temporary, Permanent, Gone."""

@@ -87,7 +87,8 @@ async def _create(worker: Worker, name: str) -> None:
         await parts.metadata.open(workload, 0)
     container = _container(worker, name)
     environment = {**parts.metadata.environment(workload, container), **container.environment}
-    container = msgspec.structs.replace(container, environment=environment)
+    dns = container.dns or parts.metadata.resolvers(workload)
+    container = msgspec.structs.replace(container, environment=environment, dns=dns)
     id, digest = worker.memory.images[name]
     async with worker.agent.creates:
         made = await parts.containers.create(workload, container, Image(id, digest), worker.sandbox)

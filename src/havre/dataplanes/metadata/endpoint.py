@@ -29,9 +29,9 @@ Serve = Callable[[Any, int], Awaitable[Door]]
 class Host(Protocol):
     """What the endpoint needs of the host's own network (apps/host_doors.py)."""
 
-    async def open(self, app: Any, admits: Callable[[str], Awaitable[bool]]) -> tuple[str, str]:
-        """Serve on the host, and the API as well. Gives the URLs of both for containers in bridge mode. Idempotent.
-        Raises Temporary, Permanent."""
+    async def open(self, app: Any, admits: Callable[[str], Awaitable[bool]]) -> tuple[str, str, str]:
+        """Serve on the host, and the API as well, and names. Gives the URLs of both for containers in bridge mode, and the
+        address of the name server ("" without one). Idempotent. Raises Temporary, Permanent."""
         ...
 
 
@@ -47,7 +47,7 @@ class MetadataEndpoint:
         self._serve = serve
         self._host = host
         self._api = api
-        self._shared: tuple[str, str] | None = None
+        self._shared: tuple[str, str, str] | None = None
         self._network.answer(ADDRESS, PORT, self._answer_in)
 
     # --- for the agent
@@ -74,8 +74,13 @@ class MetadataEndpoint:
             return f"http://{ADDRESS}", self._network.endpoint_for(workload.interface.vpc)
         if workload.network == "none":
             return "", ""
-        url, api = self._shared or ("", "")
+        url, api, _ = self._shared or ("", "", "")
         return url, self._api if workload.network == "host" else api
+
+    def resolvers(self, workload: Workload) -> tuple[str, ...]:
+        """The name servers of containers that name none; empty where the engine's own will do."""
+        shared = workload.network in ("bridge", "host") and self._shared
+        return (shared[2],) if shared and shared[2] else ()
 
     async def open(self, workload: Workload, pid: int) -> None:
         """Awsvpc tasks find it in their VPC, which is built before them."""

@@ -33,7 +33,7 @@ class Frontend(msgspec.Struct, frozen=True):
 
 def own_binds(balancer: Balancer, listener: BalancerListener, spaces: Mapping[str, tuple[str, int]]) -> list[Bind]:
     """Where this listener answers by itself; ``spaces`` maps VPCs to (namespace, inode)."""
-    binds = [Bind(balancer.host_address, listener.port)] if balancer.host_address else []
+    binds = [Bind(a, listener.port) for a in (balancer.host_address, balancer.inner_address) if a]
     if balancer.vpc in spaces:
         namespace, inode = spaces[balancer.vpc]
         binds += [Bind(address, listener.port, namespace, inode) for _, address in balancer.addresses]

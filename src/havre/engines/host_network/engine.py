@@ -14,6 +14,7 @@ from functools import partial
 from typing import TypeVar
 
 from havre.engines.host_network import dns, namespaces, nft
+from havre.engines.host_network.bridge import OUR_NAMES, BridgeNames
 from havre.engines.host_network.forwarder import Forwarder
 from havre.engines.host_network.host import Host
 from havre.engines.host_network.names import Names
@@ -30,8 +31,6 @@ log = logging.getLogger("havre.network")
 R = TypeVar("R")
 AGAIN = 30.0
 """Seconds after which it is looked again whether networks can be made."""
-OUR_NAMES = ("elb.localhost", "localhost")
-"""Names that no one else may be asked for."""
 
 
 class HostNetwork:
@@ -52,6 +51,7 @@ class HostNetwork:
         self._servers: dict[str, Servers] = {}
         self._balancers: dict[str, Balancer] = {}
         self._forwarder = Forwarder()
+        self._names_abroad = BridgeNames(instance, self._balancers, self._forwarder)
         self._answerers: dict[tuple[str, int], Answerer] = {(ENDPOINT, port): self._relay}
         self._adopted = False
         self._turn = asyncio.Lock()
@@ -130,6 +130,21 @@ class HostNetwork:
     async def listen(self, pid: int, address: str, port: int) -> int:
         return await self._do(lambda: _listen(pid, address, port))
 
+    async def tell_names(self) -> str:
+        """Serve names to containers that are in no VPC. Gives the server's address, the same in every life of this
+        instance. Raises Temporary."""
+        async with self._turn:
+            await self._names_abroad.open(self._lend)
+            return self._names_abroad.address
+
+    async def _lend(self, address: str, work: Callable[[], R]) -> R:
+        def lend() -> R:
+            self._host.resolver = address
+            self._apply_host()
+            return work()
+
+        return await self._do(lend)
+
     def namespaces(self) -> Mapping[str, str]:
         if not self._adopted:
             return {self._id(name): name for name in self._found()}
@@ -147,6 +162,7 @@ class HostNetwork:
     async def remove_all(self) -> None:
         async with self._turn:
             self._ensured.clear()
+            self._names_abroad.close()
             for id in list(self._servers):
                 self._hush(id)
             self._balancers.clear()
@@ -157,6 +173,7 @@ class HostNetwork:
         """Lets go of everything, and leaves it as it is."""
         async with self._turn:
             self._ensured.clear()
+            self._names_abroad.close()
             for id in list(self._servers):
                 self._hush(id)
             self._forwarder.close()

@@ -19,7 +19,7 @@ from typing import NamedTuple
 from havre.engines.host_network.netlink import Netlink
 from havre.engines.host_network.nft import Nft
 from havre.engines.host_network.rules import WAY_OUT, HostBalancer, host_table
-from havre.kernel.addresses import address_of, number_of
+from havre.kernel.addresses import address_of, inner_address, number_of
 
 LINKS = "169.254.192.0"
 COUNT = 1 << 13
@@ -43,6 +43,8 @@ class Host:
         self.table = f"havre_{instance}"
         self._netlink: Netlink | None = None
         self._nft: Nft | None = None
+        self.resolver = ""
+        """Where names are told to containers that are in no VPC, once it is lent."""
         self._applied = ""
         self._looked = 0.0
 
@@ -117,7 +119,8 @@ class Host:
     def apply(self, balancers: Sequence[HostBalancer]) -> None:
         """The instance's table, for the links that there are now; none when there is nothing for it to do."""
         links = [ends.vpc for ends in self.links().values()]
-        wanted = host_table(self.table, self.prefix, sorted(links), balancers) if links or balancers else ""
+        lent = [inner_address(b.address) for b in balancers] + ([self.resolver] if self.resolver else [])
+        wanted = host_table(self.table, self.prefix, sorted(links), balancers, lent) if links or lent else ""
         if wanted == self._applied and not self.due:
             return
         if links:
@@ -126,7 +129,23 @@ class Host:
         if self._nft is None:
             self._nft = Nft()
         self._nft.run(wanted or f"table inet {self.table}\ndelete table inet {self.table}\n")
+        self._lend(lent)
         self._applied = wanted
+
+    def _lend(self, addresses: Sequence[str]) -> None:
+        """Addresses for containers on Docker's bridge, on a link of this instance's; rules guard them already."""
+        name = f"{self.prefix}lent"
+        if not addresses and self.netlink.link(name) is None:
+            return
+        self.netlink.add_holder(name)
+        link = self.netlink.link(name)
+        assert link is not None, "it was just made"
+        self.netlink.set_up(link.number)
+        have = {address for index, address in self.netlink.addresses() if index == link.number}
+        for address in set(addresses) - have:
+            self.netlink.add_address(link.number, address)
+        for address in have - set(addresses):
+            self.netlink.remove_address(link.number, address)
 
     def _consent(self) -> None:
         """Docker sets the policy of FORWARD to DROP; DOCKER-USER is where it asks others to say what may pass."""
@@ -156,6 +175,7 @@ class Host:
         for link in self.netlink.links():
             if link.name.startswith(self.prefix):
                 self.netlink.delete(link.name)
+        self.resolver = ""
         if self._nft is None:
             self._nft = Nft()
         self._nft.run(f"table inet {self.table}\ndelete table inet {self.table}\n")

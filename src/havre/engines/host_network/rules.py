@@ -12,12 +12,14 @@ from collections.abc import Iterable, Sequence
 from hashlib import sha256
 from typing import NamedTuple
 
-from havre.kernel.addresses import parse_cidr
+from havre.kernel.addresses import inner_address, parse_cidr
 from havre.kernel.workload import NetworkRule, SecurityGroup, Vpc
 
 TABLE = "inet havre"
 WAY_OUT = "out"
 """The link to the host in a VPC's namespace."""
+BRIDGE = "docker0"
+"""Where containers in bridge mode come from."""
 ANYWHERE = "0.0.0.0/0"
 RESOLVER = "169.254.169.253"
 """Where every VPC's DNS server answers, besides the third address of the VPC."""
@@ -181,14 +183,18 @@ def remove_member(vpc: Vpc, member: Member) -> str:
 
 
 class HostBalancer(NamedTuple):
-    """A load balancer on the host's loopback: its address there, and the rules that let clients in (None: all)."""
+    """A load balancer on the host: its loopback address, which names the other one, and the rules that let clients in
+    (None: all)."""
 
     address: str
     rules: tuple[NetworkRule, ...] | None
 
 
-def host_table(name: str, prefix: str, links: Sequence[str], balancers: Sequence[HostBalancer]) -> str:
+def host_table(
+    name: str, prefix: str, links: Sequence[str], balancers: Sequence[HostBalancer], lent: Sequence[str] = ()
+) -> str:
     """The instance's table on the host. ``prefix`` begins the names of its links, ``links`` are the VPCs' ends of them.
+    ``lent`` are addresses for containers on Docker's bridge, and for nobody from elsewhere.
 
     From a VPC nothing of this host can be reached, nor containers of Docker's networks, nor another VPC: only what lies
     beyond the host.
@@ -200,7 +206,13 @@ def host_table(name: str, prefix: str, links: Sequence[str], balancers: Sequence
             accepted = [f"{_match(rule, 'saddr')}accept" for rule in each.rules if not rule.group]
             known = "ct state established,related accept"
             lines += [f"chain {_host_chain(each)} {{", known, *accepted, "drop", "}"]
-    filtered = [f"{each.address} : goto {_host_chain(each)}" for each in balancers if each.rules is not None]
+    lines += ["set lent {", "type ipv4_addr", *_elements(list(lent)), "}"]
+    filtered = [
+        f"{address} : goto {_host_chain(each)}"
+        for each in balancers
+        if each.rules is not None
+        for address in (each.address, inner_address(each.address))
+    ]
     lines += _map("balancers", filtered)
     inner = ("docker", "br-", prefix[:2], "veth", "virbr")
     lines += _base(
@@ -208,7 +220,11 @@ def host_table(name: str, prefix: str, links: Sequence[str], balancers: Sequence
         "input",
         -5,
         "accept",
-        [f'iifname "{prefix}*" drop', 'iif "lo" ip daddr vmap @balancers'],
+        [
+            f'iifname "{prefix}*" drop',
+            f'iifname != {{ "lo", "{BRIDGE}" }} ip daddr @lent drop',
+            f'iifname {{ "lo", "{BRIDGE}" }} ip daddr vmap @balancers',
+        ],
     )
     lines += _base("pass", "forward", -5, "accept", [f'iifname "{prefix}*" oifname "{each}*" drop' for each in inner])
     lines += [

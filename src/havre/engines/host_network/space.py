@@ -17,7 +17,7 @@ from havre.engines.host_network import namespaces, rules
 from havre.engines.host_network.netlink import BLACKHOLE, UNREACHABLE, Netlink
 from havre.engines.host_network.nft import Nft
 from havre.engines.host_network.rules import Member
-from havre.kernel.addresses import parse_cidr
+from havre.kernel.addresses import inner_address, parse_cidr
 from havre.kernel.errors import Gone, Permanent, Temporary
 from havre.kernel.workload import Balancer, Interface, Subnet, Vpc
 
@@ -370,9 +370,14 @@ def bound(address: str, port: int, kind: socket.SocketKind) -> socket.socket:
 def addresses_by_name(balancers: Mapping[str, Balancer]) -> dict[str, Sequence[str]]:
     """What the resolver tells of load balancers: by their names, and by the names that they would have in AWS, for programs
     that take everything below .localhost for themselves without asking (curl does)."""
-    found: dict[str, Sequence[str]] = {}
-    for balancer in balancers.values():
-        name = balancer.dns_name.lower()
-        addresses = [address for _, address in balancer.addresses]
-        found |= {name: addresses, name.removesuffix(".localhost") + ".amazonaws.com": addresses}
-    return found
+    return _named({b.dns_name: [address for _, address in b.addresses] for b in balancers.values()})
+
+
+def reached_by_name(balancers: Mapping[str, Balancer]) -> dict[str, Sequence[str]]:
+    """The same for containers that are in no VPC."""
+    return _named({b.dns_name: [inner_address(b.host_address)] for b in balancers.values() if b.host_address})
+
+
+def _named(addresses: Mapping[str, Sequence[str]]) -> dict[str, Sequence[str]]:
+    found = {name.lower(): told for name, told in addresses.items()}
+    return found | {name.removesuffix(".localhost") + ".amazonaws.com": told for name, told in found.items()}

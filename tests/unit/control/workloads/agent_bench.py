@@ -49,6 +49,9 @@ class Endpoint:
     def environment(self, workload: Workload, container: Container) -> Mapping[str, str]:
         return {"WHERE": "there"}
 
+    def resolvers(self, workload: Workload) -> tuple[str, ...]:
+        return ()
+
     async def open(self, workload: Workload, pid: int) -> None:
         self.opened += 1
         self.open_at[workload.id] = pid

@@ -140,9 +140,9 @@ class Setting:
     def close(self) -> None:
         self.closed += 1
 
-    async def open(self, app: Any, admits: Any) -> tuple[str, str]:
+    async def open(self, app: Any, admits: Any) -> tuple[str, str, str]:
         self.host_app = app
-        return "http://169.254.170.2", "http://169.254.169.1:4566"
+        return "http://169.254.170.2", "http://169.254.169.1:4566", "169.254.130.7"
 
 
 async def ask(app: Any, path: str, peer: str = "10.0.2.100", method: str = "GET") -> tuple[int, Any]:

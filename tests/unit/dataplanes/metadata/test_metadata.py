@@ -272,6 +272,14 @@ async def test_where_each_network_mode_finds_the_api() -> None:
         assert ("ECS_CONTAINER_METADATA_URI_V4" in told) == (work.network != "none")
 
 
+async def test_containers_in_no_vpc_are_told_a_name_server() -> None:
+    setting = Setting()
+    works = [bridge("a" * 32), bridge("b" * 32, network="host"), bridge("c" * 32, network="none"), awsvpc()]
+    assert setting.endpoint.resolvers(works[0]) == ()
+    await setting.endpoint.open(works[0], 0)
+    assert [setting.endpoint.resolvers(w) for w in works] == [("169.254.130.7",), ("169.254.130.7",), (), ()]
+
+
 async def test_without_networks_containers_are_told_of_no_endpoint() -> None:
     work = bridge("b" * 32)
     setting = Setting(view(work))
@@ -286,14 +294,15 @@ async def test_another_port_is_told_by_the_full_uri(monkeypatch: pytest.MonkeyPa
     work = bridge("b" * 32)
     setting = Setting(view(work))
 
-    async def elsewhere(app: Any, admits: Any) -> tuple[str, str]:
-        return "http://169.254.170.2:4566", "http://169.254.169.1:4566"
+    async def elsewhere(app: Any, admits: Any) -> tuple[str, str, str]:
+        return "http://169.254.170.2:4566", "http://169.254.169.1:4566", ""
 
     monkeypatch.setattr(setting, "open", elsewhere)
     await setting.endpoint.open(work, 0)
     told = setting.endpoint.environment(work, work.containers[0])
     assert told["AWS_CONTAINER_CREDENTIALS_FULL_URI"] == f"http://169.254.170.2:4566{credentials_path(setting, work)}"
     assert "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI" not in told
+    assert setting.endpoint.resolvers(work) == (), "the engine's own will do"
 
 
 def test_ids_are_the_same_after_a_restart_and_differ_between_installations() -> None:
