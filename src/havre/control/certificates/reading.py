@@ -204,25 +204,41 @@ def _extended(certificate: Certificate) -> tuple[tuple[str, str], ...]:
 
 def check(certificate: Certificate, key: Any, chain: Sequence[Certificate], now: float) -> None:
     """Whether the key is the certificate's, the chain certifies it, and it is valid now. Raises Unreadable."""
-    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-
-    how = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    if key.public_key().public_bytes(*how) != certificate.public_key().public_bytes(*how):
+    if not matches(certificate, key):
         raise Unreadable("The certificate and the private key do not match.")
     for each in (certificate, *chain):
-        what = "certificate" if each is certificate else "certificate chain"
-        if each.not_valid_after_utc.timestamp() < now:
-            raise Unreadable(f"The {what} has expired, is not valid.")
-        if each.not_valid_before_utc.timestamp() > now:
-            raise Unreadable(f"The {what} is not in effect yet, is not valid.")
+        check_validity(each, now, "certificate" if each is certificate else "certificate chain")
     if not chain and not _issued(certificate, certificate):
         raise Unreadable(
             "Provided certificate is not a valid self signed. Please provide either a valid self-signed certificate or "
             "certificate chain."
         )
-    for subject, issuer in zip((certificate, *chain), chain, strict=False):
+    if broken_link(certificate, chain) is not None:
+        raise Unreadable("Could not validate the certificate with the certificate chain.")
+
+
+def matches(certificate: Certificate, key: Any) -> bool:
+    """Whether the key is the certificate's."""
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    how = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return bool(key.public_key().public_bytes(*how) == certificate.public_key().public_bytes(*how))
+
+
+def check_validity(certificate: Certificate, now: float, what: str) -> None:
+    """Raises Unreadable for one that is not valid now."""
+    if certificate.not_valid_after_utc.timestamp() < now:
+        raise Unreadable(f"The {what} has expired, is not valid.")
+    if certificate.not_valid_before_utc.timestamp() > now:
+        raise Unreadable(f"The {what} is not in effect yet, is not valid.")
+
+
+def broken_link(certificate: Certificate, chain: Sequence[Certificate]) -> int | None:
+    """The place in the chain of the first certificate that does not certify the one before it; None when all do."""
+    for index, (subject, issuer) in enumerate(zip((certificate, *chain), chain, strict=False)):
         if not _issued(subject, issuer):
-            raise Unreadable("Could not validate the certificate with the certificate chain.")
+            return index
+    return None
 
 
 def _issued(subject: Certificate, issuer: Certificate) -> bool:

@@ -40,6 +40,7 @@ QUOTAS = {
     "PolicySizeQuota": 6144,
     "RolePolicySizeQuota": 10240,
     "RolesQuota": 1000,
+    "ServerCertificatesQuota": 20,
     "UserPolicySizeQuota": 2048,
     "UsersQuota": 5000,
     "VersionsPerPolicyQuota": 5,

@@ -107,6 +107,17 @@ class OidcProvider(msgspec.Struct, frozen=True):
     tags: Mapping[str, str] = {}
 
 
+class ServerCertificate(msgspec.Struct, frozen=True):
+    """Its texts and its key are in the key pair ``server-certificate/`` and the key of its record (control.certificates).
+    ``expires``: seconds since the epoch."""
+
+    name: str
+    id: str
+    path: str = "/"
+    expires: float = 0.0
+    tags: Mapping[str, str] = {}
+
+
 class PasswordPolicy(msgspec.Struct, frozen=True, rename="pascal", omit_defaults=True):
     minimum_password_length: int = 6
     require_symbols: bool = False
@@ -159,5 +170,6 @@ PROFILE: Kind[InstanceProfile, NoStatus] = Kind(
     "iam.instance-profile", InstanceProfile, NoStatus, {"role": _scoped("role")}
 )
 OIDC: Kind[OidcProvider, NoStatus] = Kind("iam.oidc-provider", OidcProvider, NoStatus)
+SERVER_CERTIFICATE: Kind[ServerCertificate, NoStatus] = Kind("iam.server-certificate", ServerCertificate, NoStatus)
 SETTINGS: Kind[AccountSettings, NoStatus] = Kind("iam.account", AccountSettings, NoStatus)
-KINDS = (USER, GROUP, ROLE, ACCESS_KEY, POLICY, PROFILE, OIDC, SETTINGS)
+KINDS = (USER, GROUP, ROLE, ACCESS_KEY, POLICY, PROFILE, OIDC, SERVER_CERTIFICATE, SETTINGS)

@@ -21,7 +21,6 @@ _OF_A_USER = {
 }
 _OF_THE_ACCOUNT = {
     "ListSAMLProviders": "SAMLProviderList",
-    "ListServerCertificates": "ServerCertificateMetadataList",
     "ListVirtualMFADevices": "VirtualMFADevices",
 }
 
