@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import subprocess
 import textwrap
 import threading
 import zipfile
@@ -16,8 +17,8 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from .conftest import Instance, eventually, kill
-from .lambda_world import World, need_runtime
+from .conftest import HAVRE, Instance, eventually, kill
+from .lambda_world import TRUST, World, document, need_runtime
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(600)]
 EXTENSION = Path(__file__).parents[1] / "unit/control/functions/extension.py"
@@ -60,6 +61,34 @@ def test_surroundings(world: World) -> None:
     assert again[3] == "xx", "/tmp is the environment's, as long as it lives"
     assert "Init Duration: " in tail(first) and "Init Duration: " not in tail(second)
     assert eventually(lambda: written(world, "surroundings", "REPORT") == 2)
+
+
+def test_a_role_that_may_not_write_lines(world: World) -> None:
+    """They go with the answer to who asks, are nowhere else, and it is told why; until the role may."""
+    iam, name = world.client("iam"), "silent"
+    role = iam.create_role(RoleName=name, AssumeRolePolicyDocument=document(TRUST))["Role"]["Arn"]
+    world.function(name, "def handler(e, c): print('said')", Role=role)
+    assert "said" in tail(world.invoke(name, LogType="Tail")[1])
+    command = [HAVRE, "lambda", "logs", name, "--state", str(world.instance.state)]
+
+    def told() -> str:
+        return subprocess.run(command, capture_output=True, text=True, timeout=100).stderr
+
+    refused = "is not authorized to perform: logs:PutLogEvents"
+    eventually(lambda: refused in told())
+    arn = f"arn:aws:lambda:us-east-1:000000000000:function:{name}"
+    explained = [HAVRE, "explain", arn, "--state", str(world.instance.state)]
+    assert refused in subprocess.run(explained, capture_output=True, text=True, timeout=100).stdout
+    assert written(world, name, "said") == 0
+    basic = "arn:aws:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole"
+    iam.attach_role_policy(RoleName=name, PolicyArn=basic)
+
+    def heard() -> int:
+        world.invoke(name)
+        return written(world, name, "said")
+
+    eventually(heard, timeout=60)
+    assert told() == ""
 
 
 @pytest.mark.parametrize(

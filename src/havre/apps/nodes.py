@@ -12,12 +12,14 @@ from typing import Any
 from havre.apps import functions
 from havre.apps.config import token
 from havre.apps.container_lines import LineSink
+from havre.apps.function_lines import FunctionLines
 from havre.control.deps import ReconcilerDeps
 from havre.control.functions import questions
 from havre.control.functions.hub import FunctionHub
 from havre.control.nodelink.hub import Hub, HubParts
 from havre.control.nodelink.messages import LogStream
 from havre.control.nodes import NODE, WORKLOAD
+from havre.control.operation import Aws
 from havre.kernel.errors import ApiError, Gone, Permanent
 from havre.kernel.workload import Workload
 
@@ -33,8 +35,8 @@ class Nodes:
         self._state = state
         identity = hmac.digest(secret, b"store-identity", "sha256").hex()[:32]
         word = token(state / "node.token")
-        self._sink = LineSink(lambda account, region: deps.aws_for(account, region, TASKS))
-        self._function_sink = LineSink(lambda account, region: deps.aws_for(account, region, functions.LAMBDA))
+        self._sink = LineSink(self._as_tasks)
+        self.function_lines = FunctionLines(deps)
         self.hub = Hub(HubParts(deps.store, deps.world, identity, lambda: word, self._keep, self._answer))
         self.functions = FunctionHub(lambda: word)
 
@@ -46,7 +48,10 @@ class Nodes:
 
     async def _keep(self, stream: LogStream, lines: Sequence[tuple[int, bytes]]) -> None:
         """Lines of functions belong to no container."""
-        await (self._sink if stream.container else self._function_sink).keep(stream, lines)
+        await (self._sink if stream.container else self.function_lines).keep(stream, lines)
+
+    async def _as_tasks(self, stream: LogStream) -> Aws:
+        return self._deps.aws_for(stream.account, stream.region, TASKS)
 
     async def start_afresh(self) -> None:
         """After a reset: the nodes dial in again and are told that nothing is assigned. Returns when they have."""

@@ -119,6 +119,7 @@ class Server:
 
         return lambda_.Facilities(
             functions=self.nodes.functions,
+            unlogged=self.nodes.function_lines.reason,
             code=DiskCodeStore(self.config.state / "functions", self.world.now),
             secret=hmac.digest(self.secret, b"function-code", "sha256"),
             architectures=("arm64" if platform.machine() == "aarch64" else "x86_64",),

@@ -21,6 +21,7 @@ class Clients:
                 f"no Havre runs with the state directory {state} (start it with: havre up --state {state})"
             )
         self._values = found
+        self.state = state
         self._session: Any = botocore.session.Session()
 
     def __call__(self, service: str) -> Any:

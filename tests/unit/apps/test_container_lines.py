@@ -45,6 +45,13 @@ class Aws:
         return {}
 
 
+def by(aws: Any) -> Any:
+    async def writer(stream: LogStream) -> Any:
+        return aws
+
+    return writer
+
+
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(container_lines, "RETRY", 0.0)
@@ -52,7 +59,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_a_stream_is_made_when_it_is_first_written_to() -> None:
     aws = Aws()
-    sink = LineSink(lambda account, region: aws)
+    sink = LineSink(by(aws))
     await sink.keep(STREAM, [(1, b"a")])
     await sink.keep(STREAM, [(2, b"b")])
     assert aws.kept == ["a", "b"]
@@ -62,7 +69,7 @@ async def test_a_stream_is_made_when_it_is_first_written_to() -> None:
 async def test_a_group_is_made_only_where_the_container_asks_for_it(caplog: pytest.LogCaptureFixture) -> None:
     aws = Aws()
     aws.group = False
-    sink = LineSink(lambda account, region: aws)
+    sink = LineSink(by(aws))
     await sink.keep(STREAM, [(1, b"a")])
     assert aws.kept == [] and "1 lines of w/c are lost" in caplog.text
     await sink.keep(LogStream("w", "c", "1", "r", "/g", "s", {"awslogs-create-group": "true"}), [(1, b"a")])
@@ -71,16 +78,16 @@ async def test_a_group_is_made_only_where_the_container_asks_for_it(caplog: pyte
 
 async def test_what_is_kept_is_not_sent_again() -> None:
     aws = Aws(away=3)
-    await LineSink(lambda account, region: aws).keep(STREAM, [(n // 10_000, b"%d" % n) for n in range(15_000)])
+    await LineSink(by(aws)).keep(STREAM, [(n // 10_000, b"%d" % n) for n in range(15_000)])
     aws.away = 2
-    await LineSink(lambda account, region: aws).keep(STREAM, [(2, b"more")])
+    await LineSink(by(aws)).keep(STREAM, [(2, b"more")])
     assert aws.kept == [*(str(n) for n in range(15_000)), "more"]
 
 
 async def test_many_losses_are_told_together(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     aws = Aws()
     aws.group = False
-    sink = LineSink(lambda account, region: aws)
+    sink = LineSink(by(aws))
     for _ in range(50):
         await sink.keep(STREAM, [(1, b"a")])
     assert told(caplog) == ["1 lines"]

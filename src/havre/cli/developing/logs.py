@@ -7,11 +7,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from havre.cli.aws import Clients
+from havre.cli.client import ask
 
 EVERY = 0.5
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -30,7 +32,10 @@ def since(text: str) -> float:
 def logs(clients: Clients, name: str, *, pattern: str, back: float, follow: bool) -> int:
     """Until there is no more, or until it is interrupted."""
     try:
-        group = group_of(clients, name)
+        found = clients("lambda").get_function_configuration(FunctionName=name)
+        for reason in unwritten(clients.state, str(found["FunctionArn"])):
+            print(f"havre lambda logs: {reason}", file=sys.stderr)
+        group = str(found["LoggingConfig"]["LogGroup"])
         for event in events(clients("logs"), group, pattern, back, follow=follow):
             sys.stdout.write(line(event) + "\n")
             sys.stdout.flush()
@@ -46,6 +51,13 @@ def group_of(clients: Clients, name: str) -> str:
     """Raises ClientError for a function that is not there."""
     found = clients("lambda").get_function_configuration(FunctionName=name)
     return str(found["LoggingConfig"]["LogGroup"])
+
+
+def unwritten(state: Path, function: str) -> list[str]:
+    """Why lines of this function are not in its log, if they are not."""
+    status, answer = ask(state, "explain", arn=function)
+    reasons = answer["reasons"] if status == 200 else ()
+    return [reason for reason in reasons if reason.startswith("its log lines are not written")]
 
 
 def line(event: dict[str, Any]) -> str:

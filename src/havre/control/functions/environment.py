@@ -52,6 +52,7 @@ class Environment:
             group=function.logs.group,
             stream=name,
             options={"awslogs-create-group": "true"},
+            role=function.role,
         )
         self.stream_name = name
         self.log = EventLog(function.logs, stream, parts.spool, world)

@@ -32,7 +32,8 @@ class NodeInfo(msgspec.Struct, frozen=True):
 
 
 class LogStream(msgspec.Struct, frozen=True):
-    """Where lines go, with all that is needed to put them there when the workload is long gone."""
+    """Where lines go, with all that is needed to put them there when the workload is long gone. ``role`` writes them; "" is
+    the service's own hand."""
 
     workload: str
     container: str
@@ -41,6 +42,7 @@ class LogStream(msgspec.Struct, frozen=True):
     group: str
     stream: str
     options: Mapping[str, str] = {}
+    role: str = ""
 
 
 class Assignment(msgspec.Struct, frozen=True):

@@ -1,7 +1,7 @@
 """Kinesis's consumers of streams, as AWS has them.
 
-moto makes two of one name, with ARNs that a later one of the name has again, takes the others away when one goes by its name,
-and fails at streams that are not there.
+moto makes two of one name, with ARNs that a later one of the name has again; takes the others away when one goes by its
+name; and fails at streams that are not there.
 """
 
 from __future__ import annotations

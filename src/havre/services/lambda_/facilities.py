@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from havre.control.functions.ports import CodeStore, Functions
@@ -11,11 +12,16 @@ from havre.services.lambda_.invoking.assembly import Invoking
 from havre.store.ports import Reader, Records
 
 
+def _nothing(account: str, region: str, group: str, role: str) -> str:
+    return ""
+
+
 @dataclass
 class Facilities:
     """Filled in by apps. ``secret`` signs the URLs from which code is downloaded; ``architectures`` are those that the
     machines of this installation can run. ``records`` keep the events of asynchronous invocations; ``invoking`` is made of
-    all that when it is first needed."""
+    all that when it is first needed. ``unlogged(account, region, group, role)`` says why that role's lines do not get into
+    the log group; "" when they do."""
 
     functions: Functions | None = None
     code: CodeStore | None = None
@@ -23,6 +29,7 @@ class Facilities:
     architectures: tuple[str, ...] = ("x86_64",)
     records: Records | None = None
     invoking: Invoking | None = None
+    unlogged: Callable[[str, str, str, str], str] = _nothing
 
     def open_functions(self) -> Functions:
         """Raises Temporary."""

@@ -45,8 +45,11 @@ Key = Place | Retired
 
 
 class Seen(msgspec.Struct, frozen=True):
+    """``unlogged``: why its lines are not in CloudWatch Logs; "" when they are."""
+
     record: Any = None
     retired: str = ""
+    unlogged: str = ""
 
 
 class Prepare(Effect, frozen=True):
@@ -95,14 +98,21 @@ class Readying:
         if isinstance(key, Retired):
             return Seen(retired=key.id)
         record = self._store.get(self._store.kind(key.kind), key.account, key.region, key.name)
-        return None if record is None else Seen(record)
+        return None if record is None else Seen(record, unlogged=self._unlogged(record))
+
+    def _unlogged(self, record: FunctionR | VersionR) -> str:
+        serving = record.status.serving
+        if serving is None:
+            return ""
+        meta = record.meta
+        return self._facilities.unlogged(meta.account, meta.region, serving.logs.group, serving.role)
 
     def decide(self, seen: Seen) -> Plan:
         if seen.retired:
             return Plan((Retire(f"retire {seen.retired}", seen.retired),))
         record: FunctionR | VersionR = seen.record
         if not updating(record):
-            return Plan(reasons=reasons) if (reasons := _reasons(record.status)) else NOTHING
+            return Plan(reasons=reasons) if (reasons := _reasons(record.status, seen.unlogged)) else NOTHING
         function = wanted_of(record)
         done = Update(record, status=ready(record, function))
         return Plan(
@@ -164,7 +174,10 @@ def _failed(record: FunctionR | VersionR, error: Exception) -> Plan:
     return Plan(writes=(Update(record, status=failed(record, error.reason)),), reasons=(error.reason,))
 
 
-def _reasons(status: Readiness) -> tuple[str, ...]:
-    return tuple(
-        f"{what}: {why}" for what, why in (("creation", status.reason), ("update", status.update_reason)) if why
+def _reasons(status: Readiness, unlogged: str) -> tuple[str, ...]:
+    told = (
+        ("creation", status.reason),
+        ("update", status.update_reason),
+        ("its log lines are not written", unlogged),
     )
+    return tuple(f"{what}: {why}" for what, why in told if why)
