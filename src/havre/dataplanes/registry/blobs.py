@@ -24,7 +24,6 @@ from havre.dataplanes.registry.incoming import Incoming
 from havre.dataplanes.registry.ports import Pack
 from havre.dataplanes.registry.syncer import Syncer, Unnamed
 from havre.dataplanes.registry.upload import Unsynced, Upload
-from havre.dataplanes.registry.writing import write_whole
 from havre.kernel.errors import Gone, Temporary
 from havre.kernel.world import World
 
@@ -65,7 +64,7 @@ class Blobs:
         """A new upload; ``kind`` is the digest's algorithm if it is known already."""
         id = self._world.uuid()
         path = self._incoming.path(f"{id}.{scope_of(place)}")
-        upload = Upload(id, path, self._world.now(), kind, HASHES[kind](), held=[])
+        upload = Upload(id, path, self._world.now(), kind, held=[])
         self._uploads[path.name] = upload
         return upload
 
@@ -78,7 +77,7 @@ class Blobs:
             if path is None or not path.exists():
                 raise Refusal(Why.NO_UPLOAD, f"The upload with id '{id}' does not exist", [id])
             seen = path.stat()
-            upload = self._uploads[name] = Upload(id, path, seen.st_mtime, "sha256", None, offset=seen.st_size)
+            upload = self._uploads[name] = Upload(id, path, seen.st_mtime, offset=seen.st_size)
         return upload
 
     @asynccontextmanager
@@ -88,8 +87,8 @@ class Blobs:
         async with upload.lock:
             if self._uploads.get(upload.path.name) is not upload:  # whoever had it before has finished it
                 raise Refusal(Why.NO_UPLOAD, f"The upload with id '{id}' does not exist", [id])
-            if upload.hasher is None:
-                upload.hasher = await self.work(self._hash, upload.path, upload.algorithm)
+            if upload.hasher is None and upload.held is None:
+                await self.work(upload.rehash, upload.algorithm)
             upload.at = self._world.now()
             yield upload
 
@@ -120,30 +119,37 @@ class Blobs:
         """The upload becomes the blob ``digest``: durable first, then ``link(size)`` makes the layer record. Raises Refusal
         (WRONG_DIGEST), and then the upload is gone; Temporary, and then it can be tried again, with the upload if that is
         still there."""
-        found = await self._digest(upload, algorithm(digest))
-        if found != digest:
-            await self.cancel(upload)
-            raise Refusal(Why.WRONG_DIGEST, f"The content has the digest {found}, not {digest}", [digest])
-        async with self.holding(digest):
-            if self._known(digest) and self._has(digest):
-                result = await link(upload.offset)
-            elif upload.held is not None and upload.offset <= SMALL:
-                packed = self._packed(upload, digest)
-                try:
-                    result = await link(upload.offset)  # one commit for both: the record is durable no sooner
-                finally:
-                    await packed
-            else:
-                await self._publish(upload, digest)
-                try:
-                    result = await link(upload.offset)
-                except Exception:
-                    if upload.held is None:  # no record was made: whoever tries again finds the upload
-                        self.path(digest).rename(upload.path)
-                    raise
-            self._uploads.pop(upload.path.name, None)
-            upload.discard()
+        try:
+            if upload.held is None:  # nobody else has to wait while it is read
+                await self.work(_verify, upload, digest)
+            async with self.holding(digest):
+                result = await self._place(upload, digest, link)
+        except Refusal as refusal:
+            if refusal.why is Why.WRONG_DIGEST:
+                await self.cancel(upload)
+            raise
+        self._uploads.pop(upload.path.name, None)
+        upload.discard()
         return result
+
+    async def _place(self, upload: Upload, digest: str, link: Callable[[int], Awaitable[R]]) -> R:
+        if self._known(digest) and self._has(digest):
+            await self.work(_verify, upload, digest)
+            return await link(upload.offset)
+        if upload.held is not None and upload.offset <= SMALL:
+            _verify(upload, digest)
+            packed = self._packed(upload, digest)
+            try:
+                return await link(upload.offset)  # one commit for both: the record is durable no sooner
+            finally:
+                await packed
+        await self._publish(upload, digest)
+        try:
+            return await link(upload.offset)
+        except Exception:
+            if upload.held is None:  # no record was made: whoever tries again finds the upload
+                self.path(digest).rename(upload.path)
+            raise
 
     def _packed(self, upload: Upload, digest: str) -> Awaitable[None]:
         """A small blob, on its way into the pack. Raises Temporary."""
@@ -160,36 +166,27 @@ class Blobs:
         async with self.holding(digest):
             if not (self._known(digest) and self._has(digest)):
                 path = self._incoming.path(f"{self._world.uuid()}.kept")
-                kept = Upload("", path, 0.0, "", None, offset=len(content), held=[content])
+                kept = Upload("", path, 0.0, offset=len(content), held=[content])
                 if len(content) <= SMALL:
                     await self._packed(kept, digest)
                 else:
                     await self._publish(kept, digest)
 
     async def _publish(self, upload: Upload, digest: str) -> None:
-        """Durable under its digest: content first, then the name. Raises Temporary, and then the upload is as it was, or
-        gone if the disk has lost some of it."""
+        """Durable under its digest: content first, then the name. Raises Refusal (WRONG_DIGEST), and Temporary, and then the
+        upload is as it was, or gone if the disk has lost some of it."""
         source, target = upload.path, self.path(digest)
         with _Disk():
             self._check("publish")
             try:
                 move, directory = partial(source.rename, target), self._descriptors[algorithm(digest)]
-                await self._syncer.publish(partial(self._whole_file, upload), move, directory)
+                await self._syncer.publish(partial(self._whole_file, upload, digest), move, directory)
             except Unsynced:
                 await self.cancel(upload)
                 raise
             except Unnamed:
                 target.rename(source)
                 raise
-
-    async def _digest(self, upload: Upload, kind: str) -> str:
-        """What has arrived, hashed; anew only if this process did not see all of it arrive, or by another algorithm."""
-        if upload.algorithm != kind and upload.held is not None:
-            upload.hasher = HASHES[kind](b"".join(upload.held))
-        elif upload.hasher is None or upload.algorithm != kind:
-            upload.hasher = await self.work(self._hash, upload.path, kind)
-        upload.algorithm = kind
-        return f"{kind}:{upload.hasher.hexdigest()}"
 
     # blobs
 
@@ -306,14 +303,19 @@ class Blobs:
         if self.fault is not None:
             self.fault(step)
 
-    def _whole_file(self, upload: Upload) -> None:
-        """All that has arrived is in the file, durably; the file is closed."""
-        upload.spill(self._check, write_whole)
+    def _whole_file(self, upload: Upload, digest: str) -> None:
+        """All that has arrived has this digest and is in the file, durably; the file is closed."""
+        _verify(upload, digest)
+        upload.spill_all(self._check)
         upload.sync()
 
-    def _hash(self, path: Path, kind: str) -> Any:
-        with open(path, "rb", buffering=0) as file:
-            return hashlib.file_digest(file, kind)
+
+def _verify(upload: Upload, digest: str) -> None:
+    """Raises Refusal (WRONG_DIGEST), and OSError when the file has to be read for it. Takes its time: a millisecond for two
+    mebibytes."""
+    found = upload.digest(algorithm(digest))
+    if found != digest:
+        raise Refusal(Why.WRONG_DIGEST, f"The content has the digest {found}, not {digest}", [digest])
 
 
 @lru_cache(1024)

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
 from pathlib import Path
 from typing import Any
 
-from havre.dataplanes.registry.writing import write_all
+from havre.core.images.names import HASHES
+from havre.dataplanes.registry.writing import write_all, write_whole
 
 FLUSH = 32 << 20
 """Bytes after which the disk is told to begin."""
 HELD = 1 << 20
-"""Bytes that stay in memory while one request brings them: most blobs come whole, and then one file is made and written
-at once."""
+"""Bytes that stay in memory while one request brings them: most blobs come whole, and then a thread hashes them and writes
+one file at once."""
 
 
 class Unsynced(OSError):
@@ -24,9 +26,9 @@ class Unsynced(OSError):
 
 
 class Upload:
-    """``hasher`` is None when it has to be made anew from the file (after a restart), ``file`` -1 while the file is not
-    open. ``held`` is None once there is a file. ``at`` is when something last happened, seconds since the epoch. ``dirty``
-    counts bytes since ``flushing``, the last sync on the way, began."""
+    """``hasher`` knows what is in the file; it is None while there is none, and when it has to be made anew from it (after a
+    restart). ``file`` is -1 while the file is not open. ``held`` is None once there is a file. ``at`` is when something last
+    happened, seconds since the epoch. ``dirty`` counts bytes since ``flushing``, the last sync on the way, began."""
 
     __slots__ = ("algorithm", "at", "dirty", "file", "flushing", "hasher", "held", "id", "lock", "offset", "path")
 
@@ -35,8 +37,7 @@ class Upload:
         id: str,
         path: Path,
         at: float,
-        kind: str,
-        hasher: Any,
+        kind: str = "sha256",
         *,
         offset: int = 0,
         held: list[bytes] | None = None,
@@ -45,7 +46,7 @@ class Upload:
         self.path = path
         self.at = at
         self.algorithm = kind
-        self.hasher = hasher
+        self.hasher: Any = None
         self.offset = offset
         self.held = held
         self.file = -1
@@ -60,8 +61,7 @@ class Upload:
         if self.held is not None and self.offset + size <= HELD:
             self.held += pieces
         else:
-            if self.held is not None:
-                self.spill(check)
+            self.spill(check)
             check("write")
             self.reopen()
             try:
@@ -69,8 +69,7 @@ class Upload:
             except OSError:
                 os.ftruncate(self.file, self.offset)
                 raise
-        for piece in pieces:
-            if self.hasher is not None:
+            for piece in pieces:
                 self.hasher.update(piece)
         self.offset += size
         self.dirty += size
@@ -92,20 +91,49 @@ class Upload:
         except OSError as error:
             raise Unsynced(*error.args) from error
 
-    def spill(self, check: Callable[[str], None], write: Callable[[int, Sequence[bytes]], None] = write_all) -> None:
-        """What is held goes into the file. Raises OSError, and then it is still held."""
-        if self.held is None:
-            return
+    def spill(self, check: Callable[[str], None]) -> None:
+        """What is held goes into the file, and more will follow. Raises OSError, and then it is still held."""
+        if self.held is not None:
+            hasher = self._hash_held(self.algorithm)
+            self._write_held(write_all, check)
+            self.hasher = hasher
+
+    def spill_all(self, check: Callable[[str], None]) -> None:
+        """The same where nothing will follow."""
+        if self.held is not None:
+            self._write_held(write_whole, check)
+
+    def _write_held(self, write: Callable[[int, list[bytes]], None], check: Callable[[str], None]) -> None:
         check("create")
         file = create(self.path)
         try:
             check("write")
-            write(file, self.held)
+            write(file, self.held or [])
         except OSError:
             os.close(file)
             self.path.unlink()
             raise
         self.file, self.held = file, None
+
+    def digest(self, kind: str) -> str:
+        """Of all that has arrived. The file is read if it was not hashed by this algorithm while it came. Raises OSError."""
+        if self.held is not None:
+            return f"{kind}:{self._hash_held(kind).hexdigest()}"
+        if self.hasher is None or self.algorithm != kind:
+            self.rehash(kind)
+        return f"{kind}:{self.hasher.hexdigest()}"
+
+    def rehash(self, kind: str) -> None:
+        """From the file. Raises OSError."""
+        with open(self.path, "rb", buffering=0) as file:
+            self.hasher = hashlib.file_digest(file, kind)
+        self.algorithm = kind
+
+    def _hash_held(self, kind: str) -> Any:
+        hasher = HASHES[kind]()
+        for piece in self.held or ():
+            hasher.update(piece)
+        return hasher
 
     def reopen(self) -> None:
         if self.file < 0:

@@ -19,10 +19,10 @@ from havre.dataplanes.registry.upload import HELD, Upload
 from havre.store.ports import Store, Transaction
 
 INLINE = HELD
-"""Bytes of a request's body that are hashed on the loop; what follows goes to a worker, so that a long upload leaves the
-loop to others while a short one is spared the way there and back."""
+"""Bytes of a request's body that are taken in on the loop, most of them into memory; what follows is hashed and written by
+a worker, so that a long upload leaves the loop to others while a short one is spared the way there and back."""
 GATHER = 256 << 10
-"""Bytes that are hashed on the loop at a time."""
+"""Bytes that are taken in on the loop at a time."""
 PIECE = 1 << 20
 """Bytes that go to a worker at a time."""
 SIZE_LIMIT = 52_000 * 1024 * 1024

@@ -15,6 +15,7 @@ import pytest
 
 from havre.control.images import KINDS, LAYER, REPOSITORY, Place, Refusal, RepositorySpec, RepositoryStatus, Why
 from havre.control.images.changes import link, put_image, remove_image, remove_repository
+from havre.control.images.kinds import place_of
 from havre.core.images.manifest import OCI_IMAGE, parse
 from havre.core.images.names import digest_of
 from havre.dataplanes.registry import syncer
@@ -125,6 +126,32 @@ async def test_a_wrong_digest_leaves_nothing(rig: Rig, size: int) -> None:
     assert refused.value.why is Why.WRONG_DIGEST
     assert await rig.kept() == rig.pending() == []
     assert rig.store.list(LAYER) == []
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_the_digest_of_a_known_blob_is_no_way_to_it(rig: Rig, size: int) -> None:
+    content = os.urandom(size)
+    digest = await rig.push(content)
+    with pytest.raises(Refusal) as refused:
+        await rig.push(content + b"x", OTHER, digest)
+    assert refused.value.why is Why.WRONG_DIGEST
+    assert [place_of(record) for record in rig.store.list(LAYER)] == [PLACE]
+    assert rig.pending() == list(rig.blobs.pending()) == []
+    assert await rig.push(content, OTHER) == digest
+    assert await rig.kept() == [digest]
+
+
+@pytest.mark.parametrize("parts", [[5], [SMALL + 1], [HELD], [HELD, 3], [7, HELD + 1, 9], [HELD + 1]])
+async def test_a_digest_by_another_algorithm_than_was_expected(rig: Rig, parts: list[int]) -> None:
+    pieces = [os.urandom(size) for size in parts]
+    content = b"".join(pieces)
+    digest = digest_of(content, "sha512")
+    upload = rig.blobs.begin(PLACE)
+    async with rig.blobs.claim(PLACE, upload.id):
+        for piece in pieces:
+            rig.blobs.absorb(upload, [piece])
+        await rig.blobs.commit(upload, digest, rig.linker(PLACE, digest))
+    assert await rig.blobs.read(digest) == content
 
 
 @pytest.mark.parametrize("step", ["create", "write", "publish"])
