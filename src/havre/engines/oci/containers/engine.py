@@ -99,7 +99,13 @@ class OciContainers:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.library.settle()
         self.sandboxes.settle()
-        machine = spec.Machine(version2=self.groups.version2, swap=self.groups.swap, init=programs.init())
+        machine = spec.Machine(
+            version2=self.groups.version2,
+            swap=self.groups.swap,
+            init=programs.init(),
+            capabilities=spec.held(programs.capabilities()),
+            queues=Path("/dev/mqueue").exists(),
+        )
         self.life.ready(self.library.directory, self._run, machine)
 
     async def _now(self, work: Callable[[], R]) -> R:

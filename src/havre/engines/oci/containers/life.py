@@ -213,7 +213,7 @@ class Life:
     def _filtered(self, record: Record) -> spec.Machine:
         if record.spec.privileged:
             return self.here.machine
-        names = tuple(spec.capabilities(record.spec))
+        names = tuple(spec.capabilities(record.spec, self.here.machine.capabilities))
         if programs.is_crun(programs.runtime()):
             return msgspec.structs.replace(self.here.machine, seccomp=filters.compiled(names))
         return msgspec.structs.replace(self.here.machine, rules=filters.rules(names))

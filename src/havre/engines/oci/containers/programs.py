@@ -62,6 +62,12 @@ def why_not() -> str:
     return ""
 
 
+def capabilities() -> int:
+    """The set that this process could hand on."""
+    with open("/proc/self/status") as file:
+        return next((int(line.split()[1], 16) for line in file if line.startswith("CapBnd:")), 0)
+
+
 def _filesystems() -> str:
     try:
         with open("/proc/filesystems") as file:

@@ -21,67 +21,24 @@ INIT = "/sbin/docker-init"
 _MIN_SHARES = 2
 """The least that Linux takes, and what ECS gives to a container with cpu 0."""
 _SHM_MIB = 64
-_CAPABILITIES = [
-    "AUDIT_WRITE",
-    "CHOWN",
-    "DAC_OVERRIDE",
-    "FOWNER",
-    "FSETID",
-    "KILL",
-    "MKNOD",
-    "NET_BIND_SERVICE",
-    "NET_RAW",
-    "SETFCAP",
-    "SETGID",
-    "SETPCAP",
-    "SETUID",
-    "SYS_CHROOT",
-]
-_ALL_CAPABILITIES = sorted(
-    [
-        *_CAPABILITIES,
-        "AUDIT_CONTROL",
-        "AUDIT_READ",
-        "BLOCK_SUSPEND",
-        "BPF",
-        "CHECKPOINT_RESTORE",
-        "DAC_READ_SEARCH",
-        "IPC_LOCK",
-        "IPC_OWNER",
-        "LEASE",
-        "LINUX_IMMUTABLE",
-        "MAC_ADMIN",
-        "MAC_OVERRIDE",
-        "NET_ADMIN",
-        "NET_BROADCAST",
-        "PERFMON",
-        "SYSLOG",
-        "SYS_ADMIN",
-        "SYS_BOOT",
-        "SYS_MODULE",
-        "SYS_NICE",
-        "SYS_PACCT",
-        "SYS_PTRACE",
-        "SYS_RAWIO",
-        "SYS_RESOURCE",
-        "SYS_TIME",
-        "SYS_TTY_CONFIG",
-        "WAKE_ALARM",
-    ]
+_DEFAULT = (
+    "AUDIT_WRITE CHOWN DAC_OVERRIDE FOWNER FSETID KILL MKNOD NET_BIND_SERVICE NET_RAW SETFCAP SETGID SETPCAP SETUID "
+    "SYS_CHROOT"
 )
-_MASKED = [
-    "/proc/acpi",
-    "/proc/asound",
-    "/proc/kcore",
-    "/proc/keys",
-    "/proc/latency_stats",
-    "/proc/sched_debug",
-    "/proc/scsi",
-    "/proc/timer_list",
-    "/proc/timer_stats",
-    "/sys/devices/virtual/powercap",
-    "/sys/firmware",
-]
+_CAPABILITIES = _DEFAULT.split()
+_BY_NUMBER = (
+    "CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE "
+    "NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN "
+    "SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE "
+    "MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE"
+)
+_ALL_CAPABILITIES = _BY_NUMBER.split()
+"""In the order of their numbers."""
+_HIDDEN = (
+    "/proc/acpi /proc/asound /proc/kcore /proc/keys /proc/latency_stats /proc/sched_debug /proc/scsi /proc/timer_list "
+    "/proc/timer_stats /sys/devices/virtual/powercap /sys/firmware"
+)
+_MASKED = _HIDDEN.split()
 _READ_ONLY = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
 _SHM = "/dev/shm"  # noqa: S108 (of a container)
 _DEVICES: tuple[tuple[str, int | None, int | None, str], ...] = (
@@ -119,6 +76,8 @@ class Machine(msgspec.Struct, frozen=True):
     version2: bool = False
     swap: bool = False
     init: str = ""
+    capabilities: frozenset[str] = frozenset(_ALL_CAPABILITIES)
+    queues: bool = False
     seccomp: str = ""
     rules: Mapping[str, Any] | None = None
 
@@ -198,7 +157,7 @@ def configuration(record: Record, image: Stored, inside: Inside, machine: Machin
         "args": words,
         "env": [f"{k}={v}" for k, v in env.items()],
         "cwd": container.working_directory or image.directory or "/",
-        "capabilities": _capability_sets(container, inside.user.uid),
+        "capabilities": _capability_sets(container, inside.user.uid, machine.capabilities),
         "rlimits": [{"type": f"RLIMIT_{u.name.upper()}", "soft": u.soft, "hard": u.hard} for u in container.ulimits],
         "noNewPrivileges": any(
             o.startswith("no-new-privileges") and "false" not in o for o in container.security_options
@@ -235,22 +194,29 @@ def _apparmor(container: Container) -> str:
 # --- capabilities
 
 
+def held(mask: int) -> frozenset[str]:
+    """The capabilities of a set, as ``/proc/PID/status`` has it."""
+    return frozenset(name for number, name in enumerate(_ALL_CAPABILITIES) if mask >> number & 1)
+
+
 def _bare(name: str) -> str:
     return name.upper().removeprefix("CAP_")
 
 
-def capabilities(container: Container) -> list[str]:
-    """Docker's default ones with what is added and without what is dropped; all of a privileged one."""
+def capabilities(container: Container, here: frozenset[str]) -> list[str]:
+    """Docker's default ones with what is added and without what is dropped; of a privileged one all that there are
+    ``here``."""
+    every = sorted(here & set(_ALL_CAPABILITIES))
     if container.privileged:
-        return list(_ALL_CAPABILITIES)
+        return every
     added, dropped = ({_bare(c) for c in which} for which in (container.capabilities_add, container.capabilities_drop))
-    base: Sequence[str] = _ALL_CAPABILITIES if "ALL" in added else () if "ALL" in dropped else _CAPABILITIES
+    base: Sequence[str] = every if "ALL" in added else () if "ALL" in dropped else _CAPABILITIES
     found = [c for c in base if c not in dropped or ("ALL" in dropped and "ALL" in added)]
     return found + sorted(c for c in added - {"ALL"} if c not in found and c not in dropped)
 
 
-def _capability_sets(container: Container, uid: int) -> Json:
-    names = [f"CAP_{c}" for c in capabilities(container)]
+def _capability_sets(container: Container, uid: int, here: frozenset[str]) -> Json:
+    names = [f"CAP_{c}" for c in capabilities(container, here)]
     own = names if uid == 0 else []
     return {"bounding": names, "permitted": own, "effective": own}
 
@@ -327,7 +293,7 @@ def _mounts(record: Record, machine: Machine, inside: Inside) -> list[Json]:
     ]
     if "ipc" in inside.namespaces:
         mounts.append(_mount("/dev/mqueue", "mqueue", "mqueue", "nosuid", "noexec", "nodev"))
-    else:
+    elif machine.queues:
         mounts.append(_bind("/dev/mqueue", "/dev/mqueue", False))
     if record.ipc_mode in ("", "none"):
         size = f"size={container.shm_size_mib or _SHM_MIB}m"

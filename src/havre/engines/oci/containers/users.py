@@ -53,9 +53,9 @@ def resolve(root: Path, said: str) -> User:
         uid = _number(name or "0", f"unable to find user {name}: no matching entries in passwd file")
     if group:
         gid = _group(root, group)
-        return User(uid, gid, (), home or "/")
+        return User(uid, gid, (gid,), home or "/")
     more = [int(g[2]) for g in _lines(root, "/etc/group", 4) if known and known in g[3].split(",")]
-    return User(uid, gid, tuple(sorted(set(more) - {gid})), home or ("/root" if uid == 0 else "/"))
+    return User(uid, gid, tuple(sorted({gid, *more})), home or ("/root" if uid == 0 else "/"))
 
 
 def _group(root: Path, group: str) -> int:
