@@ -73,6 +73,7 @@ class Server:
         own = {"ecr": self._make_ecr, "lambda": self._make_lambda, "sqs": self._make_sqs, "sts": self._make_sts}
         self.services = Services({**own, **self.borrowing.makers})
         self.store = SqliteStore.open(state / "store.db", catalogue.kinds(), self.world)
+        self.store.pack.adopt(state / "registry" / "pack.db")
         self.journal = SqliteJournal.open(state / "journal.db")
         self.records = SqliteRecords(state / "records.db")
         self.directory = Directory(self.store, load_roots(state), self.sessions)

@@ -15,15 +15,20 @@ from typing import Any
 import pytest
 from tests.contracts.store_kinds import KINDS, Clock, open_store, put
 
-from havre.kernel.errors import Temporary
+from havre.kernel.errors import Permanent, Temporary
 from havre.store.sqlite import SqliteStore, pack
 from havre.store.sqlite.committer import Committer
 
 
+def _open(path: Path) -> SqliteStore:
+    made = open_store("sqlite", path, Clock())
+    assert isinstance(made, SqliteStore)
+    return made
+
+
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
-    made = open_store("sqlite", tmp_path, Clock())
-    assert isinstance(made, SqliteStore)
+    made = _open(tmp_path)
     yield made
     await made.close()
 
@@ -158,3 +163,65 @@ async def test_wherever_the_disk_stopped_no_record_lacks_its_blob(tmp_path: Path
         seen.add(len(names))
         await store.close()
     assert len(seen) > 3, "the log was cut at different commits"
+
+
+def _crash(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _old_pack(path: Path, **blobs: bytes) -> None:
+    """As it was: a file of its own, whose last rows may still be in its log only."""
+    script = f"""if True:
+        import apsw, os
+        made = apsw.Connection({os.fspath(path)!r})
+        made.execute("PRAGMA journal_mode=wal; PRAGMA wal_autocheckpoint=0; PRAGMA user_version=1")
+        made.execute("CREATE TABLE IF NOT EXISTS blob "
+            "(name TEXT PRIMARY KEY, at REAL NOT NULL, size INTEGER NOT NULL, body BLOB NOT NULL)")
+        made.executemany("INSERT INTO blob VALUES (?, 5.0, ?, ?)", {[(k, len(v), v) for k, v in blobs.items()]!r})
+        os._exit(0)
+        """
+    subprocess.run([sys.executable, "-c", script], check=True)
+    path.with_name(path.name + ".lock").write_text("1")
+
+
+async def test_a_pack_in_a_file_of_its_own_is_taken_over(tmp_path: Path) -> None:
+    store = _open(tmp_path)
+    (tmp_path / "old").mkdir()
+    path = tmp_path / "old" / "pack.db"
+    store.pack.adopt(path)
+    assert not path.exists()
+    await store.pack.put("both", b"new", 9.0)
+    _old_pack(path, both=b"old", a=b"one", empty=b"")
+    store.pack.adopt(path)
+    assert list(path.parent.iterdir()) == []
+    assert store.pack.get("both") == b"new"
+    assert await store.pack.stored() == [("a", 5.0, 3), ("both", 9.0, 3), ("empty", 5.0, 0)]
+    await store.close()
+    again = _open(tmp_path)
+    assert again.pack.get("a") == b"one"
+    await again.transact(lambda change: put(change, "x"))
+    await again.close()
+
+
+async def test_taking_over_a_pack_goes_on_after_a_crash(
+    store: SqliteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "pack.db"
+    _old_pack(path, a=b"one", b=b"two")
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", _crash)
+        with pytest.raises(KeyboardInterrupt):
+            store.pack.adopt(path)
+    assert path.exists()
+    store.pack.adopt(path)
+    assert not path.exists()
+    assert await store.pack.stored() == [("a", 5.0, 3), ("b", 5.0, 3)]
+
+
+async def test_a_pack_that_is_none_stays(store: SqliteStore, tmp_path: Path) -> None:
+    path = tmp_path / "pack.db"
+    path.write_bytes(b"something else entirely" * 100)
+    with pytest.raises(Permanent, match="cannot be taken over"):
+        store.pack.adopt(path)
+    assert path.exists()
+    await store.transact(lambda change: put(change, "x"))

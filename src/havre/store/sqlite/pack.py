@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
+import apsw
 import msgspec
 
+from havre.kernel.errors import Permanent
 from havre.store.sqlite.database import Database
 
 SCHEMA = """
@@ -73,6 +77,23 @@ class SqlitePack:
             found += rows
             await asyncio.sleep(0)
         return found
+
+    def adopt(self, old: Path) -> None:
+        """Take over the blobs of a file of their own, where they lay once, and remove it; nothing when there is none. May be
+        cut off anywhere, and run again. Raises Permanent when the file cannot be read. Waits for the disk."""
+        if not old.exists():
+            return
+        run: Any = self._database.writer.execute
+        try:
+            run("ATTACH ? AS old", (os.fspath(old),))
+            try:
+                run("INSERT OR IGNORE INTO main.blob SELECT name, at, size, body FROM old.blob")
+            finally:
+                run("DETACH old")
+        except apsw.Error as error:
+            raise Permanent(f"{old} cannot be taken over: {error}") from error
+        for suffix in ("-wal", "-shm", ".lock", ""):
+            old.with_name(old.name + suffix).unlink(missing_ok=True)
 
     def _rows(self, query: str, bindings: tuple[Any, ...]) -> list[Any]:
         run: Any = self._database.reader.execute
