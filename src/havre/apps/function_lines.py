@@ -57,7 +57,7 @@ class FunctionLines:
         """Raises ApiError, Permanent, Temporary."""
         if not stream.role:
             return self._deps.aws_for(stream.account, stream.region, LAMBDA)
-        session = stream.group.rpartition("/")[2].replace("#", "-")[:64].ljust(2, "-")
+        session = stream.group.rpartition("/")[2].replace("#", "-")
         return await self._roles.acting(stream.role, stream.account, stream.region, session)
 
     def reason(self, account: str, region: str, group: str, role: str) -> str:

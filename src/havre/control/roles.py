@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
 from havre.control.deps import ReconcilerDeps
 from havre.control.operation import Aws, Call
 from havre.kernel.errors import ApiError, Permanent
@@ -11,29 +15,43 @@ FRESH = 300.0
 _MOST = 1000
 
 
+@dataclass
+class _Session:
+    """``aws`` calls without a trace; made when it is first asked for."""
+
+    since: float
+    keys: Mapping[str, Any]
+    aws: Aws | None = None
+
+
 class Roles:
     """``principal`` is the service that the roles' trust policies have to let in (``scheduler.amazonaws.com``)."""
 
     def __init__(self, deps: ReconcilerDeps, principal: str) -> None:
         self._deps = deps
         self._principal = principal
-        self._kept: dict[tuple[str, str], tuple[float, Aws]] = {}
+        self._kept: dict[tuple[str, str], _Session] = {}
 
-    async def acting(self, role: str, account: str, region: str, session: str) -> Aws:
-        """``account`` and ``region`` of what the role is used for. Raises ApiError when it cannot be assumed."""
+    async def acting(self, role: str, account: str, region: str, session: str, trace: str = "") -> Aws:
+        """``account`` and ``region`` of what the role is used for, ``trace`` what its calls carry on. Raises ApiError when
+        it cannot be assumed."""
         now = self._deps.world.now()
-        kept = self._kept.get((role, region))
-        if kept is not None and now < kept[0] + FRESH:
-            return kept[1]
         if self._deps.aws_with is None:
             raise Permanent("Roles cannot be assumed here")
-        sts = self._deps.aws_for(account, region, self._principal)
-        answer = await sts("sts", "AssumeRole", {"RoleArn": role, "RoleSessionName": session[:64]})
-        aws = self._deps.aws_with(role.split(":")[4], region, answer["Credentials"])
-        if len(self._kept) >= _MOST:
-            self._kept.clear()
-        self._kept[role, region] = (now, aws)
-        return aws
+        kept = self._kept.get((role, region))
+        if kept is None or now >= kept.since + FRESH:
+            sts = self._deps.aws_for(account, region, self._principal)
+            answer = await sts("sts", "AssumeRole", {"RoleArn": role, "RoleSessionName": session[:64].ljust(2, "-")})
+            kept = _Session(now, answer["Credentials"])
+            if len(self._kept) >= _MOST:
+                self._kept.clear()
+            self._kept[role, region] = kept
+        owner = role.split(":")[4]
+        if trace:
+            return self._deps.aws_with(owner, region, kept.keys, trace)
+        if kept.aws is None:
+            kept.aws = self._deps.aws_with(owner, region, kept.keys)
+        return kept.aws
 
 
 async def may_pass(call: Call, role: str, principal: str) -> None:

@@ -21,14 +21,12 @@ from havre.services.lambda_.policies import resource_policy
 __all__ = ["Facilities", "loops", "reconcilers", "resource_policy", "service"]
 
 PARTIAL = {
-    "Invoke.DurableExecutionName": "destinations are not told of durable executions; dead-letter queues are",
     "CreateFunction.Code": "S3Bucket hot-reload takes the directory S3Key of this machine; its versions change as it does",
     "CreateFunction.CodeSigningConfigArn": "nothing can be signed: Warn lets all code in, Enforce none",
     "CreateFunction.Architectures": "only what the machines of this installation run",
     "PutRuntimeManagementConfig": "runtimes are updated when their images are built again; Manual is refused",
     "GetFunctionConfiguration.RuntimeVersionConfig": "is not told: runtimes here have no versions of AWS's",
     "ListFunctions.MasterRegion": "there are no replicas of Lambda@Edge: nothing is listed",
-    "PutFunctionEventInvokeConfig": "the role's permission is not asked for a destination of another account",
 }
 
 

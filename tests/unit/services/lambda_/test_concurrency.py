@@ -108,7 +108,11 @@ def test_asynchronous_invocation_is_configured(lambdas: Lambda) -> None:
         INVALID,
         f"The function's execution role does not have permissions to call SendMessage on {queue}",
     )
+    theirs = queue.replace("111122223333", "444455556666")
+    elsewhere = {"DestinationConfig": {"OnFailure": {"Destination": theirs}}}
+    assert "permissions to call SendMessage" in refusal(put, **ONE, **elsewhere)[1], "whatever its own policy allows"
     lambdas.grant("sqs:SendMessage", "lambda:InvokeFunction")
+    put(**ONE, **elsewhere)
     made = put(**ONE, MaximumRetryAttempts=0, **given)
     assert made["FunctionArn"] == arn("function:one:$LATEST") and made["MaximumRetryAttempts"] == 0
     assert made["DestinationConfig"] == {"OnSuccess": {}, "OnFailure": {"Destination": queue}}
@@ -125,6 +129,9 @@ def test_asynchronous_invocation_is_configured(lambdas: Lambda) -> None:
     for target in wrong:
         assert refusal(put, **ONE, DestinationConfig={"OnSuccess": {"Destination": target}})[0] == INVALID
     put(**ONE, DestinationConfig={"OnSuccess": {"Destination": arn("function:two")}})
+    lambdas.create("lasting", DurableConfig={"ExecutionTimeout": 60})
+    assert "Durable functions do not support" in refusal(put, FunctionName="lasting", **given)[1]
+    put(FunctionName="lasting", MaximumEventAgeInSeconds=60)
     assert refusal(put, FunctionName="one:none", MaximumRetryAttempts=1)[1] == "The function doesn't exist."
     [listed] = client.list_function_event_invoke_configs(**ONE)["FunctionEventInvokeConfigs"]
     assert listed["FunctionArn"] == arn("function:one:$LATEST")

@@ -10,6 +10,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from havre.control.deps import ReconcilerDeps
+from havre.control.roles import Roles
 from havre.core.durable.model import FAILED, LARGEST_RESULT, STARTED, STOPPED, SUCCEEDED, TIMED_OUT, Fault, Op
 from havre.core.durable.updates import Changed
 from havre.core.durable.updates import fault as read_fault
@@ -18,7 +19,7 @@ from havre.kernel.errors import ApiError, Permanent, Temporary
 from havre.services.lambda_.durable.executions import Executions
 from havre.services.lambda_.durable.live import Live
 from havre.services.lambda_.invoking.invoker import Invoker
-from havre.services.lambda_.invoking.roles import Roles
+from havre.services.lambda_.roles import PRINCIPAL
 
 log = logging.getLogger("havre.lambda")
 FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0
@@ -31,7 +32,7 @@ class Chains:
     def __init__(
         self, deps: ReconcilerDeps, executions: Executions, invoker: Invoker, look: Callable[[Live], None]
     ) -> None:
-        self._roles = Roles(deps)
+        self._roles = Roles(deps, PRINCIPAL)
         self._executions = executions
         self._invoker = invoker
         self._look = look
@@ -78,7 +79,7 @@ class Chains:
         own = self._invoker.find(execution.account, execution.region, execution.function, execution.version)
         role = own.role(execution.version)
         trace = op.trace or execution.trace
-        aws = await self._roles.aws(execution.account, execution.region, role, execution.function, trace)
+        aws = await self._roles.acting(role, execution.account, execution.region, execution.function, trace)
         target = self._invoker.find(execution.account, execution.region, op.function)
         request: dict[str, Any] = {"FunctionName": op.function, "Payload": (op.payload or "{}").encode()}
         if op.tenant:

@@ -40,7 +40,7 @@ from havre.services.lambda_.invoking import refusals
 from havre.services.lambda_.invoking.targets import Served, Target
 from havre.store.ports import Put, Records
 
-Bury = Callable[[Execution, Data], tuple[Put, Callable[[], None]] | None]
+Tell = Callable[[Execution, Data], Sequence[tuple[Put, Callable[[], None]]]]
 DAY = 86_400.0
 LONGEST_SYNCHRONOUS = 900
 _ENDS = {
@@ -59,8 +59,8 @@ class Executions:
         self.world = world
         self.tasks = Tasks()
         self.live: dict[str, Live] = {}
-        self.bury: Bury | None = None
-        """What tells of those that did not succeed (``burials.py``)."""
+        self.tell: Tell = lambda execution, data: ()
+        """What tells others of those that begin and end (``notices.py``)."""
         self._known: dict[str, Execution] | None = None
         self._names: dict[tuple[str, str, str, str], str] = {}
 
@@ -128,11 +128,14 @@ class Executions:
         self.live[made.arn] = live
         started = {"Input": {"Payload": live.data.payload}, "ExecutionTimeout": made.limit}
         event = history.of_execution(0, made.started, "ExecutionStarted", started)
+        notices = self.tell(made, live.data)
         try:
-            await live.save(made, made.started, [Changed(begun(made))], [event])
+            await live.save(made, made.started, [Changed(begun(made))], [event], [put for put, _ in notices])
         except BaseException:
             self._drop(made)
             raise
+        for _, kept in notices:
+            kept()
         return live.execution
 
     def _made(self, target: Target, served: Served, invocation: Invocation, name: str, synchronous: bool) -> Execution:
@@ -243,15 +246,15 @@ class Executions:
         live.token = ""
         ended = replace(execution, status=status, ended=now, pause=None)
         own = replace(live.ops[execution.uid], status=status, ended=now)
-        letter = self.bury(ended, live.data) if self.bury is not None else None
+        notices = self.tell(ended, live.data)
         event = history.of_execution(0, now, _ENDS[status], details)
         try:
-            await live.save(ended, now, [Changed(own)], [event], [letter[0]] if letter is not None else [])
+            await live.save(ended, now, [Changed(own)], [event], [put for put, _ in notices])
         except BaseException:
             live.data = before
             raise
-        if letter is not None:
-            letter[1]()
+        for _, kept in notices:
+            kept()
         self.remember(live.execution)
         live.through.set()
         if live.timer is not None:

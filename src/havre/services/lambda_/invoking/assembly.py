@@ -8,8 +8,8 @@ from havre.control.deps import ReconcilerDeps
 from havre.control.functions.ports import Functions
 from havre.control.supervisor import Loop
 from havre.kernel.world import World
-from havre.services.lambda_.durable.burials import Burials
 from havre.services.lambda_.durable.executions import Executions
+from havre.services.lambda_.durable.notices import Notices
 from havre.services.lambda_.durable.runs import Runs
 from havre.services.lambda_.invoking.destinations import Destinations
 from havre.services.lambda_.invoking.invoker import Invoker
@@ -24,7 +24,7 @@ class Invoking:
         self.invoker = Invoker(store, world, functions)
         self.events = Events(store, world, records, self.invoker)
         executions = Executions(world, records)
-        executions.bury = Burials(self.invoker, self.events)
+        executions.tell = Notices(self.invoker, self.events)
         self.durable = Runs(executions, self.invoker)
         self.invoker.durable = self.durable
 

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from havre.control.deps import ReconcilerDeps
 from havre.control.operation import Aws, Site
+from havre.control.roles import Roles
 from havre.core.invoking import records, retries
 from havre.core.invoking.records import Told
 from havre.kernel.errors import ApiError, Permanent, Temporary
 from havre.services.lambda_.invoking.events import Event, Letter, Where
-from havre.services.lambda_.invoking.queue import DEAD_LETTER
-from havre.services.lambda_.invoking.roles import Roles
+from havre.services.lambda_.invoking.queue import DEAD_LETTER, STATUS
 from havre.services.lambda_.resources import LATEST
+from havre.services.lambda_.roles import PRINCIPAL
 
 KIB = 1024
 MOST = {"sqs": 1024 * KIB, "sns": 256 * KIB, "events": 1024 * KIB, "lambda": 1024 * KIB}
 """Bytes of a record; payloads that make it longer are left out."""
+STATUS_CHANGE = "Durable Execution Status Change"
 PASSING = frozenset({"ServiceException", "ServiceUnavailable", "ServiceUnavailableException", "InternalFailure"})
 
 
@@ -25,11 +28,14 @@ class Destinations:
 
     def __init__(self, deps: ReconcilerDeps) -> None:
         self._deps = deps
-        self._roles = Roles(deps)
+        self._roles = Roles(deps, PRINCIPAL)
 
     async def carry(self, where: Where, event: Event, letter: Letter, kind: str, arn: str) -> None:
         """See ``queue.Courier``."""
-        aws = await self._roles.aws(where.account, where.region, letter.role, where.function, event.trace)
+        if kind == STATUS:
+            await self._tell_of_status(where, letter)
+            return
+        aws = await self._roles.acting(letter.role, where.account, where.region, where.function, event.trace)
         told = Told(
             event.request_id,
             event.arn if event.qualifier else f"{event.arn}:{LATEST}",
@@ -58,6 +64,17 @@ class Destinations:
                 raise Temporary(f"{error.code}: {error.message}") from error
             raise
 
+    async def _tell_of_status(self, where: Where, letter: Letter) -> None:
+        """As Lambda itself, on the account's default bus."""
+        entry = {
+            "Source": "aws.lambda",
+            "DetailType": STATUS_CHANGE,
+            "Detail": letter.payload.decode(),
+            "Resources": [],
+        }
+        aws = self._deps.aws_for(where.account, where.region, PRINCIPAL)
+        _check(await aws("events", "PutEvents", {"Entries": [entry]}))
+
 
 async def destination(aws: Aws, site: Site, service: str, arn: str, told: Told, body: bytes, trace: str) -> None:
     """Raises Permanent for what is no destination."""
@@ -85,7 +102,11 @@ async def _put_event(aws: Aws, arn: str, told: Told, body: bytes, trace: str) ->
         "EventBusName": arn,
         **({"TraceHeader": trace} if trace else {}),
     }
-    answer = await aws("events", "PutEvents", {"Entries": [entry]})
+    _check(await aws("events", "PutEvents", {"Entries": [entry]}))
+
+
+def _check(answer: Mapping[str, Any]) -> None:
+    """Raises Temporary."""
     if answer.get("FailedEntryCount"):
         failed = answer["Entries"][0]
         raise Temporary(f"{failed.get('ErrorCode')}: {failed.get('ErrorMessage')}")

@@ -28,7 +28,7 @@ class Event(msgspec.Struct, frozen=True, array_like=True):
 
 class Letter(msgspec.Struct, frozen=True, array_like=True):
     """What destinations are told of an event that is through. ``response`` None: the function was never run. ``to`` are the
-    ARNs that have not been reached yet, each with its kind: destination or dead-letter."""
+    ARNs that have not been reached yet, each with its kind: destination, dead-letter, or change of status."""
 
     payload: bytes
     response: bytes | None

@@ -39,7 +39,7 @@ log = logging.getLogger("havre.lambda")
 
 LOADED = 1000
 THROTTLED, SERVICE = 429, 500
-DESTINATION, DEAD_LETTER = "destination", "dead-letter"
+DESTINATION, DEAD_LETTER, STATUS = "destination", "dead-letter", "change of status"
 PUZZLED = 60.0
 """Seconds until an event is tried again that met a fault of ours."""
 MOST_DELIVERIES = 20

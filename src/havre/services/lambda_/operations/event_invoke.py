@@ -70,6 +70,9 @@ def _given(reader: Reader, call: Call, request: Request) -> dict[str, Any]:
         changes["age"] = request["MaximumEventAgeInSeconds"]
     if request.get("DestinationConfig") is not None:
         success, failure = destinations.asynchronous(request["DestinationConfig"], found.function.meta.arn)
+        config = queries.record(reader, found.function, found.version).spec.config
+        if config.durable is not None and (success or failure):
+            raise invalid("Durable functions do not support destinations: EventBridge is told of their executions.")
         for target in (success, failure):
             _check_function(reader, target)
         changes["on_success"], changes["on_failure"] = success, failure

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import threading
 from collections.abc import Iterator
@@ -17,6 +18,8 @@ from tests.unit.services.lambda_.invoking.test_invoke import refused
 
 from havre.kernel.errors import ApiError, Temporary
 from havre.kernel.function import Function, Invocation, Outcome
+from havre.services.lambda_.invoking.destinations import Destinations
+from havre.services.lambda_.invoking.queue import STATUS
 from havre.services.lambda_.resources import Durable
 
 
@@ -312,6 +315,8 @@ def test_dead_letters_of_executions_that_did_not_succeed(aws: Durables) -> None:
         raise ValueError("no such order")
 
     async def carry(where: Any, event: Any, letter: Any, kind: str, arn: str) -> None:
+        if kind == STATUS:
+            return
         sent.append({"to": arn, "kind": kind, "payload": letter.payload, "response": json.loads(letter.response)})
 
     aws.function(work)
@@ -323,6 +328,37 @@ def test_dead_letters_of_executions_that_did_not_succeed(aws: Durables) -> None:
     assert sent == [{"to": queue, "kind": "dead-letter", "payload": b'{"n":1}', "response": told}]
     aws.client.invoke(FunctionName="d:4")
     assert len(sent) == 1, "whoever waits has the answer"
+
+
+def test_every_change_of_status_is_an_event(aws: Durables) -> None:
+    told: list[dict[str, Any]] = []
+
+    async def put_events(service: str, operation: str, request: Any) -> Any:
+        if operation == "PutEvents":
+            told.extend(request["Entries"])
+        return {"FailedEntryCount": 0}
+
+    async def work(context: Context) -> Any:
+        if context.input == "fail":
+            raise ValueError("no")
+        return await context.until("w", "WAIT", "WaitDetails", WaitOptions={"WaitSeconds": 1})
+
+    aws.function(work)
+    events = aws.facilities.open_invoking(aws.gateway.store, aws.gateway.world).events
+    events._courier = Destinations(dataclasses.replace(aws.deps, aws_for=lambda *_, **__: put_events))
+    arns = [aws.begin(payload, DurableExecutionName=payload) for payload in ("fine", "fail", "stop")]
+    aws.client.stop_durable_execution(DurableExecutionArn=arns[2])
+    aws.ended(arns[0])
+    until(lambda: len(told) == 6)
+    assert {(e["Source"], e["DetailType"]) for e in told} == {("aws.lambda", "Durable Execution Status Change")}
+    details = [json.loads(e["Detail"]) for e in told]
+    ends = {d["durableExecutionName"]: d["status"] for d in details if d["status"] != "RUNNING"}
+    assert ends == {"fine": "SUCCEEDED", "fail": "FAILED", "stop": "STOPPED"}
+    begun = [d for d in details if d["status"] == "RUNNING"]
+    assert sorted(d["durableExecutionArn"] for d in begun) == sorted(arns)
+    for detail in details:
+        assert detail["functionArn"].endswith(":function:d:1") and detail["startTimestamp"].endswith("Z")
+        assert ("endTimestamp" in detail) == (detail["status"] != "RUNNING")
 
 
 def test_a_disk_that_refuses(aws: Durables) -> None:
