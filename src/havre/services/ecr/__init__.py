@@ -40,6 +40,6 @@ def service(facilities: Facilities | None = None) -> Service:
 
 
 def reconcilers(deps: ReconcilerDeps) -> list[Any]:
-    from havre.services.ecr.reconcilers.expiry import Expiry
+    from havre.services.ecr.reconcile.expiry import Expiry
 
     return [Expiry(deps.store, deps.world)]

@@ -26,8 +26,8 @@ from havre.services.elbv2.operations import (
     target_groups,
     targets,
 )
-from havre.services.elbv2.reconcilers.load_balancer import LoadBalancers
-from havre.services.elbv2.reconcilers.target_group import Departures
+from havre.services.elbv2.reconcile.load_balancer import LoadBalancers
+from havre.services.elbv2.reconcile.target_group import Departures
 from havre.services.elbv2.resources import KINDS
 
 PARTIAL = {

@@ -65,8 +65,8 @@ def service() -> Service:
 
 def reconcilers(deps: ReconcilerDeps) -> list[Reconciler[Any]]:
     from havre.control.deliveries import Deliveries
-    from havre.services.logs.reconcilers.leftovers import Leftovers
-    from havre.services.logs.reconcilers.retention import Retention
+    from havre.services.logs.reconcile.leftovers import Leftovers
+    from havre.services.logs.reconcile.retention import Retention
     from havre.services.logs.resources import DELIVERY
     from havre.services.logs.subscriptions import Courier
 

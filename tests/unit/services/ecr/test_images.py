@@ -251,7 +251,7 @@ def test_lifecycle_policies_and_their_preview(installation: Installation, api: A
 
 
 def test_lifecycle_policies_expire(installation: Installation, api: Any) -> None:
-    from havre.services.ecr.reconcilers.expiry import Expiry
+    from havre.services.ecr.reconcile.expiry import Expiry
 
     put(api, "app", None, b"old")
     installation.running.offset = 60

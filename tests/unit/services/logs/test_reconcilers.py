@@ -15,7 +15,7 @@ from havre.control.operation import Site
 from havre.kernel.resource import NoStatus
 from havre.kernel.world import World
 from havre.services.logs import reconcilers
-from havre.services.logs.reconcilers.leftovers import Leftovers, Seen
+from havre.services.logs.reconcile.leftovers import Leftovers, Seen
 from havre.services.logs.resources import GROUP, KINDS, STREAM, LogGroup, LogStream
 from havre.store.memory import MemoryJournal, MemoryStore
 

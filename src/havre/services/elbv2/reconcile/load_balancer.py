@@ -17,7 +17,7 @@ from havre.kernel.arn import Arn
 from havre.kernel.effects import Create, Effect, Plan, Remove, Update, Write
 from havre.kernel.resource import Key, Resource
 from havre.services.elbv2 import compile, queries
-from havre.services.elbv2.reconcilers.interfaces import DropInterface, Interfaces, MakeInterface, Regroup
+from havre.services.elbv2.reconcile.interfaces import DropInterface, Interfaces, MakeInterface, Regroup
 from havre.services.elbv2.resources import (
     LISTENER,
     LOAD_BALANCER,
