@@ -132,7 +132,8 @@ class OciSetting(Setting):
         await engine.remove_pool()
         for each in self._opened:
             await each.close()
-        assert not self.left()
+        left = self.left()
+        assert not left, left
         shutil.rmtree(self.directory)
 
     def left(self) -> list[str]:

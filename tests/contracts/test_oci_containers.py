@@ -25,7 +25,7 @@ GROUP = "root:x:0:\napp:x:1000:\nwheel:x:10:app\nstaff:x:50:root\n"
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
     with shop(tmp_path_factory.mktemp("shop")) as process:
         files = layer({"etc/passwd": PASSWD, "etc/group": GROUP, "data/kept": "of the image", "link/": None})
-        volumes = {"/data": {}}
+        volumes: dict[str, Any] = {"/data": {}}
         push(process, "rich", [base(), files], User="app", WorkingDir="/srv/app", Volumes=volumes, StopSignal="SIGUSR1")
         push(process, "entry", [base()], Entrypoint=["/bin/echo", "entry"], Cmd=["command"])
         yield process

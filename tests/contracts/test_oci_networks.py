@@ -151,7 +151,12 @@ async def test_links_are_names(setting: OciSetting) -> None:
 
 
 async def test_names_and_servers(setting: OciSetting) -> None:
-    more = {"hostname": "mine", "extra_hosts": ("db:10.9.8.7",), "dns": ("10.0.0.2",), "dns_search": ("example.com",)}
+    more: dict[str, Any] = {
+        "hostname": "mine",
+        "extra_hosts": ("db:10.9.8.7",),
+        "dns": ("10.0.0.2",),
+        "dns_search": ("example.com",),
+    }
     state = await started(setting, shell(setting, "hostname; cat /etc/hosts /etc/resolv.conf", **more))
     await until(setting.engine, state.id, "exited")
     found = (await setting.engine.logs(state.id)).decode().splitlines()

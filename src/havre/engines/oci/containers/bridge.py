@@ -53,7 +53,7 @@ class Bridge:
         self._netlink: Netlink | None = None
         self._base = 0
         self._taken: set[int] = set()
-        self._applied = ""
+        self._applied: str | None = None
 
     # --- the instance's block
 
@@ -82,7 +82,7 @@ class Bridge:
         return f"{address_of(self._base)}/{_BITS}"
 
     def _ready(self) -> None:
-        if self._base and self._links.link(self.prefix + _HOLDER) is not None:
+        if self._base and self._there():
             return
         with _turn():
             self._base = self._base or self._free_block()
@@ -170,7 +170,7 @@ class Bridge:
         """Exactly these, in one transaction."""
         with self._lock:
             wanted = table(self.table, self.prefix, self.cidr, containers) if containers else ""
-            if wanted == self._applied:
+            if wanted == (self._applied if self._applied is not None or self._there() else ""):
                 return
             nft = Nft()
             try:
@@ -178,6 +178,10 @@ class Bridge:
             finally:
                 nft.close()
             self._applied = wanted
+
+    def _there(self) -> bool:
+        """Whether something of the instance's may be there, of this life or an earlier one."""
+        return self._links.link(self.prefix + _HOLDER) is not None
 
     def consent(self) -> None:
         """Docker, and others, let nothing through that they do not know: DOCKER-USER is where they ask."""
@@ -200,7 +204,7 @@ class Bridge:
             for link in self._links.links():
                 if link.name.startswith(self.prefix):
                     self._links.delete(link.name)
-            self._base, self._applied = 0, ""
+            self._base, self._applied = 0, None
             if shutil.which("iptables") is not None:
                 for chain in ("DOCKER-USER", "FORWARD"):
                     for rule in self._accepts():

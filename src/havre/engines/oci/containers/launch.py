@@ -11,6 +11,7 @@ import os
 import re
 import select
 import shutil
+import signal
 import stat
 import subprocess
 import time
@@ -254,17 +255,32 @@ def run_runtime(here: Here, *words: str) -> subprocess.CompletedProcess[bytes]:
         raise Temporary("the runtime does not answer") from None
 
 
-def undo(here: Here, place: Place, record: Record) -> None:
-    """Nothing of a container is left but its directory: it was not started, or it has ended. In a thread of its own.
+def undo(here: Here, record: Record, *, interrupted: bool = False) -> None:
+    """Nothing of a container is left but its directory: it has ended, or somebody was
+    ``interrupted`` who started it. In a thread of its own.
     Raises OSError, Temporary."""
     own_mounts()
     name = record.id[:32]
+    for starter in _starters(name) if interrupted else ():
+        with suppress(ProcessLookupError):
+            os.kill(starter.pid, signal.SIGKILL)
+        wait_for(starter, 5.0)
     here.groups.kill(record.workload, record.id)
     if (here.run / "runtime" / name).exists():
         run_runtime(here, "delete", "--force", name)
         shutil.rmtree(here.run / "runtime" / name, ignore_errors=True)
     here.groups.remove(record.workload, record.id)
     (here.run / "s" / name).unlink(missing_ok=True)
+
+
+def _starters(name: str) -> list[Process]:
+    """The monitor and runtime of a container, at whatever they are: who waited for them may be gone."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError, ValueError):
+            if name.encode() in path.read_bytes().split(b"\0"):
+                found.append(process(int(path.parent.name)))
+    return found
 
 
 def has_begun(here: Here, record: Record) -> bool:

@@ -17,7 +17,8 @@ from havre.engines.oci.containers import filters, health, jobs, launch, programs
 from havre.engines.oci.containers.bridge import Bridge, Published, reserve
 from havre.engines.oci.containers.execs import run_in
 from havre.engines.oci.containers.kept import Health, Kept, signal_number
-from havre.engines.oci.containers.records import End, Place, Record, Run, lives, process
+from havre.engines.oci.containers.records import End, Place, Record, Run, lives
+from havre.engines.oci.containers.sandboxes import GROUP
 from havre.engines.oci.containers.threads import aside
 from havre.kernel.errors import Gone, Permanent, Temporary
 from havre.kernel.workload import BoundPort
@@ -33,6 +34,7 @@ log = logging.getLogger("havre.node")
 R = TypeVar("R")
 _KILLED = 137
 _RETRY = 1.0
+_PATIENCE = 5.0
 
 
 def _found(directory: Path) -> list[tuple[Record, Place]]:
@@ -93,8 +95,7 @@ class Life:
             else:
                 kept.run = None
         if kept.run is None:
-            if (kept.place.bundle / "monitor").exists():
-                await self._undo(kept)
+            await self._undo(kept)
             return
         known = kept.place.read("health", Health)
         kept.health = known.status if known is not None else "UNKNOWN"
@@ -102,12 +103,13 @@ class Life:
 
     async def _end_strays(self) -> None:
         """Processes of containers and sandboxes of which nothing is known: somebody was killed at the wrong moment."""
-        groups = self._engine.groups
+        groups, sandboxes = self._engine.groups, self._engine.sandboxes
         known = {(k.record.workload, k.record.id[:16]) for k in self.kept.values()}
-        known |= {(task, "pause") for task in self._engine.sandboxes.held}
+        known |= {(task, GROUP) for task in sandboxes.held}
         for task, name in await self._now(groups.found):
             if (task, name) not in known:
-                await self._now(partial(groups.remove, task, name))
+                work = partial(sandboxes.forget, task) if name == GROUP else partial(groups.remove, task, name)
+                await self._now(work)
 
     async def _now(self, work: Callable[[], R]) -> R:
         """In a thread. Raises Temporary for what the machine refuses."""
@@ -296,6 +298,8 @@ class Life:
         record, groups = kept.record, self._engine.groups
         said = kept.place.exit_code(record.id[:32])
         groups.kill(record.workload, record.id)
+        if kept.run is not None:
+            launch.wait_for(kept.run.first, _PATIENCE)
         oom = groups.oom_kills(record.workload, record.id) > 0
         if said is None:
             end = End(_KILLED, self._engine.now(), oom, "" if oom else "the container's monitor has ended before it")
@@ -310,7 +314,7 @@ class Life:
     async def _tidy_up(self, kept: Kept) -> None:
         while True:
             try:
-                await aside(partial(launch.undo, self.here, kept.place, kept.record))
+                await aside(partial(launch.undo, self.here, kept.record))
             except (OSError, Temporary) as error:
                 log.warning("what is left of %s: %s", kept.record.name, error)
                 await asyncio.sleep(_RETRY)
@@ -320,15 +324,11 @@ class Life:
 
     async def _undo(self, kept: Kept) -> None:
         """As if it had not been started."""
-        monitor = kept.place.bundle / "monitor"
         try:
-            await aside(partial(launch.undo, self.here, kept.place, kept.record))
-            with suppress(OSError, ValueError):
-                await aside(partial(launch.wait_for, process(int(monitor.read_text())), 2.0))
+            await aside(partial(launch.undo, self.here, kept.record, interrupted=True))
         except (OSError, Temporary, Gone) as error:
             log.warning("what is left of %s: %s", kept.record.name, error)
         kept.place.drop("run")
-        monitor.unlink(missing_ok=True)
 
     async def remove(self, kept: Kept) -> None:
         """One that does not run. Raises Temporary."""

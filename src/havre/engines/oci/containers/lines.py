@@ -6,7 +6,6 @@ written for speed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 from functools import lru_cache
 
@@ -22,9 +21,9 @@ def _second(text: bytes, zone: bytes) -> int:
     return int(datetime.fromisoformat((text + zone).decode()).timestamp()) * 1000
 
 
-def read(data: bytes) -> tuple[list[tuple[int, bytes]], int]:
+def read(data: bytes, *, last: bool = False) -> tuple[list[tuple[int, bytes]], int]:
     """(milliseconds, text) of the whole lines at the beginning, and how many bytes of ``data`` they were. What is no
-    line of a monitor's is passed over."""
+    line of a monitor's is passed over. ``last``: nothing will follow, so that pieces are all that there is of a line."""
     found: list[tuple[int, bytes]] = []
     parts: dict[bytes, tuple[int, list[bytes], int]] = {}
     at = used = 0
@@ -49,7 +48,9 @@ def read(data: bytes) -> tuple[list[tuple[int, bytes]], int]:
                     parts[stream] = (first, pieces, size)
         if not parts:
             used = at
-    if parts and not used and len(data) >= WINDOW:  # two streams that keep each other from an end
+    if parts and (
+        last or (not used and len(data) >= WINDOW)
+    ):  # at the end, or two streams that keep each other from an end
         found += [(first, b"".join(pieces)) for first, pieces, _ in parts.values()]
         used = at
     return found, used
@@ -59,7 +60,4 @@ def tail(data: bytes, count: int) -> bytes:
     """The text of the last lines, as ``docker logs --tail`` gives them. A line that has no beginning is left out."""
     if count <= 0:
         return b""
-    lines, used = read(data)
-    texts: Sequence[bytes] = [text for _, text in lines]
-    rest = [words[3] for line in data[used:].split(b"\n") if len(words := line.split(b" ", 3)) == 4]
-    return b"".join(text + b"\n" for text in [*texts, *([b"".join(rest)] if rest else [])][-count:])
+    return b"".join(text + b"\n" for _, text in read(data, last=True)[0][-count:])

@@ -146,10 +146,14 @@ class Sandboxes:
         if held is None:
             return
         self.end(workload)
-        self._groups.remove(workload, GROUP)
-        shutil.rmtree(self.shared_memory(workload), ignore_errors=True)
+        self.forget(workload)
         (self._directory / f"{workload}.json").unlink(missing_ok=True)
         self.held.pop(workload, None)
+
+    def forget(self, workload: str) -> None:
+        """One that nobody has written down. Raises OSError."""
+        self._groups.remove(workload, GROUP)
+        shutil.rmtree(self.shared_memory(workload), ignore_errors=True)
 
     def reap(self) -> None:
         """Those that somebody else has ended."""

@@ -56,23 +56,26 @@ class Tail:
     def path(self) -> Path:
         return self._old if self._old.exists() else self._place.log
 
-    async def look(self, sink: LogSink) -> None:
-        """Hand over all that there is. Raises OSError, as the sink does when its disk is full."""
+    async def look(self, sink: LogSink, *, last: bool = False) -> None:
+        """Hand over all that there is; ``last``: what has no end as well. Raises
+        OSError, as the sink does when its disk is full."""
         self.busy = True
         try:
             while await self._look(sink):  # noqa: ASYNC110 (it is the work itself)
                 await asyncio.sleep(_TURN)  # others have a turn too
+            if last:
+                await self._look(sink, last=True)
         finally:
             self.busy = False
 
-    async def _look(self, sink: LogSink) -> bool:
+    async def _look(self, sink: LogSink, *, last: bool = False) -> bool:
         """Whether there may be more."""
         path = self.path
         try:
             data = _pread(path, self.at)
         except FileNotFoundError:
             return False
-        found, used = lines.read(data)
+        found, used = lines.read(data, last=last)
         if found:
             wait = sink(*self._names, found)
             if wait is not None:
@@ -85,22 +88,30 @@ class Tail:
 
     def _turn(self, path: Path) -> bool:
         """At the end of the file: on to the next one, or begin one."""
-        if path == self._old and self._place.log.exists():
-            if _pread(path, self.at):
-                return bool(lines.read(_pread(path, self.at))[1])
+        if path == self._old:
+            if not self._place.log.exists():
+                return self._tell(b"")  # the monitor is about to begin it
+            if lines.read(_pread(path, self.at))[1]:
+                return True
             self._old.unlink(missing_ok=True)
             self.at = 0
             self._write_taken()
             return True
-        if path == self._place.log and self.at > _LARGE:
-            with suppress(OSError):
-                control = os.open(self._place.bundle / "ctl", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-                try:
-                    path.rename(self._old)
-                    os.write(control, _REOPEN)
-                finally:
-                    os.close(control)
-        return False
+        return self.at > _LARGE and self._tell(_REOPEN)
+
+    def _tell(self, word: bytes) -> bool:
+        """Whether its monitor lives. A word makes it write into a file that it begins, this one being put aside."""
+        try:
+            control = os.open(self._place.bundle / "ctl", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError:
+            return False
+        try:
+            if word:
+                self._place.log.rename(self._old)
+                os.write(control, word)
+        finally:
+            os.close(control)
+        return True
 
     def _write_taken(self) -> None:
         fd = os.open(self._taken, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -211,7 +222,7 @@ class Tails:
             async with asyncio.timeout(patience):
                 while tail.busy:  # noqa: ASYNC110 (somebody else is at it)
                     await asyncio.sleep(_TURN)
-                await tail.look(self._sink)
+                await tail.look(self._sink, last=True)
         except (TimeoutError, OSError):
             return False
         self._tails.pop(id, None)
