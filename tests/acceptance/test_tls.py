@@ -177,6 +177,25 @@ def test_it_is_presented_on_while_the_server_is_killed_and_the_same_after(tls: T
     assert before.strip() in presented(port, "firm.example.com")
 
 
+def test_an_http_api_behind_a_name_of_its_own(tls: Tls) -> None:
+    """At port 443, where AWS has domain names, and beside whatever load balancers have there."""
+    api = tls.instance.client("apigatewayv2")
+    made = api.create_api(Name="web", ProtocolType="HTTP", Target=f"http://127.0.0.1:{tls.server.port}/")
+    configuration = [{"CertificateArn": tls.certificate("api.example.com")}]
+    api.create_domain_name(DomainName="api.example.com", DomainNameConfigurations=configuration)
+    api.create_api_mapping(DomainName="api.example.com", ApiId=made["ApiId"], Stage="$default", ApiMappingKey="shop")
+
+    def state() -> str:
+        (shown,) = api.get_domain_name(DomainName="api.example.com")["DomainNameConfigurations"]
+        return str(shown["DomainNameStatus"])
+
+    eventually(lambda: state() == "AVAILABLE")
+    eventually(lambda: tls.curl("https://api.example.com/shop/x").stdout == "the target")
+    assert tls.curl("https://api.example.com/other", "-w", " %{http_code}").stdout.endswith("403")
+    api.delete_domain_name(DomainName="api.example.com")
+    eventually(lambda: not presented(443, "api.example.com"))
+
+
 def self_signed(where: Path, name: str) -> Path:
     """The path of a certificate, with its key beside it."""
     path = where / "brought.pem"

@@ -227,10 +227,11 @@ class Server:
 
     async def _serve_targets(self) -> None:
         """For ever: load balancers of this machine ask here for the functions in their target groups."""
-        from havre.apps.targets import serve
+        from havre.apps.targets import Doors, serve
         from havre.services.elbv2.functions import FunctionTargets
 
-        await serve(FunctionTargets(self.deps).asgi, self.config.state / TARGETS)
+        doors = Doors(FunctionTargets(self.deps).asgi, lambda: self.http_apis.domain)
+        await serve(doors.asgi, self.config.state / TARGETS)
 
     async def _reconcile(self) -> None:
         """The loop of the reconcilers. Modules are loaded one by one, so that requests get their turn in between."""

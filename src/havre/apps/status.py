@@ -162,7 +162,7 @@ class Status:
                 rows.append(
                     {
                         "URL": f"{scheme}://{balancer.dns_name}{port}/",
-                        "or": f"{scheme}://{balancer.host_address}{port}/",
+                        "or": f"{scheme}://{balancer.host_address}{port}/" if balancer.host_address else "",
                         "state": report.state if report else "provisioning",
                         "healthy": f"{sum(t.state == 'healthy' for t in targets)} of {len(targets)}",
                     }

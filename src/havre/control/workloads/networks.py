@@ -171,7 +171,8 @@ class Networks:
             if self._running.get(balancer.id) == balancer:
                 continue
             try:
-                await self._parts.network.add_balancer(balancer)
+                if balancer.vpc:  # one of no VPC answers on this machine only
+                    await self._parts.network.add_balancer(balancer)
                 self._running[balancer.id] = balancer
             except Permanent as e:
                 self._failures[balancer.id] = e.reason

@@ -21,7 +21,8 @@ _TEXTUAL = (
 
 class Asked(msgspec.Struct, frozen=True):
     """A request. ``path`` as it was sent (percent-encoded), ``query`` without the question mark; names of ``headers`` are
-    in lower case; ``at`` in seconds since the epoch."""
+    in lower case; ``at`` in seconds since the epoch. ``base``: what of the path before it chose the API (``/key``, "" for
+    nothing); None where the host name did."""
 
     method: str
     path: str
@@ -32,6 +33,7 @@ class Asked(msgspec.Struct, frozen=True):
     at: float
     host: str = ""
     protocol: str = "HTTP/1.1"
+    base: str | None = None
 
     def header(self, name: str) -> str:
         return next((value for key, value in self.headers if key == name), "")
@@ -95,7 +97,7 @@ def event_1(asked: Asked, place: Place) -> dict[str, Any]:
     """Payload format 1.0: members that have no value are null."""
     body, encoded = _body(asked)
     query = parse_qsl(asked.query, keep_blank_values=True)
-    path = unquote(asked.path)
+    path = unquote((asked.base or "") + asked.path)
     resource = place.route.partition(" ")[2] or path
     return {
         "version": "1.0",

@@ -4,17 +4,22 @@ The promise: routes are matched as AWS matches them, a stage serves its deployme
 called only where its policy lets the API in. Limits and error texts are AWS's.
 
 Left out, and refused by name: WebSocket APIs, VPC links, integrations with other services of AWS, mapping of parameters,
-domain names, models, import and export, portals, metrics.
+domain names with mutual TLS or routing rules, models, import and export, portals, metrics.
 """
 
 from __future__ import annotations
 
-from havre.control.operation import Service, merge
+from typing import Any
 
-__all__ = ["service"]
+from havre.control.deps import ReconcilerDeps
+from havre.control.operation import Service, merge
+from havre.control.reconciler import Reconciler
+
+__all__ = ["reconcilers", "service"]
 
 PARTIAL = {
     "CreateApi": "HTTP APIs only; the endpoint is http://<id>.execute-api.<region>.localhost:<port>",
+    "CreateDomainName": "answers at port 443 of 127.0.0.1, which this program has to be allowed to open; in no VPC",
     "CreateIntegration": "AWS_PROXY with a function, and HTTP_PROXY over the internet",
     "CreateAuthorizer.JwtConfiguration": "PS* and ES* are taken as well; issuers of this machine may speak HTTP",
     "CreateStage.AccessLogSettings": "$context.awsEndpointRequestId is not told, nor what is not there (Cognito)",
@@ -22,7 +27,13 @@ PARTIAL = {
 
 
 def service() -> Service:
-    from havre.services.apigatewayv2.operations import apis, parts, stages
+    from havre.services.apigatewayv2.operations import apis, domains, parts, stages
     from havre.services.apigatewayv2.resources import KINDS
 
-    return Service("apigatewayv2", merge(apis.ops, parts.ops, stages.ops), KINDS, "apigateway", PARTIAL)
+    return Service("apigatewayv2", merge(apis.ops, parts.ops, stages.ops, domains.ops), KINDS, "apigateway", PARTIAL)
+
+
+def reconcilers(deps: ReconcilerDeps) -> list[Reconciler[Any]]:
+    from havre.services.apigatewayv2.presenting import Presenting
+
+    return [Presenting(deps)]

@@ -29,8 +29,29 @@ class PartSpec(msgspec.Struct, frozen=True):
     tags: Mapping[str, str] = {}
 
 
+class DomainSpec(msgspec.Struct, frozen=True):
+    """A custom domain name, which may be a wildcard. ``id`` is the first label of the host name behind it (``d-…``)."""
+
+    name: str
+    id: str
+    certificate: str
+    tags: Mapping[str, str] = {}
+
+
+class MappingSpec(msgspec.Struct, frozen=True):
+    """Requests for ``domain`` below ``key`` ("" all others) are the stage's. ``key`` has no slash at its ends."""
+
+    domain: str
+    id: str
+    api: str
+    stage: str
+    key: str = ""
+
+
 Api: TypeAlias = Resource[ApiSpec, NoStatus]
 Part: TypeAlias = Resource[PartSpec, NoStatus]
+Domain: TypeAlias = Resource[DomainSpec, NoStatus]
+Mapped: TypeAlias = Resource[MappingSpec, NoStatus]
 
 
 def _of_api(part: Part) -> str:
@@ -45,4 +66,11 @@ API: Kind[ApiSpec, NoStatus] = Kind("apigateway.api", ApiSpec, NoStatus, {"id": 
 ROUTE, INTEGRATION, AUTHORIZER = _kind("route"), _kind("integration"), _kind("authorizer")
 DEPLOYMENT, STAGE = _kind("deployment"), _kind("stage")
 PARTS = (ROUTE, INTEGRATION, AUTHORIZER, DEPLOYMENT, STAGE)
-KINDS = (API, *PARTS)
+DOMAIN: Kind[DomainSpec, NoStatus] = Kind("apigateway.domain", DomainSpec, NoStatus, {"name": lambda r: r.spec.name})
+MAPPING: Kind[MappingSpec, NoStatus] = Kind(
+    "apigateway.mapping",
+    MappingSpec,
+    NoStatus,
+    {"domain": lambda r: r.spec.domain, "api": lambda r: scoped(r.meta.account, r.meta.region, r.spec.api)},
+)
+KINDS = (API, *PARTS, DOMAIN, MAPPING)

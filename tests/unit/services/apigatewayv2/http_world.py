@@ -9,6 +9,8 @@ from typing import Any
 from tests.running_gateway import ACCOUNT, Running
 
 from havre.apps.signed import SignedGate
+from havre.control import nodes
+from havre.control.certificates import records
 from havre.control.deps import ReconcilerDeps
 from havre.control.operation import Operations, Service
 from havre.control.patient import patient
@@ -55,7 +57,8 @@ class World:
         self.running = Running(
             besides=[Service("lambda", ops.all), apigatewayv2.service(), logs.service()],
             resource_policies={"lambda": lambda store, arn: json.dumps(self.policy) if self.policy else None},
-            hosts={"execute-api": self._serve},
+            hosts={"execute-api": self._serve, "proxy": self._serve_domain},
+            kinds=(*records.KINDS, *nodes.KINDS),
         )
         gateway = self.running.gateway
         parts = gateway.parts
@@ -75,6 +78,10 @@ class World:
 
     async def _serve(self, scope: Any, receive: Any, send: Any) -> None:
         await self.apis.asgi(scope, receive, send)
+
+    async def _serve_domain(self, scope: Any, receive: Any, send: Any) -> None:
+        """As the proxy that has a domain name's certificate asks."""
+        await self.apis.domain(scope, receive, send)
 
     def make(self, **more: Any) -> str:
         return str(self.api.create_api(Name="web", ProtocolType="HTTP", **more)["ApiId"])

@@ -10,9 +10,10 @@ from msgspec.structs import replace
 
 from havre.control.operation import Answer, Call, Request
 from havre.kernel.resource import NoStatus
-from havre.services.apigatewayv2 import present, rules, store
+from havre.services.apigatewayv2 import domains, present, rules, store
 from havre.services.apigatewayv2.declare import ApiOperations
 from havre.services.apigatewayv2.errors import bad, not_found
+from havre.services.apigatewayv2.operations.domains import check_unmapped
 from havre.services.apigatewayv2.paging import page
 from havre.services.apigatewayv2.resources import (
     API,
@@ -22,6 +23,7 @@ from havre.services.apigatewayv2.resources import (
     STAGE,
     Api,
     ApiSpec,
+    Domain,
     Part,
     PartSpec,
 )
@@ -122,6 +124,7 @@ async def delete_cors(call: Call, request: Request) -> Answer:
 async def delete_api(call: Call, request: Request) -> Answer:
     def change(tx: Transaction) -> None:
         seen = store.api(call, request["ApiId"], tx)
+        check_unmapped(tx, call, seen.spec.id)
         for kind in PARTS:
             for each in store.parts(tx, kind, seen):
                 tx.remove(each)
@@ -131,9 +134,11 @@ async def delete_api(call: Call, request: Request) -> Answer:
     return None
 
 
-def _tagged(call: Call, arn: str, reader: Reader) -> Api | Part:
-    """An API or a stage, by ``arn:aws:apigateway:region::/apis/id[/stages/name]``."""
+def _tagged(call: Call, arn: str, reader: Reader) -> Api | Part | Domain:
+    """By ``arn:aws:apigateway:region::/apis/id[/stages/name]``, or ``/domainnames/name``."""
     path = unquote(arn).partition("::")[2].split("/")
+    if len(path) == 3 and path[1] == "domainnames":
+        return domains.domain(call, path[2], reader)
     if len(path) == 3 and path[1] == "apis":
         return store.api(call, path[2], reader)
     if len(path) == 5 and path[1] == "apis" and path[3] == "stages":

@@ -12,6 +12,7 @@ from havre.kernel.errors import ApiError
 from havre.services.apigatewayv2 import present, rules, store
 from havre.services.apigatewayv2.declare import ApiOperations
 from havre.services.apigatewayv2.errors import bad, conflict, not_found
+from havre.services.apigatewayv2.operations.domains import check_unmapped
 from havre.services.apigatewayv2.paging import page
 from havre.services.apigatewayv2.resources import DEPLOYMENT, STAGE, PartSpec
 from havre.store.ports import Transaction
@@ -107,7 +108,11 @@ async def update_stage(call: Call, request: Request) -> Answer:
 
 @ops.on("DeleteStage", _ONE_STAGE)
 async def delete_stage(call: Call, request: Request) -> Answer:
-    await call.store.transact(lambda tx: tx.remove(store.part(call, STAGE, request["ApiId"], request["StageName"], tx)))
+    def change(tx: Transaction) -> None:
+        check_unmapped(tx, call, request["ApiId"], request["StageName"])
+        tx.remove(store.part(call, STAGE, request["ApiId"], request["StageName"], tx))
+
+    await call.store.transact(change)
     return None
 
 

@@ -60,6 +60,7 @@ class Access:
 
 
 def route_arn(api: Api, place: Place, asked: Asked) -> str:
-    path = asked.path if place.stage == "$default" else asked.path.removeprefix(f"/{place.stage}")
+    bare = place.stage == "$default" or asked.base is not None
+    path = asked.path if bare else asked.path.removeprefix(f"/{place.stage}")
     where = f"arn:aws:execute-api:{api.meta.region}:{api.meta.account}:{api.spec.id}"
     return f"{where}/{place.stage}/{asked.method}{path}"

@@ -7,12 +7,12 @@ from typing import Any
 from havre.control.asgi import as_asked, read, send
 from havre.control.deps import ReconcilerDeps
 from havre.control.gate import Gate
-from havre.core.http_events import Asked, HttpAnswer
-from havre.services.apigatewayv2.resources import Api
+from havre.core.http_events import HttpAnswer
 from havre.services.apigatewayv2.serving.access import Access
 from havre.services.apigatewayv2.serving.access_logs import AccessLogs
 from havre.services.apigatewayv2.serving.buckets import Buckets
 from havre.services.apigatewayv2.serving.deployed import Shelf
+from havre.services.apigatewayv2.serving.domains import Domains
 from havre.services.apigatewayv2.serving.integrations import Integrations, told
 from havre.services.apigatewayv2.serving.request import FORBIDDEN, Parts, Request
 from havre.services.apigatewayv2.serving.story import Story
@@ -28,23 +28,35 @@ class HttpApis:
         self._shelf = Shelf(deps.store)
         self._parts = Parts(self._shelf, Access(deps, gate), Integrations(deps), Buckets(deps.world.now))
         self._logs = AccessLogs(deps)
+        self._domains = Domains(deps.store)
 
     async def asgi(self, scope: Any, receive: Any, send_: Any) -> None:
+        """For the API that the host name names."""
         body = await read(receive, MOST)
         asked = as_asked(scope, body or b"", self._world.now())
         api = self._shelf.api(asked.host.partition(".")[0].lower())
         id = self._world.uuid()
+        story = None if api is None or api.spec.members.get("DisableExecuteApiEndpoint") else Story(api, asked, id)
+        await self._serve(story, id, send_, body, asked.method)
+
+    async def domain(self, scope: Any, receive: Any, send_: Any) -> None:
+        """For what the path below a custom domain name is mapped to; the proxy that has its certificate asks."""
+        body = await read(receive, MOST)
+        asked = as_asked(scope, body or b"", self._world.now())
+        id = self._world.uuid()
+        await self._serve(self._domains.story(asked, id), id, send_, body, asked.method)
+
+    async def _serve(self, story: Story | None, id: str, send_: Any, body: bytes | None, method: str) -> None:
         if body is None:
             answer = TOO_LARGE
-        elif api is None or api.spec.members.get("DisableExecuteApiEndpoint"):
+        elif story is None:
             answer = FORBIDDEN
         else:
-            answer = await self._answer(api, asked, id)
+            answer = await self._answer(story)
         headers = (*answer.headers, ("apigw-requestid", id))
-        await send(send_, HttpAnswer(answer.status, headers, answer.body), asked.method == "HEAD")
+        await send(send_, HttpAnswer(answer.status, headers, answer.body), method == "HEAD")
 
-    async def _answer(self, api: Api, asked: Asked, id: str) -> HttpAnswer:
-        story = Story(api, asked, id)
+    async def _answer(self, story: Story) -> HttpAnswer:
         answer = await Request(self._parts, story).answer()
         self._logs.note(story, answer)
         return answer

@@ -40,7 +40,9 @@ class Request:
 
     async def answer(self) -> HttpAnswer:
         story = self._story
-        story.stage, path = self._parts.shelf.stage(story.api, story.asked.path)
+        path = story.asked.path
+        if not story.mapped:
+            story.stage, path = self._parts.shelf.stage(story.api, path)
         rules = story.api.spec.members.get("CorsConfiguration")
         if not rules:
             return await self._found(path)

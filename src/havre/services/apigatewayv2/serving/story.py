@@ -35,12 +35,14 @@ _CALLER = {
 
 class Story(msgspec.Struct):
     """``refusal``: the gateway's own answer, which no integration gave. ``integration_status`` is what the integration's
-    service answered (Lambda), ``status`` what the function or the server did; latencies in seconds."""
+    service answered (Lambda), ``status`` what the function or the server did; latencies in seconds. ``mapped``: a domain
+    name's API mapping has found the stage already."""
 
     api: Api
     asked: Asked
     id: str
     stage: Part | None = None
+    mapped: bool = False
     place: Place | None = None
     verdict: Verdict | None = None
     refusal: HttpAnswer | None = None
@@ -62,6 +64,7 @@ def variables(story: Story, answer: HttpAnswer, took: float) -> dict[str, Any]:
     told: dict[str, Any] = {
         "accountId": story.api.meta.account,
         "apiId": story.api.spec.id,
+        "customDomain.basePathMatched": (asked.base or "").lstrip("/") or None,
         "dataProcessed": len(asked.body) + len(answer.body),
         "domainName": asked.host,
         "domainPrefix": asked.host.partition(".")[0],
@@ -76,7 +79,7 @@ def variables(story: Story, answer: HttpAnswer, took: float) -> dict[str, Any]:
         "integrationErrorMessage": story.error or None,
         "integrationLatency": latency,
         "integrationStatus": story.integration_status,
-        "path": asked.path,
+        "path": (asked.base or "") + asked.path,
         "protocol": asked.protocol,
         "requestId": story.id,
         "requestTime": clf(asked.at),
