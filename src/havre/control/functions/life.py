@@ -134,7 +134,11 @@ def _report_init(environment: Environment, phase: str, took: float, failed: Init
     done = {"initializationType": environment.kind, "phase": phase, "status": status}
     if kind:
         done["errorType"] = kind
-    text = words.init_report_text(took, phase, status, kind) if failed else b""
+    text = b""
+    if failed:
+        text = words.init_report_text(took, phase, status, kind)
+    elif environment.parked:
+        text = words.snapshot_text(took)
     environment.log.platform("platform.initRuntimeDone", done)
     environment.log.platform("platform.initReport", {**done, "metrics": {"durationMs": round(took, 3)}}, text)
 

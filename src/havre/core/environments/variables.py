@@ -67,12 +67,13 @@ def variables(function: Function, around: Surroundings) -> dict[str, str]:
         "AWS_LAMBDA_FUNCTION_NAME": function.name,
         "AWS_LAMBDA_FUNCTION_VERSION": function.version,
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(function.memory),
-        "AWS_LAMBDA_LOG_GROUP_NAME": function.logs.group,
-        "AWS_LAMBDA_LOG_STREAM_NAME": around.log_stream,
         "AWS_LAMBDA_INITIALIZATION_TYPE": around.kind,
         "AWS_LAMBDA_RUNTIME_API": API,
         "AWS_XRAY_CONTEXT_MISSING": "LOG_ERROR",
     }
+    if around.kind != "snap-start":
+        found["AWS_LAMBDA_LOG_GROUP_NAME"] = function.logs.group
+        found["AWS_LAMBDA_LOG_STREAM_NAME"] = around.log_stream
     if function.handler:
         found["_HANDLER"] = function.handler
     if managed:

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from havre.kernel.function import Function
 from havre.services.lambda_.queries import function_arn
-from havre.services.lambda_.resources import Configuration, FunctionR, VersionR
+from havre.services.lambda_.resources import LATEST, Configuration, FunctionR, VersionR
 
 
 def function_of(record: FunctionR | VersionR) -> Function | None:
@@ -51,7 +51,7 @@ def compiled(record: FunctionR | VersionR, config: Configuration) -> Function:
         command=image.command if image else None,
         working_directory=image.working_directory if image else "",
         network=config.network,
-        snap_start=config.snap_start,
+        snap_start=config.snap_start and spec.number != LATEST,
         debug_port=_debug_port(config),
     )
     digest = hashlib.sha256(spec.uid.encode() + msgspec.msgpack.encode(made))

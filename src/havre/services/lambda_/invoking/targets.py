@@ -136,7 +136,7 @@ class Targets:
             return gone
         runs, serving = function_of(record), record.status.serving
         if runs is None or serving is None:
-            return refusals.not_ready(record.status, record.spec.config.snap_start)
+            return refusals.not_ready(record.status, record.spec.config.snap_start and version != LATEST)
         share = Share(function.meta.name, version, function.spec.reserved)
         return Served(runs, version, serving, share, self._kept(function, version), record)
 

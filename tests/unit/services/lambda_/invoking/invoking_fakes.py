@@ -92,10 +92,14 @@ def make_function(tx: Transaction, name: str = "f", status: Readiness | None = N
     tx.create(FUNCTION, spec=made, status=ready(made.config) if status is None else status, **where)
 
 
-def make_version(tx: Transaction, number: str, name: str = "f", config: Configuration = CONFIG) -> None:
+def make_version(
+    tx: Transaction, number: str, name: str = "f", config: Configuration = CONFIG, status: Readiness | None = None
+) -> None:
     spec = VersionSpec(name, f"uid-{name}", number, config, "rev", 0.0)
     key = {"account": ACCOUNT, "region": REGION, "name": qualified(name, number)}
-    tx.create(VERSION, spec=spec, status=ready(config), arn=function_arn(ACCOUNT, REGION, name, number), **key)
+    tx.create(
+        VERSION, spec=spec, status=status or ready(config), arn=function_arn(ACCOUNT, REGION, name, number), **key
+    )
 
 
 def make_alias(tx: Transaction, alias: str, version: str, name: str = "f", **weights: float) -> None:

@@ -151,8 +151,14 @@ def test_a_function_that_is_not_ready(aws: Lambda, state: str) -> None:
 
 
 def test_a_snapshot_that_is_being_made(aws: Lambda) -> None:
-    aws.make(lambda tx: make_function(tx, "g", Readiness(), config=replace(CONFIG, snap_start=True)))
-    assert refused(aws.client.invoke, FunctionName="g")[:2] == ("SnapStartNotReadyException", 409)
+    config = replace(CONFIG, snap_start=True)
+    aws.make(
+        lambda tx: make_function(tx, "g", Readiness(), config=config),
+        lambda tx: make_version(tx, "1", "g", config, Readiness()),
+    )
+    assert refused(aws.client.invoke, FunctionName="g", Qualifier="1")[:2] == ("SnapStartNotReadyException", 409)
+    code = refused(aws.client.invoke, FunctionName="g")[0]
+    assert code == "ResourceConflictException", "snapshots are taken of versions"
 
 
 def test_versions_and_aliases_by_weight(aws: Lambda) -> None:
