@@ -11,8 +11,10 @@ import pytest
 from tests.unit.services.lambda_.lambda_harness import OTHER_ROOT, TRUST, Lambda, archive, arn, digest, refusal
 
 from havre.kernel.errors import Permanent, Temporary
+from havre.kernel.runtimes import BUILT, base_image
 from havre.services.lambda_.compile import function_of
 from havre.services.lambda_.queries import resolve
+from havre.services.lambda_.rules import runtimes
 
 INVALID = "InvalidParameterValueException"
 
@@ -119,6 +121,8 @@ def test_a_dry_run_changes_nothing(lambdas: Lambda) -> None:
         ({"Runtime": None}, INVALID, "Runtime and Handler are mandatory parameters"),
         ({"Handler": None}, INVALID, "Runtime and Handler are mandatory parameters"),
         ({"Runtime": "python3.7"}, INVALID, "The runtime parameter of python3.7 is no longer supported"),
+        ({"Runtime": "python3.9"}, INVALID, "We recommend you use a supported runtime while creating or updating functions"),
+        ({"Runtime": "nodejs16.x"}, INVALID, "The runtime parameter of nodejs16.x is no longer supported"),
         ({"Runtime": "cobol"}, INVALID, "Value cobol at 'runtime' failed to satisfy constraint"),
         ({"Timeout": 901}, "ValidationException", "less than or equal to 900"),
         ({"MemorySize": 10241}, "ValidationException", "less than or equal to 10240"),
@@ -391,3 +395,22 @@ def test_whoever_makes_a_function_may_pass_its_role(lambdas: Lambda) -> None:
     given = {"FunctionName": "x", "Role": lambdas.role, "Runtime": "python3.12", "Handler": "a.b"}
     code, message = refusal(ann.create_function, Code={"ZipFile": archive()}, **given)
     assert code == "AccessDeniedException" and "iam:PassRole" in message
+
+
+def test_every_runtime_of_the_model_is_taken_or_retired(lambdas: Lambda) -> None:
+    known = {*runtimes.SUPPORTED, *runtimes.RETIRED}
+    model = set(lambdas.client.meta.service_model.shape_for("Runtime").enum)
+    assert known == model - {"custom"}, "custom is what customers publish as runtimes of their own: nobody can here"
+    assert not set(runtimes.SUPPORTED) & set(runtimes.RETIRED)
+    assert set(BUILT) - {"provided.al2", "provided.al2023"} <= set(runtimes.SUPPORTED)
+    assert all(base_image(runtime) for runtime in runtimes.SUPPORTED)
+
+
+def test_snapshots_are_of_published_versions(lambdas: Lambda) -> None:
+    lambdas.create(Runtime="python3.13", SnapStart={"ApplyOn": "PublishedVersions"})
+    published = lambdas.client.publish_version(FunctionName="one")
+    assert (published["State"], published["SnapStart"]["OptimizationStatus"]) == ("Pending", "Off")
+    lambdas.reconcile()
+    assert lambdas.get(Qualifier="1")["SnapStart"] == {"ApplyOn": "PublishedVersions", "OptimizationStatus": "On"}
+    assert lambdas.get()["SnapStart"] == {"ApplyOn": "PublishedVersions", "OptimizationStatus": "Off"}
+    assert {f.version: f.snap_start for f in lambdas.functions.prepared} == {"$LATEST": False, "1": True}
