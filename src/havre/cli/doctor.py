@@ -127,7 +127,7 @@ def _seccomp() -> Finding:
 
 def _runtimes() -> Finding:
     directory = runtimes.place(os.environ)
-    built = [name for name in runtimes.BUILT if runtimes.root_of(directory, name).is_dir()]
+    built = runtimes.there(directory)
     cost = "AWS's base images are pulled instead; where they cannot be: havre lambda build-runtime python3.11"
     return Finding("Lambda runtimes", bool(built), ", ".join(built) or "none was built", cost, required=False)
 

@@ -22,17 +22,26 @@ app = typer.Typer(
 
 @app.command(
     "build-runtime",
-    epilog="Examples: `sudo havre lambda build-runtime python3.11` · `… nodejs18.x` · `… provided.al2023`",
+    epilog="Examples: `sudo havre lambda build-runtime python3.11` · `… nodejs22.x` · `… java21` · "
+    "`… dotnet8 --from-image public.ecr.aws/lambda/dotnet:8`",
 )
 def build_runtime(
     runtime: Annotated[str, typer.Argument(help="A managed runtime's identifier, as in CreateFunction.")],
+    from_image: Annotated[
+        str, typer.Option("--from-image", metavar="IMAGE", help="Of the local Docker Engine, else of its registry.")
+    ] = "",
     again: Annotated[bool, typer.Option("--again", help="Make it anew although it is there.")] = False,
 ) -> None:
-    """Make a runtime from Debian packages and AWS's runtime interface client, where AWS's base images cannot be pulled."""
-    from havre.cli.runtimes.build import BuildError, build
+    """Make a runtime from Debian's packages, PyPI and npm, where AWS's images cannot be pulled; or any from its image."""
+    from havre.cli.runtimes.build import build
+    from havre.cli.runtimes.doing import BuildError
+    from havre.cli.runtimes.from_image import build_from
 
     try:
-        root = build(runtime, os.environ, typer.echo, again=again)
+        if from_image:
+            root = build_from(runtime, from_image, os.environ, typer.echo, again=again)
+        else:
+            root = build(runtime, os.environ, typer.echo, again=again)
     except BuildError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from None

@@ -6,12 +6,14 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+import msgspec
+
 PLACE = "HAVRE_RUNTIMES"
 """The environment variable that names another directory for runtimes."""
 BUILT = (
     *(f"python3.{minor}" for minor in (11, 13, 14)),
     *(f"nodejs{major}.x" for major in (20, 22, 24)),
-    *(f"java{version}" for version in (11, 17, 21, 25)),
+    *(f"java{version}" for version in (17, 21, 25)),
     "ruby3.3",
     "provided.al2023",
     "provided.al2",
@@ -27,7 +29,17 @@ _BASES = {
     "java8": "java:8",
 }
 _FAMILY = re.compile(r"(nodejs|python|ruby|java|dotnet)(\d[\w.]*?)(\.x|\.al2|\.al2023)?")
-_ENTRY = "/var/runtime/bootstrap"
+ENTRY = "/var/runtime/bootstrap"
+_DESCRIPTION = "image.json"
+
+
+class FromImage(msgspec.Struct, frozen=True):
+    """What a runtime was made of, where it was an image. ``entry_point`` is its own, for one that has no ENTRY."""
+
+    image: str
+    digest: str
+    entry_point: tuple[str, ...] = ()
+    environment: Mapping[str, str] = {}
 
 
 def base_image(runtime: str) -> str:
@@ -43,7 +55,7 @@ def base_image(runtime: str) -> str:
 
 def entry_point(runtime: str) -> str:
     """What an environment of it runs: programs of the function's own in ``provided`` ones."""
-    return "/var/task/bootstrap" if is_provided(runtime) else _ENTRY
+    return "/var/task/bootstrap" if is_provided(runtime) else ENTRY
 
 
 def is_provided(runtime: str) -> bool:
@@ -58,3 +70,30 @@ def place(environment: Mapping[str, str]) -> Path:
 def root_of(directory: Path, runtime: str) -> Path:
     """Its root file system, if it was built."""
     return directory / runtime / "root"
+
+
+def there(directory: Path) -> list[str]:
+    """Those that are kept in this directory."""
+    try:
+        return sorted(path.name for path in directory.iterdir() if path.name[0] != "." and (path / "root").is_dir())
+    except OSError:
+        return []
+
+
+def describe(made: Path, image: FromImage) -> None:
+    """``made`` has its root. Raises OSError."""
+    (made / _DESCRIPTION).write_bytes(msgspec.json.encode(image))
+
+
+def made_from(directory: Path, runtime: str) -> FromImage | None:
+    """None for one that was built of packages."""
+    try:
+        return msgspec.json.decode((directory / runtime / _DESCRIPTION).read_bytes(), type=FromImage)
+    except (OSError, msgspec.DecodeError):
+        return None
+
+
+def how_to_make(runtime: str) -> str:
+    """The command that a user types."""
+    build = f"havre lambda build-runtime {runtime}"
+    return build if runtime in BUILT else f"{build} --from-image IMAGE"

@@ -8,7 +8,7 @@ from hashlib import sha256
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
-BOOKWORM, TRIXIE, FORKY, SID = "bookworm", "trixie", "forky", "sid"
+BOOKWORM, TRIXIE, FORKY = "bookworm", "trixie", "forky"
 _BASE = ("ca-certificates", "tzdata")
 _PATH = "/var/lang/bin:/usr/local/bin:/usr/bin/:/bin:/opt/bin"
 LIBRARIES = "/var/lang/lib:/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:/var/task:/var/task/lib:/opt/lib"
@@ -212,7 +212,6 @@ def _provided(name: str) -> Recipe:
 
 
 _JAVAS = (
-    ("java11", "11", SID),
     ("java17", "17", BOOKWORM),
     ("java21", "21", TRIXIE),
     ("java25", "25", TRIXIE),

@@ -33,6 +33,7 @@ class Image(msgspec.Struct, frozen=True):
     command: tuple[str, ...] = ()
     environment: Mapping[str, str] = {}
     directory: str = ""
+    digest: str = ""
 
 
 class Images:
@@ -86,7 +87,7 @@ class Images:
             path, size = self._layer(puller, str(layer["digest"]), left)
             left -= size
             directories.append(path.name)
-        image = _image(configuration, directories[::-1])
+        image = _image(configuration, directories[::-1], digest)
         for name in {digest, asked}:
             target = self.directory / f"{_short(name)}.json"
             fresh = target.with_suffix(".new")
@@ -130,7 +131,7 @@ def _of_this_machine(manifests: Sequence[Mapping[str, Any]]) -> str:
     raise Permanent(f"the image has no manifest for linux/{wanted}")
 
 
-def _image(configuration: Mapping[str, Any], directories: Sequence[str]) -> Image:
+def _image(configuration: Mapping[str, Any], directories: Sequence[str], digest: str) -> Image:
     said = configuration.get("config") or {}
     pairs = [str(pair).partition("=") for pair in said.get("Env") or ()]
     return Image(
@@ -139,4 +140,5 @@ def _image(configuration: Mapping[str, Any], directories: Sequence[str]) -> Imag
         command=tuple(map(str, said.get("Cmd") or ())),
         environment={key: value for key, _, value in pairs},
         directory=str(said.get("WorkingDir") or ""),
+        digest=digest,
     )

@@ -123,28 +123,36 @@ class Roots:
     async def _made(self, function: Function) -> Plan:
         if function.code.kind == "image":
             return await self._of_image(function)
-        base = await self._base(function.runtime)
+        base = await self._base(function.runtime, function.handler)
         code, *layers = await asyncio.gather(*(self._files(c) for c in (function.code, *function.layers)))
         self._uses[function.id] = {c.digest for c in (function.code, *function.layers) if c.digest}
         return msgspec.structs.replace(base, task=str(code), opt=tuple(str(layer) for layer in reversed(layers)))
 
-    async def _base(self, runtime: str) -> Plan:
-        """The runtime as it was built here, else AWS's own image of it."""
+    async def _base(self, runtime: str, handler: str) -> Plan:
+        """The runtime as it was made here, else AWS's own image of it."""
         image = runtimes.base_image(runtime)
         if not image:
             raise Permanent(f"there is no runtime {runtime!r}")
         root = self.built(runtime)
         if root.is_dir():
-            kind = runtime if runtime.startswith(_PYTHONS) and (root / "var/lang/bin/python3").exists() else PLAIN
-            return Plan((str(self._skeleton), str(root)), kind, arguments=(runtimes.entry_point(runtime),))
+            return self._of_built(runtime, root, handler)
         try:
             pulled = await self.images.pull(image, "")
         except (Permanent, Temporary) as error:
-            build = f"havre lambda build-runtime {runtime}" if runtime in runtimes.BUILT else ""
-            remedy = f"; {build} makes one of its own" if build else ""
-            raise Permanent(f"the runtime {runtime} is not on this machine: {image}: {error}{remedy}") from error
+            remedy = f"this makes one: {runtimes.how_to_make(runtime)}"
+            raise Permanent(f"the runtime {runtime} is not on this machine: {image}: {error}; {remedy}") from error
         lower = (str(self._skeleton), *pulled.layers)
         return Plan(lower, PLAIN, arguments=(runtimes.entry_point(runtime),), environment=pulled.environment)
+
+    def _of_built(self, runtime: str, root: Path, handler: str) -> Plan:
+        """Interpreters are warmed up in those that were built of packages: their start is known."""
+        lower = (str(self._skeleton), str(root))
+        image = runtimes.made_from(self._built, runtime)
+        if image is None:
+            kind = runtime if runtime.startswith(_PYTHONS) and (root / "var/lang/bin/python3").exists() else PLAIN
+            return Plan(lower, kind, arguments=(runtimes.entry_point(runtime),))
+        own = (*image.entry_point, handler) if image.entry_point else (runtimes.entry_point(runtime),)
+        return Plan(lower, PLAIN, arguments=own, environment=image.environment)
 
     async def _of_image(self, function: Function) -> Plan:
         image = await self.images.pull(function.code.image, function.code.digest)

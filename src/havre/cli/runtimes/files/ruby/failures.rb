@@ -20,7 +20,7 @@ module LambdaClient
     end
 
     def self.trace(error)
-      (error.backtrace || []).reject { |line| line.start_with?(OWN) }.map { |line| text(line) }
+      (error.backtrace || []).reject { |line| line.start_with?(OWN, '<internal:') }.map { |line| text(line) }
     end
 
     def self.text(words)

@@ -73,7 +73,8 @@ final class Failures {
     /** For the log, as Java prints it. */
     String text() {
         StringBuilder found = new StringBuilder();
-        found.append(message == null ? name(error) : message + ": " + error.getClass().getName()).append('\n');
+        String type = error instanceof Unready ? ((Unready) error).kind : error.getClass().getName();
+        found.append(message == null ? type : message + ": " + type).append('\n');
         if (!(error instanceof Unready)) trace(found, error, newSet());
         return found.toString();
     }
@@ -81,6 +82,9 @@ final class Failures {
     private static void trace(StringBuilder found, Throwable error, Set<Throwable> seen) {
         found.append(error).append('\n');
         for (StackTraceElement at : own(error)) found.append("\tat ").append(at).append('\n');
+        for (Throwable other : error.getSuppressed()) {
+            if (seen.add(other)) trace(found.append("Suppressed: "), other, seen);
+        }
         Throwable cause = error.getCause();
         if (cause != null && seen.add(cause)) trace(found.append("Caused by: "), cause, seen);
     }
@@ -114,7 +118,7 @@ final class Failures {
 
     private static boolean reflects(String name) {
         return name.startsWith("java.lang.reflect.") || name.startsWith("jdk.internal.reflect.")
-            || name.startsWith("java.lang.invoke.");
+            || name.startsWith("java.lang.invoke.") || name.equals("java.lang.Class");
     }
 
     private static String name(Throwable error) {

@@ -65,7 +65,9 @@ final class Handler {
         }
         JavaType output = types.resolveMemberType(method.getGenericReturnType(), owner.getBindings());
         if (input != null && method.getDeclaringClass() != type) input = ofInterface(types, owner, method, input);
-        return new Handler(target, method, input, output, custom(classes));
+        CustomPojoSerializer custom = custom(classes);
+        if (custom == null) Json.prepare(input, output);
+        return new Handler(target, method, input, output, custom);
     }
 
     /** What a class higher up leaves open, and this one says. */

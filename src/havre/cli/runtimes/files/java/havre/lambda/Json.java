@@ -30,4 +30,10 @@ final class Json {
         }
         return events;
     }
+
+    /** What reads and writes these is made while the function is initialised, when it has a whole processor. */
+    static void prepare(JavaType input, JavaType output) {
+        if (input != null) of(input).canDeserialize(input);
+        if (output.getRawClass() != Void.TYPE) of(output).canSerialize(output.getRawClass());
+    }
 }
