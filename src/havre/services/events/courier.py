@@ -7,11 +7,12 @@ from typing import Any
 
 import msgspec
 
+from havre.control.dead_letters import attributes, send_letter
 from havre.control.deliveries import Parcel, temporary
 from havre.control.deps import ReconcilerDeps
 from havre.control.operation import Aws
 from havre.control.roles import Roles
-from havre.control.targets import Handover, hand_over, kind, queue_url
+from havre.control.targets import Handover, hand_over, kind
 from havre.core.event_input import JsonPath, Template
 from havre.core.event_input.paths import MISSING
 from havre.kernel.errors import ApiError, Permanent
@@ -91,15 +92,9 @@ class Courier:
         if not queue:
             return
         _, _, _, region, account, _ = queue.split(":", 5)
-        request = {
-            "QueueUrl": queue_url(self._deps.site.endpoint, queue),
-            "MessageBody": json.dumps(shipment.event, ensure_ascii=False),
-            "MessageAttributes": _told(parcel, shipment),
-        }
-        try:
-            await self._deps.aws_for(account, region, PRINCIPAL, shipment.rule)("sqs", "SendMessage", request)
-        except ApiError as error:
-            raise temporary(error) from error
+        aws = self._deps.aws_for(account, region, PRINCIPAL, shipment.rule)
+        told = attributes(parcel.status, shipment.target, {"RULE_ARN": shipment.rule})
+        await send_letter(aws, self._deps.site.endpoint, queue, json.dumps(shipment.event, ensure_ascii=False), told)
 
 
 def _reserved(shipment: Shipment) -> dict[str, Any]:
@@ -110,21 +105,3 @@ def _reserved(shipment: Shipment) -> dict[str, Any]:
         "aws.events.event": {k: v for k, v in shipment.event.items() if k != "detail"},
         "aws.events.event.json": shipment.event,
     }
-
-
-def _told(parcel: Parcel, shipment: Shipment) -> dict[str, Any]:
-    """The attributes of a dead letter."""
-    status, says = parcel.status, shipment.target.get("RetryPolicy") or {}
-    told = {
-        "RULE_ARN": shipment.rule,
-        "TARGET_ARN": str(shipment.target["Arn"]),
-        "ERROR_CODE": status.code or "SDK_CLIENT_ERROR",
-        "ERROR_MESSAGE": status.error or "The target could not be called",
-    }
-    if status.failed > 1:
-        attempts = says.get("MaximumRetryAttempts")
-        by_count = status.failed > (185 if attempts is None else attempts)
-        told["EXHAUSTED_RETRY_CONDITION"] = "MaximumRetryAttempts" if by_count else "MaximumEventAgeInSeconds"
-    found: dict[str, Any] = {k: {"DataType": "String", "StringValue": v[:1024]} for k, v in told.items()}
-    found["RETRY_ATTEMPTS"] = {"DataType": "Number", "StringValue": str(max(0, status.failed - 1))}
-    return found

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from typing import Any
 
 import msgspec
 
+from havre.control.dead_letters import attributes, send_letter
 from havre.control.deliveries import Parcel, temporary
 from havre.control.deps import ReconcilerDeps
 from havre.control.roles import Roles
-from havre.control.targets import Handover, hand_over, queue_url
+from havre.control.targets import Handover, hand_over
 from havre.kernel.errors import ApiError
 from havre.services.scheduler import universal
 from havre.services.scheduler.resources import Invocation
@@ -55,17 +55,18 @@ class Courier:
         if not queue:
             return
         _, _, _, region, account, _ = queue.split(":", 5)
-        request = {
-            "QueueUrl": queue_url(self._deps.site.endpoint, queue),
-            "MessageBody": _input(parcel, invocation),
-            "MessageAttributes": _told(parcel, invocation),
-        }
+        role = str(invocation.target["RoleArn"])
         try:
-            role = str(invocation.target["RoleArn"])
             aws = await self._roles.acting(role, account, region, f"scheduler-{invocation.id}")
-            await aws("sqs", "SendMessage", request)
         except ApiError as error:
             raise temporary(error) from error
+        about = {
+            "SCHEDULE_ARN": invocation.schedule,
+            "SCHEDULED_TIME": timestamp(invocation.at),
+            "EXECUTION_ID": invocation.id,
+        }
+        told = attributes(parcel.status, invocation.target, about)
+        await send_letter(aws, self._deps.site.endpoint, queue, _input(parcel, invocation), told)
 
 
 def timestamp(at: float) -> str:
@@ -100,23 +101,3 @@ def _input(parcel: Parcel, invocation: Invocation) -> str:
     for name, value in known.items():
         text = text.replace(name, value)
     return str(text)
-
-
-def _told(parcel: Parcel, invocation: Invocation) -> dict[str, Any]:
-    """The attributes of a dead letter."""
-    status, says = parcel.status, invocation.target.get("RetryPolicy") or {}
-    told = {
-        "SCHEDULE_ARN": invocation.schedule,
-        "TARGET_ARN": str(invocation.target["Arn"]),
-        "SCHEDULED_TIME": timestamp(invocation.at),
-        "EXECUTION_ID": invocation.id,
-        "ERROR_CODE": status.code or "SDK_CLIENT_ERROR",
-        "ERROR_MESSAGE": status.error or "The target could not be invoked",
-    }
-    if status.failed > 1:
-        attempts = says.get("MaximumRetryAttempts")
-        by_count = status.failed > (185 if attempts is None else attempts)
-        told["EXHAUSTED_RETRY_CONDITION"] = "MaximumRetryAttempts" if by_count else "MaximumEventAgeInSeconds"
-    found: dict[str, Any] = {k: {"DataType": "String", "StringValue": v[:1024]} for k, v in told.items()}
-    found["RETRY_ATTEMPTS"] = {"DataType": "Number", "StringValue": str(max(0, status.failed - 1))}
-    return found

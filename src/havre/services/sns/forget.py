@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
-from havre.control.deps import ReconcilerDeps
 from havre.control.reconciler import Executor
+from havre.control.sweep import Sweep
 from havre.kernel.effects import Effect, Plan, Remove
 from havre.kernel.resource import NoStatus, Resource
 from havre.services.sns.resources import SEEN, SUBSCRIPTION, TOKEN_LIFE, SubscriptionRecord
 from havre.services.sns.resources import Seen as Remembered
-from havre.store.ports import Change
 
 EVERY = 60.0
 AT_ONCE = 1000
-ALL = "all"
 
 
 class Seen(msgspec.Struct, frozen=True):
@@ -26,24 +24,11 @@ class Seen(msgspec.Struct, frozen=True):
     pending: tuple[SubscriptionRecord, ...]
 
 
-class Forget:
+class Forget(Sweep):
     """One key, for all topics."""
 
     name = "sns.forget"
-    watches: tuple[str, ...] = ()
     resync = EVERY
-
-    def __init__(self, deps: ReconcilerDeps) -> None:
-        self._deps = deps
-
-    def keys_of(self, change: Change) -> Iterable[str]:
-        return ()
-
-    def all_keys(self) -> Iterable[str]:
-        return (ALL,)
-
-    def key_of(self, arn: str) -> str | None:
-        return None
 
     async def observe(self, key: str) -> Seen | None:
         store = self._deps.store

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import msgspec
 
-from havre.control.deps import ReconcilerDeps
 from havre.control.reconciler import Executor
+from havre.control.sweep import Sweep
 from havre.kernel.effects import Effect, Plan
 from havre.services.events.resources import ARCHIVE, JOURNALS
-from havre.store.ports import Change
 
 EVERY = 3600.0
 DAY_MS = 86_400_000
-ALL = "all"
 
 
 class Seen(msgspec.Struct, frozen=True):
@@ -37,24 +35,11 @@ class Expire(Effect, frozen=True):
     before: int
 
 
-class Retention:
+class Retention(Sweep):
     """One key, for the whole journal."""
 
     name = "events.retention"
-    watches: tuple[str, ...] = ()
     resync = EVERY
-
-    def __init__(self, deps: ReconcilerDeps) -> None:
-        self._deps = deps
-
-    def keys_of(self, change: Change) -> Iterable[str]:
-        return ()
-
-    def all_keys(self) -> Iterable[str]:
-        return (ALL,)
-
-    def key_of(self, arn: str) -> str | None:
-        return None
 
     async def observe(self, key: str) -> Seen:
         """The journal first: what is made meanwhile is in the store before it is in the journal."""

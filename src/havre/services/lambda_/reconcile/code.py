@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import msgspec
 
 from havre.control.deps import ReconcilerDeps
 from havre.control.reconciler import Executor
+from havre.control.sweep import Sweep
 from havre.kernel.effects import Effect, Plan
 from havre.kernel.function import Code
 from havre.services.lambda_.facilities import Facilities
 from havre.services.lambda_.resources import FUNCTION, LAYER, VERSION, Configuration, FunctionR, VersionR
-from havre.store.ports import Change, Reader
+from havre.store.ports import Reader
 
 EVERY = 3600.0
-ALL = "all"
 
 
 class Seen(msgspec.Struct, frozen=True):
@@ -23,41 +23,34 @@ class Seen(msgspec.Struct, frozen=True):
     used: tuple[str, ...]
 
 
-class Sweep(Effect, frozen=True):
+class Keep(Effect, frozen=True):
+    """What else there is goes."""
+
     used: tuple[str, ...]
 
 
-class Sweeping:
+class Sweeping(Sweep):
     """One key: the whole store of code, once an hour."""
 
     name = "lambda.code"
-    watches: tuple[str, ...] = ()
     resync = EVERY
 
     def __init__(self, deps: ReconcilerDeps, facilities: Facilities) -> None:
-        self._store, self._world, self._facilities = deps.store, deps.world, facilities
-
-    def keys_of(self, change: Change) -> Iterable[str]:
-        return ()
-
-    def all_keys(self) -> Iterable[str]:
-        return (ALL,)
-
-    def key_of(self, arn: str) -> str | None:
-        return None
+        super().__init__(deps)
+        self._facilities = facilities
 
     async def observe(self, key: str) -> Seen:
-        return Seen(self._world.now(), tuple(sorted(used_digests(self._store))))
+        return Seen(self._deps.world.now(), tuple(sorted(used_digests(self._deps.store))))
 
     def decide(self, seen: Seen) -> Plan:
-        return Plan((Sweep(f"sweep {seen.now}", seen.used),), wake_at=seen.now + EVERY)
+        return Plan((Keep(f"sweep {seen.now}", seen.used),), wake_at=seen.now + EVERY)
 
     @property
     def executors(self) -> Mapping[type[Effect], Executor]:
-        return {Sweep: self._sweep}
+        return {Keep: self._sweep}
 
-    async def _sweep(self, effect: Sweep) -> None:
-        await self._facilities.open_code().sweep(set(effect.used) | used_digests(self._store))
+    async def _sweep(self, effect: Keep) -> None:
+        await self._facilities.open_code().sweep(set(effect.used) | used_digests(self._deps.store))
 
 
 def used_digests(reader: Reader) -> set[str]:

@@ -4,19 +4,17 @@ when they were deleted."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import msgspec
 
-from havre.control.deps import ReconcilerDeps
 from havre.control.reconciler import Executor
+from havre.control.sweep import Sweep
 from havre.kernel.effects import Effect, Plan
 from havre.services.logs.resources import JOURNALS, STREAM
-from havre.store.ports import Change
 
 EVERY = 3600.0
 AT_ONCE = 100
-ALL = "all"
 
 
 class Seen(msgspec.Struct, frozen=True):
@@ -31,24 +29,11 @@ class Drop(Effect, frozen=True):
     streams: tuple[str, ...]
 
 
-class Leftovers:
+class Leftovers(Sweep):
     """One key, for the whole journal."""
 
     name = "logs.leftovers"
-    watches: tuple[str, ...] = ()
     resync = EVERY
-
-    def __init__(self, deps: ReconcilerDeps) -> None:
-        self._deps = deps
-
-    def keys_of(self, change: Change) -> Iterable[str]:
-        return ()
-
-    def all_keys(self) -> Iterable[str]:
-        return (ALL,)
-
-    def key_of(self, arn: str) -> str | None:
-        return None
 
     async def observe(self, key: str) -> Seen:
         """The journal first: what is made meanwhile is in the store before it is in the journal."""
