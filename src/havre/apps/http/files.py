@@ -56,17 +56,20 @@ class FileSender:
             self._pool.shutdown(wait=False, cancel_futures=True)
 
 
-class _Buffer(threading.local):
-    def __init__(self) -> None:
-        self.view = memoryview(bytearray(PIECE))
+_own = threading.local()
 
 
-_buffer = _Buffer()
+def _buffer() -> memoryview:
+    """This worker's; made when it first needs one, for a process that sends no file has no room for it."""
+    view: memoryview | None = getattr(_own, "view", None)
+    if view is None:
+        view = _own.view = memoryview(bytearray(PIECE))
+    return view
 
 
 def _copy(sock: int, file: int, offset: int, count: int) -> int:
     """As much as the client takes without a long wait: how many bytes that were."""
-    ready, view = _writability(sock), _buffer.view
+    ready, view = _writability(sock), _buffer()
     sent = 0
     while sent < count:
         length = os.preadv(file, [view[: count - sent]], offset + sent)
