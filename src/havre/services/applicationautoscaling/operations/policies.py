@@ -6,18 +6,10 @@ from typing import Any
 
 from havre.control.operation import Answer, Call, Operations, Request
 from havre.core.autoscaling.tracking import Tracking
-from havre.kernel.resource import NoStatus, scoped
-from havre.services.applicationautoscaling import queries
-from havre.services.applicationautoscaling.errors import absent, invalid, not_found
-from havre.services.applicationautoscaling.resources import (
-    LAMBDA,
-    POLICY,
-    TARGET,
-    Policy,
-    PolicyR,
-    TargetR,
-    part_name,
-)
+from havre.kernel.resource import NoStatus
+from havre.services.applicationautoscaling import parts, queries
+from havre.services.applicationautoscaling.errors import absent, invalid
+from havre.services.applicationautoscaling.resources import LAMBDA, POLICY, Policy, PolicyR, TargetR
 from havre.store.ports import Transaction
 
 ops = Operations()
@@ -40,13 +32,10 @@ async def put_scaling_policy(call: Call, request: Request) -> Answer:
         target = queries.get(tx, call, request)
         name = request["PolicyName"]
         spec = _policy(target, name, given, id)
-        old = tx.get(POLICY, call.account, call.region, part_name(target.meta.name, name))
+        old = parts.get(tx, call, POLICY, target, name)
         if old is not None:
             return tx.update(old, spec=_policy(target, name, given, old.spec.id))
-        arn = f"arn:aws:autoscaling:{call.region}:{call.account}:scalingPolicy:{id}:resource/"
-        arn += f"{target.spec.namespace}/{target.spec.resource}:policyName/{name}"
-        where = {"account": call.account, "region": call.region, "name": part_name(target.meta.name, name), "arn": arn}
-        return tx.create(POLICY, spec=spec, status=NoStatus(), **where)
+        return tx.create(POLICY, spec=spec, status=NoStatus(), **parts.place(call, target, "scalingPolicy", id, name))
 
     return {"PolicyARN": (await call.store.transact(change)).meta.arn, "Alarms": []}
 
@@ -69,28 +58,13 @@ def _policy(target: TargetR, name: str, given: Any, id: str) -> Policy:
 
 @ops("DeleteScalingPolicy")
 async def delete_scaling_policy(call: Call, request: Request) -> Answer:
-    def change(tx: Transaction) -> None:
-        target = queries.get(tx, call, request)
-        found = tx.get(POLICY, call.account, call.region, part_name(target.meta.name, request["PolicyName"]))
-        if found is None:
-            spec = target.spec
-            raise not_found("scaling policy", spec.namespace, spec.resource, spec.dimension)
-        tx.remove(found)
-
-    await call.store.transact(change)
+    await parts.delete(call, request, POLICY, request["PolicyName"], "scaling policy")
     return {}
 
 
 @ops("DescribeScalingPolicies")
 async def describe_scaling_policies(call: Call, request: Request) -> Answer:
-    names = request.get("PolicyNames")
-    found: list[tuple[TargetR, PolicyR]] = []
-    for target in call.store.list(TARGET, call.account, call.region):
-        if queries.asked_for(request, target):
-            value = scoped(call.account, call.region, target.meta.name)
-            found += [
-                (target, p) for p in call.store.find(POLICY, "target", value) if not names or p.spec.name in names
-            ]
+    found = parts.described(call, request, POLICY, request.get("PolicyNames"))
     shown, token = queries.page(request, found, _shown)
     return {"ScalingPolicies": shown, "NextToken": token}
 

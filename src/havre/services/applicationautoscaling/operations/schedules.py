@@ -7,18 +7,9 @@ from zoneinfo import ZoneInfo
 
 from havre.control.operation import Answer, Call, Operations, Request
 from havre.core.schedules import ScheduleError, parse
-from havre.kernel.resource import scoped
-from havre.services.applicationautoscaling import queries
-from havre.services.applicationautoscaling.errors import invalid, not_found
-from havre.services.applicationautoscaling.resources import (
-    ACTION,
-    TARGET,
-    Action,
-    ActionR,
-    ActionStatus,
-    TargetR,
-    part_name,
-)
+from havre.services.applicationautoscaling import parts, queries
+from havre.services.applicationautoscaling.errors import invalid
+from havre.services.applicationautoscaling.resources import ACTION, Action, ActionR, ActionStatus, TargetR
 from havre.store.ports import Transaction
 
 ops = Operations()
@@ -31,14 +22,12 @@ async def put_scheduled_action(call: Call, request: Request) -> Answer:
     def change(tx: Transaction) -> None:
         target = queries.get(tx, call, request)
         name = request["ScheduledActionName"]
-        old = tx.get(ACTION, call.account, call.region, part_name(target.meta.name, name))
+        old = parts.get(tx, call, ACTION, target, name)
         spec = _action(target, old.spec if old is not None else None, request, id, now)
         if old is not None:
             tx.update(old, spec=spec, status=ActionStatus(now))
             return
-        arn = f"arn:aws:autoscaling:{call.region}:{call.account}:scheduledAction:{id}:resource/"
-        arn += f"{target.spec.namespace}/{target.spec.resource}:scheduledActionName/{name}"
-        where = {"account": call.account, "region": call.region, "name": part_name(target.meta.name, name), "arn": arn}
+        where = parts.place(call, target, "scheduledAction", id, name)
         tx.create(ACTION, spec=spec, status=ActionStatus(now), **where)
 
     await call.store.transact(change)
@@ -80,28 +69,13 @@ def _action(target: TargetR, old: Action | None, request: Request, id: str, now:
 
 @ops("DeleteScheduledAction")
 async def delete_scheduled_action(call: Call, request: Request) -> Answer:
-    def change(tx: Transaction) -> None:
-        target = queries.get(tx, call, request)
-        found = tx.get(ACTION, call.account, call.region, part_name(target.meta.name, request["ScheduledActionName"]))
-        if found is None:
-            spec = target.spec
-            raise not_found("scheduled action", spec.namespace, spec.resource, spec.dimension)
-        tx.remove(found)
-
-    await call.store.transact(change)
+    await parts.delete(call, request, ACTION, request["ScheduledActionName"], "scheduled action")
     return {}
 
 
 @ops("DescribeScheduledActions")
 async def describe_scheduled_actions(call: Call, request: Request) -> Answer:
-    names = request.get("ScheduledActionNames")
-    found: list[tuple[TargetR, ActionR]] = []
-    for target in call.store.list(TARGET, call.account, call.region):
-        if queries.asked_for(request, target):
-            value = scoped(call.account, call.region, target.meta.name)
-            found += [
-                (target, a) for a in call.store.find(ACTION, "target", value) if not names or a.spec.name in names
-            ]
+    found = parts.described(call, request, ACTION, request.get("ScheduledActionNames"))
     shown, token = queries.page(request, found, _shown)
     return {"ScheduledActions": shown, "NextToken": token}
 
