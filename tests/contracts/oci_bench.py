@@ -65,7 +65,7 @@ def base() -> bytes:
 def push(server: Process, tag: str, layers: Sequence[bytes], **config: Any) -> str:
     """The image's reference."""
     data = Data()
-    described = [data.blob(gzip.compress(raw, 1), LAYER + "+gzip") for raw in layers]
+    described = [data.blob(gzip.compress(raw, 1, mtime=0), LAYER + "+gzip") for raw in layers]
     shape = {"os": "linux", "architecture": "amd64", "config": {"Env": ["PATH=/bin"], **config}}
     head = data.blob(json.dumps(shape).encode(), CONFIG)
     data.manifest({"schemaVersion": 2, "mediaType": IMAGE, "config": head, "layers": described}, tag)

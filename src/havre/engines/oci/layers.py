@@ -18,6 +18,7 @@ from havre.kernel.errors import Permanent
 LARGEST = 10 << 30
 """Bytes, uncompressed: what Lambda takes of a whole image."""
 _MOST_FILES = 1_000_000
+_CAPABILITY = "SCHILY.xattr.security.capability"
 _WHITEOUT, _OPAQUE = ".wh.", ".wh..wh..opq"
 
 
@@ -123,6 +124,8 @@ class _Unpacking:
     def _dress(self, path: Path, member: tarfile.TarInfo) -> None:
         os.chown(path, member.uid, member.gid)
         path.chmod(member.mode & 0o7777)
+        if capability := member.pax_headers.get(_CAPABILITY):
+            os.setxattr(path, "security.capability", capability.encode("utf-8", "surrogateescape"))
         if member.isdir():
             self._times.append((path, member.mtime))
         else:

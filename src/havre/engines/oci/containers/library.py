@@ -29,6 +29,8 @@ from havre.kernel.workload import Registry
 _LARGEST_CONFIG = 4 << 20
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 _MOST_LAYERS = 127
+_NAME = re.compile(r"[a-z0-9]+((\.|_{1,2}|-+|/)[a-z0-9]+)*")
+_TAG = re.compile(r"\w[\w.-]{0,127}", re.ASCII)
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _UNREACHABLE_FOR = 30.0
 """Seconds for which a registry that did not answer is not asked again for images that are here."""
@@ -245,9 +247,10 @@ def parse(reference: str) -> Reference:
         host = "docker.io"
     if host in ("docker.io", "index.docker.io"):
         host, name = "registry-1.docker.io", name if "/" in name else f"library/{name}"
-    if not re.fullmatch(r"[a-z0-9]+([._/-]+[a-z0-9]+)*", name) or (digest and not _DIGEST.fullmatch(digest)):
+    version = digest or (tag if colon else "latest")
+    if not _NAME.fullmatch(name) or not (_DIGEST if digest else _TAG).fullmatch(version):
         raise Permanent(f"invalid reference format: {reference}")
-    return Reference(host, name, digest or (tag if colon else "latest"))
+    return Reference(host, name, version)
 
 
 def short(digest: str) -> str:
