@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 from havre.engines.oci.containers import programs
@@ -26,6 +27,7 @@ class _Exec:
         self._here = here
         self._name = kept.record.id[:32]
         self._command = command
+        self._bundle = kept.place.bundle
         self._inner = kept.place.path / f"exec-{os.urandom(6).hex()}"
         self._runtime: subprocess.Popen[bytes] | None = None
         self._given_up = False
@@ -33,7 +35,21 @@ class _Exec:
     def run(self) -> tuple[int, bytes]:
         """In a thread of its own. Raises OSError."""
         own_mounts()
-        words = self._here.runtime("exec", "--pid-file", str(self._inner), self._name, *self._command)
+        described = self._inner.with_suffix(".json")
+        described.write_text(json.dumps(self._described()))
+        words = self._here.runtime("exec", "--process", str(described), "--pid-file", str(self._inner), self._name)
+        try:
+            return self._ran(words)
+        finally:
+            for path in (described, self._inner):
+                path.unlink(missing_ok=True)
+
+    def _described(self) -> Mapping[str, object]:
+        """As the container's first process, but for what it does."""
+        told = json.loads((self._bundle / "config.json").read_text())["process"]
+        return {**told, "args": list(self._command), "terminal": False}
+
+    def _ran(self, words: Sequence[str]) -> tuple[int, bytes]:
         self._runtime = subprocess.Popen(
             words,
             env=dict(programs.environment()),
@@ -51,8 +67,6 @@ class _Exec:
                 if size <= _MOST_OUTPUT:
                     output.append(piece)
         code = self._runtime.wait()
-        with suppress(FileNotFoundError):
-            self._inner.unlink()
         return (code if code >= 0 else 128 - code), b"".join(output)
 
     def give_up(self) -> None:
