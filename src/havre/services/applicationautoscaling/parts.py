@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
+import msgspec
+
 from havre.control.operation import Call, Request
 from havre.kernel.resource import Kind, Resource, scoped
 from havre.services.applicationautoscaling import queries
@@ -12,8 +14,8 @@ from havre.services.applicationautoscaling.errors import not_found
 from havre.services.applicationautoscaling.resources import TARGET, TargetR, part_name
 from havre.store.ports import Transaction
 
-S = TypeVar("S")
-T = TypeVar("T")
+S = TypeVar("S", bound=msgspec.Struct)
+T = TypeVar("T", bound=msgspec.Struct)
 
 
 def place(call: Call, target: TargetR, noun: str, id: str, name: str) -> dict[str, str]:

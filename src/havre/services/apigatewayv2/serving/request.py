@@ -7,9 +7,9 @@ from typing import Any
 
 import msgspec
 
+from havre.core import cors
 from havre.core.http_events import HttpAnswer, Place
 from havre.services.apigatewayv2.resources import Part
-from havre.services.apigatewayv2.serving import cors
 from havre.services.apigatewayv2.serving.access import Access, Route
 from havre.services.apigatewayv2.serving.buckets import Buckets
 from havre.services.apigatewayv2.serving.deployed import Deployed, Shelf
@@ -43,14 +43,16 @@ class Request:
         path = story.asked.path
         if not story.mapped:
             story.stage, path = self._parts.shelf.stage(story.api, path)
-        rules = story.api.spec.members.get("CorsConfiguration")
-        if not rules:
+        rules = _cors(story.api.spec.members.get("CorsConfiguration"))
+        if rules is None:
             return await self._found(path)
         early = cors.preflight(story.asked, rules)
         if early is not None:
-            return early
+            return HttpAnswer(204, early, b"")
         answer = await self._found(path)
-        return HttpAnswer(answer.status, (*cors.without(answer), *cors.allowed(story.asked, rules)), answer.body)
+        return HttpAnswer(
+            answer.status, (*cors.without(answer.headers), *cors.allowed(story.asked, rules)), answer.body
+        )
 
     async def _found(self, path: str) -> HttpAnswer:
         stage = self._story.stage
@@ -84,6 +86,20 @@ class Request:
         if integration is None:
             return self._refuse(NOT_FOUND)
         return await self._parts.integrations.answer(story, place, integration)
+
+
+def _cors(given: Mapping[str, Any] | None) -> cors.Cors | None:
+    """A CorsConfiguration."""
+    if not given:
+        return None
+    return cors.Cors(
+        given.get("AllowOrigins") or (),
+        given.get("AllowMethods") or (),
+        given.get("AllowHeaders") or (),
+        given.get("ExposeHeaders") or (),
+        given.get("MaxAge") or 0,
+        bool(given.get("AllowCredentials")),
+    )
 
 
 def _refused(verdict: Verdict) -> HttpAnswer:

@@ -10,18 +10,18 @@ import msgspec
 from havre.control.asgi import as_asked, plain, read, send
 from havre.control.gate import Gate, caller
 from havre.control.operation import Principal
+from havre.core import cors
 from havre.core.http_events import Asked, BadAnswer, HttpAnswer, Place, answer_of, event_2
 from havre.core.invoking import payloads
 from havre.core.invoking.prelude import CONTENT_TYPE, Prelude
 from havre.kernel.errors import ApiError, Temporary
 from havre.kernel.function import Invocation
 from havre.kernel.world import World
-from havre.services.lambda_.invoking import url_cors
 from havre.services.lambda_.invoking.assembly import Invoking
 from havre.services.lambda_.invoking.http import sent_headers
 from havre.services.lambda_.invoking.invoker import Streamed
 from havre.services.lambda_.invoking.targets import Target
-from havre.services.lambda_.resources import LATEST, URL, UrlR
+from havre.services.lambda_.resources import LATEST, URL, Cors, UrlR
 from havre.store.ports import Reader
 
 ANONYMOUS = Principal("Anonymous", "", "anonymous", "anonymous")
@@ -71,12 +71,12 @@ class _Call:
         self._invoker = invoking.invoker
         self._gate = gate
         self._trace = ""
+        self._cors = _rules(url.spec.cors) if url.spec.cors is not None else None
 
     async def answer(self) -> HttpAnswer | Streamed:
-        cors = self._url.spec.cors
-        early = url_cors.preflight(self._asked, cors) if cors is not None else None
+        early = cors.preflight(self._asked, self._cors) if self._cors is not None else None
         if early is not None:
-            return early
+            return HttpAnswer(200, early, b"")
         try:
             target = self._find()
             invocation = self._invocation(target, self._let_in(target))
@@ -127,10 +127,9 @@ class _Call:
         return Invocation(self._id, target.arn, payload, trace=self._trace, streaming=streaming)
 
     def _with_cors(self, answer: HttpAnswer) -> HttpAnswer:
-        cors = self._url.spec.cors
-        if cors is None:
+        if self._cors is None:
             return answer
-        headers = (*url_cors.without(answer.headers), *url_cors.allowed(self._asked, cors))
+        headers = (*cors.without(answer.headers), *cors.allowed(self._asked, self._cors))
         return HttpAnswer(answer.status, headers, answer.body)
 
     async def pass_on(self, streamed: Streamed, send_: Any) -> None:
@@ -168,6 +167,18 @@ class _Call:
         except BadAnswer:
             return BAD_ANSWER, BAD_ANSWER.body
         return FAILED, FAILED.body
+
+
+def _rules(given: Cors) -> cors.Cors:
+    return cors.Cors(
+        given.origins or (),
+        given.methods or (),
+        given.headers or (),
+        given.expose or (),
+        given.max_age or 0,
+        bool(given.credentials),
+        subdomains=True,
+    )
 
 
 def refusal(error: ApiError) -> HttpAnswer:
