@@ -1,11 +1,12 @@
-"""What the server does for its nodes: keeps the lines of their containers, hands out the credentials of task roles."""
+"""What the server does for its nodes: keeps the lines of their containers, hands out the credentials of task roles and
+the values of secrets."""
 
 from __future__ import annotations
 
 import asyncio
 import hmac
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,8 @@ class Nodes:
             return await self._credentials(node, str(question))
         if what == "tags":
             return await self._tags(node, str(question))
+        if what == "secrets":
+            return await self._secrets(node, question)
         return await functions.answer(self._deps, self.functions, node, what, str(question))
 
     async def _credentials(self, node: str, workload: str) -> dict[str, str]:
@@ -93,6 +96,17 @@ class Nodes:
             "Token": keys["SessionToken"],
             "Expiration": _iso(float(keys["Expiration"])),
         }
+
+    async def _secrets(self, node: str, question: Mapping[str, str]) -> dict[str, str]:
+        """Environment variable → value, of one container of a workload; only for who runs it."""
+        from havre.services.ecs.registries import Registries
+        from havre.services.ecs.secrets import values
+
+        work = self._workload(node, question["workload"])
+        wanted = next((c.secrets for c in work.containers if c.name == question["container"]), {})
+        who = (work.account, work.region, work.execution_role, work.arn.rsplit("/", 1)[-1][:64])
+        found = await values(Registries(self._deps).caller, who, set(wanted.values()))
+        return {name: found[place] for name, place in wanted.items()}
 
     def _workload(self, node: str, workload: str) -> Workload:
         for found in self._deps.store.find(WORKLOAD, "node", node):

@@ -96,7 +96,8 @@ class LogTarget(msgspec.Struct, frozen=True):
 
 class Container(msgspec.Struct, frozen=True):
     """CPU in units of 1/1024 core (a weight among the workload's containers), memory in MiB (a limit of its own besides
-    the workload's, 0 none)."""
+    the workload's, 0 none). ``secrets``: environment variable → where its value lies, which a node asks for when it makes
+    the container."""
 
     name: str
     image: str
@@ -141,6 +142,7 @@ class Container(msgspec.Struct, frozen=True):
     log: LogTarget = LogTarget()
     registry: Registry | None = None
     arn: str = ""
+    secrets: Mapping[str, str] = {}
 
 
 class Interface(msgspec.Struct, frozen=True):
@@ -159,8 +161,9 @@ class Interface(msgspec.Struct, frozen=True):
 class Workload(msgspec.Struct, frozen=True):
     """``id`` is unique over all nodes and for ever. ``desired``: RUNNING or STOPPED. ``network``: bridge, host, none,
     awsvpc. ``stop_reason`` and ``stop_code`` say why when desired is STOPPED. ``role`` names the task role whose
-    credentials the metadata endpoint hands out ("" none). ``cpu`` (1/1024 core) and ``memory`` (MiB) are hard limits of
-    all its containers together (0 none): one control group around theirs."""
+    credentials the metadata endpoint hands out, ``execution_role`` the one that fetches its secrets ("" none). ``cpu``
+    (1/1024 core) and ``memory`` (MiB) are hard limits of all its containers together (0 none): one control group around
+    theirs."""
 
     id: str
     arn: str
@@ -184,6 +187,7 @@ class Workload(msgspec.Struct, frozen=True):
     """What the task metadata endpoint tells besides: Cluster, Family, Revision, AvailabilityZone, LaunchType, VPCID, …"""
     stop_code: str = ""
     stop_reason: str = ""
+    execution_role: str = ""
 
 
 class BoundPort(msgspec.Struct, frozen=True):

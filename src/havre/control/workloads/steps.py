@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -24,6 +25,10 @@ from havre.kernel.workload import Container
 
 if TYPE_CHECKING:
     from havre.control.workloads.worker import Worker
+
+
+_CLEANED_AFTER = 0.2
+"""Seconds."""
 
 
 async def carry_out(worker: Worker, step: Effect) -> None:
@@ -87,6 +92,8 @@ async def _create(worker: Worker, name: str) -> None:
         await parts.metadata.open(workload, 0)
     container = _container(worker, name)
     environment = {**parts.metadata.environment(workload, container), **container.environment}
+    if container.secrets:
+        environment |= await parts.reports.ask("secrets", {"workload": workload.id, "container": name})
     dns = container.dns or parts.metadata.resolvers(workload)
     container = msgspec.structs.replace(container, environment=environment, dns=dns)
     id, digest = worker.memory.images[name]
@@ -114,8 +121,10 @@ async def _release(worker: Worker) -> None:
 
 
 async def _clean(worker: Worker) -> None:
-    """Containers first, the sandbox last: it is what the others have joined."""
+    """Containers first, the sandbox last: it is what the others have joined. Not at once: where the end of one lets the
+    next one start, that goes first."""
     containers = worker.agent.parts.containers
+    await asyncio.sleep(_CLEANED_AFTER)
     found = await containers.containers(worker.workload.id)
     for state in sorted(found, key=lambda s: not s.container):
         await containers.remove(state.id)

@@ -26,7 +26,6 @@ PARTIAL = {
     "portMappings.name, appProtocol": "recorded; Service Connect is not implemented",
     "referenceId": "recorded; nothing refers to it",
     "requiresCompatibilities FARGATE": "the task is a container that shares the node's kernel",
-    "secrets": "checked; the task stops with ResourceInitializationError, for Secrets Manager and SSM are not built",
     "settings.containerInsights": "recorded; no metrics are made of it",
     "configuration.executeCommandConfiguration": "recorded; ExecuteCommand is not implemented",
     "runtimePlatform.cpuArchitecture": "the task goes to a node of this architecture, and waits where there is none",

@@ -68,7 +68,8 @@ class Deregister(Register, frozen=True):
 
 
 class TaskSeen(msgspec.Struct, frozen=True):
-    """``registries``: image → (image, credentials) of those in this installation's registry, or why not (a string).
+    """``registries``: image → (image, credentials) of those in this installation's registry, or why the task cannot start
+    (a string), which may be its secrets.
     ``delays``: target group → deregistration delay. ``draining``: some target still drains. ``host`` is the instance
     id of the node that is gone, "" while it is there."""
 
@@ -122,9 +123,6 @@ def _before(seen: TaskSeen) -> Plan:
         return _stopped(seen, spec.stop_code, spec.stop_reason)
     if seen.definition is None:
         return _stopped(seen, "TaskFailedToStart", "TaskDefinition not found.")
-    secret = _secret(seen.definition)
-    if secret:
-        return _stopped(seen, "TaskFailedToStart", f"{INITIALIZATION}{secret}")
     if spec.attachment and seen.task.status.interface is None:
         network = spec.subnets
         assert network is not None, "awsvpc tasks have subnets"
@@ -149,14 +147,6 @@ def _before(seen: TaskSeen) -> Plan:
         reasons=(f"It goes to node {spec.node}.",),
         on_failure=log_streams.cannot_log(seen.task, seen.now),
     )
-
-
-def _secret(definition: DefinitionRecord) -> str:
-    for container in definition.spec.body["containerDefinitions"]:
-        for secret in container.get("secrets", ()):
-            service = "Secrets Manager" if ":secretsmanager:" in secret["valueFrom"] else "SSM"
-            return f"unable to retrieve secret '{secret['name']}': Havre does not implement {service} yet"
-    return ""
 
 
 def _no_interface(seen: TaskSeen) -> Any:

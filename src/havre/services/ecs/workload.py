@@ -65,6 +65,7 @@ def workload(
         pid_mode=body.get("pidMode", ""),
         ipc_mode=body.get("ipcMode", ""),
         role=role(body, spec.overrides, "taskRoleArn", m.account),
+        execution_role=role(body, spec.overrides, "executionRoleArn", m.account),
         group=spec.group,
         metadata=_metadata(task, definition, zone),
     )
@@ -110,6 +111,7 @@ def _container(task: TaskRecord, body: Json, given: Json, registries: Mapping[st
         command=_words(c.get("command")),
         entry_point=_words(c.get("entryPoint")),
         environment=environment,
+        secrets={s["name"]: s["valueFrom"] for s in c.get("secrets", ())},
         essential=c["essential"],
         cpu=c["cpu"],
         memory=c.get("memory") or 0,

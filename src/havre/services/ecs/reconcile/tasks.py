@@ -12,6 +12,7 @@ from havre.control.reconciler import Executor
 from havre.core.lifecycle import ending
 from havre.kernel.effects import Effect, Plan
 from havre.kernel.errors import ApiError
+from havre.services.ecs import secrets
 from havre.services.ecs.instances import ec2_id
 from havre.services.ecs.ledger import ledger_of
 from havre.services.ecs.life import TaskSeen, decide
@@ -89,7 +90,9 @@ class Tasks:
         if not status.assigned and not stopping and seen.definition is not None:
             if task.spec.attachment and status.interface is None:
                 return seen
-            return replace(seen, registries=await self._registries.of(task, seen.definition.spec.body))
+            body = seen.definition.spec.body
+            refused = await secrets.problem(self._registries.caller, task, body)
+            return replace(seen, registries=refused or await self._registries.of(task, body))
         if not stopping or not status.registered or status.last == "STOPPED":
             self._draining.discard(key)
             return seen
