@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
@@ -317,3 +318,26 @@ def test_other_log_drivers_are_dockers(run: Runner) -> None:
     wrong = run("bridge", app(logConfiguration={"logDriver": "json-file", "options": {"nope": "1"}}))
     assert task.docker()["HostConfig"]["LogConfig"] == {"Type": "json-file", "Config": options}
     assert "unknown log opt 'nope'" in wrong.until("STOPPED")["stoppedReason"]
+
+
+def test_secrets_of_both_services_are_in_the_environment(run: Runner, shared: Instance) -> None:
+    role = json.dumps(
+        {"Effect": "Allow", "Principal": {"Service": "ecs-tasks.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    )
+    iam = shared.client("iam")
+    arn = iam.create_role(
+        RoleName="reads-secrets", AssumeRolePolicyDocument=f'{{"Version":"2012-10-17","Statement":{role}}}'
+    )["Role"]["Arn"]
+    shared.client("ssm").put_parameter(Name="/db/host", Value="db.local", Type="SecureString")
+    made = shared.client("secretsmanager").create_secret(Name="db", SecretString='{"password":"pa ss"}')["ARN"]
+    secrets = [{"name": "HOST", "valueFrom": "/db/host"}, {"name": "PASSWORD", "valueFrom": f"{made}:password::"}]
+    told = hashlib.sha256(b"db.local pa ss\n").hexdigest()
+    script = f'echo "$HOST $PASSWORD" | sha256sum | grep -q "^{told}" && exit 9; exit 1'
+    refused = run("bridge", app(script, secrets=secrets), executionRoleArn=arn).until("STOPPED")
+    assert "AccessDeniedException" in refused["stoppedReason"] and "runtimeId" not in refused["containers"][0]
+    allow = {"Effect": "Allow", "Action": ["ssm:GetParameters", "secretsmanager:GetSecretValue"], "Resource": "*"}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [allow]})
+    iam.put_role_policy(RoleName="reads-secrets", PolicyName="p", PolicyDocument=policy)
+    assert run("bridge", app(script, secrets=secrets), executionRoleArn=arn).ended() == {"app": (9, "")}
+    store = b"".join(path.read_bytes() for path in shared.state.glob("store.db*"))
+    assert b"/db/host" in store and b"db.local" not in store and b"pa ss" not in store
