@@ -14,7 +14,7 @@ import pytest
 
 from tests.ports import free_port
 
-from .conftest import HAVRE, Instance, eventually, kill
+from .conftest import HAVRE, Instance, Starter, eventually, kill
 from .test_load_balancers import Balancer, Server, balancer, healthy
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(600)]
@@ -194,6 +194,24 @@ def test_an_http_api_behind_a_name_of_its_own(tls: Tls) -> None:
     assert tls.curl("https://api.example.com/other", "-w", " %{http_code}").stdout.endswith("403")
     api.delete_domain_name(DomainName="api.example.com")
     eventually(lambda: not presented(443, "api.example.com"))
+
+
+def test_the_endpoint_itself_speaks_https(havre: Starter) -> None:
+    """At the same port as HTTP, to clients that `havre env` tells whom to trust."""
+    instance = havre("--tls")
+    environment = instance.env
+    assert environment["AWS_ENDPOINT_URL"] == f"https://127.0.0.1:{instance.port}"
+    who = [AWS, "sts", "get-caller-identity"]
+    told = subprocess.run(who, env=environment, capture_output=True, check=True, text=True).stdout
+    assert json.loads(told)["Account"] == "000000000000"
+    plain = {**environment, "AWS_ENDPOINT_URL": instance.endpoint}
+    subprocess.run(who, env=plain, capture_output=True, check=True)
+    stranger = {k: v for k, v in environment.items() if k != "AWS_CA_BUNDLE"}
+    assert subprocess.run(who, env=stranger, capture_output=True, check=False).returncode != 0
+    api = instance.client("apigatewayv2").create_api(Name="a", ProtocolType="HTTP")["ApiEndpoint"]
+    trust = environment["AWS_CA_BUNDLE"]
+    asked = ["curl", "-sS", "--cacert", trust, "-o", "/dev/null", "-w", "%{http_code}", f"{api}/"]
+    assert api.startswith("https://") and subprocess.run(asked, capture_output=True, text=True).stdout == "404"
 
 
 def self_signed(where: Path, name: str) -> Path:

@@ -37,6 +37,7 @@ class Config:
             account=data["account"],
             auth=data["auth"],
             instance=data["instance"],
+            tls=bool(data.get("tls")),
         )
         return cls(Path(data["state"]), site, int(os.environ.get("HAVRE_READY", "-1")), data.get("engine") or "docker")
 

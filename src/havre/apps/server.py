@@ -42,6 +42,8 @@ from havre.store.sqlite import SqliteJournal, SqliteRecords, SqliteStore
 from havre.wire.models import ModelSource
 
 if TYPE_CHECKING:
+    import ssl
+
     from havre.apps.nodes import Nodes
     from havre.apps.registry import Registry
     from havre.services.apigatewayv2.serving.app import HttpApis
@@ -91,6 +93,20 @@ class Server:
         return ReconcilerDeps(
             self.store, self.journal, self.world, self.config.site, self._aws_for, aws_with=self._aws_with
         )
+
+    @cached_property
+    def authority(self) -> Authority:
+        return Authority(self.config.state, self.config.site.instance)
+
+    def _own_tls(self) -> ssl.SSLContext | None:
+        """Of the endpoint, where it is to speak HTTPS as well."""
+        site = self.config.site
+        if not site.tls:
+            return None
+        from havre.apps.own_tls import OwnTls
+
+        names = dict.fromkeys(("localhost", "127.0.0.1", *((site.host,) if site.host not in ("0.0.0.0", "::") else ())))
+        return OwnTls(self.authority, tuple(names), self.world.now).context
 
     @cached_property
     def nodes(self) -> Nodes:
@@ -248,7 +264,7 @@ class Server:
         """What the services' packages have of this kind."""
         found: list[Any] = []
         facilities: dict[str, Any] = {"lambda": self.functions, "application-autoscaling": self._measures()}
-        facilities["acm"] = Authority(self.config.state, self.config.site.instance)
+        facilities["acm"] = self.authority
         for name in catalogue.NAMES:
             make = getattr(catalogue.package(name), what, None)
             more = (facilities[name],) if name in facilities else ()
@@ -314,7 +330,7 @@ class Server:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.supervisor.stop)
         site = self.config.site
-        await self.listeners.open(site.host, site.port)
+        await self.listeners.open(site.host, site.port, self._own_tls())
         self.tasks.spawn(self._await_node(self.store.subscribe([NODE.name])), "readiness")
         self.tasks.spawn(self.borrowing.resume(), "borrowed services")
         try:

@@ -20,8 +20,12 @@ def variables(state: Path) -> dict[str, str] | None:
         root = next(key for key in keys if key["account"] == instance["account"])
     except (OSError, ValueError, StopIteration):
         return None
+    endpoint, more = instance["endpoint"], {}
+    if instance.get("tls"):
+        endpoint, more = endpoint.replace("http:", "https:", 1), {"AWS_CA_BUNDLE": str(state / "ca.pem")}
     return {
-        "AWS_ENDPOINT_URL": instance["endpoint"],
+        "AWS_ENDPOINT_URL": endpoint,
+        **more,
         "AWS_REGION": instance["region"],
         "AWS_DEFAULT_REGION": instance["region"],
         "AWS_ACCESS_KEY_ID": root["access_key"],

@@ -53,7 +53,7 @@ def _state(state: Path | None) -> Path:
 
 
 @app.command(epilog="Examples: `havre up` · `havre up --detach --port 4567 --state ./state` · `havre up --auth open`")
-def up(
+def up(  # noqa: PLR0913  one for each option
     state: State = None,
     port: Annotated[int, typer.Option(help="The port of the AWS endpoint and of the registry.")] = DEFAULT_PORT,
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
@@ -63,6 +63,7 @@ def up(
         str, typer.Option(help="strict: signatures and policies are checked; open: any credentials.")
     ] = "strict",
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Return as soon as it is ready.")] = False,
+    tls: Annotated[bool, typer.Option("--tls", help="Answer HTTPS at the same port, too (see `havre ca`).")] = False,
     engine: Annotated[
         str,
         typer.Option(
@@ -74,7 +75,7 @@ def up(
     """Start Havre, in the foreground unless --detach is given."""
     from havre.cli.up import up as run
 
-    raise typer.Exit(run(UpOptions(str(_state(state)), port, host, region, account, auth, detach, engine)))
+    raise typer.Exit(run(UpOptions(str(_state(state)), port, host, region, account, auth, detach, engine, tls)))
 
 
 @app.command(epilog="Examples: `havre down` · `havre down --keep` (tasks run on, the next `havre up` finds them)")

@@ -34,10 +34,10 @@ def default_state() -> str:
 class UpOptions:
     """The options of ``havre up``. ``state`` is absolute. ``engine`` "" is the one that the state remembers."""
 
-    FIELDS = ("state", "port", "host", "region", "account", "auth", "detach", "engine")
+    FIELDS = ("state", "port", "host", "region", "account", "auth", "detach", "engine", "tls")
     __slots__ = FIELDS
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  one for each option
         self,
         state: str,
         port: int = DEFAULT_PORT,
@@ -47,11 +47,12 @@ class UpOptions:
         auth: str = "strict",
         detach: bool = False,
         engine: str = "",
+        tls: bool = False,
     ) -> None:
         self.state, self.port, self.region = state, port, region
         self.host = "127.0.0.1" if host == "localhost" else host  # where the registry listens, too
         self.account, self.auth, self.detach = account, auth, detach
-        self.engine = engine
+        self.engine, self.tls = engine, tls
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, UpOptions) and all(getattr(self, f) == getattr(other, f) for f in self.FIELDS)
@@ -67,6 +68,11 @@ class UpOptions:
     def endpoint(self) -> str:
         host = "127.0.0.1" if self.host in ("0.0.0.0", "::") else self.host
         return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+
+    @property
+    def told(self) -> str:
+        """The endpoint for clients: with --tls its port speaks HTTPS, too."""
+        return self.endpoint.replace("http:", "https:", 1) if self.tls else self.endpoint
 
     def check(self) -> str:
         """What is wrong with these options, in words; "" when nothing is."""
@@ -131,12 +137,12 @@ def parse_up(arguments: list[str]) -> UpOptions | None:
     given: dict[str, Any] = {}
     rest = iter(arguments)
     for argument in rest:
-        if argument in ("--detach", "-d"):
-            given["detach"] = True
+        if argument in ("--detach", "-d", "--tls"):
+            given["tls" if argument == "--tls" else "detach"] = True
             continue
         name, equals, value = argument.partition("=")
         field = name.removeprefix("--")
-        if not name.startswith("--") or field not in UpOptions.FIELDS or field == "detach":
+        if not name.startswith("--") or field not in UpOptions.FIELDS or field in ("detach", "tls"):
             return None
         given[field] = value if equals else next(rest, "")
         if not given[field] or given[field].startswith("-"):

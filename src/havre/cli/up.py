@@ -106,10 +106,12 @@ def _detach(options: UpOptions) -> int:
 def banner(options: UpOptions) -> str:
     flag = f" --state {options.state}"
     lines = [
-        f"Havre is up: {options.endpoint}  account {options.account}  region {options.region}",
+        f"Havre is up: {options.told}  account {options.account}  region {options.region}",
         f'  credentials: eval "$(havre env{flag})"',
         f"  what runs:   havre status{flag}     stop: havre down{flag}",
     ]
+    if options.tls:
+        lines.append(f"  trust:       {options.state}/ca.pem  (havre ca{flag})")
     if options.auth == "open":
         lines.append("  any credentials are accepted (--auth open)")
     if options.engine == "oci":

@@ -57,9 +57,17 @@ class Site(msgspec.Struct, frozen=True):
     """strict (signatures and policies are checked) or open (any credentials; loopback only)."""
     instance: str = "havre"
     """Unique on this machine: names networks, rules, labels; lower-case letters and digits, at most 8."""
+    tls: bool = False
+    """Whether it answers HTTPS at its port besides HTTP."""
+
+    @property
+    def scheme(self) -> str:
+        """Of the URLs that clients are told."""
+        return "https" if self.tls else "http"
 
     @property
     def endpoint(self) -> str:
+        """For what runs within this installation: it needs no certificate there."""
         host = "127.0.0.1" if self.host in ("0.0.0.0", "::") else self.host
         return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
 

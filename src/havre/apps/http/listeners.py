@@ -5,9 +5,14 @@ from __future__ import annotations
 import asyncio
 import socket
 from time import gmtime, strftime, time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from havre.apps.http.protocol import Connection, Shared
+
+if TYPE_CHECKING:
+    import ssl
+
+    from havre.apps.http.both import BothServer
 
 IDLE_LIMIT = 75.0
 """Seconds after which a connection without a request is closed."""
@@ -19,11 +24,12 @@ class Listeners:
 
     def __init__(self, app: Any) -> None:
         self._shared = Shared(app)
-        self._servers: dict[tuple[str, int], asyncio.Server] = {}
+        self._servers: dict[tuple[str, int], asyncio.Server | BothServer] = {}
         self._ticker: asyncio.TimerHandle | None = None
 
-    async def open(self, host: str, port: int) -> None:
-        """Listen here as well; doing it again is harmless. Raises OSError when the address cannot be had."""
+    async def open(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> None:
+        """Listen here as well, with ``tls`` for HTTPS too; doing it again is harmless. Raises OSError when the address
+        cannot be had."""
         if (host, port) in self._servers:
             return
         sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
@@ -33,13 +39,19 @@ class Listeners:
         except OSError:
             sock.close()
             raise
-        await self.adopt(sock, (host, port))
+        await self.adopt(sock, (host, port), tls)
 
-    async def adopt(self, sock: socket.socket, name: tuple[str, int]) -> None:
+    async def adopt(self, sock: socket.socket, name: tuple[str, int], tls: ssl.SSLContext | None = None) -> None:
         """Serve on a socket that is bound already."""
         sock.setblocking(False)
         loop = asyncio.get_running_loop()
-        self._servers[name] = await loop.create_server(lambda: Connection(self._shared), sock=sock, backlog=BACKLOG)
+        if tls is not None:
+            from havre.apps.http.both import BothServer
+
+            sock.listen(BACKLOG)
+            self._servers[name] = BothServer(sock, lambda: Connection(self._shared), tls)
+        else:
+            self._servers[name] = await loop.create_server(lambda: Connection(self._shared), sock=sock, backlog=BACKLOG)
         if self._ticker is None:
             self._tick(loop)
 

@@ -60,6 +60,7 @@ class Connection(asyncio.Protocol):
         self.client: tuple[str, int] | None = None
         self.server: tuple[str, int] | None = None
         self.idle_since = 0.0
+        self.secure = False
 
     # transport
 
@@ -68,6 +69,7 @@ class Connection(asyncio.Protocol):
         peer, local = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
         self.client = tuple(peer[:2]) if isinstance(peer, tuple) else None
         self.server = tuple(local[:2]) if isinstance(local, tuple) else None
+        self.secure = transport.get_extra_info("sslcontext") is not None
         self.shared.connections.add(self)
         self.idle_since = asyncio.get_running_loop().time()
 
@@ -182,7 +184,7 @@ class Connection(asyncio.Protocol):
             "asgi": {"version": "3.0"},
             "http_version": self.parser.get_http_version(),
             "method": self.parser.get_method().decode("ascii"),
-            "scheme": "http",
+            "scheme": "https" if self.secure else "http",
             "path": text,
             "raw_path": raw,
             "query_string": query,
@@ -190,7 +192,7 @@ class Connection(asyncio.Protocol):
             "headers": self.headers,
             "client": self.client,
             "server": self.server,
-            "extensions": _EXTENSIONS,
+            "extensions": {} if self.secure else _EXTENSIONS,
         }
 
     def on_body(self, body: bytes) -> None:

@@ -43,7 +43,7 @@ class Authority:
         return _pem(self._load(now)[1])
 
     def issue(self, names: Sequence[str], algorithm: str, now: float) -> KeyPair:
-        """A new key and a certificate for these host names; takes up to a second for a long RSA key."""
+        """A new key and a certificate for these host names or addresses; takes up to a second for a long RSA key."""
         from cryptography import x509
         from cryptography.hazmat.primitives import hashes
         from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -62,7 +62,7 @@ class Authority:
             .serial_number(x509.random_serial_number())
             .not_valid_before(begin)
             .not_valid_after(end)
-            .add_extension(x509.SubjectAlternativeName([x509.DNSName(name) for name in names]), critical=False)
+            .add_extension(x509.SubjectAlternativeName([_general(name) for name in names]), critical=False)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_key_usage(algorithm), critical=True)
             .add_extension(x509.ExtendedKeyUsage(usage), critical=False)
@@ -118,6 +118,18 @@ def _make(instance: str, now: float) -> bytes:
         .sign(key, hashes.SHA256())
     )
     return (_key_text(key) + _pem(built)).encode()
+
+
+def _general(name: str) -> x509.GeneralName:
+    """A host name, or an address."""
+    import ipaddress
+
+    from cryptography import x509
+
+    try:
+        return x509.IPAddress(ipaddress.ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)
 
 
 def _new_key(algorithm: str) -> Any:

@@ -37,7 +37,7 @@ def api(call: Call, found: Api) -> dict[str, Any]:
 
 
 def endpoint(call: Call, id: str) -> str:
-    return f"http://{id}.execute-api.{call.region}.localhost:{call.site.port}"
+    return f"{call.site.scheme}://{id}.execute-api.{call.region}.localhost:{call.site.port}"
 
 
 def part(kind: Kind[PartSpec, NoStatus], found: Part) -> dict[str, Any]:

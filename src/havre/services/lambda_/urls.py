@@ -21,4 +21,4 @@ def url_id(account: str, region: str, function: str, qualifier: str) -> str:
 
 
 def url(site: Site, region: str, id: str) -> str:
-    return f"http://{id}.lambda-url.{region}.localhost:{site.port}/"
+    return f"{site.scheme}://{id}.lambda-url.{region}.localhost:{site.port}/"
