@@ -10,6 +10,10 @@ import zipfile
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import pytest
+
+from havre.kernel import runtimes
+
 from .conftest import HAVRE, Instance, eventually
 
 ACCOUNT, REGION = "000000000000", "us-east-1"
@@ -37,11 +41,12 @@ def build_runtime(name: str = "python3.11") -> None:
     assert made.returncode == 0, made.stdout + made.stderr
 
 
-def packed(files: Mapping[str, str] | str) -> bytes:
+def packed(files: Mapping[str, str | bytes] | str) -> bytes:
     """A zip archive; a text alone is ``app.py``."""
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as file:
-        for name, text in ({"app.py": files} if isinstance(files, str) else files).items():
+        named: Mapping[str, str | bytes] = {"app.py": files} if isinstance(files, str) else files
+        for name, text in named.items():
             file.writestr(name, text)
     return archive.getvalue()
 
@@ -66,7 +71,7 @@ class World:
             self._clients[service] = self.instance.client(service, **self._keys)
         return self._clients[service]
 
-    def function(self, name: str, code: Mapping[str, str] | str, **more: Any) -> str:
+    def function(self, name: str, code: Mapping[str, str | bytes] | str, **more: Any) -> str:
         """Made and active; its ARN."""
         given = {"Runtime": "python3.11", "Handler": "app.handler", "Role": self.role, "Timeout": 30, **more}
         made = self.client("lambda").create_function(FunctionName=name, Code={"ZipFile": packed(code)}, **given)
@@ -114,6 +119,15 @@ class World:
             return eventually(look)[0]
 
         return arn, told
+
+
+def need_built(*names: str) -> None:
+    """Makes the test fail in CI, or skip elsewhere, where one of these runtimes is not there (``make runtimes``)."""
+    missing = set(names) - set(runtimes.there(runtimes.place(os.environ)))
+    if missing and os.environ.get("CI"):
+        pytest.fail(f"needs the runtimes {sorted(missing)}: make runtimes", pytrace=False)
+    if missing:
+        pytest.skip(f"needs the runtimes {sorted(missing)}: make runtimes")
 
 
 def need_runtime() -> None:

@@ -163,8 +163,11 @@ def failed(record: FunctionR | VersionR, reason: str) -> Readiness:
 
 def reason_code(record: FunctionR | VersionR, reason: str) -> str:
     """AWS's code for why code could not be made ready."""
-    if record.spec.config.package == "Image":
+    config = record.spec.config
+    if config.package == "Image":
         return "InvalidImage"
+    if record.kind == VERSION.name and config.snap_start and "on this machine" not in reason:
+        return "FunctionError"
     return "InvalidRuntime" if "runtime" in reason.lower() else "InvalidZipFileException"
 
 
