@@ -19,7 +19,9 @@ TABLE = "inet havre"
 WAY_OUT = "out"
 """The link to the host in a VPC's namespace."""
 BRIDGE = "docker0"
-"""Where containers in bridge mode come from."""
+"""Where containers in bridge mode come from with a Docker Engine."""
+LINKED = "hb"
+"""How the links begin that they come from without one (engines/oci/containers/bridge.py)."""
 ANYWHERE = "0.0.0.0/0"
 RESOLVER = "169.254.169.253"
 """Where every VPC's DNS server answers, besides the third address of the VPC."""
@@ -214,7 +216,7 @@ def host_table(
         for address in (each.address, inner_address(each.address))
     ]
     lines += _map("balancers", filtered)
-    inner = ("docker", "br-", prefix[:2], "veth", "virbr")
+    inner = ("docker", "br-", prefix[:2], LINKED, "veth", "virbr")
     lines += _base(
         "enter",
         "input",
@@ -222,8 +224,9 @@ def host_table(
         "accept",
         [
             f'iifname "{prefix}*" drop',
-            f'iifname != {{ "lo", "{BRIDGE}" }} ip daddr @lent drop',
+            f'iifname != {{ "lo", "{BRIDGE}" }} iifname != "{LINKED}*" ip daddr @lent drop',
             f'iifname {{ "lo", "{BRIDGE}" }} ip daddr vmap @balancers',
+            f'iifname "{LINKED}*" ip daddr vmap @balancers',
         ],
     )
     lines += _base("pass", "forward", -5, "accept", [f'iifname "{prefix}*" oifname "{each}*" drop' for each in inner])

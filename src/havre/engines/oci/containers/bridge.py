@@ -23,6 +23,7 @@ import msgspec
 from havre.engines.host_network import namespaces
 from havre.engines.host_network.netlink import UNICAST, Netlink
 from havre.engines.host_network.nft import Nft
+from havre.engines.host_network.rules import LINKED
 from havre.kernel.addresses import address_of, number_of
 from havre.kernel.errors import Permanent, Temporary
 from havre.kernel.workload import BoundPort, PortMapping
@@ -48,7 +49,7 @@ class Bridge:
 
     def __init__(self, instance: str) -> None:
         self.table = f"havre_{instance}_tasks"
-        self.prefix = f"hb{sha256(instance.encode()).hexdigest()[:6]}"
+        self.prefix = f"{LINKED}{sha256(instance.encode()).hexdigest()[:6]}"
         self._lock = threading.Lock()
         self._netlink: Netlink | None = None
         self._base = 0
@@ -227,8 +228,6 @@ def table(name: str, prefix: str, cidr: str, containers: Sequence[Published]) ->
     lines = [f"table ip {name}", f"delete table ip {name}", f"table ip {name} {{"]
     lines += ["chain guard {", "type filter hook prerouting priority -300; policy accept;"]
     lines += [f'iifname "{prefix}*" ip daddr 127.0.0.0/8 drop', "}"]
-    lines += ["chain apart {", "type filter hook forward priority -5; policy accept;"]
-    lines += [f'iifname "hv*" oifname "{prefix}*" drop', "}"]
     for chain, hook in (("arriving", "prerouting"), ("calling", "output")):
         lines += [f"chain {chain} {{", f"type nat hook {hook} priority -100; policy accept;", *translated, "}"]
     lines += ["chain leaving {", "type nat hook postrouting priority 100; policy accept;"]
