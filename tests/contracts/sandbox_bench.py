@@ -23,18 +23,18 @@ from havre.kernel.function import Code, Function, FunctionLogs
 from havre.kernel.workload import Registry
 
 RUNTIME = "python3.11"
-BUILD = f"havre lambda build-runtime {RUNTIME}"
 PATIENCE = 30.0
 CPATH = "/var/lang/bin:/usr/local/bin:/usr/bin:/bin"
 
 
-def need_runtime() -> None:
+def need_runtime(name: str = RUNTIME) -> None:
     """Makes the test fail in CI, or skip elsewhere, where the runtime is not built."""
-    if runtimes.root_of(runtimes.place(os.environ), RUNTIME).is_dir():
+    if runtimes.root_of(runtimes.place(os.environ), name).is_dir():
         return
+    build = f"needs the runtime: havre lambda build-runtime {name}"
     if os.environ.get("CI"):
-        pytest.fail(f"needs the runtime: {BUILD}", pytrace=False)
-    pytest.skip(f"needs the runtime: {BUILD}")
+        pytest.fail(build, pytrace=False)
+    pytest.skip(build)
 
 
 class Archives:

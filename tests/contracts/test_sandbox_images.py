@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import base64
 import gzip
 import io
 import json
 import os
 import platform
+import subprocess
 import tarfile
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
@@ -14,8 +17,11 @@ from typing import Any
 
 import pytest
 
+from havre.cli.runtimes.doing import BuildError
+from havre.cli.runtimes.from_image import build_from
 from havre.engines.oci.engine import OciEngine
 from havre.engines.sandbox import RUNTIME, Process, Sandbox
+from havre.kernel import runtimes
 from havre.kernel.errors import Permanent, Temporary
 from havre.kernel.function import Code
 from havre.kernel.workload import Registry
@@ -281,3 +287,88 @@ async def test_a_runtime_is_pulled_where_none_was_built(
         assert await runtime(other, await other.obtain(runtime="python3.13")) != ""
     finally:
         await engine.close()
+
+
+# --- runtimes that are made of images
+
+START = file("var/runtime/bootstrap", '#!/bin/sh\necho "$0 $@ $_HANDLER $FROM $MINE"; ls /data\n', 0o755)
+
+
+@pytest.fixture
+def place(tmp_path: Path, server: Server) -> Mapping[str, str]:
+    """Where runtimes are kept, and what ``docker login`` has left, as the command finds them."""
+    pair = base64.b64encode(f"AWS:{server.password}".encode()).decode()
+    (tmp_path / "config.json").write_text(json.dumps({"auths": {server.address: {"auth": pair}}}))
+    return {runtimes.PLACE: str(tmp_path / "runtimes"), "DOCKER_CONFIG": str(tmp_path)}
+
+
+async def made_of(name: str, image: str, place: Mapping[str, str]) -> Path:
+    return await asyncio.to_thread(build_from, name, image, place, lambda text: None)
+
+
+async def says(tmp_path: Path, place: Mapping[str, str], name: str) -> str:
+    """What a function's runtime writes in it."""
+    (tmp_path / "of").mkdir()
+    async with real(tmp_path / "of", pool=0, built=Path(place[runtimes.PLACE])) as bench:
+        code = bench.archives.keep({"mine": "1"})
+        sandbox = await bench.obtain(code=code, runtime=name, handler="Mine::go")
+        return await runtime(bench, sandbox, _HANDLER="Mine::go", MINE="function")
+
+
+@pytest.mark.parametrize("name", ["dotnet8", "python3.12"])
+async def test_a_runtime_of_an_image(tmp_path: Path, push: Push, place: Mapping[str, str], name: str) -> None:
+    interpreter = file("var/lang/bin/python3", "#!/bin/sh\nexit 1\n", 0o755)
+    layers = (base(), layer(START, interpreter), layer(file("data/.wh.gone")))
+    code = push(*layers, Env=["FROM=image", "MINE=image", "PATH=/bin"], Entrypoint=["/bin/cat"])
+    root = await made_of(name, code.image, place)
+    assert root == Path(place[runtimes.PLACE], name, "root") and not (root / "data/gone").exists()
+    again = await made_of(name, code.image, place)
+    assert again == root and len(list(Path(place[runtimes.PLACE]).iterdir())) == 2, "a root and its name"
+    assert await says(tmp_path, place, name) == "/var/runtime/bootstrap  Mine::go image function\nkept\n"
+
+
+async def test_an_image_may_start_its_client_by_its_entry_point(
+    tmp_path: Path, push: Push, place: Mapping[str, str]
+) -> None:
+    start = file("client", '#!/bin/sh\necho "$@"\n', 0o755)
+    code = push(base(), layer(start), Entrypoint=["/client", "--run"], Env=["PATH=/bin"])
+    await made_of("ruby3.4", code.image, place)
+    assert await says(tmp_path, place, "ruby3.4") == "--run Mine::go\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "files", "entry", "words"),
+    [
+        ("java25", [], [], "no program /var/runtime/bootstrap, and no ENTRYPOINT in its place"),
+        ("java25", [], ["/nowhere"], "its ENTRYPOINT /nowhere is not in it"),
+        ("java25", [file("var/runtime/bootstrap", "#!/bin/bash\n", 0o755)], [], "a script for /bin/bash, which is not"),
+        ("java25", [file("var/runtime/bootstrap", "#!/bin/sh\n", 0o644)], [], "no program /var/runtime/bootstrap"),
+        ("cobol85", [START], [], "AWS has no runtime 'cobol85'"),
+    ],
+)
+async def test_an_image_that_makes_no_runtime(
+    push: Push, place: Mapping[str, str], name: str, files: Any, entry: list[str], words: str
+) -> None:
+    code = push(base(), layer(*files), Entrypoint=entry)
+    with pytest.raises(BuildError, match=words):
+        await made_of(name, code.image, place)
+    directory = Path(place[runtimes.PLACE])
+    assert not directory.exists() or not list(directory.iterdir())
+
+
+@pytest.mark.docker
+async def test_a_runtime_of_an_image_that_docker_has(tmp_path: Path, place: Mapping[str, str]) -> None:
+    image = f"havre-test-{os.urandom(6).hex()}:1"
+    archive = tmp_path / "root.tar"
+    with tarfile.open(archive, "w") as opened:
+        for part in (base(), layer(START)):
+            with tarfile.open(fileobj=io.BytesIO(part)) as one:
+                for member in one:
+                    opened.addfile(member, one.extractfile(member) if member.isfile() else None)
+    changes = ["--change", "ENV FROM=docker PATH=/bin"]
+    subprocess.run(["docker", "import", *changes, str(archive), image], capture_output=True, check=True)
+    try:
+        await made_of("dotnet10", image, place)
+    finally:
+        subprocess.run(["docker", "rmi", image], capture_output=True, check=True)
+    assert "Mine::go docker function\n" in await says(tmp_path, place, "dotnet10")

@@ -101,6 +101,13 @@ async def running(
         api.close()
 
 
+@pytest.fixture(params=["3.11", "3.13"])
+def version(request: pytest.FixtureRequest) -> str:
+    """Of Python: the oldest that is made here, and one of a later Debian."""
+    need_runtime(f"python{request.param}")
+    return str(request.param)
+
+
 @pytest.fixture(params=["warm", "cold"])
 def extra(request: pytest.FixtureRequest) -> Mapping[str, str]:
     return COLD if request.param == "cold" else {}
@@ -129,10 +136,11 @@ def handler(event, context):
 """
 
 
-async def test_warm_and_cold_answer_alike(bench: Bench) -> None:
+async def test_warm_and_cold_answer_alike(bench: Bench, version: str) -> None:
     answers = []
     for extra, expected in (({}, True), (COLD, False)):
-        async with running(bench, {"app.py": SAY}, {"GIVEN": "x", **extra}) as (sandbox, api):
+        given = {"GIVEN": "x", **extra}
+        async with running(bench, {"app.py": SAY}, given, runtime=f"python{version}") as (sandbox, api):
             answers.append(await api.invoke({"n": 1}))
             assert is_warm(sandbox) is expected
             await bench.until(lambda id=sandbox.id: bench.written(id, RUNTIME))
@@ -141,20 +149,21 @@ async def test_warm_and_cold_answer_alike(bench: Bench) -> None:
     assert answers[0]["event"] == {"n": 1}
     assert answers[0]["path"][:4] == [
         "/var/task",
-        "/opt/python/lib/python3.11/site-packages",
+        f"/opt/python/lib/python{version}/site-packages",
         "/opt/python",
         "/var/runtime",
     ]
+    assert answers[0]["executable"] == f"/usr/bin/python{version}"
 
 
-async def test_the_functions_own_modules_come_first(bench: Bench, extra: Mapping[str, str]) -> None:
+async def test_the_functions_own_modules_come_first(bench: Bench, version: str, extra: Mapping[str, str]) -> None:
     """Whatever was imported in advance."""
     handler = (
         "import boto3, uuid, six, bootstrap\ndef handler(e, c): return [boto3.OWN, uuid.OWN, six.OWN, bootstrap.OWN]\n"
     )
     files = {"app.py": handler, "boto3/__init__.py": "OWN = 1", "uuid.py": "OWN = 2", "six.py": "OWN = 3"}
     files["bootstrap.py"] = "OWN = 4"
-    async with running(bench, files, extra) as (_, api):
+    async with running(bench, files, extra, runtime=f"python{version}") as (_, api):
         assert await api.invoke({}) == [1, 2, 3, 4]
 
 
@@ -176,8 +185,9 @@ async def test_an_error_of_the_init_phase(bench: Bench, extra: Mapping[str, str]
         assert bench.exits[sandbox.id, RUNTIME] == (1, False)
 
 
-async def test_a_traceback_is_the_functions_only(bench: Bench, extra: Mapping[str, str]) -> None:
-    async with running(bench, {"app.py": "def handler(e, c):\n    raise ValueError('no')\n"}, extra) as (_, api):
+async def test_a_traceback_is_the_functions_only(bench: Bench, version: str, extra: Mapping[str, str]) -> None:
+    code = {"app.py": "def handler(e, c):\n    raise ValueError('no')\n"}
+    async with running(bench, code, extra, runtime=f"python{version}") as (_, api):
         told = await api.invoke({})
         assert (told["errorType"], told["errorMessage"]) == ("ValueError", "no")
         assert told["stackTrace"] == ["  File \"/var/task/app.py\", line 2, in handler\n    raise ValueError('no')\n"]
@@ -193,7 +203,7 @@ async def test_a_runtime_that_exits(bench: Bench, extra: Mapping[str, str]) -> N
         assert bench.written(sandbox.id, RUNTIME) == "at exit\n"
 
 
-async def test_logs_in_json_if_that_is_asked_for(bench: Bench, extra: Mapping[str, str]) -> None:
+async def test_logs_in_json_if_that_is_asked_for(bench: Bench, version: str, extra: Mapping[str, str]) -> None:
     handler = """
 import logging
 def handler(e, c):
@@ -201,7 +211,7 @@ def handler(e, c):
     raise KeyError('no')
 """
     formatted = {"AWS_LAMBDA_LOG_FORMAT": "JSON", "AWS_LAMBDA_LOG_LEVEL": "INFO", **extra}
-    async with running(bench, {"app.py": handler}, formatted) as (sandbox, api):
+    async with running(bench, {"app.py": handler}, formatted, runtime=f"python{version}") as (sandbox, api):
         assert (await api.invoke({}))["errorType"] == "KeyError"
         await bench.until(lambda: bench.written(sandbox.id, RUNTIME).count("\n") >= 2)
         lines = [json.loads(line) for line in bench.written(sandbox.id, RUNTIME).splitlines()]
@@ -232,6 +242,15 @@ def handler(e, c):
 """
     async with running(bench, {"app.py": handler}) as (_, api):
         assert await api.invoke({}) == "boto3 993\n"
+
+
+async def test_a_function_sees_nothing_of_what_it_is_forked_by(bench: Bench, version: str) -> None:
+    handler = """
+import sys
+def handler(e, c): return sorted(name for name in sys.modules if "havre" in name or "zygote" in name)
+"""
+    async with running(bench, {"app.py": handler, "havre.py": ""}, runtime=f"python{version}") as (sandbox, api):
+        assert await api.invoke({}) == [] and is_warm(sandbox)
 
 
 async def test_a_wrapper_script_goes_before_the_runtime(bench: Bench) -> None:
