@@ -16,7 +16,18 @@ from botocore.serialize import create_serializer
 from havre.wire.http import HttpRequest, HttpResponse
 
 SERVICES = (
-    *("acm", "application-autoscaling", "cloudtrail", "cloudwatch", "dynamodb", "dynamodbstreams", "ec2", "ecr", "ecs", "eks"),
+    *(
+        "acm",
+        "application-autoscaling",
+        "cloudtrail",
+        "cloudwatch",
+        "dynamodb",
+        "dynamodbstreams",
+        "ec2",
+        "ecr",
+        "ecs",
+        "eks",
+    ),
     *("elbv2", "events", "iam", "kinesis", "lambda", "logs", "s3", "scheduler", "secretsmanager", "sns", "sqs"),
     *("ssm", "sts"),
 )
