@@ -149,7 +149,7 @@ class Roots:
         lower = (str(self._skeleton), str(root))
         image = runtimes.made_from(self._built, runtime)
         if image is None:
-            kind = runtime if runtime.startswith(_PYTHONS) and (root / "var/lang/bin/python3").exists() else PLAIN
+            kind = runtime if runtime.startswith(_PYTHONS) else PLAIN
             return Plan(lower, kind, arguments=(runtimes.entry_point(runtime),))
         own = (*image.entry_point, handler) if image.entry_point else (runtimes.entry_point(runtime),)
         return Plan(lower, PLAIN, arguments=own, environment=image.environment)
