@@ -317,10 +317,11 @@ class DockerEngine:
     async def stats(self, id: str) -> Mapping[str, object]:
         query = {"stream": "false", "one-shot": "true"}
         answer: dict[str, object] = await self._docker.call("GET", f"/containers/{id}/stats", query, timeout=10.0)
-        if not answer.get("networks"):
+        if "id" not in answer or not answer.get("networks"):
             state = await self.inspect(id)
-            if networks := await asyncio.to_thread(interface_counters, state.pid):
-                answer["networks"] = networks
+            answer |= {"id": state.id, "name": f"/{state.name}"}  # Docker 26 leaves them out of one-shot answers
+            if not answer.get("networks") and (counted := await asyncio.to_thread(interface_counters, state.pid)):
+                answer["networks"] = counted
         return answer
 
     async def logs(self, id: str, tail: int = 100) -> bytes:
