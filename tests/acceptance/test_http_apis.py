@@ -16,7 +16,7 @@ from botocore.credentials import Credentials
 from tests.issuing import OTHER, Issuer
 
 from .conftest import Instance, eventually
-from .lambda_world import ACCOUNT, REGION, World, need_runtime
+from .lambda_world import ACCOUNT, REGION, World, document, need_runtime
 
 pytestmark = [pytest.mark.docker, pytest.mark.root, pytest.mark.timeout(600)]
 WHO = """
@@ -46,6 +46,35 @@ def _fetch(world: World, host: str, path: str, headers: dict[str, str]) -> tuple
             return answer.status, json.loads(answer.read()), dict(answer.headers)
     except urllib.error.HTTPError as error:
         return error.code, json.loads(error.read()), {k.lower(): v for k, v in error.headers.items()}
+
+
+def test_a_route_that_is_a_queue(world: World) -> None:
+    """Without a function: by a role that may send to it, and nothing else."""
+    url, arn = world.queue("orders")
+    iam = world.client("iam")
+    trust = {"Effect": "Allow", "Principal": {"Service": "apigateway.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    made = iam.create_role(RoleName="to-queue", AssumeRolePolicyDocument=document({"Statement": trust}))["Role"]["Arn"]
+    allow = {"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": arn}
+    iam.put_role_policy(RoleName="to-queue", PolicyName="p", PolicyDocument=document({"Statement": allow}))
+    api = world.client("apigatewayv2")
+    shop = api.create_api(Name="shop", ProtocolType="HTTP")
+    id, host = shop["ApiId"], shop["ApiEndpoint"].split("/")[2]
+    target = api.create_integration(
+        ApiId=id,
+        IntegrationType="AWS_PROXY",
+        IntegrationSubtype="SQS-SendMessage",
+        PayloadFormatVersion="1.0",
+        CredentialsArn=made,
+        RequestParameters={"QueueUrl": url, "MessageBody": "$request.body.order"},
+    )["IntegrationId"]
+    api.create_route(ApiId=id, RouteKey="POST /orders", Target=f"integrations/{target}")
+    api.create_stage(ApiId=id, StageName="$default", AutoDeploy=True)
+    body = json.dumps({"order": "seven"}).encode()
+    request = urllib.request.Request(f"{world.instance.endpoint}/orders", body, {"Host": host}, method="POST")
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        assert b"<MessageId>" in answer.read()
+    [message] = world.client("sqs").receive_message(QueueUrl=url, WaitTimeSeconds=5)["Messages"]
+    assert message["Body"] == "seven"
 
 
 def test_tokens_signatures_and_a_log(world: World, issuer: Issuer) -> None:

@@ -3,8 +3,8 @@
 The promise: routes are matched as AWS matches them, a stage serves its deployment and nothing half made, and a function is
 called only where its policy lets the API in. Limits and error texts are AWS's.
 
-Left out, and refused by name: WebSocket APIs, VPC links, integrations with other services of AWS, mapping of parameters,
-domain names with mutual TLS or routing rules, models, import and export, portals, metrics.
+Left out, and refused by name: WebSocket APIs, VPC links, integrations with AppConfig and Step Functions, domain names with
+mutual TLS or routing rules, models, import and export, portals, metrics.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["reconcilers", "service"]
 PARTIAL = {
     "CreateApi": "HTTP APIs only; the endpoint is http://<id>.execute-api.<region>.localhost:<port>",
     "CreateDomainName": "answers at port 443 of 127.0.0.1, which this program has to be allowed to open; in no VPC",
-    "CreateIntegration": "AWS_PROXY with a function, and HTTP_PROXY over the internet",
+    "CreateIntegration": "AWS_PROXY with a function, SQS, EventBridge or Kinesis, and HTTP_PROXY over the internet",
     "CreateAuthorizer.JwtConfiguration": "PS* and ES* are taken as well; issuers of this machine may speak HTTP",
     "CreateStage.AccessLogSettings": "$context.awsEndpointRequestId is not told, nor what is not there (Cognito)",
 }

@@ -6,7 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from havre.core import http_routes
+from havre.core import http_routes, parameter_mapping
+from havre.services.apigatewayv2 import subtypes
 from havre.services.apigatewayv2.errors import absent, bad
 
 FUNCTION = re.compile(r"arn:aws[\w-]*:lambda:[a-z0-9-]+:\d{12}:function:[\w-]+(:[\w$-]+)?\Z")
@@ -19,6 +20,8 @@ _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,256}\Z")
 _GROUP = re.compile(r"arn:aws:logs:([a-z0-9-]+):(\d{12}):log-group:([.\-_/#A-Za-z0-9]{1,512})\Z")
 TIMEOUT, LONGEST = 30_000, 30_000
 MOST_SCOPES, MOST_AUDIENCES = 10, 50
+DISCOVERY = "/.well-known/openid-configuration"
+"""Of OpenID Connect, below an issuer's URL."""
 
 
 def function_arn(uri: str) -> str:
@@ -69,28 +72,49 @@ def unfit(authorization: str) -> str:
     )
 
 
-def integration(members: Mapping[str, Any]) -> dict[str, Any]:
+def integration(members: Mapping[str, Any], region: str) -> dict[str, Any]:
     """With what AWS fills in."""
     kind, uri = members["IntegrationType"], members.get("IntegrationUri") or ""
     if kind not in ("AWS_PROXY", "HTTP_PROXY"):
         raise bad("Invalid integration type for HTTP protocol")
     if members.get("ConnectionType", "INTERNET") != "INTERNET":
         raise absent("integrations of the connection type VPC_LINK")
+    mapped = members.get("RequestParameters") or {}
     if members.get("IntegrationSubtype"):
-        raise absent(f"integrations of the subtype {members['IntegrationSubtype']}")
+        _service(members, mapped, region)
+    elif why := parameter_mapping.fault(mapped):
+        raise bad(why)
+    for status, mapping in (members.get("ResponseParameters") or {}).items():
+        if not (status.isdigit() and 200 <= int(status) <= 599):
+            raise bad(f"Invalid selection key for response parameters: {status}")
+        if why := parameter_mapping.fault(mapping, response=True):
+            raise bad(why)
+    if members.get("IntegrationSubtype"):
+        return _filled(members)
     if kind == "AWS_PROXY":
         _lambda(members, uri)
     elif not uri.startswith(("http://", "https://")):
         raise bad("HttpProxy integration should have a valid IntegrationUri")
     elif not members.get("IntegrationMethod"):
         raise bad("HTTP integrations need an IntegrationMethod")
-    given = {
-        "ConnectionType": "INTERNET",
-        "PayloadFormatVersion": "1.0",
-        "TimeoutInMillis": TIMEOUT,
-        "IntegrationMethod": "POST",
-    }
+    return _filled(members)
+
+
+def _filled(members: Mapping[str, Any]) -> dict[str, Any]:
+    given = {"ConnectionType": "INTERNET", "PayloadFormatVersion": "1.0", "TimeoutInMillis": TIMEOUT}
+    if not members.get("IntegrationSubtype"):
+        given["IntegrationMethod"] = "POST"
     return {**given, **members}
+
+
+def _service(members: Mapping[str, Any], parameters: Mapping[str, str], region: str) -> None:
+    if members["IntegrationType"] != "AWS_PROXY" or members.get("IntegrationUri"):
+        raise bad("IntegrationSubtype is for integrations of the type AWS_PROXY without an IntegrationUri")
+    if not members.get("CredentialsArn"):
+        raise bad("CredentialsArn is required for integrations with an IntegrationSubtype")
+    if members.get("PayloadFormatVersion", "1.0") != "1.0":
+        raise bad("PayloadFormatVersion should be 1.0 for integrations with an IntegrationSubtype")
+    subtypes.check(members["IntegrationSubtype"], parameters, region)
 
 
 def _lambda(members: Mapping[str, Any], uri: str) -> None:

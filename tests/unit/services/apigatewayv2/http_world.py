@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from tests.running_gateway import ACCOUNT, Running
@@ -34,7 +35,7 @@ POLICY = {
 class World:
     """``answers``: function → what it answers to an event, or raises. ``events``: what they were given."""
 
-    def __init__(self) -> None:
+    def __init__(self, besides: Sequence[Service] = ()) -> None:
         self.answers: dict[str, Any] = {FUNCTION: lambda event: {"statusCode": 200, "body": "hello"}}
         self.events: list[Any] = []
         self.policy: Any = POLICY
@@ -55,7 +56,7 @@ class World:
             }
 
         self.running = Running(
-            besides=[Service("lambda", ops.all), apigatewayv2.service(), logs.service()],
+            besides=[Service("lambda", ops.all), apigatewayv2.service(), logs.service(), *besides],
             resource_policies={"lambda": lambda store, arn: json.dumps(self.policy) if self.policy else None},
             hosts={"execute-api": self._serve, "proxy": self._serve_domain},
             kinds=(*records.KINDS, *nodes.KINDS),
@@ -71,10 +72,27 @@ class World:
                 lambda account, region, service, source="": patient(
                     gateway.as_service(service, account, region, source)
                 ),
+                self._by_role,
             ),
             SignedGate(gateway, "execute-api"),
         )
         self.api = self.running.client("apigatewayv2")
+
+    def _by_role(self, account: str, region: str, keys: Any, trace: str = "") -> Any:
+        known = self.running.directory.credential(keys["AccessKeyId"], keys["SessionToken"])
+        assert known is not None
+        return patient(self.running.gateway.local(known.principal, account, region, trace))
+
+    def role(self, *actions: str) -> str:
+        """That API Gateway may assume, and that may do this."""
+        iam = self.running.client("iam")
+        trust = {"Effect": "Allow", "Principal": {"Service": "apigateway.amazonaws.com"}, "Action": "sts:AssumeRole"}
+        document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
+        made = iam.create_role(RoleName="behind", AssumeRolePolicyDocument=document)
+        statement = {"Effect": "Allow", "Action": list(actions), "Resource": "*"}
+        document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+        iam.put_role_policy(RoleName="behind", PolicyName="p", PolicyDocument=document)
+        return str(made["Role"]["Arn"])
 
     async def _serve(self, scope: Any, receive: Any, send: Any) -> None:
         await self.apis.asgi(scope, receive, send)

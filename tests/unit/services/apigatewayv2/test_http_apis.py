@@ -8,7 +8,7 @@ import threading
 from typing import Any
 
 from tests.running_gateway import ACCOUNT, code
-from tests.unit.services.apigatewayv2.http_world import FUNCTION, World
+from tests.unit.services.apigatewayv2.http_world import FUNCTION, POLICY, World
 
 from havre.kernel.errors import ApiError
 from havre.services.apigatewayv2.serving.buckets import Buckets
@@ -119,6 +119,33 @@ def test_a_function_says_who_may(world: World) -> None:
     world.ask(id, "/secret", authorization="good")
     assert len(world.events) == asked + 1, "the authorizer's word is remembered"
     assert code(world.api.delete_authorizer, ApiId=id, AuthorizerId=authorizer) == "BadRequestException"
+
+
+def test_an_authorizer_is_asked_for_its_own_sake_or_by_a_role(world: World) -> None:
+    guard = FUNCTION.replace("hello", "guard")
+    world.answers[guard] = lambda event: {"isAuthorized": True}
+    id = world.make()
+    world.api.create_stage(ApiId=id, StageName="$default", AutoDeploy=True)
+    given = {
+        "AuthorizerType": "REQUEST",
+        "AuthorizerUri": f"arn:aws:apigateway:us-east-1:lambda:path/2015-03-31/functions/{guard}/invocations",
+        "AuthorizerPayloadFormatVersion": "2.0",
+        "EnableSimpleResponses": True,
+        "IdentitySource": [],
+    }
+    own = world.api.create_authorizer(ApiId=id, Name="own", **given)["AuthorizerId"]
+    role = world.role("lambda:InvokeFunction")
+    by_role = world.api.create_authorizer(ApiId=id, Name="role", AuthorizerCredentialsArn=role, **given)["AuthorizerId"]
+    for key, authorizer in (("GET /own", own), ("GET /role", by_role)):
+        world.integrate(id, key, AuthorizationType="CUSTOM", AuthorizerId=authorizer)
+    source = f"arn:aws:execute-api:us-east-1:{ACCOUNT}:{id}"
+    statement = dict(POLICY["Statement"])
+    statement["Condition"] = {"ArnLike": {"AWS:SourceArn": [f"{source}/authorizers/{own}", f"{source}/*/GET/*"]}}
+    world.policy = {**POLICY, "Statement": statement}
+    assert world.ask(id, "/own")[0] == 200 and world.ask(id, "/role")[0] == 200
+    statement["Condition"] = {"ArnLike": {"AWS:SourceArn": f"{source}/*/GET/*"}}
+    world.policy = {**POLICY, "Statement": statement, "Id": "second"}
+    assert world.ask(id, "/own")[0] == 500 and world.ask(id, "/role")[0] == 200
 
 
 def test_an_authorizers_policy_decides_route_by_route() -> None:

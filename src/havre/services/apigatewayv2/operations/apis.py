@@ -27,6 +27,7 @@ from havre.services.apigatewayv2.resources import (
     Part,
     PartSpec,
 )
+from havre.services.apigatewayv2.roles import check_passing
 from havre.store.ports import Reader, Transaction
 
 ops = ApiOperations()
@@ -50,6 +51,7 @@ def _given(request: Request) -> dict[str, Any]:
 async def create_api(call: Call, request: Request) -> Answer:
     members = {**_FILLED, **_given(request)}
     rules.api(members)
+    await check_passing(call, request)
     id = store.fresh_id(call, 10)
 
     def change(tx: Transaction) -> Mapping[str, Any]:
@@ -77,7 +79,7 @@ def _quick(tx: Transaction, call: Call, made: Api, request: Request) -> None:
     members = {**(function if rules.function_arn(target) else proxied), "IntegrationUri": target}
     if request.get("CredentialsArn"):
         members["CredentialsArn"] = request["CredentialsArn"]
-    integration = PartSpec(id, store.fresh_id(call, 7), rules.integration(members), managed=True)
+    integration = PartSpec(id, store.fresh_id(call, 7), rules.integration(members, call.region), managed=True)
     store.create(tx, call, INTEGRATION, integration)
     route = {"RouteKey": request.get("RouteKey") or "$default", "AuthorizationType": "NONE", "ApiKeyRequired": False}
     rules.route(route)

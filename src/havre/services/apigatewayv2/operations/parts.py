@@ -16,7 +16,7 @@ from havre.services.apigatewayv2.declare import ApiOperations
 from havre.services.apigatewayv2.errors import bad, conflict
 from havre.services.apigatewayv2.paging import page
 from havre.services.apigatewayv2.resources import AUTHORIZER, INTEGRATION, ROUTE, Api, PartSpec
-from havre.services.apigatewayv2.serving.issuers import DISCOVERY, BadIssuer, discover
+from havre.services.apigatewayv2.roles import check_passing
 from havre.store.ports import Reader, Transaction
 
 ops = ApiOperations()
@@ -42,7 +42,7 @@ def _route(call: Call, reader: Reader, found: Api, members: Members, own: str) -
 
 
 def _integration(call: Call, reader: Reader, found: Api, members: Members, own: str) -> Members:
-    return rules.integration(members)
+    return rules.integration(members, call.region)
 
 
 def _authorizer(call: Call, reader: Reader, found: Api, members: Members, own: str) -> Members:
@@ -61,10 +61,28 @@ async def _nothing(call: Call, members: Members) -> None:
     pass
 
 
+def _merged(old: Mapping[str, Any], new: Members) -> Members:
+    """Parameters are changed one by one: an empty text takes one away, an empty map all those of a status."""
+    merged = store.merged(old, new)
+    if "RequestParameters" in new:
+        merged["RequestParameters"] = store.merged(old.get("RequestParameters") or {}, new["RequestParameters"])
+    if "ResponseParameters" in new:
+        both = {**(old.get("ResponseParameters") or {}), **new["ResponseParameters"]}
+        merged["ResponseParameters"] = {status: mapping for status, mapping in both.items() if mapping}
+    return merged
+
+
+async def _before_authorizer(call: Call, members: Members) -> None:
+    await check_passing(call, members)
+    await _issuer(call, members)
+
+
 async def _issuer(call: Call, members: Members) -> None:
     """Tokens' issuers are asked for their keys before anybody relies on them."""
     if members.get("AuthorizerType", "JWT") != "JWT" or not members.get("JwtConfiguration"):
         return
+    from havre.services.apigatewayv2.serving.issuers import BadIssuer, discover
+
     if "AuthorizerType" in members:
         rules.authorizer(members)
     issuer = members["JwtConfiguration"].get("Issuer") or ""
@@ -72,7 +90,7 @@ async def _issuer(call: Call, members: Members) -> None:
         await discover(issuer)
     except (Permanent, Temporary):
         raise bad(
-            f"Caught exception when connecting to {issuer.rstrip('/')}{DISCOVERY} for issuer {issuer}. "
+            f"Caught exception when connecting to {issuer.rstrip('/')}{rules.DISCOVERY} for issuer {issuer}. "
             f"Please try again later. {_invalid(issuer)}"
         ) from None
     except BadIssuer as why:
@@ -80,11 +98,14 @@ async def _issuer(call: Call, members: Members) -> None:
 
 
 def _invalid(issuer: str) -> str:
-    return f"Error: Invalid issuer: {issuer}. Issuer must have a valid discovery endpoint ended with '{DISCOVERY}'"
+    return (
+        f"Error: Invalid issuer: {issuer}. Issuer must have a valid discovery endpoint ended with '{rules.DISCOVERY}'"
+    )
 
 
 class Noun(msgspec.Struct, frozen=True):
-    """``path`` below the API; ``members`` that have an effect. ``before``: what takes time, and comes before the change."""
+    """``path`` below the API; ``members`` that have an effect. ``before``: what takes time, and comes before the change;
+    ``merge``: what an update makes of members."""
 
     name: str
     kind: Kind[PartSpec, NoStatus]
@@ -92,6 +113,7 @@ class Noun(msgspec.Struct, frozen=True):
     members: str
     check: Check
     before: Callable[[Call, Members], Awaitable[None]] = _nothing
+    merge: Callable[[Mapping[str, Any], Members], Members] = store.merged
 
 
 NOUNS = (
@@ -107,8 +129,10 @@ NOUNS = (
         INTEGRATION,
         "integrations",
         "IntegrationType IntegrationUri IntegrationMethod IntegrationSubtype ConnectionType CredentialsArn Description"
-        " PayloadFormatVersion TimeoutInMillis",
+        " PayloadFormatVersion TimeoutInMillis RequestParameters ResponseParameters",
         _integration,
+        check_passing,
+        _merged,
     ),
     Noun(
         "Authorizer",
@@ -117,7 +141,7 @@ NOUNS = (
         "AuthorizerType AuthorizerUri AuthorizerCredentialsArn AuthorizerPayloadFormatVersion IdentitySource Name"
         " AuthorizerResultTtlInSeconds EnableSimpleResponses JwtConfiguration",
         _authorizer,
-        _issuer,
+        _before_authorizer,
     ),
 )
 
@@ -163,7 +187,7 @@ def _declare(noun: Noun) -> None:
         def change(tx: Transaction) -> Mapping[str, Any]:
             seen = store.part(call, noun.kind, request["ApiId"], request[id], tx)
             found = store.api(call, request["ApiId"], tx)
-            members = store.merged(seen.spec.members, _given(request, noun))
+            members = noun.merge(seen.spec.members, _given(request, noun))
             members = noun.check(call, tx, found, members, seen.spec.id)
             changed = tx.update(seen, spec=replace(seen.spec, members=members))
             store.redeploy(tx, call, found)

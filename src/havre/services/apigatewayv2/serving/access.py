@@ -47,7 +47,8 @@ class Access:
         if kind == "JWT":
             scopes = route.members.get("AuthorizationScopes") or ()
             return await self._tokens.ask(route.authorizer, scopes, asked, place)
-        return await self._functions.ask(route.api, route.authorizer, asked, place, arn)
+        named = {**route.authorizer, "AuthorizerId": route.members["AuthorizerId"]}
+        return await self._functions.ask(route.api, named, asked, place, arn)
 
     def _by_policies(self, api: Api, asked: Asked, arn: str) -> Verdict:
         try:

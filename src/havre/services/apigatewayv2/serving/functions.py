@@ -9,21 +9,23 @@ from typing import Any
 import msgspec
 
 from havre.control.deps import ReconcilerDeps
+from havre.control.roles import Roles
 from havre.core.http_events import Asked, Place, event_1, event_2
 from havre.core.policy import Grants, PolicyError, Question, Who, decide, parse
 from havre.kernel.errors import ApiError, Permanent, Temporary
 from havre.services.apigatewayv2 import rules
 from havre.services.apigatewayv2.resources import Api
+from havre.services.apigatewayv2.roles import PRINCIPAL
 from havre.services.apigatewayv2.serving.identity import identity
 from havre.services.apigatewayv2.serving.verdict import Verdict
 
-PRINCIPAL = "apigateway.amazonaws.com"
 _REMEMBERED = 10_000
 
 
 class Functions:
     def __init__(self, deps: ReconcilerDeps) -> None:
         self._deps = deps
+        self._roles = Roles(deps, PRINCIPAL)
         self._known: dict[tuple[Any, ...], tuple[float, bytes]] = {}
 
     async def ask(self, api: Api, authorizer: Mapping[str, Any], asked: Asked, place: Place, arn: str) -> Verdict:
@@ -31,7 +33,7 @@ class Functions:
         if any(value is None for value in sources):
             return Verdict(401, error="the identity sources are not all there")
         lasts = authorizer.get("AuthorizerResultTtlInSeconds", 0) if sources else 0
-        key = (api.spec.id, place.stage, authorizer["Name"], authorizer["AuthorizerUri"], *sources)
+        key = (api.spec.id, place.stage, authorizer["AuthorizerId"], authorizer["AuthorizerUri"], *sources)
         simple, now = bool(authorizer.get("EnableSimpleResponses")), self._deps.world.now()
         known = self._known.get(key)
         if lasts and known is not None and known[0] > now:
@@ -49,10 +51,14 @@ class Functions:
     async def _invoke(self, api: Api, authorizer: Mapping[str, Any], event: dict[str, Any]) -> bytes | Verdict:
         """What the function answers, or what it comes to that it does not."""
         where = f"arn:aws:execute-api:{api.meta.region}:{api.meta.account}:{api.spec.id}"
-        caller = f"{where}/authorizers/{authorizer['Name']}"
-        aws = self._deps.aws_for(api.meta.account, api.meta.region, PRINCIPAL, caller)
+        caller, role = f"{where}/authorizers/{authorizer['AuthorizerId']}", authorizer.get("AuthorizerCredentialsArn")
+        account, region = api.meta.account, api.meta.region
         function = rules.function_arn(authorizer["AuthorizerUri"])
         try:
+            if role:
+                aws = await self._roles.acting(role, account, region, "BackplaneAssumeRoleSession")
+            else:
+                aws = self._deps.aws_for(account, region, PRINCIPAL, caller)
             answer = await aws("lambda", "Invoke", {"FunctionName": function, "Payload": json.dumps(event).encode()})
         except (ApiError, Temporary, Permanent):
             return Verdict(500)

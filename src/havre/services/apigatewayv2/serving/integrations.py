@@ -6,18 +6,23 @@ import asyncio
 import json
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import msgspec
 
 from havre.control.asgi import plain
 from havre.control.deps import ReconcilerDeps
 from havre.control.operation import Aws
 from havre.control.roles import Roles
-from havre.core.http_events import BadAnswer, HttpAnswer, Place, answer_of, event_1, event_2
+from havre.core import parameter_mapping
+from havre.core.http_events import Asked, BadAnswer, HttpAnswer, Place, answer_of, event_1, event_2
 from havre.engines.web import fetch
 from havre.kernel.errors import ApiError, Permanent, Temporary
 from havre.services.apigatewayv2 import rules
 from havre.services.apigatewayv2.resources import Api
-from havre.services.apigatewayv2.serving.functions import PRINCIPAL
-from havre.services.apigatewayv2.serving.story import Story
+from havre.services.apigatewayv2.roles import PRINCIPAL
+from havre.services.apigatewayv2.serving import aws_services
+from havre.services.apigatewayv2.serving.story import Story, known
 
 _HOP = (
     "connection",
@@ -58,22 +63,36 @@ class Integrations:
         began = self._deps.world.now()
         try:
             async with asyncio.timeout(integration["TimeoutInMillis"] / 1000):
-                if integration["IntegrationType"] == "AWS_PROXY":
-                    return await self._function(story, place, integration)
-                return await self._server(story, place, integration)
+                answer = await self._asked(story, place, integration)
         except (TimeoutError, Temporary) as why:
             return _failed(story, UNAVAILABLE, str(why) or "The integration did not answer in time")
         except ApiError as error:
             story.integration_status = error.status or 400
-            return _failed(story, FAULT, FORBIDDEN if error.code == "AccessDeniedException" else error.message)
+            return _failed(story, FAULT, FORBIDDEN if error.code.startswith("AccessDenied") else error.message)
         except (Permanent, BadAnswer) as why:
             return _failed(story, FAULT, str(why))
         finally:
             story.latency = max(0.0, self._deps.world.now() - began)
+        mapping = (integration.get("ResponseParameters") or {}).get(str(answer.status))
+        return parameter_mapping.response(mapping, answer, known(story, place)) if mapping else answer
 
-    async def _function(self, story: Story, place: Place, integration: Mapping[str, Any]) -> HttpAnswer:
+    async def _asked(self, story: Story, place: Place, integration: Mapping[str, Any]) -> HttpAnswer:
+        if integration.get("IntegrationSubtype"):
+            aws = await self._caller(story.api, integration, place)
+            answer = await aws_services.call(aws, integration, known(story, place))
+            story.integration_status = story.status = answer.status
+            return answer
+        mapping, asked, path = integration.get("RequestParameters"), story.asked, None
+        if mapping:
+            asked, path = parameter_mapping.request(mapping, asked, known(story, place))
+        if integration["IntegrationType"] == "AWS_PROXY":
+            asked = asked if path is None else msgspec.structs.replace(asked, path=path)
+            return await self._function(story, asked, place, integration)
+        return await self._server(story, (asked, path), place, integration)
+
+    async def _function(self, story: Story, asked: Asked, place: Place, integration: Mapping[str, Any]) -> HttpAnswer:
         second = integration["PayloadFormatVersion"] == "2.0"
-        event = event_2(story.asked, place) if second else event_1(story.asked, place)
+        event = event_2(asked, place) if second else event_1(asked, place)
         function = rules.function_arn(integration["IntegrationUri"])
         aws = await self._caller(story.api, integration, place)
         request = {"FunctionName": function, "Payload": json.dumps(event).encode()}
@@ -95,10 +114,15 @@ class Integrations:
             return self._deps.aws_for(account, region, PRINCIPAL, f"arn:aws:execute-api:{region}:{account}:{route}")
         return await self._roles.acting(role, account, region, "BackplaneAssumeRoleSession")
 
-    async def _server(self, story: Story, place: Place, integration: Mapping[str, Any]) -> HttpAnswer:
-        asked, url = story.asked, integration["IntegrationUri"]
+    async def _server(
+        self, story: Story, mapped: tuple[Asked, str | None], place: Place, integration: Mapping[str, Any]
+    ) -> HttpAnswer:
+        """``mapped``: the request as it is to be, and the path that takes the place of the URL's."""
+        (asked, path), url = mapped, integration["IntegrationUri"]
         for name, value in place.path_parameters.items():
             url = url.replace(f"{{{name}}}", value)
+        if path is not None:
+            url = urlunsplit(urlsplit(url)._replace(path=path))
         if asked.query:
             url += ("&" if "?" in url else "?") + asked.query
         method = integration["IntegrationMethod"]

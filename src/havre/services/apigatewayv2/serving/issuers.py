@@ -12,8 +12,8 @@ import msgspec
 
 from havre.engines.web import fetch
 from havre.kernel.errors import Permanent, Temporary
+from havre.services.apigatewayv2.rules import DISCOVERY
 
-DISCOVERY = "/.well-known/openid-configuration"
 TIMEOUT = 1.5
 """Seconds for each answer."""
 MOST = 150_000

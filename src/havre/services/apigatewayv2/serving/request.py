@@ -43,6 +43,7 @@ class Request:
         path = story.asked.path
         if not story.mapped:
             story.stage, path = self._parts.shelf.stage(story.api, path)
+        story.path = path
         rules = _cors(story.api.spec.members.get("CorsConfiguration"))
         if rules is None:
             return await self._found(path)

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from havre.core.http_events import Asked, HttpAnswer, Place, clf
+from havre.core.parameter_mapping import Known
 from havre.services.apigatewayv2.resources import Api, Part
 from havre.services.apigatewayv2.serving.verdict import Verdict
 
@@ -23,6 +24,7 @@ _TYPES = {
     500: "DEFAULT_5XX",
     503: "INTEGRATION_FAILURE",
 }
+_OF_ANSWERS = frozenset(("dataProcessed", "responseLatency", "responseLength", "status"))
 _CALLER = {
     "accountId": "accountId",
     "caller": "callerId",
@@ -42,6 +44,7 @@ class Story(msgspec.Struct):
     asked: Asked
     id: str
     stage: Part | None = None
+    path: str = "/"
     mapped: bool = False
     place: Place | None = None
     verdict: Verdict | None = None
@@ -91,6 +94,13 @@ def variables(story: Story, answer: HttpAnswer, took: float) -> dict[str, Any]:
         "status": answer.status,
     }
     return {**told, **_refused(story), **_authorized(story)}
+
+
+def known(story: Story, place: Place) -> Known:
+    """What parameter mappings may look at."""
+    told = variables(story, HttpAnswer(0, (), b""), 0.0)
+    context = {n: v for n, v in told.items() if n not in _OF_ANSWERS}
+    return Known(story.asked, story.path, place.path_parameters, place.stage_variables, context)
 
 
 def _refused(story: Story) -> dict[str, Any]:
