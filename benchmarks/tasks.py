@@ -307,20 +307,67 @@ def states(ground: Ground, cloud: Cloud, other: Cloud) -> list[Promised]:
     ]
 
 
+def without_docker(ground: Ground, cloud: Cloud, other: Cloud) -> list[Promised]:
+    """The same promises of ``havre up --engine oci``; its keys begin with ``oci-``."""
+    network = cloud.network()
+
+    def by_docker() -> float:
+        return docker_line(ground)
+
+    def line(family: str, **more: Any) -> Callable[[], float]:
+        return lambda: first_line(ground, cloud, family, 1, **more)
+
+    name, engine = "RunTask until", "--engine oci"
+    many, by_hand = f"a service from 0 to 50 tasks, all RUNNING, {engine}", "50 docker run -d, four at a time"
+    return [
+        (
+            "oci-vpc",
+            f"{name} the first line, awsvpc, {engine}",
+            "<= 0.5",
+            "docker run",
+            line("vpc", **network),
+            by_docker,
+            9,
+        ),
+        (
+            "oci-bridge",
+            f"{name} the first line, bridge, {engine}",
+            "<= 0.5",
+            "docker run",
+            line("bridge"),
+            by_docker,
+            9,
+        ),
+        (
+            "oci-running",
+            f"{name} RUNNING, {engine}",
+            "<= 0.5",
+            "ministack",
+            lambda: until_running(cloud),
+            lambda: until_running(other),
+            7,
+        ),
+        ("oci-fifty", many, "<= 0.5", by_hand, lambda: fifty(cloud), lambda: fifty_by_docker(ground), 3),
+    ]
+
+
 def main() -> None:
     wanted = sys.argv[1:]
     promises: list[Promise] = []
     with tempfile.TemporaryDirectory(prefix="havre-bench-") as directory:
         ground = Ground(Path(directory))
-        with _peers.havre() as up, _peers.ministack() as peer:
+        with _peers.havre() as up, _peers.havre("--engine", "oci") as bare, _peers.ministack() as peer:
             cloud, other = Cloud(up, ground, push(up)), Cloud(peer, ground, IMAGE)
-            for each in (cloud, other):
+            third = Cloud(bare, ground, push(bare))
+            for each in (cloud, other, third):
                 each.define("bridge", "bridge")
-            cloud.define("vpc", "awsvpc")
+            for each in (cloud, third):
+                each.define("vpc", "awsvpc")
             cloud.define("three", "awsvpc", 3)
             for key, name, target, against, ours, theirs, n in [
                 *first_lines(ground, cloud),
                 *states(ground, cloud, other),
+                *without_docker(ground, third, other),
             ]:
                 if not wanted or key in wanted:
                     promises.append(Promise(name, "s", target, against).run(ours, theirs, rounds(n)))

@@ -56,7 +56,7 @@ class Kept:
             started=run.started if run is not None else None,
             finished=end.finished if end is not None else None,
             ports=run.ports if on and run is not None else (),
-            address=run.address if on and run is not None else "",
+            address=run.address if end is None and run is not None else "",  # before its first instruction
             labels=record.labels,
             created=record.created,
         )
