@@ -5,14 +5,16 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterator
+from random import Random
 from typing import Any
 
 import pytest
 from tests.issuing import CURVE, OTHER, RSA, Issuer, public
 from tests.running_gateway import code
-from tests.unit.services.apigatewayv2.http_world import World
+from tests.unit.services.apigatewayv2.http_world import World as Scene
 
-from havre.services.apigatewayv2.serving import issuers
+from havre.kernel.world import World
+from havre.services.apigatewayv2.serving import issuers, tokens
 from havre.services.apigatewayv2.serving.issuers import BadIssuer, Issuers, Unreachable, discover
 from havre.services.apigatewayv2.serving.tokens import bearer
 
@@ -24,7 +26,7 @@ def issuer() -> Iterator[Issuer]:
     made.close()
 
 
-def _authorizer(world: World, id: str, issuer: Issuer, **more: Any) -> str:
+def _authorizer(world: Scene, id: str, issuer: Issuer, **more: Any) -> str:
     given = {
         "Name": "tokens",
         "AuthorizerType": "JWT",
@@ -34,7 +36,7 @@ def _authorizer(world: World, id: str, issuer: Issuer, **more: Any) -> str:
     return str(world.api.create_authorizer(ApiId=id, **{**given, **more})["AuthorizerId"])
 
 
-def _guarded(world: World, issuer: Issuer, version: str = "2.0", **more: Any) -> str:
+def _guarded(world: Scene, issuer: Issuer, version: str = "2.0", **more: Any) -> str:
     id = world.make()
     world.api.create_stage(ApiId=id, StageName="$default", AutoDeploy=True)
     authorizer = _authorizer(world, id, issuer)
@@ -46,7 +48,7 @@ def _why(answer: Any) -> str:
     return str(answer[2]["www-authenticate"].partition('error_description="')[2].rstrip('"'))
 
 
-def test_a_token_lets_its_bearer_in(world: World, issuer: Issuer) -> None:
+def test_a_token_lets_its_bearer_in(world: Scene, issuer: Issuer) -> None:
     id = _guarded(world, issuer)
     for token in (
         issuer.token(groups=["a", "b"]),
@@ -63,14 +65,14 @@ def test_a_token_lets_its_bearer_in(world: World, issuer: Issuer) -> None:
     assert issuer.asked.count("/pool/keys") == 1, "keys are remembered"
 
 
-def test_format_1_has_claims_without_a_name(world: World, issuer: Issuer) -> None:
+def test_format_1_has_claims_without_a_name(world: Scene, issuer: Issuer) -> None:
     id = _guarded(world, issuer, "1.0")
     assert world.ask(id, "/me", authorization=issuer.token())[0] == 200
     told = world.events[0]["requestContext"]["authorizer"]
     assert told["claims"]["sub"] == "ann" and told["scopes"] is None
 
 
-def test_scopes_of_a_route(world: World, issuer: Issuer) -> None:
+def test_scopes_of_a_route(world: Scene, issuer: Issuer) -> None:
     id = _guarded(world, issuer, AuthorizationScopes=["read", "write"])
     status, body, headers = world.ask(id, "/me", authorization=issuer.token(scope="other"))
     assert (status, body) == (403, '{"message":"Forbidden"}')
@@ -80,7 +82,7 @@ def test_scopes_of_a_route(world: World, issuer: Issuer) -> None:
     assert world.ask(id, "/me", authorization=issuer.token(scp=["read"]))[0] == 200
 
 
-def test_tokens_that_are_not_good(world: World, issuer: Issuer) -> None:
+def test_tokens_that_are_not_good(world: Scene, issuer: Issuer) -> None:
     id = _guarded(world, issuer)
     issuer.keys.append(public(RSA, "narrow", alg="RS384"))
     issuer.keys.append({**public(RSA, "sealed"), "use": "enc"})
@@ -111,7 +113,7 @@ def test_tokens_that_are_not_good(world: World, issuer: Issuer) -> None:
     assert not world.events
 
 
-def test_keys_are_asked_for_again_but_not_for_every_token(world: World, issuer: Issuer) -> None:
+def test_keys_are_asked_for_again_but_not_for_every_token(world: Scene, issuer: Issuer) -> None:
     id = _guarded(world, issuer)
     assert world.ask(id, "/me", authorization=issuer.token())[0] == 200
     issuer.keys = [public(OTHER, "two")]
@@ -127,7 +129,32 @@ def test_keys_are_asked_for_again_but_not_for_every_token(world: World, issuer: 
     assert issuer.asked.count("/pool/keys") == asked + 1
 
 
-def test_an_issuer_that_is_away(world: World, issuer: Issuer) -> None:
+async def test_a_signature_is_checked_once_for_each_key(issuer: Issuer, monkeypatch: pytest.MonkeyPatch) -> None:
+    checked: list[str] = []
+    check = tokens._claims
+
+    def counted(token: str, key: Any, algorithm: str) -> Any:
+        checked.append(token)
+        return check(token, key, algorithm)
+
+    monkeypatch.setattr(tokens, "_claims", counted)
+    now = [1_000.0]
+    world = World(lambda: now[0], Random(1))
+    known = tokens.Tokens(world, Issuers(world.now))
+    good, bad = issuer.token(), issuer.token(OTHER)
+    for _ in range(3):
+        assert (await known._verified(good, issuer.url))["sub"] == "ann"
+        with pytest.raises(tokens.BadToken):
+            await known._verified(bad, issuer.url)
+    assert checked == [good, bad, bad, bad]
+    now[0] += issuers.FRESH
+    issuer.keys = [public(OTHER, "one")]
+    with pytest.raises(tokens.BadToken):
+        await known._verified(good, issuer.url)
+    assert (await known._verified(bad, issuer.url))["sub"] == "ann"
+
+
+def test_an_issuer_that_is_away(world: Scene, issuer: Issuer) -> None:
     id = _guarded(world, issuer)
     kept = issuer.documents.pop("/pool/.well-known/openid-configuration")
     answer = world.ask(id, "/me", authorization=issuer.token())
@@ -174,7 +201,7 @@ async def test_who_can_be_an_issuer(issuer: Issuer) -> None:
         await discover(issuer.url)
 
 
-def test_bad_input_changes_nothing(world: World, issuer: Issuer) -> None:
+def test_bad_input_changes_nothing(world: Scene, issuer: Issuer) -> None:
     id, api = world.make(), world.api
     settings = {"Issuer": issuer.url, "Audience": ["web"]}
     for more in (
