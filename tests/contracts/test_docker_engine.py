@@ -7,7 +7,9 @@ import os
 import subprocess
 from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
 from havre.engines.docker.client import Docker
@@ -15,9 +17,10 @@ from havre.engines.docker.engine import DockerEngine
 from havre.engines.docker.netns import network_of
 from havre.engines.ports import RunState
 from havre.kernel.errors import Permanent, Temporary
-from havre.kernel.workload import Container, Registry
+from havre.kernel.workload import Container, PortMapping, Registry
 from tests.contracts.container_bench import IMAGE, SLEEP, DockerSetting, awsvpc, build_image, run, until
 from tests.contracts.registry_server import Process, running
+from tests.ports import free_port
 
 pytestmark = [pytest.mark.docker, pytest.mark.root]
 
@@ -195,7 +198,7 @@ async def test_an_engine_that_closes_in_the_middle(tmp_path: Path) -> None:
     server.close()
 
 
-async def _task(setting: DockerSetting, commands: Mapping[str, str], **limits: int) -> dict[str, RunState]:
+async def _task(setting: DockerSetting, commands: Mapping[str, str], **limits: Any) -> dict[str, RunState]:
     """A workload of containers with no memory of their own, started; the limits are of all together."""
     containers = [Container(name, IMAGE, command=("sh", "-c", command)) for name, command in commands.items()]
     workload = setting.workload(*containers, **limits)
@@ -266,3 +269,32 @@ async def test_a_tasks_control_group_goes_with_it(setting: DockerSetting) -> Non
     await setting.engine.remove(state.id)
     await again.tidy(())
     assert not there()
+
+
+async def test_an_end_is_heard_before_docker_has_tidied_up(setting: DockerSetting) -> None:
+    """Of one that holds a named port of the host it is not: the port would be given to the next one too soon."""
+    heard: list[str] = []
+
+    async def listen() -> None:
+        async for workload in setting.engine.events():
+            heard.append(workload)
+
+    listener = asyncio.create_task(listen())
+    free = Container("one", IMAGE, command=("sh", "-c", SLEEP))
+    holder = msgspec.structs.replace(free, ports=(PortMapping(80, free_port()),))
+    for container, known in ((free, True), (holder, False)):
+        workload = setting.workload(container)
+        made = await setting.engine.create(workload, container, await setting.image(container), None)
+        started = await setting.engine.start(made.id)
+        await run("docker", "kill", "-s", "KILL", made.id)
+        async with asyncio.timeout(30):
+            while workload.id not in heard:
+                await asyncio.sleep(0.01)
+        (seen,) = await setting.engine.containers(workload.id)
+        truth = await setting.engine.inspect(made.id)
+        assert (seen.state, seen.exit_code, seen.started) == ("exited", 137, started.started)
+        assert (setting.docker._endings.of(made.id) is not None) is known
+        assert (truth.exit_code, truth.oom_killed) == (seen.exit_code, seen.oom_killed)
+        await setting.engine.remove(made.id)
+        assert setting.docker._endings.of(made.id) is None
+    listener.cancel()

@@ -11,6 +11,7 @@ import msgspec
 
 from havre.engines.docker import spec
 from havre.engines.docker.client import Docker, Refused
+from havre.engines.docker.endings import Endings
 from havre.engines.docker.images import Images
 from havre.engines.docker.netns import interface_counters
 from havre.engines.docker.sandboxes import Sandboxes
@@ -33,6 +34,7 @@ _KILLED_WITHIN = 30.0
 _APPEARS = 40
 _QUIET = 0.3
 """Seconds without a step towards a start until sandboxes are made in advance."""
+_REMOVED_WITHIN = 3.0
 _VOLUME_OF = "havre.volume-of"
 _EVENTS = ["die", "oom", "destroy", "health_status"]
 _RECONNECT = 1.0
@@ -58,6 +60,10 @@ class DockerEngine:
         self._starts = asyncio.Semaphore(_PARALLEL_STARTS)
         self._ends = asyncio.Semaphore(_PARALLEL_ENDS)
         self._starting = 0
+        self._busy_until = 0.0
+        self._endings = Endings()
+        self._holders: set[str] = set()
+        """Containers that hold ports of the host which their tasks have named."""
         self._cpus = 0
         self._groups: Groups | None = None
         self._pool = pool
@@ -110,6 +116,8 @@ class DockerEngine:
         except Gone as e:
             raise Permanent(str(e)) from None
         labels = body["Labels"]
+        if workload.network == "bridge" and any(p.host_port for p in container.ports):
+            self._holders.add(made["Id"])
         return RunState(made["Id"], name, workload.id, container.name, "created", labels=labels)
 
     async def _named(self, name: str, conflict: Refused) -> RunState:
@@ -178,6 +186,8 @@ class DockerEngine:
         if state.pid and answer["HostConfig"]["NetworkMode"].startswith("container:"):
             names = [e.removeprefix("HOSTNAME=") for e in answer["Config"]["Env"] if e.startswith("HOSTNAME=")]
             await self._sandboxes.name_host(state.pid, names[-1] if names else "")
+        if id not in self._holders:
+            self._endings.started(state)
         return state
 
     async def stop(self, id: str, timeout: float, signal: str = "") -> None:
@@ -214,6 +224,9 @@ class DockerEngine:
             return False
 
     async def remove(self, id: str) -> None:
+        await self._unhurried()
+        self._endings.forget(id)
+        self._holders.discard(id)
         try:
             async with self._ends:
                 await self._docker.call("DELETE", f"/containers/{id}", {"force": "true", "v": "true"})
@@ -223,6 +236,13 @@ class DockerEngine:
             if e.status == 409 and "already in progress" in e.reason:
                 return
             raise Temporary(e.reason) from None
+
+    async def _unhurried(self) -> None:
+        """What starts goes first, for a while: both would take twice as long."""
+        clock = asyncio.get_running_loop().time
+        patience = clock() + _REMOVED_WITHIN
+        while not self._idle() and clock() < patience:  # noqa: ASYNC110 (what is busy is no event)
+            await asyncio.sleep(_QUIET / 4)
 
     async def inspect(self, id: str) -> RunState:
         return from_inspect(await self._docker.call("GET", f"/containers/{id}/json"))
@@ -240,7 +260,7 @@ class DockerEngine:
         found = []
         for id in ids:
             try:
-                found.append(await self.inspect(id))
+                found.append(self._endings.of(id) or await self.inspect(id))
             except Gone:
                 continue
         return found
@@ -292,10 +312,14 @@ class DockerEngine:
             try:
                 async with self._docker.stream("GET", "/events", query) as pieces:
                     yield ""
-                    async for workload in _workloads(pieces):
-                        yield workload
+                    async for event in _events(pieces):
+                        self._endings.hear(event)
+                        attributes = event["Actor"]["Attributes"]
+                        if workload := attributes.get(WORKLOAD) or workload_of(attributes.get("name", ""), attributes):
+                            yield workload
             except (Temporary, Permanent, Gone):
                 pass
+            self._endings.forget_all()
             yield ""
             await asyncio.sleep(_RECONNECT)
 
@@ -358,15 +382,13 @@ class DockerEngine:
         await self._docker.close()
 
 
-async def _workloads(pieces: AsyncIterator[bytes]) -> AsyncIterator[str]:
+async def _events(pieces: AsyncIterator[bytes]) -> AsyncIterator[Mapping[str, Any]]:
     rest = b""
     async for piece in pieces:
         *lines, rest = (rest + piece).split(b"\n")
         for line in lines:
-            attributes = msgspec.json.decode(line)["Actor"]["Attributes"] if line.strip() else {}
-            workload = attributes.get(WORKLOAD) or workload_of(attributes.get("name", ""), attributes)
-            if workload:
-                yield workload
+            if line.strip():
+                yield msgspec.json.decode(line)
 
 
 def _demultiplexed(data: bytes) -> bytes:
