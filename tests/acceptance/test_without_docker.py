@@ -80,7 +80,9 @@ class World:
         return found
 
     def lines(self, group: str) -> list[str]:
-        logs, found, token = self.instance.client("logs"), [], {}
+        logs = self.instance.client("logs")
+        found: list[str] = []
+        token: dict[str, str] = {}
         while True:
             page = logs.filter_log_events(logGroupName=group, **token)
             found += [event["message"] for event in page["events"]]
@@ -141,11 +143,10 @@ def left(instance: Instance) -> list[str]:
         found += [line for line in shown if name in line]
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
-            command = path.read_bytes()
+            words = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
         except OSError:
             continue
-        if str(instance.state).encode() in command or name.encode() in command:
-            found.append(command.replace(b"\0", b" ").decode(errors="replace"))
+        found += [words] if str(instance.state) in words or name in words else []
     return found
 
 
