@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from havre.cli import packages
 from havre.kernel import runtimes
 
 
@@ -31,6 +32,9 @@ class Finding:
 
 def examine(*, fix: bool, as_json: bool) -> int:
     """0 when nothing that is required lacks."""
+    if sys.platform != "linux":
+        print(packages.NOT_LINUX, file=sys.stderr)
+        return 1
     findings = [check() for check in CHECKS]
     if fix and not all(f.ok for f in findings):
         _remedy(findings)
@@ -41,21 +45,30 @@ def examine(*, fix: bool, as_json: bool) -> int:
         for f in findings:
             mark = "ok  " if f.ok else ("LACK" if f.required else "none")
             print(f"{mark} {f.name:22} {f.detail}" + ("" if f.ok else f"\n     {'':22} {f.cost}"))
-        lacking = sorted({p for f in findings if not f.ok for p in f.packages})
-        if lacking and not fix:
-            print(f"\nhavre doctor --fix would install: {' '.join(lacking)}")
+        if lacking := _lacking(findings):
+            print("\n" + packages.advice(lacking, sys.platform, packages.package_manager()))
+        if not fix and not all(f.ok for f in findings):
+            print("havre doctor --fix installs what it can, and starts the Docker Engine")
     return 0 if all(f.ok or not f.required for f in findings) else 1
 
 
 def engine_answers() -> bool:
+    return b"200 OK" in _asked("/_ping")[:200]
+
+
+def _asked(path: str) -> bytes:
+    """The engine's whole answer, b"" when there is none."""
+    answer = b""
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(3)
         try:
             connection.connect(_engine_socket())
-            connection.sendall(b"GET /_ping HTTP/1.0\r\n\r\n")
-            return b"200 OK" in connection.recv(200)
+            connection.sendall(f"GET {path} HTTP/1.0\r\n\r\n".encode())
+            while (piece := connection.recv(65536)) and len(answer) < _MOST:
+                answer += piece
         except OSError:
-            return False
+            pass
+    return answer
 
 
 def start_engine() -> bool:
@@ -63,11 +76,14 @@ def start_engine() -> bool:
     if engine_answers():
         return True
     if Path("/run/systemd/system").is_dir():
-        subprocess.run(["systemctl", "start", "docker"], check=False, timeout=90)
-    elif dockerd := shutil.which("dockerd", path=_PATH):
+        sudo = [] if os.geteuid() == 0 or not shutil.which("sudo") else ["sudo"]
+        subprocess.run([*sudo, "systemctl", "start", "docker"], check=False, timeout=90)
+    elif os.geteuid() == 0 and (dockerd := shutil.which("dockerd", path=_PATH)):
         log = os.open("/var/log/dockerd-havre.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         subprocess.Popen([dockerd], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
         os.close(log)
+    else:
+        return False
     for _ in range(150):
         if engine_answers():
             return True
@@ -76,6 +92,7 @@ def start_engine() -> bool:
 
 
 _PATH = os.environ.get("PATH", "") + ":/usr/sbin:/sbin:/usr/local/sbin"
+_MOST = 1 << 20
 
 
 def _engine_socket() -> str:
@@ -99,9 +116,33 @@ def _root() -> Finding:
 
 
 def _engine() -> Finding:
-    ok = engine_answers()
-    detail = _engine_socket() if ok else f"does not answer on {_engine_socket()}"
-    return Finding("Docker Engine", ok, detail, "tasks stay PENDING until it answers", ("docker.io",))
+    there, path = shutil.which("dockerd", path=_PATH), _engine_socket()
+    cost = "tasks stay PENDING until it answers"
+    if engine_answers():
+        kernel = _kernel(_asked("/info"))
+        ok = kernel in ("", os.uname().release)
+        elsewhere = f"its containers run on another kernel ({kernel}), in a virtual machine as Docker Desktop's do"
+        cost = "tasks cannot be put into networks that are made here: start an engine on this machine itself"
+        return Finding("Docker Engine", ok, path if ok else elsewhere, cost)
+    if Path(path).exists() and not os.access(path, os.W_OK):
+        detail = f"this user may not speak to {path}: be root, or one of the group docker"
+    else:
+        detail = f"{there} is not running" if there else f"does not answer on {path}"
+    return Finding("Docker Engine", False, detail, cost, () if there else ("docker.io",))
+
+
+def _kernel(answer: bytes) -> str:
+    """The kernel that an engine's /info tells of, "" when it tells none."""
+    try:
+        return str(json.loads(answer.partition(b"\r\n\r\n")[2])["KernelVersion"])
+    except (ValueError, KeyError, TypeError):
+        return ""
+
+
+def _docker_command() -> Finding:
+    engine = shutil.which("dockerd", path=_PATH)
+    wanted = ("docker-cli",) if engine else ("docker.io", "docker-cli")
+    return _program("docker", "images cannot be built and pushed from here", wanted, required=False)()
 
 
 def _without_docker() -> Finding:
@@ -155,7 +196,7 @@ def _localhost_names() -> Finding:
 CHECKS: tuple[Callable[[], Finding], ...] = (
     _root,
     _engine,
-    _program("docker", "images cannot be built and pushed from here", ("docker.io",), required=False),
+    _docker_command,
     _program(
         "aws", "install the AWS CLI, 1.29 or 2.13 at least: older ones ignore AWS_ENDPOINT_URL", (), required=False
     ),
@@ -172,18 +213,12 @@ CHECKS: tuple[Callable[[], Finding], ...] = (
 )
 
 
+def _lacking(findings: list[Finding]) -> list[str]:
+    return sorted({p for f in findings if not f.ok for p in f.packages})
+
+
 def _remedy(findings: list[Finding]) -> None:
-    packages = sorted({p for f in findings if not f.ok for p in f.packages})
-    if packages:
-        if os.geteuid() != 0 or not shutil.which("apt-get"):
-            print(f"havre doctor: please install {' '.join(packages)} (as root)", file=sys.stderr)
-            return
-        environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        subprocess.run(["apt-get", "update", "-q"], check=False, env=environment, stdout=subprocess.DEVNULL)
-        subprocess.run(
-            ["apt-get", "install", "-y", "-q", "--no-install-recommends", *packages],
-            check=False,
-            env=environment,
-            stdout=subprocess.DEVNULL,
-        )
+    lacking = _lacking(findings)
+    if lacking and (todo := packages.install(lacking)):
+        print(f"havre doctor: {todo}", file=sys.stderr)
     start_engine()

@@ -34,6 +34,10 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.
 
 def up(options: UpOptions) -> int:
     """Run until told to stop. Exit codes: 0 stopped as told, 1 could not start, 2 wrong options."""
+    if sys.platform != "linux":
+        from havre.cli.packages import NOT_LINUX
+
+        return _say(NOT_LINUX, 2)
     if problem := options.check():
         return _say(f"havre up: {problem}", 2)
     try:

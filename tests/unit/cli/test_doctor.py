@@ -1,0 +1,75 @@
+"""What is said of a machine's engine."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from havre.cli import doctor
+
+Engine = Callable[[str], None]
+
+
+@pytest.fixture
+def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
+    """Starts one whose containers run on the given kernel."""
+    path = tmp_path / "docker.sock"
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{path}")
+    listener = socket.socket(socket.AF_UNIX)
+
+    def begin(kernel: str) -> None:
+        listener.bind(str(path))
+        listener.listen()
+        body = json.dumps({"KernelVersion": kernel, "Padding": "x" * 100_000}).encode()
+
+        def serve() -> None:
+            while True:
+                try:
+                    connection, _ = listener.accept()
+                except OSError:
+                    return
+                with connection:
+                    connection.recv(1000)
+                    connection.sendall(b"HTTP/1.0 200 OK\r\n\r\n" + body)
+
+        threading.Thread(target=serve, daemon=True).start()
+
+    yield begin
+    listener.shutdown(socket.SHUT_RDWR) if path.exists() else None
+    listener.close()
+
+
+def test_an_engine_of_this_machine(engine: Engine) -> None:
+    engine(os.uname().release)
+    found = doctor._engine()
+    assert found.ok
+
+
+def test_an_engine_in_a_virtual_machine(engine: Engine) -> None:
+    engine("6.10.14-linuxkit")
+    found = doctor._engine()
+    assert not found.ok and "6.10.14-linuxkit" in found.detail
+    assert found.packages == ()
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_an_engine_that_is_there_is_not_installed_again(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, there: bool
+) -> None:
+    monkeypatch.setattr(doctor.shutil, "which", lambda name, path="": f"/usr/sbin/{name}" if there else None)
+    found = doctor._engine()
+    assert not found.ok
+    assert found.packages == (() if there else ("docker.io",))
+    assert ("/usr/sbin/dockerd is not running" in found.detail) is there
+
+
+def test_another_system(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(doctor.sys, "platform", "darwin")
+    assert doctor.examine(fix=False, as_json=False) == 1
+    assert "limactl" in capsys.readouterr().err
