@@ -165,6 +165,24 @@ def test_what_every_runtime_does(world: World, language: Any) -> None:
     assert "Phase: invoke\tStatus: error" in tail(_)
 
 
+def test_node_has_the_sdk_and_layers_for_modules_of_both_kinds(world: World) -> None:
+    client = world.client("lambda")
+    layer = packed(
+        {"nodejs/node_modules/own/package.json": '{"exports": "./x.js"}', "nodejs/node_modules/own/x.js": ""}
+    )
+    layers = [client.publish_layer_version(LayerName="own", Content={"ZipFile": layer})["LayerVersionArn"]]
+    who = "new STSClient({}).send(new GetCallerIdentityCommand({})).then((found) => found.Arn)"
+    names, place = "{ STSClient, GetCallerIdentityCommand }", '"@aws-sdk/client-sts"'
+    codes = {
+        "app.mjs": f'import {names} from {place};\nimport "own";\nexport const handler = () => {who};',
+        "app.js": f'const {names} = require({place});\nrequire("own");\nexports.handler = () => {who};',
+    }
+    for file, code in codes.items():
+        name = f"sdk-{file.partition('.')[2]}"
+        world.function(name, {file: code}, Runtime=NODE, MemorySize=512, Layers=layers)
+        assert world.invoke(name)[0] == f"arn:aws:sts::000000000000:assumed-role/worker/{name}"
+
+
 def test_node_answers_in_pieces(world: World) -> None:
     code = """
 export const handler = awslambda.streamifyResponse(async (event, stream) => {

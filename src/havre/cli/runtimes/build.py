@@ -96,8 +96,9 @@ def _fetch(root: Path, recipe: Recipe, work: Path, say: Say) -> None:
         fetching.wheels(root, recipe)
     if recipe.node:
         node = recipe.node[platform.machine()]
-        say(f"{recipe.name}: {node.name} {node.version} and AWS's interface client, from npm")
+        say(f"{recipe.name}: {node.name} {node.version}, AWS's interface client and SDK, from npm")
         fetching.node(root, node)
+        fetching.locked(root, recipe)
         fetching.modules(root, recipe.modules)
 
 

@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from importlib.resources import as_file, files
 from pathlib import Path, PurePosixPath
@@ -36,6 +36,16 @@ class Fetching:
         options += [f"--platform=manylinux{tag}_{machine}" for tag in ("2014", "_2_28")]
         _pip(recipe.requirements, root / "var/runtime", options)
 
+    def locked(self, root: Path, recipe: Recipe) -> None:
+        """All of a lock file, which has every file's digest."""
+        place = self._work / "locked"
+        place.mkdir()
+        for name in recipe.locked:
+            (place / PurePosixPath(name).name).write_text(recipe.script(name))
+        options = ["--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error", f"--prefix={place}"]
+        run([*self._npm, "ci", *options], "npm", self._environment)
+        (place / "node_modules").rename(root / "var/runtime/node_modules")
+
     def modules(self, root: Path, packages: Sequence[Package]) -> None:
         for package in packages:
             _unpack(self._archive(package), root / "var/runtime/node_modules" / package.name, _LEFT_OUT)
@@ -45,13 +55,8 @@ class Fetching:
 
     def _archive(self, package: Package) -> Path:
         named = f"{package.name}@{package.version}"
-        environment = {
-            **os.environ,
-            "HOME": os.environ.get("HOME", "/root"),
-            "npm_config_cache": str(self._work / "npm"),
-        }
         command = [*self._npm, "pack", "--json", "--loglevel=error", f"--pack-destination={self._work}", named]
-        said = run(command, "npm", environment)
+        said = run(command, "npm", self._environment)
         try:
             path = self._work / str(json.loads(said)[0]["filename"]).replace("/", "-").removeprefix("@")
             content = path.read_bytes()
@@ -60,6 +65,11 @@ class Fetching:
         if "sha512-" + base64.b64encode(hashlib.sha512(content).digest()).decode() != package.integrity:
             raise BuildError(f"{named} is not what it was when its digest was written down: it is not used")
         return path
+
+    @property
+    def _environment(self) -> Mapping[str, str]:
+        home = os.environ.get("HOME", "/root")
+        return {**os.environ, "HOME": home, "npm_config_cache": str(self._work / "npm")}
 
     @cached_property
     def _npm(self) -> Sequence[str]:

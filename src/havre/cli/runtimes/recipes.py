@@ -25,15 +25,17 @@ class Package:
 
 @dataclass(frozen=True)
 class Recipe:
-    """``suite`` and ``packages`` are Debian's; ``requirements`` names what goes to /var/runtime by pip, ``modules`` to
-    /var/runtime/node_modules by npm, ``node`` has Node.js itself for each machine. ``scripts``: path in the root → file of
-    this package, with ``words`` put in; ``finish`` is the one that runs in the finished root. ``links``: path → target."""
+    """``suite`` and ``packages`` are Debian's; ``requirements`` names what goes to /var/runtime by pip, ``locked`` (a lock
+    file) and ``modules`` what goes to /var/runtime/node_modules by npm, ``node`` has Node.js itself for each machine.
+    ``scripts``: path in the root → file of this package, with ``words`` put in; ``finish`` is the one that runs in the
+    finished root. ``links``: path → target."""
 
     name: str
     tag: str
     packages: tuple[str, ...] = ()
     suite: str = BOOKWORM
     requirements: str = ""
+    locked: tuple[str, ...] = ()
     modules: tuple[Package, ...] = ()
     node: Mapping[str, Package] = field(default_factory=dict)
     scripts: Mapping[str, str] = field(default_factory=dict)
@@ -52,7 +54,7 @@ class Recipe:
     @property
     def version(self) -> str:
         """Another one whenever anything that goes in has changed."""
-        names = {*self.scripts.values(), self.finish, self.requirements} - {""}
+        names = {*self.scripts.values(), *self.locked, self.finish, self.requirements} - {""}
         texts = [repr(self), *(self.script(name) for name in sorted(names))]
         return sha256("\n".join(texts).encode()).hexdigest()[:12]
 
@@ -125,6 +127,10 @@ _NODES = {
 """Major version → version, and the digest of its archive for x86_64 and aarch64."""
 
 
+_FOR_MODULES = {"/var/node_modules": "/opt/nodejs/node_modules", "/node_modules": "/var/runtime/node_modules"}
+"""ES modules are not looked for in NODE_PATH, but in the directories above the function's: layers first, then the SDK."""
+
+
 def _node(major: str) -> Recipe:
     version, *digests = _NODES[major]
     by_callback = int(major) < 24
@@ -135,6 +141,7 @@ def _node(major: str) -> Recipe:
         f"nodejs{major}.x",
         f"havre/lambda-nodejs:{major}",
         _BASE,
+        locked=("node/package.json", "node/package-lock.json"),
         modules=(_CLIENT_3 if by_callback else _CLIENT_4,),
         node={name: Package(f"node-linux-{npm}", version, f"sha512-{digest}") for (name, npm), digest in machines},
         scripts={
@@ -145,7 +152,7 @@ def _node(major: str) -> Recipe:
             client + "rapid-client.cjs": "rapid-client.cjs",
         },
         words={"VERSION": major, "OPTIONS": no_experiments if by_callback else ""},
-        links=_LOCALE,
+        links={**_LOCALE, **_FOR_MODULES},
         environment=_ENVIRONMENT,
     )
 
