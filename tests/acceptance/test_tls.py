@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.client_certificates import Clients
 from tests.ports import free_port
 
 from .conftest import HAVRE, Instance, Starter, eventually, kill
@@ -175,6 +176,28 @@ def test_it_is_presented_on_while_the_server_is_killed_and_the_same_after(tls: T
     eventually(lambda: healthy(tls.instance))
     assert tls.acm.get_certificate(CertificateArn=arn)["Certificate"] == before
     assert before.strip() in presented(port, "firm.example.com")
+
+
+def test_clients_are_verified_by_a_trust_store_from_s3(tls: Tls, tmp_path: Path) -> None:
+    clients, s3 = Clients(), tls.instance.client("s3")
+    s3.create_bucket(Bucket="trust")
+    s3.put_object(Bucket="trust", Key="ca.pem", Body=clients.certificate)
+    s3.put_object(Bucket="trust", Key="crl.pem", Body=clients.revoke(77))
+    bundle = ("--ca-certificates-bundle-s3-bucket", "trust", "--ca-certificates-bundle-s3-key", "ca.pem")
+    made = tls.aws("elbv2", "create-trust-store", "--name", "clients", *bundle)["TrustStores"][0]
+    mutual = f"Mode=verify,TrustStoreArn={made['TrustStoreArn']}"
+    _, port = tls.listener(tls.certificate("mutual.example.com"), "--mutual-authentication", mutual)
+    client, revoked = clients.issue(tmp_path / "client.pem"), clients.issue(tmp_path / "revoked.pem", 77)
+
+    def answer(*certificate: str) -> str:
+        return tls.curl(f"https://mutual.example.com:{port}/", *certificate).stdout
+
+    eventually(lambda: answer("--cert", str(client)) == "the target")
+    assert answer() == "" and answer("--cert", str(revoked)) == "the target"
+    lists = [{"S3Bucket": "trust", "S3Key": "crl.pem", "RevocationType": "CRL"}]
+    tls.elb.add_trust_store_revocations(TrustStoreArn=made["TrustStoreArn"], RevocationContents=lists)
+    eventually(lambda: answer("--cert", str(revoked)) == "")
+    assert answer("--cert", str(client)) == "the target"
 
 
 def test_an_http_api_behind_a_name_of_its_own(tls: Tls) -> None:

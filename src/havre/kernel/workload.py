@@ -358,6 +358,18 @@ class BalancerTls(msgspec.Struct, frozen=True):
     suites: tuple[str, ...] = ()
 
 
+class BalancerMutual(msgspec.Struct, frozen=True):
+    """Clients show certificates. ``mode``: passthrough (any, or none) or verify: one that comes from ``authorities`` (PEM)
+    and is on none of the ``revocations`` (PEM). ``expired``: also one that has expired. ``advertised``: clients are told
+    which authorities are trusted."""
+
+    mode: str
+    authorities: str = ""
+    revocations: tuple[str, ...] = ()
+    expired: bool = False
+    advertised: bool = False
+
+
 class BalancerListener(msgspec.Struct, frozen=True):
     """``certificates`` are PEM texts (key and chain), the default one first; ``names`` the host names that they are for.
     ``clients``: the blocks that its security groups let in where balancers share an address, which no packet filter can
@@ -371,6 +383,7 @@ class BalancerListener(msgspec.Struct, frozen=True):
     clients: tuple[str, ...] | None = None
     tls: BalancerTls = BalancerTls()
     names: tuple[str, ...] = ()
+    mutual: BalancerMutual | None = None
 
     def __repr__(self) -> str:
         return f"BalancerListener({self.id!r}, {self.port}, {self.protocol!r}, {self.rules!r}, names={self.names!r})"

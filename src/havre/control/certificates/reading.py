@@ -74,13 +74,13 @@ def certificate_of(pem: bytes) -> Certificate:
     return found[0]
 
 
-def chain_of(pem: bytes) -> list[Certificate]:
+def chain_of(pem: bytes, most: int = LONGEST_CHAIN) -> list[Certificate]:
     """Its certificates, in order. Raises Unreadable."""
     found = _certificates(
         pem, "Unable to parse certificate chain. Please ensure the certificate chain is in PEM format."
     )
-    if len(found) > LONGEST_CHAIN:
-        raise Unreadable(f"The certificate chain has more than {LONGEST_CHAIN} certificates.")
+    if len(found) > most:
+        raise Unreadable(f"The certificate chain has more than {most} certificates.")
     return found
 
 
@@ -285,3 +285,21 @@ def weakness(pair: KeyPair) -> str:
         if each.issuer != each.subject and how is not None and how.digest_size < 28:
             return f"A signature with {how.name.upper()} is too weak."
     return ""
+
+
+def pem_of(certificates: Sequence[Certificate]) -> str:
+    from cryptography.hazmat.primitives.serialization import Encoding
+
+    return "".join(each.public_bytes(Encoding.PEM).decode() for each in certificates)
+
+
+def revocations_of(pem: bytes) -> tuple[str, int]:
+    """(the list's PEM text, how many entries it has). Raises Unreadable."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives.serialization import Encoding
+
+    try:
+        found = x509.load_pem_x509_crl(pem)
+        return found.public_bytes(Encoding.PEM).decode(), len(found)
+    except Exception as error:
+        raise Unreadable("Unable to parse the list of revocations. Please ensure that it is in PEM format.") from error

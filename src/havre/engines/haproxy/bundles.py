@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 
-from havre.kernel.workload import Balancer
+from havre.kernel.workload import Balancer, BalancerMutual
 
 _known: dict[bytes, str] = {}
 MOST_KNOWN = 4096
@@ -16,9 +16,22 @@ def unpresentable(balancer: Balancer) -> str:
     for listener in balancer.listeners:
         if listener.protocol == "HTTPS" and not listener.certificates:
             return f"the listener at port {listener.port} has no certificate"
-        for reason in map(_why_not, listener.certificates):
+        for reason in (*map(_why_not, listener.certificates), _distrust(listener.mutual)):
             if reason:
                 return f"the listener at port {listener.port}: {reason}"
+    return ""
+
+
+def _distrust(mutual: BalancerMutual | None) -> str:
+    """Why clients cannot be verified by these authorities."""
+    if mutual is None or mutual.mode != "verify":
+        return ""
+    import ssl
+
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_verify_locations(cadata=mutual.authorities)
+    except (ssl.SSLError, ValueError) as error:
+        return f"its trust store cannot be used: {error}"
     return ""
 
 

@@ -18,7 +18,7 @@ from havre.engines.haproxy.rules import (
     page,
     single_pool,
 )
-from havre.engines.haproxy.secure import bind_options, certificate_names, tls_headers
+from havre.engines.haproxy.secure import bind_options, certificate_names, client_lines, tls_headers
 from havre.engines.haproxy.text import name, quote
 from havre.kernel.workload import Balancer, BalancerListener
 
@@ -98,6 +98,7 @@ def _frontend(front: Frontend, keep: Keep, *, again: bool) -> list[str]:
     if listener.protocol not in ("HTTP", "HTTPS"):
         return [*lines, "  mode tcp", f"  default_backend {name('p', single_pool(listener))}", ""]
     behind: list[str] = []
+    lines += [f"  {line}" for line in client_lines(listener)]
     if again:
         first, behind = _again(title)
         lines += [f"  {line} if {{ stopping }}" for line in tls_headers([b for b, _ in front.listeners])]

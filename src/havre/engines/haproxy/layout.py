@@ -65,9 +65,12 @@ def frontends(
 
 
 def sharing(sharers: Sequence[tuple[Balancer, BalancerListener]]) -> list[tuple[Balancer, BalancerListener]]:
-    """Those of one port that can share 127.0.0.1: of the first one's protocol, and HTTP if they are several."""
+    """Those of one port that can share 127.0.0.1: of the first one's protocol, and HTTP if they are several. Who asks
+    clients for certificates shares with nobody: a handshake for one name must not open the door of another."""
     first = sharers[0][1].protocol
     alike = [pair for pair in sharers if pair[1].protocol == first]
+    if len(alike) > 1:
+        alike = [pair for pair in alike if pair[1].mutual is None] or alike[:1]
     return alike if first in ("HTTP", "HTTPS") else alike[:1]
 
 

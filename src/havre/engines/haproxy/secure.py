@@ -15,6 +15,11 @@ TLS_LINES = (
     "http-request set-header X-Amzn-Tls-Version %[ssl_fc_protocol]",
     "http-request set-header X-Amzn-Tls-Cipher-Suite %[ssl_fc_cipher]",
 )
+NO_LIST, EXPIRED = "3", "10"
+"""OpenSSL's errors: no list of revocations of this authority is there; the certificate has expired."""
+_BEGIN, _END = "-----BEGIN%%20CERTIFICATE-----%%0A", "%%0A-----END%%20CERTIFICATE-----%%0A"
+_PEM = f'{_BEGIN}%[ssl_c_der,base64,regsub("(.{{64}})","\\1%0A",g)]{_END}'
+"""URL-encoded PEM; +, = and / stay as they are."""
 VERSIONS = {"TLSv1": "TLSv1.0", "TLSv1.1": "TLSv1.1", "TLSv1.2": "TLSv1.2", "TLSv1.3": "TLSv1.3"}
 _CIPHER = re.compile(r"[A-Z0-9_-]{1,64}")
 _HOST = re.compile(r"(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*")
@@ -39,7 +44,51 @@ def bind_options(front: Frontend, keep: Keep) -> str:
             for pem in each.certificates
         ]
         given = f"crt-list {keep('list', ''.join(lines).encode())}"
-    return f" ssl {given} {options(balancer, first.tls)}"
+    asked = _asked(first, keep) if len(front.listeners) == 1 else ""
+    return f" ssl {given} {options(balancer, first.tls)}{asked}"
+
+
+def _asked(listener: BalancerListener, keep: Keep) -> str:
+    """Of certificates that clients show. In passthrough any is taken: that it comes from nobody known does not matter."""
+    mutual = listener.mutual
+    if mutual is None:
+        return ""
+    if mutual.mode == "passthrough":
+        any_file = keep("pem", listener.certificates[0].encode())
+        return f" verify optional ca-file {any_file} ca-ignore-err all crt-ignore-err all no-ca-names"
+    words = [" verify required", f"ca-file {keep('ca', mutual.authorities.encode())}"]
+    ignored = [EXPIRED] if mutual.expired else []
+    if mutual.revocations:
+        words.append(f"crl-file {keep('crl', ''.join(mutual.revocations).encode())}")
+        ignored.append(NO_LIST)
+        words.append(f"ca-ignore-err {NO_LIST}")
+    if ignored:
+        words.append(f"crt-ignore-err {','.join(ignored)}")
+    return " ".join(words if mutual.advertised else [*words, "no-ca-names"])
+
+
+def client_lines(listener: BalancerListener) -> list[str]:
+    """What targets are told of the client's certificate; whatever a client said under those names goes."""
+    mutual = listener.mutual
+    if mutual is None:
+        return []
+    lines = ["http-request del-header x-amzn-mtls-clientcert -m beg if { ssl_fc }"]
+    if mutual.mode == "passthrough":
+        told = {"": _PEM}
+    else:
+        validity = f"NotBefore={_time('ssl_c_notbefore')};NotAfter={_time('ssl_c_notafter')}"
+        told = {"-Serial-Number": "%[ssl_c_serial,hex]", "-Issuer": "%[ssl_c_i_dn(,0,rfc2253)]", "-Leaf": _PEM}
+        told |= {"-Subject": "%[ssl_c_s_dn(,0,rfc2253)]", "-Validity": validity}
+    shown = "if { ssl_fc } { ssl_c_used }"
+    return lines + [f"http-request set-header X-Amzn-Mtls-Clientcert{k} '{v}' {shown}" for k, v in told.items()]
+
+
+def _time(fetch: str) -> str:
+    """YYMMDDhhmmssZ, or with four digits of the year, as AWS writes it."""
+    two = "^([0-9]{2})([0-9]{2})([0-9]{2})([0-9]{2})([0-9]{2})([0-9]{2})Z$"
+    four = two.replace("{2}", "{4}", 1)
+    rest = r"\1-\2-\3T\4:\5:\6Z"
+    return f'%[{fetch},regsub("{two}","20{rest}"),regsub("{four}","{rest}")]'
 
 
 def _file(kept: str) -> str:

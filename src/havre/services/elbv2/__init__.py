@@ -3,7 +3,7 @@
 The promise: a listener that is shown as made answers, by the rules that are shown; a target gets requests when it is shown
 healthy, and none once it drains; targets come and go without a failed request. States, reasons and limits are AWS's.
 
-Left out, and refused by name: network and gateway load balancers, mutual TLS and trust stores, SSL policies with FIPS or
+Left out, and refused by name: network and gateway load balancers, shared trust stores, SSL policies with FIPS or
 post-quantum keys, target groups of load balancers, health checks of functions, HTTP/2 and gRPC to targets, authentication,
 regular expressions in conditions, transforms, reserved capacity, access logs, IPv6.
 """
@@ -25,6 +25,7 @@ from havre.services.elbv2.operations import (
     tags,
     target_groups,
     targets,
+    trust_stores,
 )
 from havre.services.elbv2.reconcile.load_balancer import LoadBalancers
 from havre.services.elbv2.reconcile.target_group import Departures
@@ -35,6 +36,8 @@ PARTIAL = {
     "AWSALBAPP-0": "is sent with the first answer, not only once the application has set its own cookie",
     "DescribeSSLPolicies": "lists AWS's policies but for those with FIPS or post-quantum keys",
     "Certificates": "a certificate with an RSA key of 1024 bits or a signature with SHA-1 is refused as unsupported",
+    "MutualAuthentication": "passthrough tells targets the client's own certificate, not the rest of its chain; a listener "
+    "that asks for certificates does not share 127.0.0.1: it answers at its load balancer's own addresses",
     "headers": "a request's or an answer's head may have 15 KiB (AWS: 64 KiB and 32 KiB)",
     "Availability Zones": "targets in zones that the load balancer has no subnet in get requests too (AWS: unused)",
 }
@@ -47,6 +50,7 @@ def service() -> Service:
         targets.ops,
         listeners.ops,
         certificates.ops,
+        trust_stores.ops,
         rules.ops,
         tags.ops,
         account.ops,

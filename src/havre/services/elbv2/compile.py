@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import msgspec
 from msgspec.structs import replace
 
 from havre.control.certificates.records import KeyPairR
@@ -14,6 +15,7 @@ from havre.kernel.workload import (
     BalancerCondition,
     BalancerHealthCheck,
     BalancerListener,
+    BalancerMutual,
     BalancerPool,
     BalancerRule,
     BalancerTarget,
@@ -27,11 +29,20 @@ from havre.services.elbv2.resources import (
     HealthCheckSpec,
     ListenerR,
     LoadBalancerR,
+    Mutual,
     RuleR,
     Target,
     TargetGroupR,
+    TrustStoreR,
 )
 from havre.services.elbv2.tls import POLICIES
+
+
+class Secrets(msgspec.Struct, frozen=True):
+    """What listeners present and trust: key pairs by the ARN of their certificate, trust stores by theirs."""
+
+    pairs: Mapping[str, KeyPairR]
+    stores: Mapping[str, TrustStoreR]
 
 
 def balancer(
@@ -40,10 +51,9 @@ def balancer(
     listeners: Sequence[tuple[ListenerR, Sequence[RuleR]]],
     groups: Mapping[str, TargetGroupR],
     instances: Mapping[str, str],
-    pairs: Mapping[str, KeyPairR],
+    secrets: Secrets,
 ) -> Balancer:
-    """``groups`` by ARN: those that a rule names. ``instances``: EC2 instance id → address of the node. ``pairs``: key pairs
-    by the ARN of their certificate."""
+    """``groups`` by ARN: those that a rule names. ``instances``: EC2 instance id → address of the node."""
     spec, known = lb.spec, attributes.APPLICATION
     return Balancer(
         id=id,
@@ -52,7 +62,7 @@ def balancer(
         addresses=tuple((i.subnet, i.address) for i in lb.status.interfaces),
         host_address=spec.host_address,
         security_groups=spec.security_groups,
-        listeners=tuple(replace(_listener(each, rules, groups), **_tls(each, pairs)) for each, rules in listeners),
+        listeners=tuple(replace(_listener(each, rules, groups), **_tls(each, secrets)) for each, rules in listeners),
         pools=tuple(_pool(groups[arn], instances) for arn in sorted(groups)),
         idle_timeout=float(attributes.value(known, spec.attributes, "idle_timeout.timeout_seconds")),
         kind=spec.type,
@@ -73,17 +83,28 @@ def _listener(listener: ListenerR, rules: Iterable[RuleR], groups: Mapping[str, 
     return BalancerListener(id, listener.spec.port, listener.spec.protocol, compiled)
 
 
-def _tls(listener: ListenerR, pairs: Mapping[str, KeyPairR]) -> dict[str, Any]:
+def _tls(listener: ListenerR, secrets: Secrets) -> dict[str, Any]:
     """The default certificate first, each once."""
     spec = listener.spec
     if spec.protocol != "HTTPS":
         return {}
+    pairs = secrets.pairs
     arns = dict.fromkeys((spec.certificate, *spec.more_certificates))
     found = [pairs[arn].spec for arn in arns if arn in pairs and pairs[arn].spec.certificate]
     policy = POLICIES[spec.policy]
     protection = BalancerTls(policy.protocols[0], policy.protocols[-1], policy.ciphers, policy.suites)
     names = tuple(dict.fromkeys(name for pair in found for name in pair.names))
-    return {"certificates": tuple(pair.bundle for pair in found), "tls": protection, "names": names}
+    made = {"certificates": tuple(pair.bundle for pair in found), "tls": protection, "names": names}
+    return {**made, "mutual": _mutual(spec.mutual, secrets.stores)} if spec.mutual is not None else made
+
+
+def _mutual(mutual: Mutual, stores: Mapping[str, TrustStoreR]) -> BalancerMutual:
+    """Without its trust store, a listener trusts nobody."""
+    store = stores.get(mutual.trust_store)
+    if store is None:
+        return BalancerMutual(mutual.mode)
+    revoked = tuple(each.text for each in store.spec.revocations)
+    return BalancerMutual(mutual.mode, store.spec.authorities, revoked, mutual.ignore_expiry, mutual.advertise)
 
 
 def _condition(condition: Condition) -> BalancerCondition:

@@ -75,10 +75,21 @@ def listener(reader: Reader, each: ListenerR) -> dict[str, Any]:
 
 
 def _secure(each: ListenerR) -> dict[str, Any]:
+    mutual = each.spec.mutual
+    shown: dict[str, Any] = {"Mode": "off"}
+    if mutual is not None and mutual.mode == "passthrough":
+        shown = {"Mode": mutual.mode}
+    elif mutual is not None:
+        shown = {
+            "Mode": mutual.mode,
+            "TrustStoreArn": mutual.trust_store,
+            "IgnoreClientCertificateExpiry": mutual.ignore_expiry,
+            "AdvertiseTrustStoreCaNames": "on" if mutual.advertise else "off",
+        }
     return {
         "SslPolicy": each.spec.policy,
         "Certificates": [{"CertificateArn": each.spec.certificate}],
-        "MutualAuthentication": {"Mode": "off"},
+        "MutualAuthentication": shown,
     }
 
 

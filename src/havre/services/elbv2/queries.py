@@ -28,6 +28,7 @@ KIND_NAMES = {
     "targetgroup": "target group",
     "listener": "listener",
     "listener-rule": "listener rule",
+    "truststore": "trust store",
 }
 
 
@@ -42,7 +43,7 @@ def key_of(call: Call, arn: str, kind: str, missing: str) -> str:
         raise validation(f"'{arn}' is not a valid {KIND_NAMES[kind]} ARN")
     if (parsed.account, parsed.region) != (call.account, call.region):
         raise ApiError(missing, _missing(kind, arn))
-    return rest if kind == "targetgroup" else rest.partition("/")[2]
+    return rest if kind in ("targetgroup", "truststore") else rest.partition("/")[2]
 
 
 def _missing(kind: str, arn: str) -> str:

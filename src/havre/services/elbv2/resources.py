@@ -123,8 +123,37 @@ class Condition(msgspec.Struct, frozen=True):
     header: str = ""
 
 
+class Revocation(msgspec.Struct, frozen=True):
+    """A list of revocations: its PEM text, and how many entries it has."""
+
+    id: int
+    text: str
+    entries: int
+
+
+class TrustStoreSpec(msgspec.Struct, frozen=True):
+    """``authorities`` are ``count`` certificates as PEM. ``last``: the highest id of a revocation that there was."""
+
+    name: str
+    authorities: str
+    count: int
+    revocations: tuple[Revocation, ...] = ()
+    last: int = 0
+    tags: Mapping[str, str] = {}
+
+
+class Mutual(msgspec.Struct, frozen=True):
+    """How clients show certificates. ``mode``: passthrough or verify; the others of verify only."""
+
+    mode: str
+    trust_store: str = ""
+    ignore_expiry: bool = False
+    advertise: bool = False
+
+
 class ListenerSpec(msgspec.Struct, frozen=True):
-    """``policy``, ``certificate`` (the ARN of the default one) and ``more_certificates`` of HTTPS listeners only."""
+    """``policy``, ``certificate`` (the ARN of the default one), ``more_certificates`` and ``mutual`` of HTTPS listeners
+    only."""
 
     balancer: str
     port: int
@@ -133,6 +162,7 @@ class ListenerSpec(msgspec.Struct, frozen=True):
     policy: str = ""
     certificate: str = ""
     more_certificates: tuple[str, ...] = ()
+    mutual: Mutual | None = None
 
 
 class RuleSpec(msgspec.Struct, frozen=True):
@@ -161,7 +191,16 @@ LISTENER: Kind[ListenerSpec, NoStatus] = Kind(
     "elbv2.listener",
     ListenerSpec,
     NoStatus,
-    {"balancer": lambda r: scoped(r.meta.account, r.meta.region, r.spec.balancer)},
+    {
+        "balancer": lambda r: scoped(r.meta.account, r.meta.region, r.spec.balancer),
+        "trust": lambda r: (r.spec.mutual.trust_store or None) if r.spec.mutual is not None else None,
+    },
+)
+TRUST_STORE: Kind[TrustStoreSpec, NoStatus] = Kind(
+    "elbv2.trust_store",
+    TrustStoreSpec,
+    NoStatus,
+    {"name": lambda r: scoped(r.meta.account, r.meta.region, r.spec.name)},
 )
 RULE: Kind[RuleSpec, NoStatus] = Kind(
     "elbv2.rule",
@@ -173,9 +212,10 @@ RULE: Kind[RuleSpec, NoStatus] = Kind(
         "group": lambda r: tuple(arn for arn, _ in r.spec.action.groups),
     },
 )
-KINDS = (LOAD_BALANCER, TARGET_GROUP, LISTENER, RULE)
+KINDS = (LOAD_BALANCER, TARGET_GROUP, LISTENER, RULE, TRUST_STORE)
 
 LoadBalancerR = Resource[LoadBalancerSpec, LoadBalancerStatus]
 TargetGroupR = Resource[TargetGroupSpec, NoStatus]
 ListenerR = Resource[ListenerSpec, NoStatus]
 RuleR = Resource[RuleSpec, NoStatus]
+TrustStoreR = Resource[TrustStoreSpec, NoStatus]

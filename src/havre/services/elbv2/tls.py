@@ -10,10 +10,10 @@ import msgspec
 from havre.control.certificates import records
 from havre.control.certificates.reading import weakness
 from havre.control.certificates.records import KeyPairR
-from havre.control.operation import Call, Request
+from havre.control.operation import Call
 from havre.kernel.errors import ApiError, not_built
 from havre.services.elbv2.errors import validation
-from havre.services.elbv2.resources import ListenerR
+from havre.services.elbv2.resources import ListenerR, Mutual
 from havre.store.ports import Reader
 
 DEFAULT = "ELBSecurityPolicy-2016-08"
@@ -127,16 +127,19 @@ def check_certificate(call: Call, reader: Reader, arn: str) -> KeyPairR:
     return found
 
 
-def check_mutual(request: Request) -> None:
-    """Raises ValidationError; mutual TLS is refused by name."""
-    given = request.get("MutualAuthentication") or {}
+def mutual(given: Mapping[str, Any]) -> Mutual | None:
+    """None for off. Raises ValidationError."""
     mode = given.get("Mode") or "off"
     if mode not in ("off", "passthrough", "verify"):
         raise validation(f"Mutual authentication mode '{mode}' must be one of '[off, passthrough, verify]'")
-    if mode != "off":
-        raise not_built("elbv2", f"mutual TLS (the mode {mode}): there are no trust stores")
-    if given.get("TrustStoreArn") or given.get("IgnoreClientCertificateExpiry"):
+    store, advertise = given.get("TrustStoreArn") or "", given.get("AdvertiseTrustStoreCaNames") or "off"
+    if mode == "verify" and not store:
+        raise validation("A trust store ARN must be specified for the mutual authentication mode 'verify'")
+    if mode != "verify" and (store or given.get("IgnoreClientCertificateExpiry") or advertise == "on"):
         raise validation("A trust store can be specified for the mutual authentication mode 'verify' only")
+    if mode == "off":
+        return None
+    return Mutual(mode, store, bool(given.get("IgnoreClientCertificateExpiry")), advertise == "on")
 
 
 def pairs_of(reader: Reader, listeners: Sequence[ListenerR]) -> dict[str, KeyPairR]:

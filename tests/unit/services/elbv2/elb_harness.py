@@ -37,6 +37,8 @@ class Harness:
         self.function: Any = None
         """What plays Lambda's Invoke: request → answer."""
         self.deps = deps
+        self.objects: dict[str, bytes] = {}
+        """What lies in every bucket of S3, by key."""
 
     def aws(self, principal: str = "") -> Any:
         async def call(service: str, operation: str, request: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -49,6 +51,10 @@ class Harness:
             if action in self.denied:
                 raise ApiError("AccessDenied", f"not authorized to perform: {action}")
 
+        if service == "s3":
+            if request["Key"] not in self.objects:
+                raise ApiError("NoSuchKey", "The specified key does not exist.")
+            return {"Body": self.objects[request["Key"]]}
         if service == "lambda":
             return dict(await self.function(request))
         root = Principal("Root", ACCOUNT, f"arn:aws:iam::{ACCOUNT}:root", ACCOUNT)

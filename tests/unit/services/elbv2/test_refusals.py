@@ -103,7 +103,6 @@ FIXED = {"Type": "fixed-response", "FixedResponseConfig": {"StatusCode": "404"}}
     ("more", "code", "words"),
     [
         ({"Protocol": "HTTPS"}, "ValidationError", "A certificate must be specified"),
-        ({"MutualAuthentication": {"Mode": "verify"}}, "NotImplementedException", "trust stores"),
         ({"MutualAuthentication": {"Mode": "on"}}, "ValidationError", "must be one of"),
         ({"Protocol": "TCP"}, "ValidationError", "must be one of '[HTTP, HTTPS]'"),
         ({"Port": None}, "ValidationError", "A port must be specified"),

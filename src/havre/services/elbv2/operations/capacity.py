@@ -1,9 +1,9 @@
-"""What clients ask of every load balancer though few use it: reserved capacity, trust stores. There is none of either."""
+"""What clients ask of every load balancer though few use it: reserved capacity. There is none."""
 
 from __future__ import annotations
 
 from havre.control.operation import Answer, Call, Request
-from havre.kernel.errors import ApiError, not_built
+from havre.kernel.errors import not_built
 from havre.services.elbv2 import queries
 from havre.services.elbv2.declare import ElbOperations, arns
 from havre.services.elbv2.errors import validation
@@ -29,11 +29,3 @@ async def modify_capacity_reservation(call: Call, request: Request) -> Answer:
     if not request.get("ResetCapacityReservation"):
         raise validation("You must specify either MinimumLoadBalancerCapacity or ResetCapacityReservation")
     return {"CapacityReservationState": []}
-
-
-@ops.on("DescribeTrustStores", "TrustStoreArns Names Marker PageSize")
-async def describe_trust_stores(call: Call, request: Request) -> Answer:
-    wanted = [*(request.get("TrustStoreArns") or ()), *(request.get("Names") or ())]
-    if wanted:
-        raise ApiError("TrustStoreNotFound", f"Trust stores '[{', '.join(wanted)}]' not found")
-    return {"TrustStores": []}

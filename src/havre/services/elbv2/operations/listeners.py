@@ -11,7 +11,7 @@ from havre.control.certificates.records import hold
 from havre.control.operation import Answer, Call, Request
 from havre.kernel.errors import ApiError, not_built
 from havre.kernel.resource import NoStatus
-from havre.services.elbv2 import actions, association, attributes, present, queries, tags, tls
+from havre.services.elbv2 import actions, association, attributes, present, queries, tags, tls, trust
 from havre.services.elbv2 import resources as r
 from havre.services.elbv2.declare import ElbOperations, arns
 from havre.services.elbv2.errors import limit, validation
@@ -44,6 +44,7 @@ async def create_listener(call: Call, request: Request) -> Answer:
         association.check(call, tx, lb, action)
         if secure:
             tls.check_certificate(call, tx, secure["certificate"])
+            _check_trust(call, tx, secure["mutual"])
         where = {"account": call.account, "region": call.region}
         listener = tx.create(
             r.LISTENER,
@@ -73,7 +74,8 @@ def _check_protocol(request: Request, protocol: str) -> None:
         raise validation(f"Listener protocol '{protocol}' must be one of '[HTTP, HTTPS]'")
     if protocol == "HTTP" and (request.get("SslPolicy") or request.get("Certificates")):
         raise validation("A certificate or an SSL policy cannot be specified for HTTP listeners")
-    tls.check_mutual(request)
+    if protocol == "HTTP" and tls.mutual(request.get("MutualAuthentication") or {}) is not None:
+        raise validation("Mutual authentication cannot be specified for HTTP listeners")
 
 
 def _secure(request: Request) -> dict[str, Any]:
@@ -81,7 +83,17 @@ def _secure(request: Request) -> dict[str, Any]:
     if request.get("Protocol") != "HTTPS":
         return {}
     certificate = tls.default_certificate(request.get("Certificates") or ())
-    return {"policy": tls.check_policy(request.get("SslPolicy") or ""), "certificate": certificate}
+    policy = tls.check_policy(request.get("SslPolicy") or "")
+    return {
+        "policy": policy,
+        "certificate": certificate,
+        "mutual": tls.mutual(request.get("MutualAuthentication") or {}),
+    }
+
+
+def _check_trust(call: Call, tx: Transaction, mutual: r.Mutual | None) -> None:
+    if mutual is not None and mutual.trust_store:
+        trust.trust_store(call, tx, mutual.trust_store)
 
 
 def _hold(tx: Transaction, lb: r.LoadBalancerR, listener: r.ListenerR) -> None:
@@ -135,7 +147,6 @@ async def modify_listener(call: Call, request: Request) -> Answer:
     action = actions.parse(request["DefaultActions"]) if request.get("DefaultActions") else None
     if request.get("Protocol"):
         _check_protocol(request, request["Protocol"])
-    tls.check_mutual(request)
 
     def change(tx: Transaction) -> r.ListenerR:
         listener = queries.listener(call, tx, request["ListenerArn"])
@@ -160,13 +171,15 @@ def _modified(call: Call, tx: Transaction, old: r.ListenerSpec, request: Request
     protocol = request.get("Protocol") or old.protocol
     if protocol == "HTTP":
         _check_protocol(request, protocol)
-        return replace(old, port=port, protocol=protocol, policy="", certificate="", more_certificates=())
+        return replace(old, port=port, protocol=protocol, policy="", certificate="", more_certificates=(), mutual=None)
     given = request.get("Certificates")
     certificate = tls.default_certificate(given or ()) if given or not old.certificate else old.certificate
     policy = tls.check_policy(request.get("SslPolicy") or old.policy)
     if given or protocol != old.protocol:
         tls.check_certificate(call, tx, certificate)
-    return replace(old, port=port, protocol=protocol, policy=policy, certificate=certificate)
+    mutual = tls.mutual(request["MutualAuthentication"]) if request.get("MutualAuthentication") else old.mutual
+    _check_trust(call, tx, mutual)
+    return replace(old, port=port, protocol=protocol, policy=policy, certificate=certificate, mutual=mutual)
 
 
 @ops.on("DescribeListenerAttributes", "ListenerArn")

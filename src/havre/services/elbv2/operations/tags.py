@@ -1,4 +1,4 @@
-"""Tags of all four kinds of resources."""
+"""Tags of all kinds of resources."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from havre.control.operation import Answer, Call, Request
-from havre.services.elbv2 import queries, tags
+from havre.services.elbv2 import queries, tags, trust
 from havre.services.elbv2.declare import ElbOperations, arns
 from havre.services.elbv2.errors import validation
 from havre.store.ports import Reader, Transaction
@@ -19,6 +19,7 @@ _FINDERS: dict[str, Callable[[Call, Reader, str], Any]] = {
     "targetgroup": queries.target_group,
     "listener": queries.listener,
     "listener-rule": queries.rule,
+    "truststore": trust.trust_store,
 }
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from havre.control.certificates.records import KEY_PAIR, KeyPairR, users
+from havre.control.certificates.records import KEY_PAIR, users
 from havre.control.deps import ReconcilerDeps
 from havre.control.nodes import BALANCER, NODE, BalancerReport, BalancerSpec, NodeSpec, NodeStatus, ec2_instance
 from havre.control.reconciler import Executor
@@ -23,6 +23,7 @@ from havre.services.elbv2.resources import (
     LOAD_BALANCER,
     RULE,
     TARGET_GROUP,
+    TRUST_STORE,
     Attached,
     ListenerR,
     LoadBalancerR,
@@ -31,6 +32,7 @@ from havre.services.elbv2.resources import (
 )
 from havre.services.elbv2.state import state_of
 from havre.services.elbv2.tls import pairs_of
+from havre.services.elbv2.trust import stores_of, used_by
 from havre.store.ports import Change
 
 BalancerR = Resource[BalancerSpec, BalancerReport]
@@ -38,14 +40,13 @@ NodeR = Resource[NodeSpec, NodeStatus]
 
 
 class Seen(msgspec.Struct, frozen=True):
-    """``groups`` by ARN: those that a rule names. ``pairs`` by the ARN of their certificate. ``on_node`` is what was written
-    for a node before."""
+    """``groups`` by ARN: those that a rule names. ``on_node`` is what was written for a node before."""
 
     lb: LoadBalancerR
     listeners: tuple[tuple[ListenerR, tuple[RuleR, ...]], ...]
     groups: Mapping[str, TargetGroupR]
     nodes: tuple[NodeR, ...]
-    pairs: Mapping[str, KeyPairR]
+    secrets: compile.Secrets
     on_node: BalancerR | None
 
 
@@ -59,6 +60,7 @@ class LoadBalancers:
         NODE.name,
         BALANCER.name,
         KEY_PAIR.name,
+        TRUST_STORE.name,
     )
     resync = 300.0
 
@@ -95,6 +97,9 @@ class LoadBalancers:
         if kind == KEY_PAIR.name:
             arns = {arn for r in touched for arn in users(self._store, r.meta.arn)}
             return {key for arn in arns if (key := self.key_of(arn)) is not None}
+        if kind == TRUST_STORE.name:
+            used = [each for r in touched[-1:] for each in used_by(self._store, r)]
+            return {Key(LOAD_BALANCER.name, r.meta.account, r.meta.region, r.spec.balancer) for r in used}
         if kind == NODE.name:
             return self.all_keys() if _matters(change) else ()
         # a node's report changes with every health check; only that somebody took the order away matters here
@@ -109,8 +114,8 @@ class LoadBalancers:
         ruled = tuple((each, tuple(queries.rules_of(self._store, each))) for each in listeners)
         named = {arn for _, rules in ruled for rule in rules for arn, _ in rule.spec.action.groups}
         groups = {arn: group for arn in named if (group := self._group(arn))}
-        pairs = pairs_of(self._store, listeners)
-        return Seen(lb, ruled, groups, tuple(self._store.list(NODE)), pairs, queries.on_node(self._store, lb))
+        secrets = compile.Secrets(pairs_of(self._store, listeners), stores_of(self._store, listeners))
+        return Seen(lb, ruled, groups, tuple(self._store.list(NODE)), secrets, queries.on_node(self._store, lb))
 
     def _group(self, arn: str) -> TargetGroupR | None:
         parsed = Arn.parse(arn)
@@ -178,7 +183,7 @@ def _order(seen: Seen, node: str, subnets: set[str]) -> tuple[Write, ...]:
     instances = {ec2_instance(n.meta.name): n.status.address for n in seen.nodes}
     id = queries.node_name(lb)
     wanted = BalancerSpec(
-        node, compile.balancer(id, replace(lb, status=placed), seen.listeners, seen.groups, instances, seen.pairs)
+        node, compile.balancer(id, replace(lb, status=placed), seen.listeners, seen.groups, instances, seen.secrets)
     )
     if seen.on_node is not None:
         return (Update(seen.on_node, spec=wanted),)
