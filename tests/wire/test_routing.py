@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import botocore.session
@@ -15,6 +16,7 @@ from havre.wire import codec
 from havre.wire.http import HttpRequest
 from havre.wire.models import ModelSource
 from havre.wire.routing import RouteError, Router
+from havre.wire.uris import UriTable
 from tests.wire import opposite
 
 _CALLS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -182,3 +184,17 @@ def _raised(models: ModelSource, name: str, method: str, params: dict[str, Any],
     with pytest.raises(ClientError) as raised:
         getattr(client, method)(**params)
     return raised.value
+
+
+@pytest.mark.parametrize("service", ["s3", "lambda", "apigatewayv2", "scheduler"])
+def test_paths_that_are_remembered_mean_what_they_meant(models: ModelSource, service: str) -> None:
+    """Every URI of the model, with and without its query, twice: a table that has seen them all against a fresh one."""
+    model = models.service(service)
+    warm = UriTable(model)
+    asked = []
+    for method, uri, _ in model.routes:
+        path, _, literal = re.sub(r"\{[^}]*\}", "x-1", uri).partition("?")
+        queries: list[dict[str, str]] = [{}, dict(pair.partition("=")[::2] for pair in literal.split("&") if pair)]
+        asked += [(method, path, query, headers) for query in queries for headers in ({}, {"x-amz-copy-source": "b/k"})]
+    for each in (*asked, *reversed(asked)):
+        assert warm.match(*each) == UriTable(model).match(*each)

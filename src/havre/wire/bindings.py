@@ -53,7 +53,8 @@ def read(
             if each.wire in labels:
                 parsed[each.name] = each.read(labels[each.wire])
         elif each.place == "querystring":
-            _read_query(each, query, parsed)
+            if query:
+                _read_query(each, query, parsed)
         elif each.place == "header":
             text = headers.get(each.wire)
             if text is not None and (text or each.shape.type == "string"):
@@ -69,8 +70,6 @@ def read(
 def _read_query(each: Located, query: Pairs, parsed: dict[str, Any]) -> None:
     shape = each.shape
     if shape.type == "map":
-        if not query:
-            return
         if shape.value.type == "list":
             several: dict[str, list[str]] = {}
             for name, value in query:

@@ -58,12 +58,15 @@ class _Rest:
     """What both have in common; bodies are the subclasses'."""
 
     protocol = ""
+    checks_bodies = True
+    """Whether reading a body checks what it says."""
 
     def __init__(self, model: ServiceModel) -> None:
         self.model = model
         self.spoken = dialect(model, self.protocol)
         self._checker = Checker(self.spoken.rules)
         self._located: dict[str, list[bindings.Located]] = {}
+        self._left: dict[str, frozenset[str]] = {}
         self._request_id = "x-amz-request-id" if model.name == "s3" else "x-amzn-RequestId"
 
     def _bound(self, shape: Shape) -> list[bindings.Located]:
@@ -82,17 +85,28 @@ class _Rest:
             value = bindings.read(members, route.path_params, query, request.headers)
         except Mismatch as mismatch:
             raise ApiError(self.spoken.malformed, str(mismatch)) from None
-        unchecked = {each.name for each in members}
         payload = shape.traits.get("payload")
+        unchecked = self._unchecked(shape, members, payload)
         if payload:
-            unchecked.add(payload)
             self._read_payload(payload, shape.members[payload], request, value)
         elif len(members) < len(shape.members):
-            value |= self._read_body(operation, shape, whole(request), unchecked)
-        violations = self._checker.violations(shape, value, frozenset(unchecked))
+            value |= self._read_body(operation, shape, whole(request))
+        violations = self._checker.violations(shape, value, unchecked)
         if violations:
             raise refuse(self.spoken, operation.name, violations)
         return value
+
+    def _unchecked(self, shape: Shape, members: list[bindings.Located], payload: str | None) -> frozenset[str]:
+        """The members that reading leaves to be checked."""
+        found = self._left.get(shape.name)
+        if found is None:
+            names = {each.name for each in members}
+            if payload:
+                names.add(payload)
+            elif not self.checks_bodies:
+                names.update(shape.members)
+            found = self._left[shape.name] = frozenset(names)
+        return found
 
     def _read_payload(self, name: str, shape: Shape, request: HttpRequest, value: dict[str, Any]) -> None:
         if shape.type == "blob":
@@ -145,7 +159,7 @@ class _Rest:
 
     # of the subclasses
 
-    def _read_body(self, operation: OperationModel, shape: Shape, body: bytes, unchecked: set[str]) -> dict[str, Any]:
+    def _read_body(self, operation: OperationModel, shape: Shape, body: bytes) -> dict[str, Any]:
         raise NotImplementedError
 
     def _payload(self, shape: Shape, body: bytes) -> Any:
@@ -165,7 +179,7 @@ class RestJson(_Rest):
         super().__init__(model)
         self._codec = JsonCodec(self.spoken)
 
-    def _read_body(self, operation: OperationModel, shape: Shape, body: bytes, unchecked: set[str]) -> dict[str, Any]:
+    def _read_body(self, operation: OperationModel, shape: Shape, body: bytes) -> dict[str, Any]:
         return self._codec.parse(operation, shape, body)  # which checks what it reads
 
     def _payload(self, shape: Shape, body: bytes) -> Any:
@@ -180,6 +194,7 @@ class RestJson(_Rest):
 
 class RestXml(_Rest):
     protocol = "rest-xml"
+    checks_bodies = False
 
     def __init__(self, model: ServiceModel) -> None:
         super().__init__(model)
@@ -188,8 +203,7 @@ class RestXml(_Rest):
         namespace = model.xml_namespace or (_S3_NAMESPACE if model.name == "s3" else "")
         self._namespace = f' xmlns="{namespace}"' if namespace else ""
 
-    def _read_body(self, operation: OperationModel, shape: Shape, body: bytes, unchecked: set[str]) -> dict[str, Any]:
-        unchecked.update(shape.members)
+    def _read_body(self, operation: OperationModel, shape: Shape, body: bytes) -> dict[str, Any]:
         value: dict[str, Any] = self._payload(shape, body) if body else {}
         return value
 

@@ -47,6 +47,7 @@ class Router:
         self._tables: dict[str, UriTable] = {}
         self._actions: dict[tuple[str | None, str, str], tuple[str, str]] = {}
         self._scopes: dict[str, tuple[str, ...]] = {}
+        self._paths: dict[tuple[str, ...], list[tuple[ServiceModel, str]]] = {}
 
     def route(self, request: HttpRequest, scope_service: str | None) -> Route:
         """``scope_service`` is the service of the Authorization's credential scope, None for unsigned requests. Raises
@@ -185,8 +186,7 @@ class Router:
     def _by_path(self, request: HttpRequest, scope_service: str | None) -> Route:
         candidates = self._candidates(scope_service, request)
         query = dict(parse_pairs(request.query)) if request.query else {}
-        # S3's paths match anything: it is asked last
-        for model, protocol in sorted(self._speaking(candidates, _REST), key=lambda each: each[0].name == "s3"):
+        for model, protocol in self._with_paths(tuple(candidates)):
             table = self._tables.get(model.name)
             if table is None:
                 table = self._tables[model.name] = UriTable(model)
@@ -195,6 +195,15 @@ class Router:
             if found is not None:
                 return Route(model.name, found[0], protocol, found[1])
         raise self._unknown_path(request, candidates)
+
+    def _with_paths(self, candidates: tuple[str, ...]) -> list[tuple[ServiceModel, str]]:
+        """Those that have paths. S3's match anything: it is asked last."""
+        found = self._paths.get(candidates)
+        if found is None:
+            found = sorted(self._speaking(candidates, _REST), key=lambda each: each[0].name == "s3")
+            if len(self._paths) < 256:
+                self._paths[candidates] = found
+        return found
 
     def _unknown_path(self, request: HttpRequest, candidates: Sequence[str]) -> RouteError:
         if len(candidates) != 1:

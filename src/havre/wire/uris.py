@@ -8,6 +8,9 @@ from urllib.parse import unquote
 from havre.wire.models import ServiceModel
 
 Labels = dict[str, str]
+_REMEMBERED = 1024
+_SHORT = 256
+"""Characters of a path that is remembered."""
 
 
 class _Binding:
@@ -37,6 +40,7 @@ class UriTable:
     def __init__(self, model: ServiceModel) -> None:
         self._model = model
         self._root = _Node()
+        self._known: dict[tuple[str, str], tuple[str, Labels]] = {}
         for method, uri, operation in model.routes:
             self._add(method, uri, operation)
 
@@ -67,21 +71,36 @@ class UriTable:
     def match(
         self, method: str, path: str, query: Mapping[str, str], headers: Mapping[str, str]
     ) -> tuple[str, Labels] | None:
-        """The operation and its path labels, decoded. A trailing slash makes no difference, but to a greedy label."""
+        """The operation and its path labels, decoded: to be read, not to be changed. A trailing slash makes no difference,
+        but to a greedy label. Paths that mean one operation, whatever query and headers say, are remembered."""
+        known = self._known.get((method, path))
+        if known is not None:
+            return known
         segments = path.removeprefix("/").split("/")
         while segments and not segments[-1]:
             segments.pop()
         raw = path.removeprefix("/")
         best: tuple[tuple[int, int], str, Labels] | None = None
+        sure = True
         for node, values in self._walk(self._root, segments, 0, (), raw):
-            for binding in node.bindings.get(method, ()):
+            bindings = node.bindings.get(method, ())
+            for binding in bindings:
                 fit = self._fit(binding, query, headers)
                 if fit is not None and (best is None or fit > best[0]):
                     labels = {name: unquote(value) for name, value in zip(binding.labels, values, strict=True)}
                     best = (fit, binding.operation, labels)
             if best is not None:
-                return best[1], best[2]
+                found = best[1], best[2]
+                if sure and len(bindings) == 1 and not bindings[0].query and len(path) <= _SHORT:
+                    self._remember(method, path, found)
+                return found
+            sure = sure and not bindings
         return None
+
+    def _remember(self, method: str, path: str, found: tuple[str, Labels]) -> None:
+        if len(self._known) >= _REMEMBERED:
+            self._known.clear()
+        self._known[method, path] = found
 
     def _walk(
         self, node: _Node, segments: list[str], at: int, values: tuple[str, ...], rest: str

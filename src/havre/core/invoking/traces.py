@@ -71,9 +71,10 @@ def mark(arn: str) -> str:
     return f"{zlib.crc32(arn.encode()):08x}"
 
 
-def fresh(now: float, random: str) -> Trace:
-    """A trace that begins here; ``random`` is 40 hexadecimal digits."""
-    return Trace(f"1-{int(now) & 0xFFFFFFFF:08x}-{random[:24]}", random[24:40])
+def first(now: float, random: str, arn: str) -> str:
+    """The header of a trace that begins here, as its first function gets it; ``random`` is 40 hexadecimal digits."""
+    root = f"1-{int(now) & 0xFFFFFFFF:08x}-{random[:24]}"
+    return f"Root={root};Parent={random[24:40]};Sampled=0;Lineage={mark(arn)}:1"
 
 
 def through(trace: Trace, arn: str) -> tuple[Trace, int]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from havre.kernel.arn import Arn
 from havre.services.lambda_.resources import FUNCTION, LAYER, Policy
 from havre.services.lambda_.rules.statements import document
@@ -16,15 +18,22 @@ def resource_policy(store: Reader, arn: str) -> str | None:
 
 
 def policy_of(store: Reader, arn: str) -> Policy | None:
+    kind, account, region, name = _named(arn)
+    if kind == "function":
+        name, _, qualifier = name.partition(":")
+        function = store.get(FUNCTION, account, region, name)
+        return None if function is None else function.spec.policies.get(qualifier)
+    if kind == "layer":
+        layer = store.get(LAYER, account, region, name)
+        return None if layer is None else layer.spec.policy
+    return None
+
+
+@lru_cache(4096)
+def _named(arn: str) -> tuple[str, str, str, str]:
+    """Kind, account, region and name; all "" for what is no ARN."""
     try:
         parsed = Arn.parse(arn)
     except ValueError:
-        return None
-    name, _, qualifier = parsed.name.partition(":")
-    if parsed.kind == "function":
-        function = store.get(FUNCTION, parsed.account, parsed.region, name)
-        return None if function is None else function.spec.policies.get(qualifier)
-    if parsed.kind == "layer":
-        layer = store.get(LAYER, parsed.account, parsed.region, parsed.name)
-        return None if layer is None else layer.spec.policy
-    return None
+        return "", "", "", ""
+    return parsed.kind, parsed.account, parsed.region, parsed.name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 import msgspec
 
@@ -65,6 +66,7 @@ def named(account: str, region: str, name: str, qualifier: str = "") -> Function
     return FunctionName(said.name, one_qualifier(said.qualifier, qualifier), said.account or account, region)
 
 
+@lru_cache(4096)
 def arns(account: str, region: str, name: str, qualifier: str = "") -> tuple[str]:
     """The ARN that IAM decides on: qualified if the request is."""
     said = named(account, region, name, qualifier)

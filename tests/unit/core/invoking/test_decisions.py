@@ -58,9 +58,10 @@ def test_a_run_that_failed_forgets_the_throttles_before_it() -> None:
 
 def test_traces_travel_and_count() -> None:
     arn = "arn:aws:lambda:eu-west-1:111122223333:function:f"
-    header = traces.fresh(NOW, "0123456789abcdef" * 3).header()
-    assert header == f"Root=1-{int(NOW):08x}-0123456789abcdef01234567;Parent=89abcdef01234567;Sampled=0"
-    for times in range(1, 20):
+    header = traces.first(NOW, "0123456789abcdef" * 3, arn)
+    begun = f"Root=1-{int(NOW):08x}-0123456789abcdef01234567;Parent=89abcdef01234567;Sampled=0"
+    assert header == f"{begun};Lineage={traces.mark(arn)}:1"
+    for times in range(2, 20):
         parsed = traces.parse(header)
         assert parsed is not None
         through, counted = traces.through(parsed, arn)
@@ -98,7 +99,7 @@ def test_any_header_is_read_or_refused(header: str) -> None:
 
 @given(st.lists(st.integers(0, 60), max_size=200))
 def test_lineages_stay_bounded(functions: list[int]) -> None:
-    trace = traces.fresh(NOW, "0" * 40)
+    trace = traces.Trace("1-00000000-000000000000000000000000")
     for each in functions:
         trace, times = traces.through(trace, f"arn:{each}")
         assert trace.lineage[traces.mark(f"arn:{each}")] == times >= 1

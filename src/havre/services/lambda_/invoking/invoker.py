@@ -56,7 +56,7 @@ class Invoker:
         """The trace as the function gets it. Raises ApiError RecursiveInvocationException for a loop."""
         trace = traces.parse(header) if header else None
         if trace is None:
-            trace = traces.fresh(self._world.now(), self._world.hex(40))
+            return traces.first(self._world.now(), self._world.hex(40), target.unqualified)
         trace, times = traces.through(trace, target.unqualified)
         if times > traces.MOST_LOOPS and target.terminate:
             raise refusals.recursive(target.unqualified)
