@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from havre.engines.oci.containers.bridge import Published, table
+from havre.engines.oci.containers.bridge import Published, element, table
 from havre.engines.ports import RunState
 from havre.kernel.errors import Permanent
 from havre.kernel.workload import BoundPort, Container, PortMapping
@@ -199,9 +199,11 @@ async def test_a_successor_publishes_what_runs_and_no_more(setting: OciSetting) 
 
 
 def test_the_table_says_what_is_published_and_hides_loopback() -> None:
-    published = [Published("10.213.0.2", (BoundPort(80, 8080), BoundPort(53, 5353, "udp")))]
-    text = table("havre_x_tasks", "hbabc", "10.213.0.0/20", published)
-    assert text.count("tcp dport 8080 dnat to 10.213.0.2:80") == 2
-    assert text.count("udp dport 5353 dnat to 10.213.0.2:53") == 2
+    container = Published("10.213.0.2", (BoundPort(80, 8080), BoundPort(53, 5353, "udp")))
+    elements = [element(container, port) for port in container.ports]
+    assert elements == ["tcp . 8080 : 10.213.0.2 . 80", "udp . 5353 : 10.213.0.2 . 53"]
+    text = table("havre_x_tasks", "hbabc", "10.213.0.0/20", elements)
+    assert "elements = { tcp . 8080 : 10.213.0.2 . 80, udp . 5353 : 10.213.0.2 . 53 }" in text
     assert 'iifname "hbabc*" ip daddr 127.0.0.0/8 drop' in text
     assert text.startswith("table ip havre_x_tasks\ndelete table ip havre_x_tasks\n")
+    assert "elements" not in table("havre_x_tasks", "hbabc", "10.213.0.0/20", [])

@@ -1,8 +1,8 @@
 """Bridge mode: each container has an address that this host routes to, and what it publishes is translated to it.
 
 There is no bridge, nor Docker's rules: a veth pair for each container, a route of one address, and one nftables table of the
-instance's own. The pair goes with the container's namespace; the table is written anew, whole, whenever something is
-published or ends, so that a killed process leaves nothing that its successor would not put right.
+instance's own. The pair goes with the container's namespace; the table is written anew by each process that begins, so that
+a killed one leaves nothing that its successor would not put right.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ _COUNT = 16
 """Blocks of 4096 addresses, for as many instances at a time on this machine."""
 _HOLDER = "gateway"
 _INSIDE = "eth0"
+_MAP = "published"
 
 
 class Published(msgspec.Struct, frozen=True):
@@ -54,7 +55,9 @@ class Bridge:
         self._netlink: Netlink | None = None
         self._base = 0
         self._taken: set[int] = set()
-        self._applied: str | None = None
+        self._nft: Nft | None = None
+        self._elements: set[str] | None = None
+        """What the table has of the map; None when that is not known."""
 
     # --- the instance's block
 
@@ -168,17 +171,26 @@ class Bridge:
     # --- what is published
 
     def apply(self, containers: Sequence[Published]) -> None:
-        """Exactly these, in one transaction."""
+        """Exactly these. Where the table is there already, what has changed is an element more or less: the kernel takes
+        a fraction of a millisecond for that, and many for a table."""
         with self._lock:
-            wanted = table(self.table, self.prefix, self.cidr, containers) if containers else ""
-            if wanted == (self._applied if self._applied is not None or self._there() else ""):
+            wanted = {element(c, p) for c in containers for p in c.ports}
+            if self._elements is None:
+                if containers or self._there():
+                    self._run(table(self.table, self.prefix, self.cidr, sorted(wanted)))
+                    self._elements = wanted
                 return
-            nft = Nft()
-            try:
-                nft.run(wanted or f"table ip {self.table}\ndelete table ip {self.table}\n")
-            finally:
-                nft.close()
-            self._applied = wanted
+            changes = [("delete", e) for e in sorted(self._elements - wanted)]
+            changes += [("add", e) for e in sorted(wanted - self._elements)]
+            self._elements, before = None, self._elements
+            if changes:
+                self._run("".join(f"{verb} element ip {self.table} {_MAP} {{ {e} }}\n" for verb, e in changes))
+            self._elements = wanted if changes else before
+
+    def _run(self, commands: str) -> None:
+        if self._nft is None:
+            self._nft = Nft()
+        self._nft.run(commands)
 
     def _there(self) -> bool:
         """Whether something of the instance's may be there, of this life or an earlier one."""
@@ -200,12 +212,13 @@ class Bridge:
             yield ("-o", f"{self.prefix}+", "-m", "conntrack", "--ctstate", states, *mark)
 
     def remove_all(self) -> None:
-        self.apply([])
         with self._lock:
+            if self._there() or self._elements is not None:
+                self._run(f"table ip {self.table}\ndelete table ip {self.table}\n")
             for link in self._links.links():
                 if link.name.startswith(self.prefix):
                     self._links.delete(link.name)
-            self._base, self._applied = 0, None
+            self._base, self._elements = 0, None
             if shutil.which("iptables") is not None:
                 for chain in ("DOCKER-USER", "FORWARD"):
                     for rule in self._accepts():
@@ -216,20 +229,26 @@ class Bridge:
         if self._netlink is not None:
             self._netlink.close()
             self._netlink = None
+        if self._nft is not None:
+            self._nft.close()
+            self._nft = None
 
 
-def table(name: str, prefix: str, cidr: str, containers: Sequence[Published]) -> str:
+def element(container: Published, port: BoundPort) -> str:
+    """Of the map: what comes for the port goes to the container."""
+    return f"{port.protocol} . {port.host_port} : {container.address} . {port.container_port}"
+
+
+def table(name: str, prefix: str, cidr: str, elements: Sequence[str]) -> str:
     """The whole table, in place of the one before. Pure."""
-    translated = [
-        f"fib daddr type local {p.protocol} dport {p.host_port} dnat to {c.address}:{p.container_port}"
-        for c in containers
-        for p in c.ports
-    ]
     lines = [f"table ip {name}", f"delete table ip {name}", f"table ip {name} {{"]
+    lines += [f"map {_MAP} {{", "type inet_proto . inet_service : ipv4_addr . inet_service"]
+    lines += [f"elements = {{ {', '.join(elements)} }}", "}"] if elements else ["}"]
     lines += ["chain guard {", "type filter hook prerouting priority -300; policy accept;"]
     lines += [f'iifname "{prefix}*" ip daddr 127.0.0.0/8 drop', "}"]
+    translated = f"fib daddr type local dnat ip addr . port to meta l4proto . th dport map @{_MAP}"
     for chain, hook in (("arriving", "prerouting"), ("calling", "output")):
-        lines += [f"chain {chain} {{", f"type nat hook {hook} priority -100; policy accept;", *translated, "}"]
+        lines += [f"chain {chain} {{", f"type nat hook {hook} priority -100; policy accept;", translated, "}"]
     lines += ["chain leaving {", "type nat hook postrouting priority 100; policy accept;"]
     lines += [f'ip saddr {cidr} oifname != "{prefix}*" masquerade']
     lines += [f'ip saddr 127.0.0.0/8 oifname "{prefix}*" masquerade']
