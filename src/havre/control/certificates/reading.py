@@ -40,7 +40,7 @@ LONGEST_CHAIN = 16
 
 class Facts(msgspec.Struct, frozen=True):
     """What a certificate says, in ACM's words. Times: seconds since the epoch. ``extended``: (name, object identifier).
-    ``fingerprint``: SHA-256 of the whole."""
+    ``fingerprint``: SHA-256 of the whole. ``issued_by``: the issuer's (common name, organization)."""
 
     subject: str
     issuer: str
@@ -54,6 +54,7 @@ class Facts(msgspec.Struct, frozen=True):
     usages: tuple[str, ...] = ()
     extended: tuple[tuple[str, str], ...] = ()
     fingerprint: str = ""
+    issued_by: tuple[str, str] = ("", "")
 
 
 class Unreadable(Exception):
@@ -148,6 +149,7 @@ def facts(certificate: Certificate) -> Facts:
         usages=_usages(certificate),
         extended=_extended(certificate),
         fingerprint=certificate.fingerprint(hashes.SHA256()).hex(),
+        issued_by=_issued_by(certificate),
     )
 
 
@@ -164,13 +166,16 @@ def _alternative_names(certificate: Certificate) -> tuple[str, ...]:
 
 def _issuer(certificate: Certificate) -> str:
     """As ACM names it: by its organization, or its common name."""
+    common, organization = _issued_by(certificate)
+    return organization or common or certificate.issuer.rfc4514_string()
+
+
+def _issued_by(certificate: Certificate) -> tuple[str, str]:
     from cryptography.x509.oid import NameOID
 
-    for oid in (NameOID.ORGANIZATION_NAME, NameOID.COMMON_NAME):
-        found = certificate.issuer.get_attributes_for_oid(oid)
-        if found:
-            return str(found[0].value)
-    return certificate.issuer.rfc4514_string()
+    told = (certificate.issuer.get_attributes_for_oid(o) for o in (NameOID.COMMON_NAME, NameOID.ORGANIZATION_NAME))
+    common, organization = (str(each[0].value) if each else "" for each in told)
+    return common, organization
 
 
 def _signature(certificate: Certificate) -> str:

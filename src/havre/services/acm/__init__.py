@@ -7,7 +7,7 @@ Nobody has to prove that a domain is theirs: the authority is trusted only by wh
 (``havre ca``). The records of DNS validation are shown as AWS shows them, and nobody looks them up.
 
 Left out, and refused by name: private authorities (ACM PCA), ACME endpoints, validation by HTTP, certificates managed by
-CloudFront, SearchCertificates, events of expiry and their account configuration.
+CloudFront.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ PARTIAL = {
 
 
 def service() -> Service:
-    from havre.services.acm.operations import changes, imports, reads, requests, tags
+    from havre.services.acm.operations import changes, imports, reads, requests, searches, settings, tags
     from havre.services.acm.resources import KINDS
 
-    modules = (requests, imports, reads, changes, tags)
+    modules = (requests, imports, reads, searches, changes, settings, tags)
     return Service("acm", merge(*(m.ops for m in modules)), KINDS, partial=PARTIAL)
 
 

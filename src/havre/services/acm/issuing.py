@@ -1,8 +1,9 @@
-"""Issues what was requested, and issues anew what is in use before it expires."""
+"""Issues what was requested, issues anew what is in use before it expires, and tells what is going to expire."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -14,15 +15,18 @@ from havre.control.certificates.reading import certificate_of, facts
 from havre.control.certificates.records import KEY_PAIR, USE, users
 from havre.control.deps import ReconcilerDeps
 from havre.control.reconciler import Executor
-from havre.kernel.effects import NOTHING, Effect, Plan
+from havre.kernel.effects import NOTHING, Effect, Plan, Update
+from havre.kernel.errors import Permanent, Temporary
 from havre.kernel.resource import Key
 from havre.services.acm.present import eligible
-from havre.services.acm.resources import CERTIFICATE, ISSUED_HERE, CertificateR
+from havre.services.acm.resources import CERTIFICATE, SETTINGS, CertificateR, days_before_expiry
 from havre.store.ports import Change, Transaction
 
 RENEW_BEFORE = 45 * 86400.0
 """Seconds before a certificate in use expires at which it is issued anew: AWS's."""
 RESYNC = 3600.0
+DAY = 86400.0
+SERVICE = "acm.amazonaws.com"
 
 
 class Issue(Effect, frozen=True):
@@ -36,17 +40,29 @@ class Issue(Effect, frozen=True):
     after: str
 
 
+class Announce(Effect, frozen=True):
+    """Tell EventBridge that the certificate of this name expires in so many days."""
+
+    account: str
+    region: str
+    name: str
+    days: int
+
+
 class Seen(msgspec.Struct, frozen=True):
+    """``warned``: seconds before a certificate expires at which events begin to tell of it."""
+
     certificate: CertificateR
     used: bool
     now: float
+    warned: float = 0.0
 
 
 class Issuing:
     """Keys are certificates."""
 
     name = "acm.certificate"
-    watches: tuple[str, ...] = (CERTIFICATE.name, USE.name)
+    watches: tuple[str, ...] = (CERTIFICATE.name, USE.name, SETTINGS.name)
     resync = RESYNC
 
     def __init__(self, deps: ReconcilerDeps, authority: Authority) -> None:
@@ -54,7 +70,7 @@ class Issuing:
 
     @property
     def executors(self) -> Mapping[type[Effect], Executor]:
-        return {Issue: self.issue}
+        return {Issue: self.issue, Announce: self.announce}
 
     def all_keys(self) -> Iterable[Key]:
         return [r.key for r in self._deps.store.list(CERTIFICATE)]
@@ -62,6 +78,8 @@ class Issuing:
     def keys_of(self, change: Change) -> Iterable[Key]:
         if change.key.kind == CERTIFICATE.name:
             return (change.key,) if change.new is not None else ()
+        if change.key.kind == SETTINGS.name:
+            return [r.key for r in self._deps.store.list(CERTIFICATE, change.key.account, change.key.region)]
         arns = {r.spec.certificate for r in (change.old, change.new) if r is not None}
         return {key for arn in arns if (key := self.key_of(arn)) is not None}
 
@@ -73,21 +91,45 @@ class Issuing:
         found = self._deps.store.get(CERTIFICATE, key.account, key.region, key.name)
         if found is None:
             return None
-        return Seen(found, bool(users(self._deps.store, found.meta.arn)), self._deps.world.now())
+        store, used = self._deps.store, bool(users(self._deps.store, found.meta.arn))
+        warned = days_before_expiry(store, found.meta.account, found.meta.region) * DAY
+        return Seen(found, used, self._deps.world.now(), warned)
 
     def decide(self, seen: Seen) -> Plan:
         found = seen.certificate
         spec, status = found.spec, found.status
-        if spec.type != ISSUED_HERE or spec.revoked is not None:
+        if spec.revoked is not None:
             return NOTHING
         if status.facts is None:
             return Plan((_issue(found),), reasons=("It waits to be issued by this installation's authority.",))
-        if not eligible(found, seen.used, seen.now):
-            return Plan(reasons=("It is not issued anew: nothing uses it, or it has expired.",))
-        due = status.facts.not_after - RENEW_BEFORE
-        if spec.renewals > status.renewals or due <= seen.now:
+        renewed = status.facts.not_after - RENEW_BEFORE if eligible(found, seen.used, seen.now) else None
+        if renewed is not None and (spec.renewals > status.renewals or renewed <= seen.now):
             return Plan((_issue(found),), reasons=("It is being issued anew.",))
-        return Plan(wake_at=due, reasons=("It is issued, and will be issued anew before it expires.",))
+        told = _announcement(seen, status.facts.not_after)
+        words = "It is issued, and will be issued anew before it expires."
+        if renewed is None:
+            words = "It is not issued anew: it was imported, nothing uses it, or it has expired."
+        if told is not None and told <= seen.now:
+            days = int((status.facts.not_after - seen.now) // DAY)
+            meta = found.meta
+            effect = Announce(f"{meta.arn} {days}", meta.account, meta.region, meta.name, days)
+            announced = replace(status, announced=seen.now)
+            return Plan((effect,), (Update(found, status=announced),), reasons=(words,))
+        return Plan(wake_at=min((at for at in (renewed, told) if at is not None), default=None), reasons=(words,))
+
+    async def announce(self, effect: Announce) -> None:
+        found = self._deps.store.get(CERTIFICATE, effect.account, effect.region, effect.name)
+        if found is None:
+            return
+        detail = {"DaysToExpiry": effect.days, "CommonName": found.spec.domain}
+        entry = {
+            "Source": "aws.acm",
+            "DetailType": "ACM Certificate Approaching Expiration",
+            "Resources": [found.meta.arn],
+            "Detail": json.dumps(detail),
+        }
+        aws = self._deps.aws_for(effect.account, effect.region, SERVICE)
+        await aws("events", "PutEvents", {"Entries": [entry]})
 
     async def issue(self, effect: Issue) -> None:
         store = self._deps.store
@@ -95,7 +137,12 @@ class Issuing:
         if found is None:
             return
         now = self._deps.world.now()
-        pair = await asyncio.to_thread(self._authority.issue, found.spec.names, found.spec.algorithm, now)
+        try:
+            pair = await asyncio.to_thread(self._authority.issue, found.spec.names, found.spec.algorithm, now)
+        except OSError as error:
+            raise Temporary(f"the authority's key cannot be kept: {error.strerror}", 10) from error
+        except ValueError as error:
+            raise Permanent(f"the authority's key in the state directory cannot be used: {error}") from error
         told = await asyncio.to_thread(lambda: facts(certificate_of(pair.certificate.encode())))
 
         def change(tx: Transaction) -> None:
@@ -111,6 +158,13 @@ class Issuing:
             tx.update(old, spec=pair)
 
         await store.transact(change)
+
+
+def _announcement(seen: Seen, not_after: float) -> float | None:
+    """When an event is to tell next that it expires: once a day."""
+    if seen.now >= not_after:
+        return None
+    return max(not_after - seen.warned, seen.certificate.status.announced + DAY)
 
 
 def _issue(found: CertificateR) -> Issue:

@@ -11,8 +11,10 @@ from typing import TypeAlias
 import msgspec
 
 from havre.control.certificates.reading import Facts
-from havre.kernel.resource import Kind, Resource, scoped
+from havre.kernel.resource import Kind, NoStatus, Resource, scoped
+from havre.store.ports import Reader
 
+DAYS_BEFORE_EXPIRY = 45
 ISSUED_HERE, IMPORTED = "AMAZON_ISSUED", "IMPORTED"
 PENDING, ISSUED, EXPIRED, REVOKED = "PENDING_VALIDATION", "ISSUED", "EXPIRED", "REVOKED"
 
@@ -41,7 +43,8 @@ class Certificate(msgspec.Struct, frozen=True):
 class CertificateStatus(msgspec.Struct, frozen=True):
     """``facts`` are of the certificate that is presented now, None before there is one. ``issued``: when the first one was;
     ``imported``: when it was brought (seconds since the epoch). ``renewals``: how many of the spec's are done. ``renewed``:
-    when it was last issued anew. ``exported``: whether the key of the one that is presented now has been told."""
+    when it was last issued anew. ``exported``: whether the key of the one that is presented now has been told.
+    ``announced``: when an event last told that it is going to expire."""
 
     facts: Facts | None = None
     issued: float | None = None
@@ -49,6 +52,13 @@ class CertificateStatus(msgspec.Struct, frozen=True):
     renewals: int = 0
     renewed: float | None = None
     exported: bool = False
+    announced: float = 0.0
+
+
+class AccountSettings(msgspec.Struct, frozen=True):
+    """One an account and region, named ``settings``. ``days`` before a certificate expires, its events begin."""
+
+    days: int = DAYS_BEFORE_EXPIRY
 
 
 CertificateR: TypeAlias = Resource[Certificate, CertificateStatus]
@@ -61,7 +71,13 @@ def _token(r: CertificateR) -> str | None:
 CERTIFICATE: Kind[Certificate, CertificateStatus] = Kind(
     "acm.certificate", Certificate, CertificateStatus, {"token": _token, "arn": lambda r: r.meta.arn}
 )
-KINDS = (CERTIFICATE,)
+SETTINGS: Kind[AccountSettings, NoStatus] = Kind("acm.settings", AccountSettings, NoStatus)
+KINDS = (CERTIFICATE, SETTINGS)
+
+
+def days_before_expiry(reader: Reader, account: str, region: str) -> int:
+    found = reader.get(SETTINGS, account, region, "settings")
+    return found.spec.days if found is not None else DAYS_BEFORE_EXPIRY
 
 
 def status_of(found: CertificateR, now: float) -> str:

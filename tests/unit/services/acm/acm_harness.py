@@ -10,7 +10,7 @@ from tests.running_targets import Targets
 
 from havre.control.certificates import records
 from havre.control.certificates.authority import Authority
-from havre.control.operation import Service
+from havre.control.operation import Operations, Service
 from havre.services import acm
 
 NAME = "acm.certificate"
@@ -19,9 +19,23 @@ NAME = "acm.certificate"
 class Acm(Targets):
     def __init__(self, state: Path) -> None:
         self.authority = Authority(state, "test")
+        self.told: list[dict[str, Any]] = []
+        """Events that EventBridge got."""
         shared = Service("certificates", {}, records.KINDS)
-        super().__init__([acm.service(), shared], lambda deps: acm.reconcilers(deps, self.authority), auth="open")
+        super().__init__(
+            [acm.service(), self._events(), shared], lambda deps: acm.reconcilers(deps, self.authority), auth="open"
+        )
         self.client = self.running.client("acm", parameter_validation=False)
+
+    def _events(self) -> Service:
+        ops = Operations()
+
+        @ops("PutEvents")
+        async def put_events(call: Any, request: Any) -> Any:
+            self.told += [dict(entry) for entry in request["Entries"]]
+            return {"FailedEntryCount": 0, "Entries": [{"EventId": "1"} for _ in request["Entries"]]}
+
+        return Service("events", ops.all)
 
     @property
     def now(self) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
@@ -212,3 +214,68 @@ def test_the_method_of_validation_goes_from_mail_to_dns_only(acm: Acm) -> None:
     assert (
         refusal(acm.client.update_certificate_options, CertificateArn=arn, Options=options)[0] == "ValidationException"
     )
+
+
+def test_events_tell_daily_of_what_is_going_to_expire(acm: Acm) -> None:
+    given = acm.to_import("leaving.example.com")
+    arn = acm.client.import_certificate(**given)["CertificateArn"]
+
+    def told() -> list[dict[str, object]]:
+        return [json.loads(e["Detail"]) for e in acm.told if e["Resources"] == [arn]]
+
+    acm.client.put_account_configuration(ExpiryEvents={"DaysBeforeExpiry": 10}, IdempotencyToken="a")
+    assert acm.client.get_account_configuration()["ExpiryEvents"] == {"DaysBeforeExpiry": 10}
+    acm.later(189 * DAY)
+    acm.until(lambda: len(told()) == 1, "the first event")
+    assert told() == [{"DaysToExpiry": 8, "CommonName": "leaving.example.com"}]
+    assert acm.told[-1]["DetailType"] == "ACM Certificate Approaching Expiration"
+    acm.later(DAY)
+    acm.until(lambda: len(told()) == 2, "the second event")
+    wrong = {"ExpiryEvents": {"DaysBeforeExpiry": 46}, "IdempotencyToken": "b"}
+    assert refusal(acm.client.put_account_configuration, **wrong)[0] == "ValidationException"
+
+
+def test_certificates_are_searched_for(acm: Acm) -> None:
+    one = acm.issued("find-one.example.com", SubjectAlternativeNames=["find-more.example.com"])
+    two = acm.client.import_certificate(**acm.to_import("find-two.example.com"))["CertificateArn"]
+    name = {"ComparisonOperator": "CONTAINS", "Value": "find-"}
+    named = {"Filter": {"X509AttributeFilter": {"SubjectAlternativeName": {"DnsName": name}}}}
+
+    def found(*more: dict[str, object], **order: object) -> list[str]:
+        results = acm.client.search_certificates(FilterStatement={"And": [named, *more]}, **order)["Results"]
+        return [each["CertificateArn"] for each in results]
+
+    assert set(found()) == {one, two}
+    imported = {"Filter": {"AcmCertificateMetadataFilter": {"Type": "IMPORTED"}}}
+    assert found(imported) == [two] and found({"Not": imported}) == [one]
+    exact = {"ComparisonOperator": "EQUALS", "Value": "Find-Two.example.com"}
+    subject = {"Filter": {"X509AttributeFilter": {"Subject": {"CommonName": exact}}}}
+    assert found(subject) == [two] and found({"Or": [subject, {"Filter": {"CertificateArn": one}}]}) != []
+    late = {"Filter": {"X509AttributeFilter": {"NotAfter": {"Start": acm.now + 300 * DAY}}}}
+    assert found(late) == []
+    by_name = found(SortBy="COMMON_NAME", SortOrder="DESCENDING")
+    assert by_name == [two, one]
+    first = acm.client.search_certificates(FilterStatement=named, MaxResults=1)
+    rest = acm.client.search_certificates(FilterStatement=named, MaxResults=1, NextToken=first["NextToken"])
+    assert {r["CertificateArn"] for r in (*first["Results"], *rest["Results"])} == {one, two}
+    (result,) = acm.client.search_certificates(FilterStatement={"And": [named, imported]})["Results"]
+    assert result["X509Attributes"]["Issuer"] == {"CommonName": "Havre test Root CA", "Organization": "Havre"}
+    deep = named
+    for _ in range(10):
+        deep = {"Not": deep}
+    assert refusal(acm.client.search_certificates, FilterStatement=deep)[0] == "ValidationException"
+
+
+def test_an_authority_that_cannot_be_used_holds_up_and_is_told(acm: Acm, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is wrong with its files, the certificate is issued once they can be used."""
+
+    def broken(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(acm.authority, "issue", broken)
+        arn = acm.request("held.example.com", KeyAlgorithm="EC_prime256v1")
+        acm.until(lambda: acm.runner.progress()["acm.certificate"].last is not None, "a try")
+        assert acm.described(arn)["Status"] == "PENDING_VALIDATION"
+    acm.later(60)
+    acm.until(lambda: acm.described(arn)["Status"] == "ISSUED", "the certificate")
