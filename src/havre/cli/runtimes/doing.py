@@ -29,5 +29,11 @@ def run(command: Sequence[str], name: str, environment: Mapping[str, str] | None
 
 def run_inside(root: Path, command: Sequence[str], name: str) -> None:
     """With this root, and a /proc of its own that is gone afterwards. Raises BuildError."""
-    own = ["unshare", "--mount", "--pid", "--fork", f"--root={root}", "--mount-proc"]
+    own = ["unshare", "--mount", f"--propagation={_propagation()}", "--pid", "--fork", f"--root={root}", "--mount-proc"]
     run([*own, *command], name, _INSIDE)
+
+
+def _propagation() -> str:
+    """Nothing that is mounted there is seen outside; in a chroot whose root is no mount this cannot be asked for."""
+    mounts = Path("/proc/self/mountinfo").read_text().splitlines()
+    return "private" if any(line.split()[4] == "/" for line in mounts) else "unchanged"
