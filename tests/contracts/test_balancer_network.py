@@ -179,6 +179,33 @@ async def test_reloads_cost_no_request_to_a_target_in_a_vpc(
     server.close()
 
 
+async def test_tasks_reach_its_https_listener_inside_the_vpc(
+    network: HostNetwork, engine: HaproxyEngine, machines: list[Machine], port: int, tmp_path: Path
+) -> None:
+    task, client, _ = machines
+    lb_group = group("lb", tcp(port, group="sg-client"))
+    vpc = vpc_of(lb_group, group("task", tcp(8080, group="sg-lb")), group("client"))
+    await network.ensure_vpc(vpc)
+    await network.attach(interface(vpc, "172.31.16.5", "task"), task.pid)
+    await network.attach(interface(vpc, "172.31.0.6", "client"), client.pid)
+    server = await serve(task, 8080)
+    authority = Authority(tmp_path / "ca", "test")
+    bundle = authority.issue(["a.example.com"], "EC_prime256v1", time.time()).bundle
+    secure = msgspec.structs.replace(listener(port), protocol="HTTPS", certificates=(bundle,))
+    wanted = msgspec.structs.replace(network_balancer(vpc, port), listeners=(secure,))
+    await network.add_balancer(wanted)
+    await engine.apply([wanted], network.namespaces())
+    await until(lambda: healthy(engine))
+    trust = ssl.create_default_context(cafile=str(authority.certificate_file))
+    sock = await client.connect(INSIDE, port)
+    reader, writer = await asyncio.open_connection(sock=sock, ssl=trust, server_hostname="a.example.com")
+    writer.write(b"GET / HTTP/1.1\r\nHost: a.example.com\r\nConnection: close\r\n\r\n")
+    answer = await asyncio.wait_for(reader.read(-1), PATIENCE)
+    writer.close()
+    assert b" 200 " in answer and INSIDE.encode() in answer
+    server.close()
+
+
 async def test_targets_must_let_the_balancer_in(
     network: HostNetwork, engine: HaproxyEngine, machines: list[Machine], port: int
 ) -> None:

@@ -321,3 +321,29 @@ async def test_keys_are_for_the_owner_only_and_go_with_their_listener(
     assert pair.key not in (tmp_path / "haproxy" / "haproxy.log").read_text()
     await serve(engine, listener(port), *targets)
     assert with_keys() == []
+
+
+async def test_a_function_answers_https_as_well(authority: Authority, tmp_path: Path, port: int) -> None:
+    need_haproxy()
+    heads: list[str] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append((await reader.readuntil(b"\r\n\r\n")).decode().lower())
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi")
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_unix_server(answer, str(tmp_path / "functions.sock"))
+    engine = HaproxyEngine(tmp_path / "haproxy", functions=tmp_path / "functions.sock")
+    run = asyncio.create_task(engine.run())
+    try:
+        pool = BalancerPool("pool", "HTTP", function="arn:aws:elasticloadbalancing:us-east-1:0:targetgroup/f/1")
+        made = balancer(port, listeners=(secure(port, issue(authority, "a.example.com")),), pools=(pool,))
+        await engine.apply([made], {})
+        assert (await ask(trusting(authority), port, "a.example.com")).body == b"hi"
+        assert "x-forwarded-proto: https\r\n" in heads[0] and "x-havre-target-group: arn:" in heads[0]
+    finally:
+        run.cancel()
+        await asyncio.gather(run, return_exceptions=True)
+        await engine.stop()
+        server.close()
