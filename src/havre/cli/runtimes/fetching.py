@@ -20,6 +20,7 @@ from havre.cli.runtimes.doing import BuildError, run
 from havre.cli.runtimes.recipes import Package, Recipe
 
 _NPM = "npm-requirements.txt"
+_AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
 _LEFT_OUT = ("deps", "src", "scripts", "include", "share")
 """Directories of packages that are for compilers and readers."""
 
@@ -34,7 +35,8 @@ class Fetching:
         version, machine = recipe.name.removeprefix("python"), platform.machine()
         options = ["--no-compile", "--implementation=cp", f"--python-version={version}"]
         options += [f"--platform=manylinux{tag}_{machine}" for tag in ("2014", "_2_28")]
-        _pip(recipe.requirements, root / "var/runtime", options)
+        for directory, requirements in recipe.requirements.items():
+            _pip(requirements, root / directory.lstrip("/"), options)
 
     def locked(self, root: Path, recipe: Recipe) -> None:
         """All of a lock file, which has every file's digest."""
@@ -68,8 +70,10 @@ class Fetching:
 
     @property
     def _environment(self) -> Mapping[str, str]:
-        home = os.environ.get("HOME", "/root")
-        return {**os.environ, "HOME": home, "npm_config_cache": str(self._work / "npm")}
+        given = {"HOME": "/root", **os.environ, "npm_config_cache": str(self._work / "npm")}
+        if _AUTHORITIES.exists():  # Node.js has authorities of its own, and would not know those that this machine trusts
+            given.setdefault("NODE_EXTRA_CA_CERTS", str(_AUTHORITIES))
+        return given
 
     @cached_property
     def _npm(self) -> Sequence[str]:

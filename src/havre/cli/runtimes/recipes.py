@@ -25,16 +25,16 @@ class Package:
 
 @dataclass(frozen=True)
 class Recipe:
-    """``suite`` and ``packages`` are Debian's; ``requirements`` names what goes to /var/runtime by pip, ``locked`` (a lock
-    file) and ``modules`` what goes to /var/runtime/node_modules by npm, ``node`` has Node.js itself for each machine.
-    ``scripts``: path in the root → file of this package, with ``words`` put in; ``finish`` is the one that runs in the
-    finished root. ``links``: path → target."""
+    """``suite`` and ``packages`` are Debian's; ``requirements`` has what comes by pip (directory → file of this package),
+    ``locked`` (a lock file) and ``modules`` what goes to /var/runtime/node_modules by npm, ``node`` Node.js itself for each
+    machine. ``scripts``: path in the root → file of this package, with ``words`` put in; ``finish`` is the one that runs
+    in the finished root. ``links``: path → target."""
 
     name: str
     tag: str
     packages: tuple[str, ...] = ()
     suite: str = BOOKWORM
-    requirements: str = ""
+    requirements: Mapping[str, str] = field(default_factory=dict)
     locked: tuple[str, ...] = ()
     modules: tuple[Package, ...] = ()
     node: Mapping[str, Package] = field(default_factory=dict)
@@ -54,7 +54,7 @@ class Recipe:
     @property
     def version(self) -> str:
         """Another one whenever anything that goes in has changed."""
-        names = {*self.scripts.values(), *self.locked, self.finish, self.requirements} - {""}
+        names = {*self.scripts.values(), *self.locked, *self.requirements.values(), self.finish} - {""}
         texts = [repr(self), *(self.script(name) for name in sorted(names))]
         return sha256("\n".join(texts).encode()).hexdigest()[:12]
 
@@ -73,15 +73,21 @@ _ENTRY = {"/lambda-entrypoint.sh": "lambda-entrypoint.sh"}
 
 
 def _python(version: str, suite: str) -> Recipe:
-    pythons = (f"python{version}", "python3", "python")
+    """With PyPI's pip, for Dockerfiles that begin from it: Debian's is for one version, and brings a hundred packages."""
+    names = (f"python{version}", "python3", "python")
     return Recipe(
         f"python{version}",
         f"havre/lambda-python:{version}",
-        (f"python{version}", "python3-pip", *_BASE) if suite == BOOKWORM else (f"python{version}", *_BASE),
+        (f"python{version}", *_BASE),
         suite,
-        requirements="python-requirements.txt",
+        requirements={
+            "/var/runtime": "python-requirements.txt",
+            "/usr/lib/python3/dist-packages": "pip-requirements.txt",
+        },
         scripts={
             **_ENTRY,
+            "/var/lang/bin/pip": "pip.sh",
+            "/var/lang/bin/pip3": "pip.sh",
             "/var/runtime/bootstrap": "python-bootstrap.sh",
             "/var/runtime/bootstrap.py": "python_bootstrap.py",
         },
@@ -89,8 +95,7 @@ def _python(version: str, suite: str) -> Recipe:
         finish="python-finish.sh",
         links={
             **_LOCALE,
-            **{f"/var/lang/bin/{name}": f"/usr/bin/python{version}" for name in pythons},
-            **{f"/var/lang/bin/{name}": "/usr/bin/pip3" for name in ("pip", "pip3") if suite == BOOKWORM},
+            **{f"/var/lang/bin/{name}": f"/usr/bin/python{version}" for name in names},
         },
         environment=_ENVIRONMENT,
     )
