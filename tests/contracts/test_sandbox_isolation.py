@@ -178,15 +178,38 @@ except OSError: print(count < 1024)
 async def test_cpu_is_in_proportion_once_it_is_initialised(bench: Bench) -> None:
     sandbox = await bench.obtain(memory=1769)
     small = await bench.obtain(memory=128)
-    if Path("/sys/fs/cgroup/cgroup.controllers").exists():
-        pytest.skip("files of version 1 are read here; those of version 2 in the unit tests")
-    assert (group(sandbox, "cpu") / "cpu.cfs_quota_us").read_text() == "-1\n"
+    unified = Path("/sys/fs/cgroup/cgroup.controllers").exists()
+    file, all_of_it = ("cpu.max", "max 100000") if unified else ("cpu.cfs_quota_us", "-1")
+
+    def quota(of: Sandbox) -> str:
+        """Of each 20 ms, in microseconds."""
+        return (group(of, "cpu") / file).read_text().strip()
+
+    assert quota(sandbox) == all_of_it
     bench.engine.settle(sandbox.id)
     bench.engine.freeze(small.id)
     bench.engine.thaw(small.id)
-    assert (group(sandbox, "cpu") / "cpu.cfs_quota_us").read_text() == "20000\n"
-    assert (group(small, "cpu") / "cpu.cfs_quota_us").read_text() == "1447\n"
+    period = " 20000" if unified else ""
+    assert quota(sandbox) == f"20000{period}"
+    assert quota(small) == f"1447{period}"
     assert (group(sandbox, "pids") / "pids.max").read_text() == "1024\n"
+
+
+async def test_memory_is_counted_from_when_its_limit_is_set() -> None:
+    """A sandbox from the pool used some before it was a function's. (Kernels with cgroup v2 can since 6.12.)"""
+    groups = cgroups.cgroups(f"t{os.getpid()}peak")
+    files = groups.make("a")
+    script = "import sys\nfor f in sys.argv[1:]: open(f, 'w').write('0')\nbytearray(64 << 20)"
+    subprocess.run([sys.executable, "-c", script, *files], check=True)
+    before = groups.peak("a")
+    groups.limit("a", cgroups.Limits(128 << 20))
+    release = tuple(int(n) for n in os.uname().release.split("-")[0].split(".")[:2])
+    begins_anew = isinstance(groups, cgroups.Version1) or release >= (6, 12)
+    after = groups.peak("a")
+    await asyncio.to_thread(cgroups.sweep, groups)
+    assert before > 64 << 20
+    assert (after < before) is begins_anew
+    assert groups.found() == []
 
 
 async def test_layers_lie_over_each_other(bench: Bench) -> None:

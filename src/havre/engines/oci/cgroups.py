@@ -134,6 +134,18 @@ class _Peaks:
             fd = self._open[id] = os.open(path(), os.O_RDONLY | os.O_CLOEXEC)
         return int(os.pread(fd, 32, 0))
 
+    def begin(self, id: str, path: Path) -> None:
+        """From here on. Kernels before 6.12 count from the group's own begin."""
+        with suppress(OSError):
+            fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+            try:
+                os.write(fd, b"0")  # counts anew, for whoever reads by this descriptor
+            except OSError:
+                os.close(fd)
+                raise
+            self.forget(id)
+            self._open[id] = fd
+
     def forget(self, id: str) -> None:
         if (fd := self._open.pop(id, None)) is not None:
             os.close(fd)
@@ -253,6 +265,7 @@ class Version2:
         _write(self._root / id / "memory.max", limits.memory)
         with suppress(FileNotFoundError):
             _write(self._root / id / "memory.swap.max", 0)
+        self._peaks.begin(id, self._root / id / "memory.peak")
 
     def share(self, id: str, cpus: float) -> None:
         _write(self._root / id / "cpu.max", f"{_quota(cpus)} {PERIOD}")
