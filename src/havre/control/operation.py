@@ -156,6 +156,13 @@ class Operation(msgspec.Struct, frozen=True):
     data_event: bool = False
 
 
+def _nothing(member: str) -> Handler:
+    async def answer(call: Call, request: Request) -> Answer:
+        return {member: []}
+
+    return answer
+
+
 PassThrough = Callable[[Call, Request, Any], Awaitable[Any]]
 """Takes a client's request parsed, and as it came (HttpRequest, without signed chunks); gives control.borrowed's Passed,
 or None: then the operation's handler shall do it."""
@@ -191,6 +198,11 @@ class Operations:
             return handler
 
         return declare
+
+    def nothing(self, lists: Mapping[str, str]) -> None:
+        """Lists of what nobody can have made: operation → the member that is empty."""
+        for name, member in lists.items():
+            self(name)(_nothing(member))
 
 
 class Service(msgspec.Struct, frozen=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from havre.core.event_pattern.model import PatternError, Test
+from havre.core.globs import fits
 
 
 def parts(pattern: str) -> list[str]:
@@ -31,21 +32,4 @@ def parts(pattern: str) -> list[str]:
 def wildcard(pattern: str) -> Test:
     """Takes time in proportion to the text. Raises PatternError."""
     literal = parts(pattern)
-    if len(literal) == 1:
-        return lambda value: isinstance(value, str) and value == literal[0]
-    first, *middle, last = literal
-
-    def matches(text: object) -> bool:
-        if not isinstance(text, str) or len(text) < len(first) + len(last):
-            return False
-        if not text.startswith(first) or not text.endswith(last):
-            return False
-        at, end = len(first), len(text) - len(last)
-        for part in middle:
-            at = text.find(part, at, end)
-            if at < 0:
-                return False
-            at += len(part)
-        return True
-
-    return matches
+    return lambda value: isinstance(value, str) and fits(value, literal)

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Callable
 
+from havre.core.globs import fits
 from havre.core.log_filter.model import Scanner
 from havre.core.log_filter.regex import compile_regex
 
@@ -31,22 +32,7 @@ def unquote(text: str) -> str:
 def glob(pattern: str) -> Callable[[str], bool]:
     """``*`` stands for anything, also for nothing. Takes time in proportion to the text."""
     parts = pattern.split("*")
-    if len(parts) == 1:
-        return pattern.__eq__
-    first, *middle, last = parts
-
-    def matches(text: str) -> bool:
-        if len(text) < len(first) + len(last) or not text.startswith(first) or not text.endswith(last):
-            return False
-        at, end = len(first), len(text) - len(last)
-        for part in middle:
-            at = text.find(part, at, end)
-            if at < 0:
-                return False
-            at += len(part)
-        return True
-
-    return matches
+    return pattern.__eq__ if len(parts) == 1 else lambda text: fits(text, parts)
 
 
 class Comparison:

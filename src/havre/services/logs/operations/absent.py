@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from havre.control.operation import Answer, Call, Handler, Operations, Request
+from havre.control.operation import Answer, Call, Operations, Request
 from havre.services.logs import names, queries
 
 ops = Operations()
@@ -17,7 +17,7 @@ NONE = {
     "DescribeQueryDefinitions": "queryDefinitions",
     "ListLogAnomalyDetectors": "anomalyDetectors",
 }
-"""Lists of what nobody can have made: operation → the member that is empty."""
+ops.nothing(NONE)
 
 
 @ops("DescribeMetricFilters", resources=names.of_group, conditions=names.conditions)
@@ -32,14 +32,3 @@ async def get_data_protection_policy(call: Call, request: Request) -> Answer:
     name = names.identified(call, request["logGroupIdentifier"])
     queries.group(call, name)
     return {"logGroupIdentifier": request["logGroupIdentifier"]}
-
-
-def _empty(member: str) -> Handler:
-    async def answer(call: Call, request: Request) -> Answer:
-        return {member: []}
-
-    return answer
-
-
-for _name, _member in NONE.items():
-    ops(_name)(_empty(_member))

@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-from havre.control.operation import Answer, Call, Handler, Operations, Request
+from havre.control.operation import Answer, Call, Operations, Request
 from havre.services.sns import names, queries
 from havre.services.sns.names import of_topic
 
 ops = Operations()
-NONE = {
-    "ListPlatformApplications": "PlatformApplications",
-    "ListPhoneNumbersOptedOut": "phoneNumbers",
-    "ListOriginationNumbers": "PhoneNumbers",
-    "ListSMSSandboxPhoneNumbers": "PhoneNumbers",
-}
-"""Lists of what nobody can have made: operation → the member that is empty."""
-
-
-def _empty(member: str) -> Handler:
-    async def answer(call: Call, request: Request) -> Answer:
-        return {member: []}
-
-    return answer
-
-
-for _name, _member in NONE.items():
-    ops(_name)(_empty(_member))
+ops.nothing(
+    {
+        "ListPlatformApplications": "PlatformApplications",
+        "ListPhoneNumbersOptedOut": "phoneNumbers",
+        "ListOriginationNumbers": "PhoneNumbers",
+        "ListSMSSandboxPhoneNumbers": "PhoneNumbers",
+    }
+)
 
 
 @ops("GetSMSAttributes")
