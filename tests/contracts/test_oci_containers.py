@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from havre.engines.oci.containers import programs
 from havre.kernel.errors import Permanent
 from havre.kernel.workload import Container, Device, Mount, Tmpfs, Ulimit, Volume, Workload
 from tests.contracts.container_bench import SLEEP, awsvpc, until
@@ -250,6 +251,27 @@ async def test_names_of_an_awsvpc_task(setting: OciSetting) -> None:
     assert "10.1.0.77 db" in found
     assert "nameserver 169.254.169.253" in found
     assert found.splitlines()[-2:] == ["ip-10-1-0-9.ec2.internal"] * 2
+
+
+async def test_runc_does_as_well(setting: OciSetting, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = programs.find("runc")
+    assert path, "docker.io brings it"
+    monkeypatch.setattr(programs, "runtime", lambda: path)
+    script = f"grep -E '^(CapBnd|Seccomp):' /proc/self/status; unshare -m true || echo refused; {SLEEP}"
+    id = await begun(setting, shell(setting, script, memory=64))
+    found = await said(setting.oci, id, 4)
+    assert {"CapBnd:\t00000000a80425fb", "Seccomp:\t2", "refused"} <= set(found)
+    assert (await setting.engine.exec(id, ["echo", "hello"])) == (0, b"hello\n")
+    assert (
+        b'"no-such-program": executable file not found in $PATH'
+        in (await setting.engine.exec(id, ["no-such-program"]))[1]
+    )
+    again = await setting.again()
+    assert (await again.inspect(id)).state == "running"
+    await again.stop(id, 10)
+    assert (await again.inspect(id)).exit_code == 0
+    with pytest.raises(Permanent, match="executable file not found"):
+        await begun(setting, Container("main", setting.reference, command=("no-such-program",)))
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,8 @@ from havre.kernel.errors import Permanent, Temporary
 
 _MOST_OUTPUT = 1 << 20
 _PIECE = 1 << 16
+_CRUN = re.compile(rb"executable file [`'\"]?([^`'\"\n]+?)[`'\"]? not found")
+_RUNC = re.compile(rb'exec: \\"([^\\"\n]+)\\": executable file not found')
 
 
 class _Exec:
@@ -94,7 +96,7 @@ async def run_in(here: Here, kept: Kept, command: Sequence[str]) -> tuple[int, b
 
 def _docker_words(code: int, output: bytes) -> bytes:
     """What a runtime says of a program that is not there, as Docker has it."""
-    said = re.search(rb"executable file [`'\"]?([^`'\"\n]+?)[`'\"]? not found", output)
+    said = _CRUN.search(output) or _RUNC.search(output)
     if code in (1, 126, 127, 255) and said and len(output) < 1000:
         name = said[1].decode(errors="replace")
         return f'OCI runtime exec failed: exec failed: exec: "{name}": executable file not found in $PATH'.encode()
