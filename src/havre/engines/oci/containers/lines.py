@@ -21,43 +21,48 @@ def _second(text: bytes, zone: bytes) -> int:
     return int(datetime.fromisoformat((text + zone).decode()).timestamp()) * 1000
 
 
-def read(data: bytes, *, last: bool = False) -> tuple[list[tuple[int, bytes]], int]:
-    """(milliseconds, text) of the whole lines at the beginning, and how many bytes of ``data`` they were. What is no
-    line of a monitor's is passed over. ``last``: nothing will follow, so that pieces are all that there is of a line."""
+Open = dict[str, tuple[int, bytes]]
+"""Lines that have begun: stream → (milliseconds, what there is of it)."""
+
+
+def read(data: bytes, begun: Open, *, last: bool = False) -> tuple[list[tuple[int, bytes]], int]:
+    """(milliseconds, text) of the lines that end in ``data``, and how many bytes of it were read. What is no line of a
+    monitor's is passed over. ``begun`` is what an earlier call left of unfinished ones, and is changed to what this one
+    leaves. ``last``: nothing will follow, so that pieces are all that there is of a line."""
     found: list[tuple[int, bytes]] = []
-    parts: dict[bytes, tuple[int, list[bytes], int]] = {}
-    at = used = 0
+    at = 0
     while (end := data.find(b"\n", at)) >= 0:
         words = data[at:end].split(b" ", 3)
         at = end + 1
-        if len(words) == 4 and len(words[0]) >= 26:
-            moment, stream, kind, text = words
-            try:
-                when = _second(moment[:19], moment[29:] or b"+00:00") + int(moment[20:23])
-            except ValueError:
-                continue
-            if kind == b"F" and stream not in parts:
-                found.append((when, text))
-            else:
-                first, pieces, size = parts.pop(stream, (when, [], 0))
-                pieces.append(text)
-                size += len(text)
-                if kind == b"F" or size >= LARGEST:
-                    found.append((first, b"".join(pieces)))
-                else:
-                    parts[stream] = (first, pieces, size)
-        if not parts:
-            used = at
-    if parts and (
-        last or (not used and len(data) >= WINDOW)
-    ):  # at the end, or two streams that keep each other from an end
-        found += [(first, b"".join(pieces)) for first, pieces, _ in parts.values()]
-        used = at
-    return found, used
+        if len(words) != 4 or len(words[0]) < 26:
+            continue
+        moment, stream, kind, text = words
+        try:
+            when = _second(moment[:19], moment[29:] or b"+00:00") + int(moment[20:23])
+        except ValueError:
+            continue
+        if kind == b"F" and not begun:
+            found.append((when, text))
+        else:
+            _join(found, begun, stream.decode(errors="replace"), (when, text), whole=kind == b"F")
+    if last:
+        found += begun.values()
+        begun.clear()
+    return found, at
+
+
+def _join(found: list[tuple[int, bytes]], begun: Open, stream: str, piece: tuple[int, bytes], *, whole: bool) -> None:
+    """A piece of a line behind those before it, or the end of it."""
+    when, before = begun.pop(stream, (piece[0], b""))
+    text = before + piece[1]
+    if whole or len(text) >= LARGEST:
+        found.append((when, text))
+    else:
+        begun[stream] = (when, text)
 
 
 def tail(data: bytes, count: int) -> bytes:
-    """The text of the last lines, as ``docker logs --tail`` gives them. A line that has no beginning is left out."""
+    """The text of the last lines, as ``docker logs --tail`` gives them."""
     if count <= 0:
         return b""
-    return b"".join(text + b"\n" for _, text in read(data, last=True)[0][-count:])
+    return b"".join(text + b"\n" for _, text in read(data, {}, last=True)[0][-count:])

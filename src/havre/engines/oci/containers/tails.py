@@ -15,6 +15,8 @@ from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
+import msgspec
+
 from havre.engines.oci.containers import lines
 from havre.engines.oci.containers.records import Place
 from havre.engines.ports import LogSink
@@ -35,6 +37,13 @@ def _libc() -> ctypes.CDLL:
     return ctypes.CDLL(None, use_errno=True)
 
 
+class Taken(msgspec.Struct, frozen=True):
+    """``at``: how many bytes of the file were read; ``begun``: of what is in them, what has no end yet."""
+
+    at: int
+    begun: dict[str, tuple[int, bytes]]
+
+
 class Tail:
     """One container's lines."""
 
@@ -43,14 +52,14 @@ class Tail:
         self._names = workload, container
         self._old = place.path / "log.old"
         self._taken = place.path / "taken"
-        self.at = self._read_taken()
+        self.at, self._begun = self._read_taken()
         self.busy = False
-        self.drained = asyncio.Event()
 
-    def _read_taken(self) -> int:
-        with suppress(OSError, ValueError):
-            return int(self._taken.read_text())
-        return 0
+    def _read_taken(self) -> tuple[int, lines.Open]:
+        with suppress(OSError, msgspec.DecodeError):
+            taken = msgspec.msgpack.decode(self._taken.read_bytes(), type=Taken)
+            return taken.at, taken.begun
+        return 0, {}
 
     @property
     def path(self) -> Path:
@@ -75,23 +84,24 @@ class Tail:
             data = _pread(path, self.at)
         except FileNotFoundError:
             return False
-        found, used = lines.read(data, last=last)
+        begun = dict(self._begun)
+        found, used = lines.read(data, begun, last=last)
         if found:
             wait = sink(*self._names, found)
             if wait is not None:
                 await asyncio.shield(wait)  # it goes on when nobody waits for it
-        if used:
-            self.at += used
-            self._write_taken()
-            return True
-        return self._turn(path)
+        if not used and not found:
+            return self._turn(path)
+        self.at, self._begun = self.at + used, begun
+        self._write_taken()
+        return True
 
     def _turn(self, path: Path) -> bool:
         """At the end of the file: on to the next one, or begin one."""
         if path == self._old:
             if not self._place.log.exists():
                 return self._tell(b"")  # the monitor is about to begin it
-            if lines.read(_pread(path, self.at))[1]:
+            if self.more(path):
                 return True
             self._old.unlink(missing_ok=True)
             self.at = 0
@@ -113,12 +123,14 @@ class Tail:
             os.close(control)
         return True
 
+    def more(self, path: Path) -> bool:
+        """Whether it has something that was not read. Raises OSError."""
+        return b"\n" in _pread(path, self.at)
+
     def _write_taken(self) -> None:
-        fd = os.open(self._taken, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            os.pwrite(fd, b"%-20d" % self.at, 0)
-        finally:
-            os.close(fd)
+        fresh = self._taken.with_suffix(".new")
+        fresh.write_bytes(msgspec.msgpack.encode(Taken(self.at, self._begun)))
+        fresh.rename(self._taken)
 
 
 def _pread(path: Path, at: int) -> bytes:
@@ -210,7 +222,7 @@ class Tails:
         if id in self._tails:
             self._watch(id)
             with suppress(OSError):
-                if lines.read(_pread(tail.path, tail.at))[1]:  # between the last look and the watch
+                if tail.more(tail.path):  # between the last look and the watch
                     self._begin(id)
 
     async def drain(self, id: str, patience: float) -> bool:
