@@ -13,7 +13,7 @@ import pytest
 from havre.dataplanes.metadata.stats import Sampler
 from havre.engines.ports import RunState
 from havre.kernel.errors import Gone, Permanent
-from havre.kernel.workload import Container
+from havre.kernel.workload import Container, LogTarget
 from tests.contracts.container_bench import SLEEP, until
 from tests.contracts.oci_bench import OciSetting, shop
 from tests.contracts.registry_server import Process
@@ -153,6 +153,15 @@ async def test_the_end_of_its_first_process_is_the_end_of_all(setting: OciSettin
     async with asyncio.timeout(30):
         while setting.oci.groups.processes(workload.id, made.id):
             await asyncio.sleep(0.02)
+
+
+async def test_a_log_that_nobody_takes_has_a_largest_size(setting: OciSetting) -> None:
+    many = "i=0; while [ $i -lt 20000 ]; do echo line $i; i=$((i+1)); done"
+    fields = {"log": LogTarget("json-file", options={"max-size": "100k"})}
+    state = (await task(setting, {"one": many}, fields))["one"]
+    await until(setting.engine, state.id, "exited")
+    assert setting.oci.life.kept[state.id].place.log.stat().st_size <= 110_000
+    assert (await setting.engine.logs(state.id, 1)).decode() == "line 19999\n"
 
 
 async def test_the_last_lines(setting: OciSetting) -> None:

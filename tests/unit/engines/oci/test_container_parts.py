@@ -131,6 +131,9 @@ def test_an_image_that_says_nothing() -> None:
         (Container("c", "i", security_options=("seccomp=unconfined",)), "bridge", "seccomp=unconfined"),
         (Container("c", "i", capabilities_drop=("NONSENSE",)), "bridge", "NONSENSE"),
         (Container("c", "i", sysctls={"net.x": "1"}), "host", "not allowed in host network mode"),
+        (Container("c", "i", log=LogTarget("json-file", options={"max-file": "3"})), "bridge", "max-size alone"),
+        (Container("c", "i", log=LogTarget("local", options={"max-size": "much"})), "bridge", "max-size alone"),
+        (Container("c", "i", log=LogTarget("local", options={"max-size": "2m"})), "bridge", ""),
         (Container("c", "i", log=LogTarget("awslogs"), security_options=("no-new-privileges",)), "bridge", ""),
     ],
 )

@@ -30,8 +30,6 @@ from havre.engines.oci.containers.threads import mount_overlay, own_mounts
 from havre.kernel.errors import Permanent, Temporary
 
 _PATIENCE = 60.0
-_LARGEST_LOG = 10 << 20
-"""Bytes of a log that nobody takes away; it begins anew then."""
 
 
 class Here(msgspec.Struct):
@@ -198,7 +196,7 @@ def _monitor(here: Here, job: Job) -> list[str]:
     words += ["--exit-dir", str(place.exits), "--socket-dir-path", str(here.run / "s"), "--log-level", "warning"]
     words += ["--no-sync-log", "-l", "none" if driver == "none" else f"k8s-file:{place.log}"]
     if driver not in ("awslogs", "none"):
-        words += ["--log-size-max", str(_LARGEST_LOG)]
+        words += ["--log-size-max", str(spec.log_size(spoken))]
     if spoken.tty:
         words.append("-t")
     if spoken.interactive:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -55,6 +56,7 @@ _DEVICES: tuple[tuple[str, int | None, int | None, str], ...] = (
     ("c", 136, None, "rwm"),
     ("c", 10, 200, "rw"),
 )
+_LARGEST_LOG = 10 << 20
 _LOG_DRIVERS = ("", "awslogs", "json-file", "local", "none")
 
 
@@ -100,6 +102,9 @@ def refused(container: Container, network: str) -> str:
     if container.log.driver not in _LOG_DRIVERS:
         known = ", ".join(d for d in _LOG_DRIVERS if d)
         return f"the oci engine has no log driver {container.log.driver!r}: it has {known}"
+    if container.log.driver in ("json-file", "local") and log_size(container) is None:
+        said = ", ".join(sorted(container.log.options))
+        return f"of the log driver {container.log.driver} the oci engine does max-size alone, as 10m: {said}"
     for option in container.security_options:
         word = option.replace("=", ":").partition(":")[0]
         if word not in ("no-new-privileges", "apparmor"):
@@ -114,6 +119,17 @@ def refused(container: Container, network: str) -> str:
         if mapping.protocol not in ("tcp", "udp"):
             return f"the oci engine publishes tcp and udp ports, not {mapping.protocol}"
     return ""
+
+
+def log_size(container: Container) -> int | None:
+    """Bytes of its log that are kept where nobody takes it away; None for what is not understood."""
+    options = container.log.options
+    if not options or container.log.driver == "none":
+        return _LARGEST_LOG
+    found = re.fullmatch(r"([1-9][0-9]{0,8})([kmg]?)", options.get("max-size", "").lower())
+    if found is None or set(options) != {"max-size"}:
+        return None
+    return int(found[1]) << {"": 0, "k": 10, "m": 20, "g": 30}[found[2]]
 
 
 def arguments(container: Container, image: Stored) -> list[str]:
