@@ -347,3 +347,28 @@ async def test_a_function_answers_https_as_well(authority: Authority, tmp_path: 
         await asyncio.gather(run, return_exceptions=True)
         await engine.stop()
         server.close()
+
+
+async def test_answers_have_the_headers_of_their_listener(
+    engine: HaproxyEngine, authority: Authority, targets: list[Target], port: int
+) -> None:
+    strict = ("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
+    policy = ("Content-Security-Policy", "default-src 'self' %20")
+    targets[0].headers = ["Server: target", "Content-Security-Policy: own"]
+    made = replace(secure(port, issue(authority, "a.example.com")), headers=(strict, policy), nameless=True)
+    await serve(engine, made, targets[0])
+    found = await ask(trusting(authority), port, "a.example.com")
+    for name, value in (strict, policy):
+        assert f"{name.lower()}: {value}\r\n" in found.head
+    assert "server:" not in found.head.lower() and "own" not in found.head
+    tea = BalancerAction("fixed-response", status=418)
+    own = secure(port, issue(authority, "a.example.com"), action=tea)
+    pools = (BalancerPool("pool", "HTTP"),)
+    both = (
+        balancer(port, id="one", listeners=(replace(own, id="l1", headers=(strict,)),), pools=pools),
+        balancer(port, id="two", listeners=(replace(own, id="l2"),), pools=(), host_address="127.88.0.2"),
+    )
+    await engine.apply(both, {})
+    heads = [(await ask(trusting(authority), port, each.dns_name, SHARED)).head.lower() for each in both]
+    assert "strict-transport-security" in heads[0] and "server: awselb/2.0" in heads[0]
+    assert "strict-transport-security" not in heads[1]

@@ -373,7 +373,8 @@ class BalancerMutual(msgspec.Struct, frozen=True):
 class BalancerListener(msgspec.Struct, frozen=True):
     """``certificates`` are PEM texts (key and chain), the default one first; ``names`` the host names that they are for.
     ``clients``: the blocks that its security groups let in where balancers share an address, which no packet filter can
-    tell apart (None: everybody)."""
+    tell apart (None: everybody). ``headers`` are set in every answer; ``nameless``: answers do not
+    name the server that they come from."""
 
     id: str
     port: int
@@ -384,6 +385,8 @@ class BalancerListener(msgspec.Struct, frozen=True):
     tls: BalancerTls = BalancerTls()
     names: tuple[str, ...] = ()
     mutual: BalancerMutual | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+    nameless: bool = False
 
     def __repr__(self) -> str:
         return f"BalancerListener({self.id!r}, {self.port}, {self.protocol!r}, {self.rules!r}, names={self.names!r})"

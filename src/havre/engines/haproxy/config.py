@@ -13,13 +13,14 @@ from havre.engines.haproxy.rules import (
     Context,
     Keep,
     conditions,
+    header_name,
     listener_lines,
     own_answer,
     page,
     single_pool,
 )
 from havre.engines.haproxy.secure import bind_options, certificate_names, client_lines, tls_headers
-from havre.engines.haproxy.text import name, quote
+from havre.engines.haproxy.text import literal, name, quote
 from havre.kernel.workload import Balancer, BalancerListener
 
 POOL = "use_backend %[var(txn.pool)]"
@@ -98,10 +99,10 @@ def _frontend(front: Frontend, keep: Keep, *, again: bool) -> list[str]:
     if listener.protocol not in ("HTTP", "HTTPS"):
         return [*lines, "  mode tcp", f"  default_backend {name('p', single_pool(listener))}", ""]
     behind: list[str] = []
-    lines += [f"  {line}" for line in client_lines(listener)]
+    lines += [f"  {line}" for line in [*client_lines(listener), *_answers(front)]]
     if again:
         first, behind = _again(title)
-        lines += [f"  {line} if {{ stopping }}" for line in tls_headers([b for b, _ in front.listeners])]
+        lines += [f"  {line} if {{ stopping }} {{ ssl_fc }}" for line in tls_headers([b for b, _ in front.listeners])]
         lines += first
     if len(front.listeners) > 1:
         lines += [f"  {line}" for line in _shared(front, keep)]
@@ -116,6 +117,19 @@ def _frontend(front: Frontend, keep: Keep, *, again: bool) -> list[str]:
         context = Context("", keep, port=listener.port, secure=bool(secure))
         lines += [f"  {line}" for line in [*listener_lines(listener, context), *_way(front), POOL]]
     return [*lines, "", *behind]
+
+
+def _answers(front: Frontend) -> list[str]:
+    """What a listener's answers have, and have not, whoever they are of."""
+    lines = []
+    for index, (_, listener) in enumerate(front.listeners):
+        mine = f" if {{ var(txn.lb) -m str {index} }}" if len(front.listeners) > 1 else ""
+        lines += [
+            f"http-after-response set-header {header_name(n)} {quote(literal(v))}{mine}" for n, v in listener.headers
+        ]
+        if listener.nameless:
+            lines.append(f"http-after-response del-header Server{mine}")
+    return lines
 
 
 def _again(title: str) -> tuple[list[str], list[str]]:

@@ -69,6 +69,8 @@ def why_unsafe(balancer: Balancer) -> str:
     try:
         for listener in balancer.listeners:
             listener_lines(listener, Context("", lambda suffix, content: "''"))
+            for header, value in listener.headers:
+                quote(header_name(header) + value)
             if listener.protocol == "HTTPS":
                 options(balancer, listener.tls)
         for pool in balancer.pools:

@@ -5,7 +5,8 @@ healthy, and none once it drains; targets come and go without a failed request. 
 
 Left out, and refused by name: network and gateway load balancers, shared trust stores, SSL policies with FIPS or
 post-quantum keys, target groups of load balancers, health checks of functions, HTTP/2 and gRPC to targets, authentication,
-regular expressions in conditions, transforms, reserved capacity, access logs, IPv6.
+regular expressions in conditions, transforms, other names for the headers that targets get, reserved capacity,
+access logs, IPv6.
 """
 
 from __future__ import annotations

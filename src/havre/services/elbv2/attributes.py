@@ -91,7 +91,40 @@ GROUP: Mapping[str, Attribute] = {
     "target_group_health.unhealthy_state_routing.minimum_healthy_targets.percentage": _OFF_OR,
 }
 FUNCTION_GROUP: Mapping[str, Attribute] = {"lambda.multi_value_headers.enabled": Attribute("false", _BOOL)}
-LISTENER: Mapping[str, Attribute] = {"routing.http.response.server.enabled": Attribute("true", _BOOL, _one_of("true"))}
+
+
+def _text(value: str) -> bool:
+    return len(value) <= 1024 and value.isascii() and (value.isprintable() or not value)
+
+
+def _or_none(check: Check) -> Check:
+    return lambda value: not value or check(value)
+
+
+_FRAMES = re.compile(r"DENY|SAMEORIGIN|ALLOW-FROM https?://[!-~]+")
+_INSERTED = {
+    "strict_transport_security": ("Strict-Transport-Security", _text),
+    "access_control_allow_origin": ("Access-Control-Allow-Origin", _text),
+    "access_control_allow_methods": ("Access-Control-Allow-Methods", _text),
+    "access_control_allow_headers": ("Access-Control-Allow-Headers", _text),
+    "access_control_allow_credentials": ("Access-Control-Allow-Credentials", _one_of("", "true")),
+    "access_control_expose_headers": ("Access-Control-Expose-Headers", _text),
+    "access_control_max_age": ("Access-Control-Max-Age", _or_none(_between(1, 86400))),
+    "content_security_policy": ("Content-Security-Policy", _text),
+    "x_content_type_options": ("X-Content-Type-Options", _one_of("", "nosniff")),
+    "x_frame_options": ("X-Frame-Options", _or_none(lambda value: bool(_FRAMES.fullmatch(value)))),
+}
+SERVER = "routing.http.response.server.enabled"
+LISTENER: Mapping[str, Attribute] = {
+    SERVER: Attribute("true", _BOOL),
+    **{f"routing.http.response.{key}.header_value": Attribute("", check) for key, (_, check) in _INSERTED.items()},
+}
+
+
+def inserted(set_: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """(header, value) of answers, as a listener's attributes say."""
+    found = ((header, set_.get(f"routing.http.response.{key}.header_value")) for key, (header, _) in _INSERTED.items())
+    return tuple((header, value) for header, value in found if value)
 
 
 def _taken(cookie: str) -> bool:

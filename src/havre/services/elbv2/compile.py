@@ -79,8 +79,10 @@ def _listener(listener: ListenerR, rules: Iterable[RuleR], groups: Mapping[str, 
         )
         for rule in rules
     )
-    id = listener.meta.name.rpartition("/")[2]
-    return BalancerListener(id, listener.spec.port, listener.spec.protocol, compiled)
+    id, spec = listener.meta.name.rpartition("/")[2], listener.spec
+    named = attributes.value(attributes.LISTENER, spec.attributes, attributes.SERVER) == "true"
+    headers = attributes.inserted(spec.attributes)
+    return BalancerListener(id, spec.port, spec.protocol, compiled, headers=headers, nameless=not named)
 
 
 def _tls(listener: ListenerR, secrets: Secrets) -> dict[str, Any]:

@@ -163,6 +163,8 @@ class ListenerSpec(msgspec.Struct, frozen=True):
     certificate: str = ""
     more_certificates: tuple[str, ...] = ()
     mutual: Mutual | None = None
+    attributes: Mapping[str, str] = {}
+    """Those that differ from the default."""
 
 
 class RuleSpec(msgspec.Struct, frozen=True):

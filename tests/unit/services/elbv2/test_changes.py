@@ -90,16 +90,27 @@ async def test_attributes_are_shown_with_their_defaults(h: Harness) -> None:
 async def test_a_listeners_attributes_and_certificates(h: Harness) -> None:
     listener = await h.listener(await h.balancer(), await h.group())
     shown = (await h.elb("DescribeListenerAttributes", ListenerArn=listener))["Attributes"]
-    assert shown == [{"Key": "routing.http.response.server.enabled", "Value": "true"}]
+    assert {"Key": "routing.http.response.server.enabled", "Value": "true"} in shown and len(shown) == 11
     same = await h.elb("ModifyListenerAttributes", ListenerArn=listener, Attributes=shown)
     assert same["Attributes"] == shown
-    for key, value in (
-        ("routing.http.response.server.enabled", "false"),
-        ("routing.http.response.strict_transport_security.header_value", "max-age=1"),
+    strict = "routing.http.response.strict_transport_security.header_value"
+    for key, value, code_ in (
+        ("routing.http.request.x_amzn_tls_version.header_name", "X-Version", "NotImplementedException"),
+        ("routing.http.response.x_frame_options.header_value", "ANY", "InvalidConfigurationRequest"),
+        (strict, "a\nb", "InvalidConfigurationRequest"),
+        ("routing.http.response.nothing.header_value", "x", "ValidationError"),
     ):
         change = [{"Key": key, "Value": value}]
-        refused = await code(h, "ModifyListenerAttributes", ListenerArn=listener, Attributes=change)
-        assert refused == "NotImplementedException"
+        assert await code(h, "ModifyListenerAttributes", ListenerArn=listener, Attributes=change) == code_
+    changes = [{"Key": strict, "Value": "max-age=1"}, {"Key": "routing.http.response.server.enabled", "Value": "false"}]
+    changed = await h.elb("ModifyListenerAttributes", ListenerArn=listener, Attributes=changes)
+    assert changes[0] in changed["Attributes"] and changes[1] in changed["Attributes"]
+    await h.settle()
+    ((told,),) = [balancer.listeners for balancer in h.told()]
+    assert told.headers == (("Strict-Transport-Security", "max-age=1"),) and told.nameless
+    await h.elb("ModifyListener", ListenerArn=listener, Port=8080)
+    kept = await h.elb("DescribeListenerAttributes", ListenerArn=listener)
+    assert changes[0] in kept["Attributes"]
     assert (await h.elb("DescribeListenerCertificates", ListenerArn=listener))["Certificates"] == []
 
 

@@ -184,17 +184,22 @@ def _modified(call: Call, tx: Transaction, old: r.ListenerSpec, request: Request
 
 @ops.on("DescribeListenerAttributes", "ListenerArn")
 async def describe_listener_attributes(call: Call, request: Request) -> Answer:
-    queries.listener(call, call.store, request["ListenerArn"])
-    return {"Attributes": attributes.shown(attributes.LISTENER, {})}
+    listener = queries.listener(call, call.store, request["ListenerArn"])
+    return {"Attributes": attributes.shown(attributes.LISTENER, listener.spec.attributes)}
 
 
 @ops.on("ModifyListenerAttributes", "ListenerArn Attributes", resources=arns("ListenerArn"))
 async def modify_listener_attributes(call: Call, request: Request) -> Answer:
-    """Every value but the default one is refused by name: no header rewriting yet."""
-    queries.listener(call, call.store, request["ListenerArn"])
+    """Headers of requests cannot be given other names yet: that is refused by name."""
     wanted: Sequence[Any] = request["Attributes"]
     for each in wanted:
-        if each.get("Key", "").startswith("routing.http.re") and each["Key"] not in attributes.LISTENER:
+        if each.get("Key", "").startswith("routing.http.request."):
             raise not_built("elbv2", f"the listener attribute {each['Key']}")
-    attributes.changed(attributes.LISTENER, {}, wanted, "Listener")
-    return {"Attributes": attributes.shown(attributes.LISTENER, {})}
+
+    def change(tx: Transaction) -> r.ListenerR:
+        listener = queries.listener(call, tx, request["ListenerArn"])
+        after = attributes.changed(attributes.LISTENER, listener.spec.attributes, wanted, "Listener")
+        return tx.update(listener, spec=replace(listener.spec, attributes=after))
+
+    changed = await call.store.transact(change)
+    return {"Attributes": attributes.shown(attributes.LISTENER, changed.spec.attributes)}
