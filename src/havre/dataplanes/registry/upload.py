@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from havre.core.images.names import HASHES
-from havre.dataplanes.registry.writing import write_all, write_whole
+from havre.dataplanes.registry.writing import WholeFiles, write_all
 
 FLUSH = 32 << 20
 """Bytes after which the disk is told to begin."""
@@ -98,10 +98,10 @@ class Upload:
             self._write_held(write_all, check)
             self.hasher = hasher
 
-    def spill_all(self, check: Callable[[str], None]) -> None:
+    def spill_all(self, check: Callable[[str], None], files: WholeFiles) -> None:
         """The same where nothing will follow."""
         if self.held is not None:
-            self._write_held(write_whole, check)
+            self._write_held(files.write, check)
 
     def _write_held(self, write: Callable[[int, list[bytes]], None], check: Callable[[str], None]) -> None:
         check("create")

@@ -5,21 +5,44 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from havre.dataplanes.registry import writing
 from havre.dataplanes.registry.upload import create
-from havre.dataplanes.registry.writing import BLOCK, LONGEST, write_whole
+from havre.dataplanes.registry.writing import BLOCK, LONGEST, PROBE, WholeFiles
 
 SIZES = [0, 1, BLOCK - 1, BLOCK, BLOCK + 1, 200_000, LONGEST - 1, LONGEST, LONGEST + 1]
 
 
-def _written(path: Path, size: int) -> bytes:
+class Clock:
+    """Of CPU time: ``step`` seconds pass between each two looks."""
+
+    def __init__(self) -> None:
+        self.now, self.step = 0.0, 1.0
+
+    def __call__(self) -> float:
+        self.now += self.step
+        return self.now
+
+
+CHEAP = 1e-6
+
+
+def _files(clock: Clock | None = None) -> WholeFiles:
+    """Those of a machine where the page cache is dear, and that is known."""
+    files = WholeFiles(clock or Clock())
+    with tempfile.TemporaryFile() as file:
+        files.write(file.fileno(), [bytes(BLOCK)])
+    return files
+
+
+def _written(path: Path, size: int, files: WholeFiles | None = None) -> bytes:
     content = os.urandom(size)
     file = create(path)
-    write_whole(file, [content[:5], content[5:70_000], content[70_000:]])
+    (files or _files()).write(file, [content[:5], content[5:70_000], content[70_000:]])
     os.close(file)
     return content
 
@@ -52,11 +75,12 @@ def test_a_file_system_that_will_not_have_it(
             raise OSError(errno.EINVAL, "Invalid argument")
         return write(file, data)
 
+    files = _files()
     if step == "fcntl":
         monkeypatch.setattr(writing.fcntl, "fcntl", refuse_flag)
     else:
         monkeypatch.setattr(writing.os, "write", refuse_write)
-    assert _written(tmp_path / "f", size) == (tmp_path / "f").read_bytes()
+    assert _written(tmp_path / "f", size, files) == (tmp_path / "f").read_bytes()
 
 
 @pytest.mark.parametrize("taken", [BLOCK, BLOCK + 7])
@@ -74,8 +98,9 @@ def test_a_write_that_takes_less_goes_on(tmp_path: Path, taken: int, monkeypatch
         fcntl.fcntl(file, fcntl.F_SETFL, flags)
         return done
 
+    files = _files()
     monkeypatch.setattr(writing.os, "write", short)
-    assert _written(tmp_path / "f", 200_000) == (tmp_path / "f").read_bytes()
+    assert _written(tmp_path / "f", 200_000, files) == (tmp_path / "f").read_bytes()
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO])
@@ -83,9 +108,11 @@ def test_a_disk_that_refuses_is_heard(tmp_path: Path, code: int, monkeypatch: py
     def refuse(file: int, data: bytes) -> int:
         raise OSError(code, os.strerror(code))
 
+    files = _files()
     monkeypatch.setattr(writing.os, "write", refuse)
+    monkeypatch.setattr(writing.os, "writev", refuse)
     with pytest.raises(OSError, match=os.strerror(code)):
-        _written(tmp_path / "f", LONGEST)
+        _written(tmp_path / "f", LONGEST, files)
 
 
 def _takes_direct_writes(path: Path) -> bool:
@@ -96,13 +123,62 @@ def _takes_direct_writes(path: Path) -> bool:
     return True
 
 
-def test_whole_blocks_go_around_the_page_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write, seen = os.write, []
+def _ways(monkeypatch: pytest.MonkeyPatch) -> list[tuple[bool, int]]:
+    """Whether a write goes around the page cache, and of how many bytes."""
+    write, writev, seen = os.write, os.writev, []
+
+    def note(file: int, size: int) -> None:
+        seen.append((bool(fcntl.fcntl(file, fcntl.F_GETFL) & os.O_DIRECT), size))
 
     def watched(file: int, data: memoryview) -> int:
-        seen.append((bool(fcntl.fcntl(file, fcntl.F_GETFL) & os.O_DIRECT), len(data)))
+        note(file, len(data))
         return write(file, data)
 
+    def watched_pieces(file: int, pieces: list[bytes]) -> int:
+        note(file, sum(map(len, pieces)))
+        return writev(file, pieces)
+
     monkeypatch.setattr(writing.os, "write", watched)
-    _written(tmp_path / "f", 3 * BLOCK + 9)
-    assert ((True, 3 * BLOCK) in seen) == _takes_direct_writes(tmp_path / "probe")
+    monkeypatch.setattr(writing.os, "writev", watched_pieces)
+    return seen
+
+
+def test_whole_blocks_go_around_the_page_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files, seen = _files(), _ways(monkeypatch)
+    _written(tmp_path / "f", 3 * BLOCK + 9, files)
+    around = _takes_direct_writes(tmp_path / "probe")
+    assert seen == ([(True, 3 * BLOCK), (False, 9)] if around else [(False, 3 * BLOCK + 9)])
+
+
+def test_where_the_page_cache_is_cheap_all_goes_through_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    clock.step = CHEAP
+    files, seen = WholeFiles(clock), _ways(monkeypatch)
+    for n in range(3 * PROBE):
+        _written(tmp_path / str(n), 2 * BLOCK, files)
+    assert seen == [(False, 2 * BLOCK)] * 3 * PROBE
+
+
+def test_it_is_noticed_when_the_page_cache_becomes_cheap_or_dear(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not _takes_direct_writes(tmp_path / "probe"):
+        pytest.skip("this file system takes no direct writes")
+    clock = Clock()
+    files, seen = _files(clock), _ways(monkeypatch)
+
+    def ways(count: int) -> set[bool]:
+        seen.clear()
+        for n in range(count):
+            path = tmp_path / str(n)
+            _written(path, BLOCK, files)
+            path.unlink()
+        return {around for around, _ in seen}
+
+    assert ways(PROBE - 1) == {True}
+    clock.step = CHEAP
+    ways(100 * PROBE)
+    assert ways(PROBE) == {False}
+    clock.step = 1.0
+    ways(1)
+    assert ways(PROBE - 1) == {True}
