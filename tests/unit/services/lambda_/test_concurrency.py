@@ -92,6 +92,21 @@ def test_provisioned_concurrency_stays_within_what_is_reserved(lambdas: Lambda) 
     assert client.get_account_settings()["AccountLimit"]["UnreservedConcurrentExecutions"] == 990
 
 
+def test_versions_are_provisioned_or_have_snapshots(lambdas: Lambda) -> None:
+    lambdas.create(Runtime="python3.13", SnapStart={"ApplyOn": "PublishedVersions"})
+    lambdas.client.publish_version(FunctionName="one")
+    lambdas.client.create_alias(FunctionName="one", Name="live", FunctionVersion="1")
+    lambdas.reconcile()
+    for qualifier in ("1", "live"):
+        code, message = refusal(
+            lambdas.client.put_provisioned_concurrency_config,
+            FunctionName="one",
+            Qualifier=qualifier,
+            ProvisionedConcurrentExecutions=1,
+        )
+        assert code == "InvalidParameterValueException" and "SnapStart" in message
+
+
 def test_asynchronous_invocation_is_configured(lambdas: Lambda) -> None:
     lambdas.create()
     lambdas.create("two")

@@ -135,6 +135,8 @@ async def put_provisioned_concurrency_config(call: Call, request: Request) -> An
         found = _published(tx, call, request, refusal)
         m = found.function.meta
         _check_overlap(tx, found)
+        if any(queries.record(tx, found.function, version).spec.config.snap_start for version, _ in found.shares):
+            raise invalid("Provisioned Concurrency Configs cannot be applied to function versions with SnapStart.")
         old = _config(tx, found)
         before = old.spec.count if old is not None else 0
         others = _provisioned_sum(tx, found.function) - before
