@@ -216,3 +216,13 @@ async def test_policies_name_what_they_allow(c: Certificates) -> None:
     assert all("GCM" in each["Name"] or "POLY1305" in each["Name"] for each in strict["Ciphers"])
     assert [each["Priority"] for each in strict["Ciphers"]] == [1, 2, 3, 4, 5, 6, 7]
     assert await c.code("DescribeSSLPolicies", Names=["nonsense"]) == "SSLPolicyNotFound"
+
+
+async def test_server_certificates_of_iam_serve_as_well(c: Certificates) -> None:
+    arn = f"arn:aws:iam::{ACCOUNT}:server-certificate/web"
+    where: Any = {"account": ACCOUNT, "region": "", "name": "server-certificate/web", "arn": arn}
+    spec = c.pair("a.example.com")
+    await c.h.store.transact(lambda tx: tx.create(KEY_PAIR, **where, spec=spec, status=NoStatus()))
+    listener = await c.listener(arn)
+    assert c.told().certificates == (spec.bundle,)
+    assert (await c.described(listener))["Certificates"] == [{"CertificateArn": arn}]
