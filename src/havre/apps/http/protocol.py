@@ -6,11 +6,14 @@ import asyncio
 import logging
 from collections import deque
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httptools
 
 from havre.apps.http.files import FileSender
+
+if TYPE_CHECKING:
+    from havre.apps.http.two import Http2
 
 HEAD_LIMIT = 64 * 1024
 """Bytes of request line and headers together."""
@@ -25,6 +28,7 @@ _log = logging.getLogger("havre.http")
 _EXTENSIONS: dict[str, dict[str, Any]] = {"http.response.zerocopysend": {}}
 _LINES = {s.value: f"HTTP/1.1 {s.value} {s.phrase}\r\n".encode() for s in HTTPStatus}
 _TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _BAD = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 _FAILED = b"HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
@@ -34,7 +38,7 @@ class Shared:
 
     def __init__(self, app: Any) -> None:
         self.app = app
-        self.connections: set[Connection] = set()
+        self.connections: set[Connection | Http2] = set()
         self.tasks: set[asyncio.Task[None]] = set()
         self.files = FileSender()
         self.date = b""
@@ -55,6 +59,7 @@ class Connection(asyncio.Protocol):
         self.expects = False
         self.head_size = 0
         self.paused = self.refused = False
+        self.fresh = True
         self.writable = asyncio.Event()
         self.writable.set()
         self.client: tuple[str, int] | None = None
@@ -97,6 +102,11 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self.refused:
             return
+        if self.fresh:
+            self.fresh = False
+            if data.startswith(_PREFACE):
+                self._speak_two(data)
+                return
         if self.unparsed:
             data = self._take_body(data)
             if not data:
@@ -112,6 +122,16 @@ class Connection(asyncio.Protocol):
         else:
             if self.reading is None and self.head_size > HEAD_LIMIT:
                 self._refuse(_TOO_LARGE)
+
+    def _speak_two(self, data: bytes) -> None:
+        """The client speaks HTTP/2 and knows that we do: no other request begins like this."""
+        from havre.apps.http.two import Http2
+
+        two = Http2(self)
+        self.shared.connections.discard(self)
+        self.parser = None
+        self.transport.set_protocol(two)
+        two.begin(data)
 
     def _take_body(self, data: bytes) -> bytes:
         """A long body of known length needs no parser, which would copy it; gives what comes behind it."""
