@@ -4,7 +4,7 @@ The promise: routes are matched as AWS matches them, a stage serves its deployme
 called only where its policy lets the API in. Limits and error texts are AWS's.
 
 Left out, and refused by name: WebSocket APIs, VPC links, integrations with AppConfig and Step Functions, domain names with
-mutual TLS or routing rules, models, import and export, portals, metrics.
+mutual TLS or routing rules, models, portals, metrics.
 """
 
 from __future__ import annotations
@@ -22,15 +22,17 @@ PARTIAL = {
     "CreateDomainName": "answers at port 443 of 127.0.0.1, which this program has to be allowed to open; in no VPC",
     "CreateIntegration": "AWS_PROXY with a function, SQS, EventBridge or Kinesis, and HTTP_PROXY over the internet",
     "CreateAuthorizer.JwtConfiguration": "PS* and ES* are taken as well; issuers of this machine may speak HTTP",
+    "ImportApi": "OpenAPI 3.0 without YAML's aliases; Basepath ignore and prepend",
     "CreateStage.AccessLogSettings": "$context.awsEndpointRequestId is not told, nor what is not there (Cognito)",
 }
 
 
 def service() -> Service:
-    from havre.services.apigatewayv2.operations import apis, domains, parts, stages
+    from havre.services.apigatewayv2.operations import apis, domains, openapi, parts, stages
     from havre.services.apigatewayv2.resources import KINDS
 
-    return Service("apigatewayv2", merge(apis.ops, parts.ops, stages.ops, domains.ops), KINDS, "apigateway", PARTIAL)
+    built = merge(apis.ops, openapi.ops, parts.ops, stages.ops, domains.ops)
+    return Service("apigatewayv2", built, KINDS, "apigateway", PARTIAL)
 
 
 def reconcilers(deps: ReconcilerDeps) -> list[Reconciler[Any]]:

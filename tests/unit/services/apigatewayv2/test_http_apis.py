@@ -229,7 +229,12 @@ def test_bad_input_changes_nothing(world: World) -> None:
         ("NotImplementedException", api.create_integration, {**integration, "ConnectionType": "VPC_LINK"}),
         ("BadRequestException", api.create_stage, {"ApiId": id, "StageName": "a b"}),
         ("NotFoundException", api.create_stage, {"ApiId": id, "StageName": "a", "DeploymentId": "no"}),
-        ("NotImplementedException", api.export_api, {"ApiId": id, "OutputType": "JSON", "Specification": "OAS30"}),
+        ("NotImplementedException", api.get_models, {"ApiId": id}),
+        (
+            "BadRequestException",
+            api.export_api,
+            {"ApiId": id, "OutputType": "JSON", "Specification": "OAS30", "ExportVersion": "2.0"},
+        ),
     ):
         assert code(call, **arguments) == expected, (call, arguments)
     assert len(api.get_routes(ApiId=id)["Items"]) == 1 and not api.get_stages(ApiId=id)["Items"]

@@ -34,7 +34,7 @@ ops = ApiOperations()
 _KEPT = "Name ProtocolType Description Version CorsConfiguration DisableExecuteApiEndpoint DisableSchemaValidation"
 _QUICK = "RouteKey Target CredentialsArn"
 _USUAL = "RouteSelectionExpression ApiKeySelectionExpression IpAddressType"
-_FILLED = {
+FILLED = {
     "RouteSelectionExpression": "$request.method $request.path",
     "ApiKeySelectionExpression": "$request.header.x-api-key",
     "DisableExecuteApiEndpoint": False,
@@ -49,26 +49,30 @@ def _given(request: Request) -> dict[str, Any]:
 
 @ops.on("CreateApi", "/apis", f"{_KEPT} {_USUAL} {_QUICK} Tags")
 async def create_api(call: Call, request: Request) -> Answer:
-    members = {**_FILLED, **_given(request)}
+    members = {**FILLED, **_given(request)}
     rules.api(members)
     await check_passing(call, request)
-    id = store.fresh_id(call, 10)
 
     def change(tx: Transaction) -> Mapping[str, Any]:
-        made = tx.create(
-            API,
-            account=call.account,
-            region=call.region,
-            name=id,
-            arn=f"arn:aws:apigateway:{call.region}::/apis/{id}",
-            spec=ApiSpec(id, members, dict(request.get("Tags") or {})),
-            status=NoStatus(),
-        )
+        made = create(tx, call, members, request.get("Tags") or {})
         if request.get("Target"):
             _quick(tx, call, made, request)
         return present.api(call, made)
 
     return await call.store.transact(change)
+
+
+def create(tx: Transaction, call: Call, members: Mapping[str, Any], tags: Mapping[str, str]) -> Api:
+    id = store.fresh_id(call, 10)
+    return tx.create(
+        API,
+        account=call.account,
+        region=call.region,
+        name=id,
+        arn=f"arn:aws:apigateway:{call.region}::/apis/{id}",
+        spec=ApiSpec(id, members, dict(tags)),
+        status=NoStatus(),
+    )
 
 
 def _quick(tx: Transaction, call: Call, made: Api, request: Request) -> None:
