@@ -45,7 +45,8 @@ CONFIG = Configuration(
 class Simulation:
     """One function, changed as operations change it; its reconciler runs when it is told to."""
 
-    def __init__(self) -> None:
+    def __init__(self, config: Configuration = CONFIG) -> None:
+        self.config = config
         self.world = World(lambda: 0.0, Random(1))
         self.store = MemoryStore(KINDS, self.world)
         self.functions = FakeFunctions()
@@ -79,7 +80,7 @@ class Simulation:
 
     def _create(self, tx: Transaction) -> None:
         if self._function(tx) is None:
-            config = replace(CONFIG, timeout=self.made)
+            config = replace(self.config, timeout=self.made)
             spec = FunctionSpec("f", f"uid{self.made}", config, f"r{self.made}", 0.0)
             tx.create(FUNCTION, account=ACCOUNT, region=REGION, name="f", arn="a", spec=spec, status=Readiness())
 
@@ -143,6 +144,27 @@ def test_functions_become_ready_through_faults_and_restarts(actions: list[str]) 
             await simulation.do(action)
             simulation.check()
         simulation.check_settled()
+
+    asyncio.run(play())
+
+
+def test_snapshots_of_a_former_life_are_taken_again() -> None:
+    async def play() -> None:
+        simulation = Simulation(replace(CONFIG, runtime="python3.13", snap_start=True))
+        for action in ("create", "run", "publish", "run", "run"):
+            await simulation.do(action)
+
+        def taken() -> int:
+            return sum(function.snap_start for function in simulation.functions.prepared)
+
+        assert taken() == 1 and len(simulation.functions.prepared) == 2
+        for action in ("restart", "falter", "run", "restart", "heal", "run", "run"):
+            await simulation.do(action)
+        assert taken() == 2, "once a life, however often it is looked"
+        for action in ("restart", "fail", "run", "run", "heal", "run"):
+            await simulation.do(action)
+        simulation.check_settled()
+        assert taken() == 2, "what fails for good is told to who invokes"
 
     asyncio.run(play())
 

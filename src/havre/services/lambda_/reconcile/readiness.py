@@ -45,11 +45,13 @@ Key = Place | Retired
 
 
 class Seen(msgspec.Struct, frozen=True):
-    """``unlogged``: why its lines are not in CloudWatch Logs; "" when they are."""
+    """``unlogged``: why its lines are not in CloudWatch Logs; "" when they are. ``lost``: it is ready, but its snapshot is
+    of a former life."""
 
     record: Any = None
     retired: str = ""
     unlogged: str = ""
+    lost: bool = False
 
 
 class Prepare(Effect, frozen=True):
@@ -68,6 +70,8 @@ class Readying:
     def __init__(self, deps: ReconcilerDeps, facilities: Facilities) -> None:
         self._store = deps.store
         self._facilities = facilities
+        self._snapshots: set[str] = set()
+        """Functions with SnapStart that were prepared, or could not be, in this life."""
 
     def keys_of(self, change: Change) -> Iterable[Key]:
         if change.new is not None:
@@ -98,7 +102,12 @@ class Readying:
         if isinstance(key, Retired):
             return Seen(retired=key.id)
         record = self._store.get(self._store.kind(key.kind), key.account, key.region, key.name)
-        return None if record is None else Seen(record, unlogged=self._unlogged(record))
+        return None if record is None else Seen(record, unlogged=self._unlogged(record), lost=self._lost(record))
+
+    def _lost(self, record: FunctionR | VersionR) -> bool:
+        status = record.status
+        taken = record.kind == VERSION.name and record.spec.config.snap_start and status.serving is not None
+        return taken and status.prepared not in self._snapshots
 
     def _unlogged(self, record: FunctionR | VersionR) -> str:
         serving = record.status.serving
@@ -112,7 +121,9 @@ class Readying:
             return Plan((Retire(f"retire {seen.retired}", seen.retired),))
         record: FunctionR | VersionR = seen.record
         if not updating(record):
-            return Plan(reasons=reasons) if (reasons := _reasons(record.status, seen.unlogged)) else NOTHING
+            reasons = _reasons(record.status, seen.unlogged)
+            again = _again(record) if seen.lost else ()
+            return Plan(again, reasons=reasons, on_failure=_not_again) if reasons or again else NOTHING
         function = wanted_of(record)
         done = Update(record, status=ready(record, function))
         return Plan(
@@ -127,10 +138,33 @@ class Readying:
         return {Prepare: self._prepare, Retire: self._retire}
 
     async def _prepare(self, effect: Prepare) -> None:
-        await self._facilities.open_functions().prepare(effect.function)
+        try:
+            await self._facilities.open_functions().prepare(effect.function)
+        except Permanent:
+            self._asked(effect.function)
+            raise
+        self._asked(effect.function)
+
+    def _asked(self, function: Function) -> None:
+        if function.snap_start:
+            self._snapshots.add(function.id)
 
     async def _retire(self, effect: Retire) -> None:
+        self._snapshots.discard(effect.id)
         await self._facilities.open_functions().retire(effect.id)
+
+
+def _again(record: FunctionR | VersionR) -> tuple[Effect, ...]:
+    """It is made once more, in advance; who invokes meanwhile waits for it."""
+    function = wanted_of(record)
+    return (Prepare(f"prepare {function.id} again", function),)
+
+
+def _not_again(effect: Effect, error: Exception) -> Plan:
+    """What fails for good is told to who invokes."""
+    if not isinstance(error, Permanent):
+        raise error
+    return NOTHING
 
 
 def ready(record: FunctionR | VersionR, function: Function) -> Readiness:
