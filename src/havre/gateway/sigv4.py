@@ -282,6 +282,8 @@ class Verifier:
         if "host" not in names and ":authority" not in names:
             raise Denied("mismatch", "'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization.")
         given = request.headers
+        if ":authority" in names:  # what HTTP/2 calls the host, which is where ASGI puts it
+            given = {**given, ":authority": given.get("host", "")}
         headers = "".join([f"{n}:{given.get(n, '')}\n" for n in names])
         if "  " in headers or ": " in headers or " \n" in headers or "\t" in headers:
             headers = "".join([f"{n}:{_SPACES.sub(' ', given.get(n, '').strip())}\n" for n in names])

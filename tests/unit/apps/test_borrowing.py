@@ -18,7 +18,8 @@ import havre.apps.server
 from havre.services import catalogue
 for name in catalogue.NAMES:
     catalogue.package(name)
-heavy = ("h2", "moto", "boto3", "botocore", "werkzeug", "havre.apps.beside", "cryptography", "statistics", "zoneinfo", "tarfile")
+heavy = ("h2", "moto", "boto3", "botocore", "werkzeug", "havre.apps.beside", "cryptography", "statistics", "zoneinfo")
+heavy += ("tarfile",)
 print([name for name in heavy if name in sys.modules])
 """
 

@@ -58,6 +58,17 @@ def test_a_signed_header() -> None:
     assert claimed.expires is None
 
 
+def test_the_host_by_its_name_in_http_2() -> None:
+    """The SDK for JavaScript signs ``:authority``, which is in ``host`` by the time that it gets here."""
+    request, body = signed(headers={":authority": "h:4566"})
+    assert ":authority" in request.headers["authorization"]
+    headers = {name: value for name, value in request.headers.items() if name != ":authority"}
+    verify(Canonical(request.method, request.path, request.query, headers), body)
+    for wrong in ({"host": "elsewhere"}, {"host": "elsewhere", ":authority": "h:4566"}):
+        with pytest.raises(Denied):
+            verify(Canonical(request.method, request.path, request.query, {**headers, **wrong}), body)
+
+
 def test_a_session_token() -> None:
     assert verify(*signed(token="a-token")).token == "a-token"
 
