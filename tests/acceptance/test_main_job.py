@@ -18,11 +18,12 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.mark.docker
 @pytest.mark.root
 @pytest.mark.timeout(600)
-def test_the_demo_passes_and_leaves_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("engine", ["docker", "oci"])
+def test_the_demo_passes_and_leaves_nothing(tmp_path: Path, engine: str) -> None:
     state = tmp_path / "demo"
     try:
         demo = subprocess.run(
-            [HAVRE, "demo", "--state", str(state), "--port", str(free_port()), "--down"],
+            [HAVRE, "demo", "--state", str(state), "--port", str(free_port()), "--engine", engine, "--down"],
             cwd=ROOT,
             capture_output=True,
             text=True,
@@ -53,7 +54,7 @@ def _processes(word: str) -> list[str]:
 
 
 def _left(state: Path) -> list[str]:
-    """Containers, networks, rules and processes that carry this instance's name."""
+    """Containers, networks, rules, processes, control groups and files in memory that carry this instance's name."""
     from havre.cli.options import UpOptions
 
     name = UpOptions(str(state)).instance
@@ -65,6 +66,8 @@ def _left(state: Path) -> list[str]:
         ["nft", "list", "tables"],
     )
     found = _processes(str(state)) + _processes(name)
+    found += [str(p) for root in ("/run", "/dev/shm") for p in Path(root).glob(f"*{name}*")]
+    found += [str(p) for p in Path("/sys/fs/cgroup").glob(f"**/havre-tasks-{name}")]
     for number, command in enumerate(commands):
         lines = subprocess.run(command, capture_output=True, text=True, check=False).stdout.splitlines()
         found += [line for line in lines if number < 2 or name in line]

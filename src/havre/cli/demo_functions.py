@@ -15,6 +15,7 @@ _TRUST = {
     "Version": "2012-10-17",
     "Statement": {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"},
 }
+_WRITES_LOGS = "arn:aws:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole"
 _MAY = {
     "Version": "2012-10-17",
     "Statement": {
@@ -44,6 +45,7 @@ class Functions:
         arn = j.aws("iam", "create-role", *role)["Role"]["Arn"]
         policy = ("--role-name", NAME, "--policy-name", "queue", "--policy-document", json.dumps(_MAY))
         j.run("aws", "iam", "put-role-policy", *policy)
+        j.run("aws", "iam", "attach-role-policy", "--role-name", NAME, "--policy-arn", _WRITES_LOGS)
         with tempfile.TemporaryDirectory() as where:
             archive = f"{where}/{NAME}.zip"
             j.run("python3", "-m", "zipfile", "-c", archive, str(EXAMPLE / "app.py"))
