@@ -298,3 +298,50 @@ async def test_an_end_is_heard_before_docker_has_tidied_up(setting: DockerSettin
         await setting.engine.remove(made.id)
         assert setting.docker._endings.of(made.id) is None
     listener.cancel()
+
+
+async def test_a_container_joins_a_place_on_the_bridge_that_is_ready(setting: DockerSetting) -> None:
+    """It finds there what Docker would give it; one with a port gets a network of its own."""
+    plain = Container("main", IMAGE, command=("sh", "-c", SLEEP), dns=("192.0.2.53",), extra_hosts=("db:192.0.2.9",))
+    image = await setting.image(plain)
+    loop = asyncio.create_task(setting.docker.keep_pool())
+
+    async def made(container: Container) -> RunState:
+        workload = setting.workload(container)
+        created = await setting.engine.create(workload, container, image, None)
+        assert (await setting.engine.create(workload, container, image, None)).id == created.id
+        return await setting.engine.start(created.id)
+
+    first = await made(plain)  # nothing was ready
+    async with asyncio.timeout(60):
+        while len(setting.docker._bridged._ready) < 2:
+            await asyncio.sleep(0.05)
+    joined, other = await made(plain), await made(plain)
+    port = await made(msgspec.structs.replace(plain, ports=(PortMapping(80),)))
+    modes = [await run("docker", "inspect", "-f", "{{.HostConfig.NetworkMode}}", s.id) for s in (first, joined, port)]
+    assert [m.strip().partition(":")[0] for m in modes] == ["bridge", "container", "bridge"]
+    assert len({s.address for s in (first, joined, other, port)}) == 4
+    assert network_of(joined.pid) != network_of(other.pid)
+    inside = await run("docker", "exec", joined.id, "sh", "-c", "ip -4 -o addr show eth0; cat /etc/hosts; hostname")
+    assert f" {joined.address}/" in inside
+    assert "192.0.2.9\tdb" in inside
+    assert inside.splitlines()[-1] in inside.splitlines()[-2], "its name is in /etc/hosts"
+    assert "nameserver 192.0.2.53" in await run("docker", "exec", joined.id, "cat", "/etc/resolv.conf")
+    await run("docker", "exec", other.id, "ping", "-c", "1", "-W", "5", joined.address)
+    again = await setting.again()
+    assert {s.container for s in await again.containers(joined.workload)} == {"", "main"}
+    assert next(s for s in await again.containers(joined.workload) if s.container).address == joined.address
+    loop.cancel()
+
+
+async def test_places_on_the_bridge_are_found_again_and_go(setting: DockerSetting) -> None:
+    pools = [setting.docker, await setting.again()]
+    for engine in pools:
+        engine._bridged._taken.set()
+        loop = asyncio.create_task(engine.keep_pool())
+        async with asyncio.timeout(60):
+            while len(engine._bridged._ready) < 2:
+                await asyncio.sleep(0.05)
+        loop.cancel()
+    first, second = ({s.id for s in e._bridged._ready} for e in pools)
+    assert first == second

@@ -30,8 +30,8 @@ class Endings:
     def hear(self, event: Mapping[str, Any]) -> None:
         """One of Docker's events, whatever its kind."""
         id, action = event["Actor"]["ID"], event.get("Action", "")
-        if action == "oom" and id in self._running:
-            self._starved.add(id)
+        if action == "oom":
+            self._starved.add(id)  # maybe of one whose start has not returned yet
         elif action == "die" and id in self._running:
             self._over[id] = msgspec.structs.replace(
                 self._running[id],

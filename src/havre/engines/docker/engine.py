@@ -10,12 +10,14 @@ from typing import Any
 import msgspec
 
 from havre.engines.docker import spec
+from havre.engines.docker.bridged import Bridged, joined, suits
 from havre.engines.docker.client import Docker, Refused
 from havre.engines.docker.endings import Endings
+from havre.engines.docker.framing import demultiplexed, events
 from havre.engines.docker.images import Images
 from havre.engines.docker.netns import interface_counters
 from havre.engines.docker.sandboxes import Sandboxes
-from havre.engines.docker.states import INSTANCE, POOL, WORKLOAD, from_inspect, workload_of
+from havre.engines.docker.states import ADDRESS, INSTANCE, POOL, WORKLOAD, from_inspect, workload_of
 from havre.engines.groups import Groups, groups, limits
 from havre.engines.ports import Capacity, Image, RunState
 from havre.kernel.errors import Gone, Permanent, Temporary
@@ -67,13 +69,14 @@ class DockerEngine:
         self._cpus = 0
         self._groups: Groups | None = None
         self._pool = pool
-        self._sandboxes = Sandboxes(self._docker, self._images, lambda: self._surroundings, self._starts, resolver)
+        parts = (self._docker, self._images, lambda: self._surroundings, self._starts, resolver)
+        self._sandboxes, self._bridged = Sandboxes(*parts), Bridged(*parts)
 
     async def capacity(self) -> Capacity:
         info = await self._docker.call("GET", "/info")
         self._cpus = info["NCPU"]
         self._groups = groups(self._instance, info.get("CgroupDriver", ""))
-        self._sandboxes.architecture = info["Architecture"]
+        self._sandboxes.architecture = self._bridged.architecture = info["Architecture"]
         return Capacity(
             cpu=info["NCPU"] * CPU_UNITS_PER_CORE,
             memory=info["MemTotal"] // MIB,
@@ -104,6 +107,8 @@ class DockerEngine:
         group = await self._group(workload)
         body = spec.create_body(self._surroundings, workload, container, image.id, sandbox.id if sandbox else "", group)
         await self._clamp(body)
+        if self._pool and suits(workload, container) and (place := await self._bridged.lend(workload, container)):
+            joined(body, place)
         if workload.network == "awsvpc":
             body["Env"].append(f"HOSTNAME={spec.hostname(workload)}")
         self._busy_until = asyncio.get_running_loop().time() + _QUIET
@@ -183,7 +188,8 @@ class DockerEngine:
             self._busy_until = asyncio.get_running_loop().time() + _QUIET
         answer = await self._docker.call("GET", f"/containers/{id}/json")
         state = from_inspect(answer)
-        if state.pid and answer["HostConfig"]["NetworkMode"].startswith("container:"):
+        in_vpc = answer["HostConfig"]["NetworkMode"].startswith("container:") and ADDRESS not in state.labels
+        if state.pid and in_vpc:
             names = [e.removeprefix("HOSTNAME=") for e in answer["Config"]["Env"] if e.startswith("HOSTNAME=")]
             await self._sandboxes.name_host(state.pid, names[-1] if names else "")
         if id not in self._holders:
@@ -312,7 +318,7 @@ class DockerEngine:
             try:
                 async with self._docker.stream("GET", "/events", query) as pieces:
                     yield ""
-                    async for event in _events(pieces):
+                    async for event in events(pieces):
                         self._endings.hear(event)
                         attributes = event["Actor"]["Attributes"]
                         if workload := attributes.get(WORKLOAD) or workload_of(attributes.get("name", ""), attributes):
@@ -336,7 +342,7 @@ class DockerEngine:
         ended = await self._docker.call("GET", f"/exec/{made['Id']}/json")
         if ended["ExitCode"] is None:
             raise Temporary("the engine ended the command's output before the command ended")
-        return int(ended["ExitCode"]), _demultiplexed(b"".join(output))
+        return int(ended["ExitCode"]), demultiplexed(b"".join(output))
 
     async def stats(self, id: str) -> Mapping[str, object]:
         query = {"stream": "false", "one-shot": "true"}
@@ -350,23 +356,26 @@ class DockerEngine:
 
     async def logs(self, id: str, tail: int = 100) -> bytes:
         query = {"stdout": "true", "stderr": "true", "tail": tail}
-        return _demultiplexed(await self._docker.raw(f"/containers/{id}/logs", query))
+        return demultiplexed(await self._docker.raw(f"/containers/{id}/logs", query))
 
     # --- the loop that apps runs, and the end
     async def keep_pool(self) -> None:
         """Keep sandboxes ready. For ever; carries on when Docker comes back."""
+        await asyncio.gather(*(self._keep(pool) for pool in (self._sandboxes, self._bridged)))
+
+    async def _keep(self, pool: Sandboxes) -> None:
         while True:
             try:
                 if not self._cpus:
                     await self.capacity()
-                await self._sandboxes.adopt(await self._ready_sandboxes())
-                await self._sandboxes.keep(self._pool, self._idle)
+                await pool.adopt([s for s in await self._ready_sandboxes() if s.labels.get(POOL) == pool.kind])
+                await pool.keep(self._pool, self._idle)
             except (Temporary, Permanent, Gone):
                 await asyncio.sleep(_RECONNECT)
 
-    def _idle(self) -> bool:
+    def _idle(self, more: float = 0.0) -> bool:
         """Nothing starts, nor is about to: a sandbox made meanwhile would take its processors."""
-        return self._starting == 0 and asyncio.get_running_loop().time() > self._busy_until
+        return self._starting == 0 and asyncio.get_running_loop().time() > self._busy_until + more
 
     async def _ready_sandboxes(self) -> list[RunState]:
         pool = await self._listed([f"{INSTANCE}={self._instance}", POOL])
@@ -374,28 +383,10 @@ class DockerEngine:
 
     async def remove_pool(self) -> None:
         """The ready sandboxes: the instance goes down."""
-        await self._sandboxes.drain()
+        for pool in (self._sandboxes, self._bridged):
+            await pool.drain()
         for state in await self._ready_sandboxes():
             await self.remove(state.id)
 
     async def close(self) -> None:
         await self._docker.close()
-
-
-async def _events(pieces: AsyncIterator[bytes]) -> AsyncIterator[Mapping[str, Any]]:
-    rest = b""
-    async for piece in pieces:
-        *lines, rest = (rest + piece).split(b"\n")
-        for line in lines:
-            if line.strip():
-                yield msgspec.json.decode(line)
-
-
-def _demultiplexed(data: bytes) -> bytes:
-    """Docker's frames of stdout and stderr without their heads; output of a terminal has none and stays as it is."""
-    out, at = [], 0
-    while at + 8 <= len(data) and data[at] in (0, 1, 2) and data[at + 1 : at + 4] == b"\0\0\0":
-        size = int.from_bytes(data[at + 4 : at + 8], "big")
-        out.append(data[at + 8 : at + 8 + size])
-        at += 8 + size
-    return b"".join(out) if at else data

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -37,6 +37,11 @@ class _Files(msgspec.Struct, frozen=True):
 
 
 class Sandboxes:
+    kind = "sandbox"
+    """What its label says of a ready one."""
+    unhurried = 0.0
+    """Seconds more without a start until another one is made, while there is one."""
+
     def __init__(
         self,
         docker: Docker,
@@ -53,7 +58,6 @@ class Sandboxes:
         self._ready: deque[RunState] = deque()
         self._files: dict[str, _Files] = {}
         self._taken = asyncio.Event()
-        self._counter = 0
         self._isolate = True
         self.architecture = "x86_64"
 
@@ -123,13 +127,18 @@ class Sandboxes:
             except OSError:
                 return  # it has ended already, or this is not root: the name in /etc/hosts stands
 
+    async def _image(self) -> str:
+        return await self._images.ensure_pause(self.architecture)
+
     async def _make(self) -> RunState:
         """A new one, running, in a namespace of its own."""
-        image = await self._images.ensure_pause(self.architecture)
-        self._counter += 1
+        image = await self._image()
         entry = pause.ISOLATE if self._isolate else pause.PAUSE
         hostname = os.urandom(6).hex()  # of the length and kind of Docker's own
         body = spec.sandbox_body(self._here(), image, hostname, isolate=self._isolate, entry_point=entry)
+        return await self._begun(body)
+
+    async def _begun(self, body: Mapping[str, object]) -> RunState:
         try:
             made = await self._docker.call("POST", "/containers/create", body=body)
         except Gone:
@@ -184,14 +193,14 @@ class Sandboxes:
             self._remember(await self._docker.call("GET", f"/containers/{state.id}/json"))
             self._ready.append(state)
 
-    async def keep(self, size: int, idle: Callable[[], bool]) -> None:
-        """Keep ``size`` ready from the first that is taken on, filling up while ``idle()``. Runs for ever; raises what
-        Docker raises."""
+    async def keep(self, size: int, idle: Callable[[float], bool]) -> None:
+        """Keep ``size`` ready from the first that is taken on, filling up while ``idle(for how many seconds more)``. Runs
+        for ever; raises what Docker raises."""
         if not self._ready:
             await self._taken.wait()
         while True:
             while len(self._ready) < size:
-                if idle():
+                if idle(self.unhurried if self._ready else 0.0):
                     self._ready.append(await self._make())
                 else:
                     await asyncio.sleep(_LATER)

@@ -230,6 +230,14 @@ def sandbox_body(here: Surroundings, image: str, hostname: str, *, isolate: bool
     }
 
 
+def place_body(here: Surroundings, image: str, hostname: str, entry_point: str) -> dict[str, Any]:
+    """A pause container on Docker's bridge, whose network another one is to join."""
+    body = sandbox_body(here, image, hostname, isolate=False, entry_point=entry_point)
+    body["Labels"][POOL] = "bridge"
+    body["HostConfig"]["NetworkMode"] = "bridge"
+    return body
+
+
 def sandbox_name(instance: str, workload: str) -> str:
     return container_name(instance, workload, SANDBOX)
 

@@ -13,6 +13,8 @@ INSTANCE = "havre.instance"
 WORKLOAD = "havre.workload"
 CONTAINER = "havre.container"
 POOL = "havre.pool"
+ADDRESS = "havre.address"
+"""Of a container that has joined another's network, of which Docker does not tell it."""
 
 SANDBOX = ".sandbox"
 """Stands for the container's name in the name of a workload's sandbox; no container of a user can be called so."""
@@ -68,7 +70,7 @@ def from_inspect(answer: Mapping[str, Any]) -> RunState:
         started=started,
         finished=timestamp(state.get("FinishedAt", "")) if over else None,
         ports=_ports((answer.get("NetworkSettings") or {}).get("Ports") or {}),
-        address=next((n["IPAddress"] for n in networks.values() if n.get("IPAddress")), ""),
+        address=next((n["IPAddress"] for n in networks.values() if n.get("IPAddress")), labels.get(ADDRESS, "")),
         labels=labels,
         created=timestamp(answer.get("Created", "")),
         mounts=tuple(

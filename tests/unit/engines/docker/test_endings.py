@@ -40,6 +40,16 @@ def test_want_of_memory_comes_before_the_end(endings: Endings) -> None:
     assert (over.exit_code, over.oom_killed) == (137, True)
 
 
+def test_want_of_memory_before_the_start_has_returned() -> None:
+    endings = Endings()
+    endings.hear(event("oom"))
+    endings.started(RUNNING)
+    endings.hear(event("die", exitCode="0"))
+    over = endings.of("1")
+    assert over is not None
+    assert over.oom_killed
+
+
 def test_what_this_process_has_not_started_has_to_be_asked_for(endings: Endings) -> None:
     endings.hear(event("die", "2", exitCode="0"))
     assert endings.of("2") is None
