@@ -50,7 +50,7 @@ class Groups:
         self.name = f"havre-tasks-{instance}"
         self._mount = mount
         self.version2 = (mount / "cgroup.controllers").exists()
-        self._controllers = [""] if self.version2 else [p.name for p in sorted(mount.iterdir()) if _is_controller(p)]
+        self._controllers = [""] if self.version2 else [p.name for p in sorted(mount.glob("*")) if _is_controller(p)]
 
     def why_not(self) -> str:
         there = set(_text(self._mount / "cgroup.controllers").split() if self.version2 else self._controllers)

@@ -6,6 +6,7 @@ import socket
 from collections.abc import Mapping, Sequence
 from ipaddress import ip_address
 from pathlib import Path
+from urllib.parse import quote
 
 from havre.engines.docker import spec as docker
 from havre.engines.oci.containers.kept import Kept
@@ -76,7 +77,9 @@ def mounts(
     if record.ipc_mode == "task":
         found[_SHM] = (str(shared_memory), _SHM, False, False)
     for path in image.volumes:
-        own = kept.place.anonymous / path.strip("/").replace("/", "-")
+        if not path.strip("/"):
+            raise Permanent(f"invalid volume specification: {path!r}")
+        own = kept.place.anonymous / quote(path, safe="")
         own.mkdir(mode=0o755, parents=True, exist_ok=True)
         found[path] = (str(own), path, False, True)
     for name, read_only in record.spec.volumes_from:
@@ -101,7 +104,7 @@ def _own_volumes(other: Kept, volumes: Volumes) -> list[tuple[str, str]]:
     if other.place.anonymous.is_dir():
         for path in other.image_volumes:
             if path not in mounted:
-                found.append((str(other.place.anonymous / path.strip("/").replace("/", "-")), path))
+                found.append((str(other.place.anonymous / quote(path, safe="")), path))
     return found
 
 
