@@ -102,8 +102,18 @@ def runnable(call: Call, reference: str, reader: Reader | None = None) -> Defini
     return found
 
 
+def _same_cluster(owner: ClusterRecord, reference: str) -> None:
+    """Of an ARN that names its cluster. Raises InvalidParameterException."""
+    parts = reference.split(":", 5)[-1].split("/")
+    if reference.startswith("arn:") and len(parts) == 3 and parts[1] != owner.meta.name:
+        raise invalid(f"Invalid identifier: Identifier is for cluster {parts[1]}. Your cluster is {owner.meta.name}")
+
+
 def task(call: Call, owner: ClusterRecord, reference: str, reader: Reader | None = None) -> TaskRecord | None:
-    """The task of this id or ARN in this cluster."""
+    """The task of this id or ARN in this cluster. Raises InvalidParameterException for what can be none's."""
+    _same_cluster(owner, reference)
+    if not reference.startswith("arn:") and len(reference) not in (32, 36):
+        raise invalid("taskId length should be one of [32,36]")
     if reference.startswith("arn:") and (not _here(call, reference) or ":task/" not in reference):
         return None
     found = (reader or call.store).get(TASK, call.account, call.region, last_part(reference))
@@ -112,6 +122,7 @@ def task(call: Call, owner: ClusterRecord, reference: str, reader: Reader | None
 
 def service(call: Call, owner: ClusterRecord, reference: str, reader: Reader | None = None) -> ServiceRecord | None:
     """The service of this name or ARN, whatever its state."""
+    _same_cluster(owner, reference)
     if reference.startswith("arn:") and (not _here(call, reference) or ":service/" not in reference):
         return None
     name = f"{owner.meta.name}/{last_part(reference)}"
@@ -143,6 +154,7 @@ def primary(reader: Reader, of: ServiceRecord) -> DeploymentRecord:
 
 def instance(call: Call, owner: ClusterRecord, reference: str, reader: Reader | None = None) -> InstanceRecord | None:
     """The registered container instance of this id or ARN."""
+    _same_cluster(owner, reference)
     name = f"{owner.meta.name}/{last_part(reference)}"
     found = (reader or call.store).get(INSTANCE, call.account, call.region, name)
     return found if found is not None and found.spec.state != "INACTIVE" else None

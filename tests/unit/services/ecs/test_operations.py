@@ -290,7 +290,7 @@ async def test_a_protected_task_survives_scaling_in_until_protection_ends():
 async def test_only_running_tasks_of_services_can_be_protected():
     h = await ready()
     alone = (await h.call("RunTask", taskDefinition="web"))["tasks"][0]["taskArn"]
-    answer = await h.call("UpdateTaskProtection", cluster="default", tasks=[alone, "no"], protectionEnabled=True)
+    answer = await h.call("UpdateTaskProtection", cluster="default", tasks=[alone, "0" * 32], protectionEnabled=True)
     assert [f["reason"] for f in answer["failures"]] == ["TASK_NOT_VALID", "MISSING"]
     await refused(
         h,
@@ -301,6 +301,24 @@ async def test_only_running_tasks_of_services_can_be_protected():
         protectionEnabled=True,
         expiresInMinutes=2881,
     )
+
+
+async def test_identifiers_that_can_be_nobodys_are_refused():
+    h = await ready()
+    invalid = "InvalidParameterException"
+    for operation, more in (("DescribeTasks", {"tasks": ["abc"]}), ("StopTask", {"task": "abc"})):
+        words = await refused(h, invalid, operation, **more)
+        assert words == "taskId length should be one of [32,36]"
+    await h.call("CreateCluster", clusterName="other")
+    task = (await h.call("RunTask", taskDefinition="web"))["tasks"][0]["taskArn"]
+    elsewhere = [
+        ("DescribeTasks", {"tasks": [task]}),
+        ("DescribeServices", {"services": [await service(h)]}),
+        ("DescribeContainerInstances", {"containerInstances": [(await instances(h))[0]]}),
+    ]
+    for operation, more in elsewhere:
+        words = await refused(h, invalid, operation, cluster="other", **more)
+        assert words == "Invalid identifier: Identifier is for cluster default. Your cluster is other"
 
 
 # Service deployments

@@ -65,7 +65,7 @@ async def describe_tasks(call: Call, request: Request) -> Answer:
     if not wanted:
         raise invalid("Tasks cannot be empty.")
     if len(wanted) > MAX_DESCRIBED:
-        raise invalid(f"Tasks can have at most {MAX_DESCRIBED} items.")
+        raise invalid(f"taskIds can have at most {MAX_DESCRIBED} items.")
     with_tags = "TAGS" in (request.get("include") or ())
     found, failures = [], []
     for reference in dict.fromkeys(wanted):
