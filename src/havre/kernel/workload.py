@@ -289,7 +289,8 @@ class BalancerTarget(msgspec.Struct, frozen=True):
 
 
 class BalancerHealthCheck(msgspec.Struct, frozen=True):
-    """``matcher`` is AWS's (``200``, ``200-299``, ``200,202``). ``port`` 0 means the target's."""
+    """``matcher`` is AWS's (``200``, ``200-299``, ``200,202``). ``port`` 0 means the target's. ``version``: HTTP1, HTTP2,
+    GRPC, whose codes the matcher has then."""
 
     protocol: str = "HTTP"
     path: str = "/"
@@ -300,12 +301,14 @@ class BalancerHealthCheck(msgspec.Struct, frozen=True):
     unhealthy: int = 2
     matcher: str = "200"
     enabled: bool = True
+    version: str = "HTTP1"
 
 
 class BalancerPool(msgspec.Struct, frozen=True):
     """A target group. ``algorithm``: round_robin, least_outstanding_requests. ``sticky`` is the duration of the cookie in
     seconds (0 off), ``sticky_cookie`` the application's cookie ("" for the balancer's own). ``function``: the ARN of a
-    target group that is answered by a function, which the server invokes; it has no targets."""
+    target group that is answered by a function, which the server invokes; it has no targets. ``version``: HTTP1, HTTP2,
+    GRPC."""
 
     id: str
     protocol: str
@@ -317,6 +320,7 @@ class BalancerPool(msgspec.Struct, frozen=True):
     deregistration_delay: float = 300
     slow_start: float = 0
     function: str = ""
+    version: str = "HTTP1"
 
 
 class BalancerCondition(msgspec.Struct, frozen=True):

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import functools
 import socket
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -40,7 +40,9 @@ async def probe(place: Place, check: BalancerHealthCheck) -> Outcome:
         async with asyncio.timeout(check.timeout):
             loop = asyncio.get_running_loop()
             await loop.sock_connect(sock, (place.address, check.port or place.port))
-            if check.protocol == "HTTP":
+            if check.version != "HTTP1":
+                outcome = await _two(sock, place, check)
+            elif check.protocol == "HTTP":
                 outcome = await _http(sock, place, check)
             elif check.protocol == "HTTPS":
                 outcome = await _https(sock, place, check)
@@ -85,13 +87,28 @@ async def _https(sock: socket.socket, place: Place, check: BalancerHealthCheck) 
         writer.close()
 
 
+async def _two(sock: socket.socket, place: Place, check: BalancerHealthCheck) -> Outcome:
+    from havre.engines.haproxy.checks_two import ask
+
+    tls: dict[str, Any] = {}
+    if check.protocol == "HTTPS":
+        tls = {"ssl": _unverified("h2"), "server_hostname": place.address}
+    reader, writer = await asyncio.open_connection(sock=sock.dup(), **tls)
+    try:
+        return await ask(reader, writer, f"{place.address}:{check.port or place.port}", check)
+    finally:
+        writer.close()
+
+
 @functools.cache
-def _unverified() -> ssl.SSLContext:
+def _unverified(spoken: str = "") -> ssl.SSLContext:
     """AWS does not verify targets either. One for all: making it costs more than a check."""
     import ssl
 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    if spoken:
+        context.set_alpn_protocols([spoken])
     return context
 
 

@@ -31,6 +31,8 @@ def backend_lines(plan: Plan, balancer: Balancer, pool: BalancerPool, keep: Keep
     else:
         lines.append("  mode tcp")
     suffix = " ssl verify none" if pool.protocol in ("HTTPS", "TLS") else ""
+    if pool.version != "HTTP1":
+        suffix += " alpn h2" if suffix else " proto h2"
     if pool.slow_start:
         suffix += f" slowstart {round(pool.slow_start * 1000)}ms"
     for slot in plan.slots[pool.id].in_order():

@@ -4,7 +4,7 @@ The promise: a listener that is shown as made answers, by the rules that are sho
 healthy, and none once it drains; targets come and go without a failed request. States, reasons and limits are AWS's.
 
 Left out, and refused by name: network and gateway load balancers, shared trust stores, SSL policies with FIPS or
-post-quantum keys, target groups of load balancers, health checks of functions, HTTP/2 and gRPC to targets, authentication,
+post-quantum keys, target groups of load balancers, health checks of functions, authentication,
 regular expressions in conditions, transforms, other names for the headers that targets get, reserved capacity,
 access logs, IPv6.
 """

@@ -12,11 +12,21 @@ from havre.store.ports import Reader
 MOST_GROUPS = 100
 
 
-def check(call: Call, reader: Reader, lb: r.LoadBalancerR, action: r.Action) -> None:
-    """Raises TargetGroupNotFound, TargetGroupAssociationLimit, InvalidConfigurationRequest."""
+def _check_version(group: r.TargetGroupR, protocol: str) -> None:
+    version = group.spec.protocol_version
+    if protocol == "HTTP" and version in ("HTTP2", r.GRPC):
+        raise configuration(
+            f"Listener protocol 'HTTP' is not supported with a target group with the protocol-version '{version}'"
+        )
+
+
+def check(call: Call, reader: Reader, lb: r.LoadBalancerR, action: r.Action, protocol: str) -> None:
+    """``protocol`` is the listener's. Raises TargetGroupNotFound, TargetGroupAssociationLimit,
+    InvalidConfigurationRequest."""
     elsewhere = []
     for arn, _ in action.groups:
         group = queries.target_group(call, reader, arn)
+        _check_version(group, protocol)
         if group.spec.target_type != r.FUNCTION and group.spec.vpc != lb.spec.vpc:
             raise configuration(
                 f"The following target groups have target group and load balancer in different VPCs: '{arn}'"

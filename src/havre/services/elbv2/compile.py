@@ -141,12 +141,13 @@ def _pool(group: TargetGroupR, instances: Mapping[str, str]) -> BalancerPool:
         id=spec.pool,
         protocol=spec.protocol,
         targets=tuple(t for target in spec.targets if (t := _target(target, spec.target_type, instances))),
-        health_check=_check(spec.check),
+        health_check=_check(spec.check, spec.protocol_version),
         algorithm=value("load_balancing.algorithm.type"),
         sticky=sticky,
         sticky_cookie=value("stickiness.app_cookie.cookie_name") if kind == "app_cookie" else "",
         deregistration_delay=float(value("deregistration_delay.timeout_seconds")),
         slow_start=float(value("slow_start.duration_seconds")),
+        version=spec.protocol_version,
     )
 
 
@@ -158,7 +159,7 @@ def _target(target: Target, kind: str, instances: Mapping[str, str]) -> Balancer
     return BalancerTarget(target.key, address, target.port, vpc, draining=target.draining is not None)
 
 
-def _check(check: HealthCheckSpec) -> BalancerHealthCheck:
+def _check(check: HealthCheckSpec, version: str) -> BalancerHealthCheck:
     return BalancerHealthCheck(
         protocol=check.protocol,
         path=check.path,
@@ -168,4 +169,5 @@ def _check(check: HealthCheckSpec) -> BalancerHealthCheck:
         healthy=check.healthy,
         unhealthy=check.unhealthy,
         matcher=check.matcher,
+        version=version,
     )

@@ -7,7 +7,7 @@ from typing import Any
 from havre.services.elbv2 import actions, conditions
 from havre.services.elbv2.names import ZONE_IDS
 from havre.services.elbv2.queries import balancer_arn, default_rule, load_balancer_of, on_node, used_by
-from havre.services.elbv2.resources import FUNCTION, ListenerR, LoadBalancerR, RuleR, TargetGroupR
+from havre.services.elbv2.resources import FUNCTION, GRPC, ListenerR, LoadBalancerR, RuleR, TargetGroupR
 from havre.services.elbv2.state import state_of
 from havre.store.ports import Reader
 
@@ -54,7 +54,7 @@ def target_group(reader: Reader, group: TargetGroupR) -> dict[str, Any]:
         "HealthyThresholdCount": check.healthy,
         "UnhealthyThresholdCount": check.unhealthy,
         "HealthCheckPath": check.path if http else None,
-        "Matcher": {"HttpCode": check.matcher} if http else None,
+        "Matcher": {"GrpcCode" if spec.protocol_version == GRPC else "HttpCode": check.matcher} if http else None,
         "LoadBalancerArns": [arn for name in used_by(reader, group) if (arn := balancer_arn(reader, group, name))],
         "TargetType": spec.target_type,
         "ProtocolVersion": spec.protocol_version or None,

@@ -63,6 +63,8 @@ class HealthCheckSpec(msgspec.Struct, frozen=True):
     matcher: str = "200"
 
 
+GRPC = "GRPC"
+"""The protocol version whose health checks have codes of their own."""
 FUNCTION = "lambda"
 """The type of target groups that are answered by a function: its ARN is their one target's id."""
 

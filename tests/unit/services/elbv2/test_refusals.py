@@ -67,7 +67,8 @@ async def test_one_subnet_is_not_enough(h: Harness) -> None:
     [
         ({"Protocol": "TCP"}, "NotImplementedException", "network load balancers"),
         ({"Protocol": ""}, "NotImplementedException", "protocol"),
-        ({"ProtocolVersion": "GRPC"}, "NotImplementedException", "protocol version GRPC"),
+        ({"ProtocolVersion": "GRPC", "Matcher": {"HttpCode": "200"}}, "InvalidConfigurationRequest", "HttpCode"),
+        ({"ProtocolVersion": "GRPC", "Matcher": {"GrpcCode": "100"}}, "ValidationError", "within '0-99'"),
         ({"ProtocolVersion": "HTTP3"}, "ValidationError", "must be one of"),
         ({"TargetType": "alb"}, "NotImplementedException", "of the type alb"),
         ({"TargetType": "alb"}, "NotImplementedException", "of the type alb"),

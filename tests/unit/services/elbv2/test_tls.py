@@ -226,3 +226,33 @@ async def test_server_certificates_of_iam_serve_as_well(c: Certificates) -> None
     listener = await c.listener(arn)
     assert c.told().certificates == (spec.bundle,)
     assert (await c.described(listener))["Certificates"] == [{"CertificateArn": arn}]
+
+
+async def test_groups_that_speak_http2_are_behind_https_only(c: Certificates) -> None:
+    calls = await c.h.group("calls", ProtocolVersion="GRPC", Matcher={"GrpcCode": "0-5,12"})
+    plain = await c.h.group("plain")
+    (shown,) = (await c.h.elb("DescribeTargetGroups", TargetGroupArns=[calls]))["TargetGroups"]
+    assert shown["ProtocolVersion"] == "GRPC" and shown["Matcher"] == {"GrpcCode": "0-5,12"}
+    assert shown["HealthCheckPath"] == "/AWS.ALB/healthcheck"
+    two = await c.h.group("two", ProtocolVersion="HTTP2")
+    (shown,) = (await c.h.elb("DescribeTargetGroups", TargetGroupArns=[two]))["TargetGroups"]
+    assert shown["Matcher"] == {"HttpCode": "200"} and shown["HealthCheckPath"] == "/"
+
+    def to(group: str) -> list[dict[str, str]]:
+        return [{"Type": "forward", "TargetGroupArn": group}]
+
+    balancer = await c.h.balancer()
+    http = {"LoadBalancerArn": balancer, "Protocol": "HTTP", "Port": 80}
+    assert await c.code("CreateListener", **http, DefaultActions=to(calls)) == "InvalidConfigurationRequest"
+    listener = await c.listener(await c.certificate("a.example.com"), DefaultActions=to(calls))
+    (pool,) = c.h.told()[0].pools
+    assert (pool.version, pool.health_check.version, pool.health_check.matcher) == ("GRPC", "GRPC", "0-5,12")
+    change = {"ListenerArn": listener, "Protocol": "HTTP"}
+    assert await c.code("ModifyListener", **change) == "InvalidConfigurationRequest"
+    await c.h.elb("ModifyListener", **change, DefaultActions=to(plain))
+    condition = [{"Field": "path-pattern", "Values": ["/x"]}]
+    rule = {"ListenerArn": listener, "Priority": 1, "Conditions": condition, "Actions": to(two)}
+    assert await c.code("CreateRule", **rule) == "InvalidConfigurationRequest"
+    await c.h.elb("ModifyTargetGroup", TargetGroupArn=calls, Matcher={"GrpcCode": "0"})
+    wrong = {"TargetGroupArn": calls, "Matcher": {"HttpCode": "200"}}
+    assert await c.code("ModifyTargetGroup", **wrong) == "InvalidConfigurationRequest"

@@ -41,7 +41,7 @@ async def create_listener(call: Call, request: Request) -> Answer:
     def change(tx: Transaction) -> r.ListenerR:
         lb = queries.load_balancer(call, tx, request["LoadBalancerArn"])
         _check_port(tx, lb, request["Port"])
-        association.check(call, tx, lb, action)
+        association.check(call, tx, lb, action, request["Protocol"])
         if secure:
             tls.check_certificate(call, tx, secure["certificate"])
             _check_trust(call, tx, secure["mutual"])
@@ -154,10 +154,12 @@ async def modify_listener(call: Call, request: Request) -> Answer:
         assert lb is not None
         port = request.get("Port") or listener.spec.port
         _check_port(tx, lb, port, but=listener.meta.name)
+        protocol = request.get("Protocol") or listener.spec.protocol
         if action is not None:
-            association.check(call, tx, lb, action)
             rule = queries.default_rule(tx, listener)
             tx.update(rule, spec=replace(rule.spec, action=action))
+        for rule in queries.rules_of(tx, listener):
+            association.check(call, tx, lb, rule.spec.action, protocol)
         changed = tx.update(listener, spec=_modified(call, tx, listener.spec, request, port))
         _hold(tx, lb, changed)
         return changed

@@ -40,7 +40,7 @@ async def create_rule(call: Call, request: Request) -> Answer:
             raise ApiError("PriorityInUse", f"Priority '{priority}' is currently in use")
         if sum(1 for rule in queries.rules_of_balancer(tx, lb) if rule.spec.priority) >= MOST:
             raise limit("TooManyRules", "rules per load balancer", lb.meta.arn)
-        association.check(call, tx, lb, action)
+        association.check(call, tx, lb, action, listener.spec.protocol)
         return tx.create(
             r.RULE,
             account=call.account,
@@ -83,7 +83,8 @@ async def modify_rule(call: Call, request: Request) -> Answer:
         lb = tx.get(r.LOAD_BALANCER, call.account, call.region, rule.spec.balancer)
         assert lb is not None
         if action is not None:
-            association.check(call, tx, lb, action)
+            listener = tx.get(r.LISTENER, call.account, call.region, rule.spec.listener)
+            association.check(call, tx, lb, action, listener.spec.protocol if listener is not None else "")
         spec = replace(rule.spec, conditions=wanted or rule.spec.conditions, action=action or rule.spec.action)
         return tx.update(rule, spec=spec)
 

@@ -21,7 +21,7 @@ from havre.store.ports import Reader, Transaction
 ops = ElbOperations()
 MOST = 3000
 _FUNCTION_CHECK = r.HealthCheckSpec("HTTP", interval=35, timeout=30)
-_MATCHER = re.compile(r"\d{3}(-\d{3})?(,\d{3}(-\d{3})?)*")
+_MATCHER = re.compile(r"\d{1,3}(-\d{1,3})?(,\d{1,3}(-\d{1,3})?)*")
 _CHECK = (
     "HealthCheckProtocol HealthCheckPort HealthCheckEnabled HealthCheckPath HealthCheckIntervalSeconds"
     " HealthCheckTimeoutSeconds HealthyThresholdCount UnhealthyThresholdCount Matcher"
@@ -39,16 +39,17 @@ async def create_target_group(call: Call, request: Request) -> Answer:
     _check_kind(request)
     given = await tags.of_creation(call, request, call.arn(f"targetgroup/{name}/*", "elasticloadbalancing"))
     function = request.get("TargetType") == r.FUNCTION
+    version = "" if function else request.get("ProtocolVersion") or "HTTP1"
     await _check_place(call, request, function)
     wanted = r.TargetGroupSpec(
         name=name,
         id=call.world.hex(16),
         protocol=request.get("Protocol") or "HTTP",
-        protocol_version="" if function else request.get("ProtocolVersion") or "HTTP1",
+        protocol_version=version,
         port=request.get("Port") or 0,
         vpc=request.get("VpcId") or "",
         target_type=request.get("TargetType") or "instance",
-        check=_check(_FUNCTION_CHECK if function else r.HealthCheckSpec("HTTP"), request, function),
+        check=_check(_usual(request, function), request, function, version),
         tags=given,
     )
 
@@ -90,13 +91,20 @@ def _check_kind(request: Request) -> None:
     version = request.get("ProtocolVersion") or "HTTP1"
     if version not in ("HTTP1", "HTTP2", "GRPC"):
         raise validation(f"Protocol version '{version}' must be one of '[GRPC, HTTP1, HTTP2]'")
-    if version != "HTTP1":
-        raise not_built("elbv2", f"target groups with the protocol version {version}")
     if request.get("IpAddressType", "ipv4") != "ipv4":
         raise not_built("elbv2", f"the IP address type {request['IpAddressType']}")
 
 
-def _check(old: r.HealthCheckSpec, request: Request, function: bool = False) -> r.HealthCheckSpec:
+def _usual(request: Request, function: bool) -> r.HealthCheckSpec:
+    """What is checked unless something else is asked for."""
+    if function:
+        return _FUNCTION_CHECK
+    if request.get("ProtocolVersion") == r.GRPC:
+        return r.HealthCheckSpec("HTTP", path="/AWS.ALB/healthcheck", matcher="12")
+    return r.HealthCheckSpec("HTTP")
+
+
+def _check(old: r.HealthCheckSpec, request: Request, function: bool = False, version: str = "") -> r.HealthCheckSpec:
     """The health check after the request. Raises ValidationError, InvalidConfigurationRequest."""
     if function and request.get("HealthCheckEnabled"):
         raise not_built("elbv2", "health checks of functions")
@@ -105,6 +113,10 @@ def _check(old: r.HealthCheckSpec, request: Request, function: bool = False) -> 
     protocol = request.get("HealthCheckProtocol", old.protocol)
     if protocol not in ("HTTP", "HTTPS"):
         raise validation(f"Health check protocol '{protocol}' must be one of '[HTTP, HTTPS]'")
+    codes, other = ("GrpcCode", "HttpCode") if version == r.GRPC else ("HttpCode", "GrpcCode")
+    matcher = request.get("Matcher") or {}
+    if matcher.get(other):
+        raise configuration(f"Matcher {other} is not supported for target groups with the protocol version {version}")
     new = r.HealthCheckSpec(
         protocol=protocol,
         path=request.get("HealthCheckPath", old.path),
@@ -113,15 +125,13 @@ def _check(old: r.HealthCheckSpec, request: Request, function: bool = False) -> 
         timeout=request.get("HealthCheckTimeoutSeconds", old.timeout),
         healthy=request.get("HealthyThresholdCount", old.healthy),
         unhealthy=request.get("UnhealthyThresholdCount", old.unhealthy),
-        matcher=(request.get("Matcher") or {}).get("HttpCode", old.matcher),
+        matcher=matcher.get(codes, old.matcher),
     )
-    if (request.get("Matcher") or {}).get("GrpcCode"):
-        raise configuration("Matcher GrpcCode is only supported for target groups with the protocol version GRPC")
-    _check_limits(new)
+    _check_limits(new, (0, 99) if version == r.GRPC else (200, 499))
     return new
 
 
-def _check_limits(check: r.HealthCheckSpec) -> None:
+def _check_limits(check: r.HealthCheckSpec, codes: tuple[int, int]) -> None:
     for value, low, high, what in (
         (check.interval, 5, 300, "interval"),
         (check.timeout, 2, 120, "timeout"),
@@ -137,13 +147,15 @@ def _check_limits(check: r.HealthCheckSpec) -> None:
     port = check.port
     if port != "traffic-port" and not (port.isascii() and port.isdigit() and 1 <= int(port) <= 65535):
         raise validation(f"Health check port '{port}' must be in the range of 1-65535")
-    if not _MATCHER.fullmatch(check.matcher) or not all(_in_range(part) for part in check.matcher.split(",")):
-        raise validation(f"Health check matcher HTTP code '{check.matcher}' must be within '200-499'")
+    matcher, (first, last) = check.matcher, codes
+    if not _MATCHER.fullmatch(matcher) or not all(_in_range(part, codes) for part in matcher.split(",")):
+        kind = "HTTP" if first else "GRPC"
+        raise validation(f"Health check matcher {kind} code '{matcher}' must be within '{first}-{last}'")
 
 
-def _in_range(part: str) -> bool:
+def _in_range(part: str, codes: tuple[int, int]) -> bool:
     low, _, high = part.partition("-")
-    return 200 <= int(low) <= int(high or low) <= 499
+    return codes[0] <= int(low) <= int(high or low) <= codes[1]
 
 
 def _same(old: r.TargetGroupR, wanted: r.TargetGroupSpec) -> r.TargetGroupR:
@@ -208,7 +220,8 @@ async def delete_target_group(call: Call, request: Request) -> Answer:
 async def modify_target_group(call: Call, request: Request) -> Answer:
     def change(tx: Transaction) -> r.TargetGroupR:
         group = queries.target_group(call, tx, request["TargetGroupArn"])
-        check = _check(group.spec.check, request, group.spec.target_type == r.FUNCTION)
+        spec = group.spec
+        check = _check(spec.check, request, spec.target_type == r.FUNCTION, spec.protocol_version)
         return tx.update(group, spec=replace(group.spec, check=check))
 
     group = await call.store.transact(change)
