@@ -105,6 +105,7 @@ public class Pojo {
         return Arrays.asList(first.getBody(), first.getEventSourceArn(), at, first.source().getName());
     }
     public int sum(List<Integer> numbers) { return numbers.stream().mapToInt(n -> n).sum(); }
+    public String option() { return System.getProperty("mine"); }
     public String jackson(Object nothing) {
         try {
             Class.forName("com.fasterxml.jackson.databind.ObjectMapper");

@@ -244,17 +244,17 @@ def test_java_methods(world: World) -> None:
         ("queue", {"Records": [record]}, ["b", "arn", 1545084650987, "n"]),
         ("sum", [1, 2, 3], 6),
         ("jackson", None, "hidden"),
+        ("option", None, "given"),
     ]
+    more = {"Runtime": JAVA, "MemorySize": 256, "Environment": {"Variables": {"JAVA_TOOL_OPTIONS": "-Dmine=given"}}}
     for method, given, expected in cases:
-        world.function(f"java-{method}", files, Runtime=JAVA, Handler=f"app.Pojo::{method}", MemorySize=256)
+        world.function(f"java-{method}", files, Handler=f"app.Pojo::{method}", **more)
         found, _ = world.invoke(f"java-{method}", given)
         assert found == expected
-    for handler, kind in (("app.Pojo::none", "NoSuchMethodException"), ("app.None", "ClassNotFoundException")):
-        world.function(
-            handler.replace(".", "-").replace("::", "-"), files, Runtime=JAVA, Handler=handler, MemorySize=256
-        )
-        told, _ = world.invoke(handler.replace(".", "-").replace("::", "-"))
-        assert told["errorType"] == f"java.lang.{kind}"
+    for number, (handler, kind) in enumerate((("app.Pojo::none", "NoSuchMethod"), ("app.None", "ClassNotFound"))):
+        world.function(f"java-none-{number}", files, Handler=handler, **more)
+        told, _ = world.invoke(f"java-none-{number}")
+        assert told["errorType"] == f"java.lang.{kind}Exception"
 
 
 # --- SnapStart

@@ -13,7 +13,7 @@ PLACE = "HAVRE_RUNTIMES"
 BUILT = (
     *(f"python3.{minor}" for minor in (11, 13, 14)),
     *(f"nodejs{major}.x" for major in (20, 22, 24)),
-    *(f"java{version}" for version in (17, 21, 25)),
+    *(f"java{version}" for version in ("17", "17.al2023", "21", "25")),
     "ruby3.3",
     "provided.al2023",
     "provided.al2",

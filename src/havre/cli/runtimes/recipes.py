@@ -225,6 +225,7 @@ def _provided(name: str) -> Recipe:
 
 _JAVAS = (
     ("java17", "17", BOOKWORM),
+    ("java17.al2023", "17", BOOKWORM),
     ("java21", "21", TRIXIE),
     ("java25", "25", TRIXIE),
 )
