@@ -40,7 +40,9 @@ def test_what_there_is_no_recipe_for_says_where_it_can_come_from(tmp_path: Path)
     environment = {runtimes.PLACE: str(tmp_path)}
     with pytest.raises(BuildError, match=r"build-runtime dotnet8 --from-image public.ecr.aws/lambda/dotnet:8$"):
         build.build("dotnet8", environment, print)
-    with pytest.raises(BuildError, match=r"there is no runtime 'fortran'; there are recipes for: java17, java17\.al2023"):
+    with pytest.raises(
+        BuildError, match=r"there is no runtime 'fortran'; there are recipes for: java17, java17\.al2023"
+    ):
         build.build("fortran", environment, print)
     assert runtimes.how_to_make("python3.13") == "havre lambda build-runtime python3.13"
     assert runtimes.how_to_make("dotnet8") == "havre lambda build-runtime dotnet8 --from-image IMAGE"
