@@ -44,7 +44,7 @@ class OwnTls:
         names = (*((name,) if name else ()), *self._names)
         bundle = self._authority.issue(names, ALGORITHM, self._now()).bundle
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.set_alpn_protocols(["http/1.1"])
+        context.set_alpn_protocols(["h2", "http/1.1"])
         handle = os.memfd_create("certificate", os.MFD_CLOEXEC)  # OpenSSL reads files; the key is in none
         try:
             os.write(handle, bundle.encode())
