@@ -40,6 +40,7 @@ _REMOVED_WITHIN = 3.0
 _VOLUME_OF = "havre.volume-of"
 _EVENTS = ["die", "oom", "destroy", "health_status"]
 _RECONNECT = 1.0
+_REFUSED = 10.0
 _MAX_EXEC_OUTPUT = 1 << 20
 
 
@@ -370,8 +371,11 @@ class DockerEngine:
                     await self.capacity()
                 await pool.adopt([s for s in await self._ready_sandboxes() if s.labels.get(POOL) == pool.kind])
                 await pool.keep(self._pool, self._idle)
-            except (Temporary, Permanent, Gone):
+            except (Temporary, Gone):
                 await asyncio.sleep(_RECONNECT)
+            except Permanent as e:  # an engine without a bridge, say: tasks do without
+                log.info("no %s can be made in advance: %s", pool.kind, e)
+                await asyncio.sleep(_REFUSED)
 
     def _idle(self, more: float = 0.0) -> bool:
         """Nothing starts, nor is about to: a sandbox made meanwhile would take its processors."""
