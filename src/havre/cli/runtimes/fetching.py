@@ -71,9 +71,8 @@ class Fetching:
     @property
     def _environment(self) -> Mapping[str, str]:
         given = {"HOME": "/root", **os.environ, "npm_config_cache": str(self._work / "npm")}
-        if (
-            _AUTHORITIES.exists()
-        ):  # Node.js has authorities of its own, and would not know those that this machine trusts
+        if _AUTHORITIES.exists():
+            # Node.js has authorities of its own, and would not know those that this machine trusts
             given.setdefault("NODE_EXTRA_CA_CERTS", str(_AUTHORITIES))
         return given
 
