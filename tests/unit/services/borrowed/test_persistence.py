@@ -283,3 +283,23 @@ def test_a_snapshot_is_made_while_it_runs(lent: Lent, monkeypatch: pytest.Monkey
     assert ssm.get_parameter(Name="p")["Parameter"]["Version"] == last["Version"]
     assert s3.get_object(Bucket="snapped", Key="old")["Body"].read() == b"old"
     assert s3.get_object(Bucket="snapped", Key="new")["Body"].read() == b"new" * number
+
+
+def test_a_table_keeps_its_id_and_the_next_one_of_its_name_has_another(tmp_path: Path) -> None:
+    lent = Lent(tmp_path / "borrowed")
+
+    def made() -> str:
+        keys = {"KeySchema": [{"AttributeName": "p", "KeyType": "HASH"}], "BillingMode": "PAY_PER_REQUEST"}
+        types = [{"AttributeName": "p", "AttributeType": "S"}]
+        told = lent.client("dynamodb").create_table(TableName="kept", AttributeDefinitions=types, **keys)
+        return str(told["TableDescription"]["TableId"])
+
+    first = made()
+    assert lent.client("dynamodb").describe_table(TableName="kept")["Table"]["TableId"] == first
+    lent.client("dynamodb").delete_table(TableName="kept")
+    lent.offset += 10
+    second = made()
+    lent.close()
+    lent = Lent(tmp_path / "borrowed")
+    assert lent.client("dynamodb").describe_table(TableName="kept")["Table"]["TableId"] == second != first
+    lent.close()
