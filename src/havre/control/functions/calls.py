@@ -92,6 +92,12 @@ class NodeCalls:
         self._last += 1
         await self._run(Call(function, m.Prepare(self._last, function.id)))
 
+    def remind(self, function: Function) -> None:
+        """As ``prepare``, and nobody waits for it."""
+        self._last += 1
+        self._define(function)
+        self.frames.send(m.Prepare(self._last, function.id))
+
     async def stream(self, function: Function, invocation: Invocation) -> AsyncGenerator[bytes | str | Outcome, None]:
         call = StreamCall(function, self._message(function, invocation))
         id = call.message.id

@@ -31,6 +31,8 @@ class FunctionHub:
         self._patience = patience
         self._nodes: dict[str, NodeCalls] = {}
         self._wanted: dict[str, tuple[Function, int]] = {}
+        self._snapshots: dict[str, Function] = {}
+        """Those with SnapStart that are prepared: a node that comes, or comes back, keeps one of each ready as well."""
         self._arrived = asyncio.Event()
 
     # --- the loop that apps runs
@@ -53,6 +55,8 @@ class FunctionHub:
         await self._await_node()
         for node in self._able():
             await node.prepare(function)
+        if function.snap_start:
+            self._snapshots[function.id] = function
 
     async def invoke(self, function: Function, invocation: Invocation) -> Outcome:
         if not self._nodes:
@@ -93,6 +97,7 @@ class FunctionHub:
 
     async def retire(self, id: str) -> None:
         self._wanted.pop(id, None)
+        self._snapshots.pop(id, None)
         for node in self._nodes.values():
             node.retire(id)
 
@@ -125,6 +130,8 @@ class FunctionHub:
         self._nodes[calls.name] = calls
         if older is not None:
             older.frames.close()
+        for function in self._snapshots.values() if not calls.error else ():
+            calls.remind(function)
         self.changed()
 
     def leave(self, calls: NodeCalls) -> None:

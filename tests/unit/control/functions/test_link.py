@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from havre.control.functions import messages as m
 from havre.control.functions.hub import FunctionHub
@@ -98,6 +99,30 @@ async def test_the_next_node_takes_what_one_has_no_room_for(tmp_path: Path, hub:
     again = await free.next(m.Invoke)
     assert again.payload == b"{}"  # type: ignore[union-attr]
     free.frames.send(m.Result(again.id, b"1", "", "application/json", b"", 1.0, 1, None, 1))  # type: ignore[union-attr]
+    assert (await call).payload == b"1"
+
+
+async def test_a_node_that_comes_back_takes_snapshots_again(tmp_path: Path, hub: FunctionHub) -> None:
+    function = replace(FUNCTION, snap_start=True)
+    first = await dial(tmp_path / "s", m.Hello("n", "word", m.VERSION))
+    await first.next(m.Welcome)
+    for each in (function, replace(FUNCTION, id="plain"), replace(function, id="retired")):
+        call = asyncio.get_running_loop().create_task(hub.prepare(each))
+        asked = await first.next(m.Prepare)
+        first.frames.send(m.Prepared(asked.id))  # type: ignore[union-attr]
+        await call
+    await hub.retire("retired")
+    first.frames.close()
+    again = await dial(tmp_path / "s", m.Hello("n", "word", m.VERSION))
+    await again.next(m.Welcome)
+    assert (await again.next(m.Define)).function == function  # type: ignore[union-attr]
+    asked = await again.next(m.Prepare)
+    assert asked.function == "f"  # type: ignore[union-attr]
+    again.frames.send(m.Refused(asked.id, "it fails now", -1.0))  # type: ignore[union-attr]
+    call = asyncio.get_running_loop().create_task(hub.invoke(function, Invocation("r", "arn")))
+    while not isinstance(message := await again.heard.get(), m.Invoke):
+        assert not isinstance(message, m.Prepare | None), "nothing else was to be prepared"
+    again.frames.send(m.Result(message.id, b"1", "", "application/json", b"", 1.0, 1, None, 1))
     assert (await call).payload == b"1"
 
 

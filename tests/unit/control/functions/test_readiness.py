@@ -84,6 +84,21 @@ async def test_snap_start_initialises_before_it_is_published(tmp_path: Path) -> 
             await asyncio.sleep(0.01)
 
 
+async def test_a_snapshot_outlives_a_lost_connection(tmp_path: Path) -> None:
+    async with ground(tmp_path) as g:
+        function = g.function(KIND, snap_start=True)
+        await g.hub.prepare(function)
+        g.hub._nodes["local"].frames.close()
+        while g.hub.nodes:
+            await asyncio.sleep(0.001)
+        await g.hub.until_able()
+        while g.plane._readiness._unconfirmed:
+            await asyncio.sleep(0.001)
+        g.plane._readiness.drop_unconfirmed()
+        assert g.engine.calls["obtain"] == 1 and len(g.engine.boxes) == 1
+        assert (await g.invoke(function)).init is None
+
+
 async def test_snap_start_that_cannot_be_initialised_is_told(tmp_path: Path) -> None:
     async with ground(tmp_path) as g:
         function = g.function("raise ValueError('not today')", snap_start=True)
