@@ -86,6 +86,8 @@ class UpOptions:
             return f"--auth open accepts any credentials, so it is refused on {self.host}: listen on a loopback address"
         if not (len(self.account) == 12 and self.account.isascii() and self.account.isdigit()):
             return f"--account {self.account}: an account has twelve digits"
+        if not _is_region(self.region):
+            return f"--region {self.region}: a region has a name like {DEFAULT_REGION}: no client's signature would fit another"
         if len(os.fsencode(self.state)) > LONGEST_STATE:
             return (
                 f"--state {self.state}: longer than {LONGEST_STATE} bytes, which the paths of Unix sockets do not allow"
@@ -99,6 +101,15 @@ class UpOptions:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> UpOptions:
         return cls(**{field: data[field] for field in cls.FIELDS if field in data})
+
+
+def _is_region(name: str) -> bool:
+    """As the gateway has it, without the time that importing ``re`` takes."""
+    *words, number = name.split("-")
+    letters = all(word.isascii() and word.isalpha() and word.islower() for word in words)
+    return (
+        len(words) > 1 and letters and len(words[0]) > 1 and number.isascii() and number.isdigit() and len(number) < 3
+    )
 
 
 def settle_engine(options: UpOptions) -> str:

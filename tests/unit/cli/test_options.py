@@ -39,10 +39,19 @@ def test_the_short_cut_has_the_same_defaults() -> None:
         ({"port": 0}, "port"),
         ({"port": 70000}, "port"),
         ({"account": "12"}, "twelve"),
+        ({"region": "moon"}, "us-east-1"),
+        ({"region": "us-east-"}, "us-east-1"),
+        ({"region": "US-east-1"}, "us-east-1"),
+        ({"region": ""}, "us-east-1"),
     ],
 )
 def test_wrong_options_are_refused_in_words(options: dict[str, object], word: str) -> None:
     assert word in UpOptions(state="/x", **options).check()  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("region", ["us-east-1", "eu-west-3", "us-gov-west-1", "ap-southeast-12", "eusc-de-east-1"])
+def test_regions_of_aws(region: str) -> None:
+    assert UpOptions(state="/x", region=region).check() == ""
 
 
 def test_open_is_allowed_on_loopback() -> None:
