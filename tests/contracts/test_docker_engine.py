@@ -97,7 +97,7 @@ async def test_words_of_a_registry(setting: DockerSetting, registry: Process) ->
     keys = Registry(registry.address, "AWS", registry.password)
     with pytest.raises(Permanent, match=r"not found|unknown"):
         await setting.engine.pull(f"{registry.address}/sh:nope", keys)
-    with pytest.raises(Permanent, match=r"denied|unauthorized|no basic auth"):
+    with pytest.raises(Permanent, match=r"(?i)denied|unauthorized|no basic auth"):
         await setting.engine.pull(f"{registry.address}/sh:1", Registry(registry.address, "AWS", "wrong"))
     with pytest.raises(Temporary):
         await setting.engine.pull("127.0.0.1:1/sh:1", None)

@@ -66,6 +66,10 @@ class Groups(Protocol):
         """The name to give to the engine. Made again, it is the same."""
         ...
 
+    def killed(self, workload: str) -> int:
+        """How many of its processes the kernel has killed for want of memory; 0 where nothing tells."""
+        ...
+
     async def tidy(self, alive: Collection[str]) -> None:
         """Those of other workloads go, but where something still runs in them."""
         ...
@@ -85,6 +89,14 @@ def _write(path: Path, value: int | str) -> None:
         os.write(fd, str(value).encode())
     finally:
         os.close(fd)
+
+
+def _killed(group: Path) -> int:
+    try:
+        words = (group / "memory.events").read_text().split()
+    except OSError:
+        return 0
+    return int(words[words.index("oom_kill") + 1]) if "oom_kill" in words else 0
 
 
 def _sweep(root: Path, alive: Collection[str]) -> None:
@@ -128,6 +140,10 @@ class Controllers:
                 _write(memory / "memory.memsw.limit_in_bytes", limits.memory + limits.swap)
         return f"/{self._name}/{workload}"
 
+    def killed(self, workload: str) -> int:
+        """Cgroup v1 counts in the containers' own groups, which are gone by then."""
+        return 0
+
     async def tidy(self, alive: Collection[str]) -> None:
         """In every tree: the runtime made it in those that have no limits of ours."""
         for controller in self._mount.iterdir():
@@ -157,6 +173,9 @@ class Unified:
             with suppress(FileNotFoundError):
                 _write(made / "memory.swap.max", limits.swap)
         return f"/{self._root.name}/{workload}"
+
+    def killed(self, workload: str) -> int:
+        return _killed(self._root / workload)
 
     async def tidy(self, alive: Collection[str]) -> None:
         _sweep(self._root, alive)
@@ -190,6 +209,9 @@ class Slices:
         if said and "already" not in said:
             raise OSError(f"systemd does not make {name}: {said}")
         return name
+
+    def killed(self, workload: str) -> int:
+        return _killed(self._above / self._name(workload))
 
     async def tidy(self, alive: Collection[str]) -> None:
         if not self._above.is_dir():

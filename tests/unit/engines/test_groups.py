@@ -118,3 +118,16 @@ async def test_slices_that_are_gone_are_stopped(tmp_path: Path) -> None:
     assert systemd.asked == [["StopUnit", "ss", "havre-i-gone.slice", "replace"]]
     await Slices("other", tmp_path, systemd).tidy(())
     assert len(systemd.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("driver", "at"), [("cgroupfs", "havre-i-tasks/w"), ("systemd", "havre.slice/havre-i.slice/havre-i-w.slice")]
+)
+def test_version_2_tells_what_was_killed(tmp_path: Path, driver: str, at: str) -> None:
+    (tmp_path / "cgroup.controllers").write_text("")
+    made = groups("i", driver, tmp_path)
+    assert made.killed("w") == 0
+    (tmp_path / at).mkdir(parents=True)
+    (tmp_path / at / "memory.events").write_text("low 0\nmax 19\noom 1\noom_kill 2\noom_group_kill 0\n")
+    assert made.killed("w") == 2
+    assert made.killed("other") == 0

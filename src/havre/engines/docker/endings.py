@@ -11,7 +11,18 @@ from typing import Any
 
 import msgspec
 
+from havre.engines.groups import Groups
 from havre.engines.ports import RunState
+
+_KILLED = 137
+
+
+def starved(state: RunState, groups: Groups | None) -> RunState:
+    """With cgroup v2 Docker misses at times that a container was killed for want of memory: containerd reads the group's
+    counter only when the group may be gone already. The group around it still tells."""
+    if state.exit_code == _KILLED and not state.oom_killed and groups is not None and groups.killed(state.workload):
+        return msgspec.structs.replace(state, oom_killed=True)
+    return state
 
 
 class Endings:

@@ -12,7 +12,7 @@ import msgspec
 from havre.engines.docker import spec
 from havre.engines.docker.bridged import Bridged, joined, suits
 from havre.engines.docker.client import Docker, Refused
-from havre.engines.docker.endings import Endings
+from havre.engines.docker.endings import Endings, starved
 from havre.engines.docker.framing import demultiplexed, events
 from havre.engines.docker.images import Images
 from havre.engines.docker.netns import interface_counters
@@ -252,7 +252,7 @@ class DockerEngine:
             await asyncio.sleep(_QUIET / 4)
 
     async def inspect(self, id: str) -> RunState:
-        return from_inspect(await self._docker.call("GET", f"/containers/{id}/json"))
+        return starved(from_inspect(await self._docker.call("GET", f"/containers/{id}/json")), self._groups)
 
     async def containers(self, workload: str | None = None) -> Sequence[RunState]:
         labels = [f"{INSTANCE}={self._instance}"]
@@ -267,7 +267,8 @@ class DockerEngine:
         found = []
         for id in ids:
             try:
-                found.append(self._endings.of(id) or await self.inspect(id))
+                over = self._endings.of(id)
+                found.append(starved(over, self._groups) if over else await self.inspect(id))
             except Gone:
                 continue
         return found

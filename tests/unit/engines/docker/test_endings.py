@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
-from havre.engines.docker.endings import Endings
+from havre.engines.docker.endings import Endings, starved
 from havre.engines.ports import RunState
 
 RUNNING = RunState("1", "havre-h-w-c", "w", "c", "running", pid=7, started=1.0)
@@ -71,3 +72,23 @@ def test_nothing_is_known_of_what_is_gone_or_was_missed(endings: Endings, forget
     over = endings.of("1")
     assert over is not None
     assert not over.oom_killed
+
+
+class _Counted:
+    """Groups in which the kernel has killed so many processes."""
+
+    def __init__(self, kills: int) -> None:
+        self.kills = kills
+
+    def killed(self, workload: str) -> int:
+        return self.kills if workload == "w" else 0
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "kills", "blamed"), [(137, 1, True), (137, 0, False), (1, 1, False), (None, 1, False)]
+)
+def test_the_workloads_group_tells_what_docker_missed(exit_code: int | None, kills: int, blamed: bool) -> None:
+    state = msgspec.structs.replace(RUNNING, exit_code=exit_code)
+    groups: Any = _Counted(kills)
+    assert starved(state, groups).oom_killed is blamed
+    assert starved(state, None) == state
