@@ -87,7 +87,7 @@ class UpOptions:
         if not (len(self.account) == 12 and self.account.isascii() and self.account.isdigit()):
             return f"--account {self.account}: an account has twelve digits"
         if not _is_region(self.region):
-            return f"--region {self.region}: a region has a name like {DEFAULT_REGION}: no client's signature would fit another"
+            return f"--region {self.region}: a region has a name like {DEFAULT_REGION}, or no signature would fit it"
         if len(os.fsencode(self.state)) > LONGEST_STATE:
             return (
                 f"--state {self.state}: longer than {LONGEST_STATE} bytes, which the paths of Unix sockets do not allow"
