@@ -150,30 +150,30 @@ def left(instance: Instance) -> list[str]:
     return found
 
 
-def test_a_service_behind_a_load_balancer_is_updated_and_its_containers_killed(world: World) -> None:
-    """In bridge mode: the balancer sends to ports of this machine."""
-    elb, ecs = world.instance.client("elbv2"), world.ecs
-    ec2 = world.instance.client("ec2")
+def _balanced(world: World) -> tuple[dict[str, Any], str]:
+    """A load balancer that everybody reaches on port 80, and the target group behind it."""
+    elb, ec2 = world.instance.client("elbv2"), world.instance.client("ec2")
     vpc = ec2.describe_vpcs()["Vpcs"][0]["VpcId"]
     subnets = [s["SubnetId"] for s in ec2.describe_subnets()["Subnets"]][:2]
     guard = ec2.create_security_group(GroupName="web", Description="web", VpcId=vpc)["GroupId"]
     anyone = {"IpProtocol": "tcp", "FromPort": 80, "ToPort": 80, "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}
     ec2.authorize_security_group_ingress(GroupId=guard, IpPermissions=[anyone])
     made = elb.create_load_balancer(Name="web", Subnets=subnets, SecurityGroups=[guard])
-    balancer = made["LoadBalancers"][0]
+    balancer: dict[str, Any] = made["LoadBalancers"][0]
     fast = {"HealthCheckIntervalSeconds": 5, "HealthyThresholdCount": 2, "HealthCheckTimeoutSeconds": 2}
     group = elb.create_target_group(Name="web", Protocol="HTTP", Port=80, VpcId=vpc, TargetType="instance", **fast)
-    pool = group["TargetGroups"][0]["TargetGroupArn"]
+    pool = str(group["TargetGroups"][0]["TargetGroupArn"])
     forward = [{"Type": "forward", "TargetGroupArn": pool}]
-    elb.create_listener(
-        LoadBalancerArn=balancer["LoadBalancerArn"],
-        Protocol="HTTP",
-        Port=80,
-        DefaultActions=forward,
-    )
-    elb.modify_target_group_attributes(
-        TargetGroupArn=pool, Attributes=[{"Key": "deregistration_delay.timeout_seconds", "Value": "2"}]
-    )
+    elb.create_listener(LoadBalancerArn=balancer["LoadBalancerArn"], Protocol="HTTP", Port=80, DefaultActions=forward)
+    soon = [{"Key": "deregistration_delay.timeout_seconds", "Value": "2"}]
+    elb.modify_target_group_attributes(TargetGroupArn=pool, Attributes=soon)
+    return balancer, pool
+
+
+def test_a_service_behind_a_load_balancer_is_updated_and_its_containers_killed(world: World) -> None:
+    """In bridge mode: the balancer sends to ports of this machine."""
+    elb, ecs = world.instance.client("elbv2"), world.ecs
+    balancer, pool = _balanced(world)
     for version in ("v1", "v2"):
         main = {
             "name": "main",
@@ -204,8 +204,8 @@ def test_a_service_behind_a_load_balancer_is_updated_and_its_containers_killed(w
         eventually(lambda: settled("web:2"), 200)
     assert load.failures == []
     assert set(load.answers) == {"v1", "v2"}
+    eventually(lambda: len(world.containers()) == 2)
     before = world.containers()
-    assert len(before) == 2
     os.kill(next(iter(before.values())), signal.SIGKILL)
     eventually(lambda: len(world.containers()) == 2 and world.containers() != before and settled("web:2"))
     assert {"v1 starts", "v2 starts"} == set(world.lines("/web"))

@@ -209,6 +209,15 @@ async def test_what_nobody_knows_is_ended(setting: OciSetting) -> None:
     assert not lives(process(sandbox.pid))
 
 
+async def test_half_removed_is_removed(setting: OciSetting) -> None:
+    id = await created(setting, shell(setting, SLEEP))
+    place = setting.oci.life.kept.pop(id).place
+    place.path.rename(place.path.with_name(f".gone-{place.path.name}"))
+    again = await setting.again()
+    assert await again.containers() == []
+    assert not list(place.path.parent.iterdir())
+
+
 async def test_health_is_remembered(setting: OciSetting) -> None:
     check = HealthCheck(("CMD-SHELL", "test ! -e /sick"), interval=0.1, timeout=2, retries=2)
     state = await started(setting, shell(setting, SLEEP, health_check=check))

@@ -19,7 +19,7 @@ from havre.engines.oci.containers import jobs, programs, spec
 from havre.engines.oci.containers.execs import run_in
 from havre.engines.oci.containers.groups import Groups
 from havre.engines.oci.containers.kept import Kept
-from havre.engines.oci.containers.library import Library
+from havre.engines.oci.containers.library import Library, Stored
 from havre.engines.oci.containers.life import Life
 from havre.engines.oci.containers.lines import tail
 from havre.engines.oci.containers.records import Record, id_of
@@ -159,7 +159,16 @@ class OciContainers:
             raise Permanent(f"No such image: {container.image}")
         spec.arguments(container, stored)
         self.library.used(image.id)
-        record = Record(
+        pid = sandbox.pid if sandbox is not None else 0
+        try:
+            record = self._record(workload, container, stored, pid)
+            return self.life.create(record, self.state / "containers").state()
+        except OSError as error:
+            raise Temporary(f"the container cannot be kept: {error}") from error
+
+    def _record(self, workload: Workload, container: Container, image: Stored, sandbox: int) -> Record:
+        name = docker.container_name(self.instance, workload.id, container.name)
+        return Record(
             id=id_of(name),
             name=name,
             workload=workload.id,
@@ -168,19 +177,15 @@ class OciContainers:
             image=image.id,
             network=workload.network,
             created=self.now(),
-            labels=dict(stored.labels) | jobs.labels(self.instance, workload, container.name, container.labels),
+            labels=dict(image.labels) | jobs.labels(self.instance, workload, container.name, container.labels),
             volumes=workload.volumes,
-            sandbox=sandbox.pid if sandbox is not None else 0,
+            sandbox=sandbox,
             interface=workload.interface,
             region=workload.region,
             pid_mode=workload.pid_mode,
             ipc_mode=workload.ipc_mode,
             limits=limits(workload, os.cpu_count() or 1),
         )
-        try:
-            return self.life.create(record, self.state / "containers").state()
-        except OSError as error:
-            raise Temporary(f"the container cannot be kept: {error}") from error
 
     async def start(self, id: str) -> RunState:
         """One that was started already is not started again, whatever became of it."""

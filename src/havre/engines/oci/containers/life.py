@@ -43,7 +43,7 @@ def _found(directory: Path) -> list[tuple[Record, Place]]:
     found = []
     for path in sorted(directory.iterdir()):
         place = Place(path)
-        record = place.read("record", Record)
+        record = place.read("record", Record) if not path.name.startswith(".") else None
         if record is None:
             shutil.rmtree(path, ignore_errors=True)
         else:

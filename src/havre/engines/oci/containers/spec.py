@@ -159,43 +159,45 @@ def environment(container: Container, image: Stored, user: User, hostname: str) 
 def configuration(record: Record, image: Stored, inside: Inside, machine: Machine) -> Json:
     """Raises Permanent for what cannot be."""
     container = record.spec
-    words = arguments(container, image)
-    mounts = _mounts(record, machine, inside)
-    if container.init:
-        if not machine.init:
-            raise Permanent("initProcessEnabled needs docker-init, tini-static or catatonit on this machine")
-        words = [INIT, "--", *words]
-        mounts.append(_bind(machine.init, INIT, True))
-    env = environment(container, image, inside.user, inside.hostname)
-    process: Json = {
-        "terminal": container.tty,
-        "user": {"uid": inside.user.uid, "gid": inside.user.gid, "additionalGids": list(inside.user.groups)},
-        "args": words,
-        "env": [f"{k}={v}" for k, v in env.items()],
-        "cwd": container.working_directory or image.directory or "/",
-        "capabilities": _capability_sets(container, inside.user.uid, machine.capabilities),
-        "rlimits": [{"type": f"RLIMIT_{u.name.upper()}", "soft": u.soft, "hard": u.hard} for u in container.ulimits],
-        "noNewPrivileges": any(
-            o.startswith("no-new-privileges") and "false" not in o for o in container.security_options
-        ),
-    }
-    if profile := _apparmor(container):
-        process["apparmorProfile"] = profile
     told: Json = {
         "ociVersion": "1.0.2",
-        "process": process,
+        "process": _process(container, image, inside, machine),
         "root": {"path": inside.root, "readonly": container.read_only_root},
-        "mounts": mounts,
+        "mounts": _mounts(record, machine, inside),
         "annotations": {},
         "linux": _linux(record, inside, machine),
     }
-    if "uts" in inside.namespaces and not inside.namespaces["uts"]:
+    if container.init:
+        told["mounts"].append(_bind(machine.init, INIT, True))
+    if inside.namespaces.get("uts") == "":
         told["hostname"] = inside.hostname
     if not container.privileged:
         if machine.seccomp:
             told["annotations"]["run.oci.seccomp_bpf_data"] = machine.seccomp
         elif machine.rules is not None:
             told["linux"]["seccomp"] = machine.rules
+    return told
+
+
+def _process(container: Container, image: Stored, inside: Inside, machine: Machine) -> Json:
+    words, options = arguments(container, image), container.security_options
+    if container.init:
+        if not machine.init:
+            raise Permanent("initProcessEnabled needs docker-init, tini-static or catatonit on this machine")
+        words = [INIT, "--", *words]
+    user = inside.user
+    told: Json = {
+        "terminal": container.tty,
+        "user": {"uid": user.uid, "gid": user.gid, "additionalGids": list(user.groups)},
+        "args": words,
+        "env": [f"{k}={v}" for k, v in environment(container, image, user, inside.hostname).items()],
+        "cwd": container.working_directory or image.directory or "/",
+        "capabilities": _capability_sets(container, user.uid, machine.capabilities),
+        "rlimits": [{"type": f"RLIMIT_{u.name.upper()}", "soft": u.soft, "hard": u.hard} for u in container.ulimits],
+        "noNewPrivileges": any(o.startswith("no-new-privileges") and "false" not in o for o in options),
+    }
+    if profile := _apparmor(container):
+        told["apparmorProfile"] = profile
     return told
 
 
