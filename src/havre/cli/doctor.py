@@ -128,7 +128,9 @@ def _engine() -> Finding:
         detail = f"this user may not speak to {path}: be root, or one of the group docker"
     else:
         detail = f"{there} is not running" if there else f"does not answer on {path}"
-    return Finding("Docker Engine", False, detail, cost, () if there else ("docker.io",))
+    if spare := bool(_crun()):
+        cost += ", but for those of havre up --engine oci"
+    return Finding("Docker Engine", False, detail, cost, () if there else ("docker.io",), required=not spare)
 
 
 def _kernel(answer: bytes) -> str:
@@ -145,13 +147,17 @@ def _docker_command() -> Finding:
     return _program("docker", "images cannot be built and pushed from here", wanted, required=False)()
 
 
-def _without_docker() -> Finding:
-    """What ``havre up --engine oci`` stands on instead of a Docker Engine."""
+def _crun() -> str:
+    """What ``havre up --engine oci`` stands on instead of a Docker Engine; "" when it is not all here."""
     runtime = shutil.which("crun", path=_PATH) or shutil.which("runc", path=_PATH)
     monitor = shutil.which("conmon", path=_PATH)
-    detail = ", ".join(p for p in (runtime, monitor) if p) or "not installed"
+    return f"{runtime}, {monitor}" if runtime and monitor else ""
+
+
+def _without_docker() -> Finding:
     cost = "havre up --engine oci, which runs tasks without a Docker Engine, needs crun and conmon"
-    return Finding("crun and conmon", bool(runtime and monitor), detail, cost, ("crun", "conmon"), required=False)
+    found = _crun()
+    return Finding("crun and conmon", bool(found), found or "not installed", cost, ("crun", "conmon"), required=False)
 
 
 def _nftables() -> Finding:
