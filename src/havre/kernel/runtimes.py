@@ -11,8 +11,8 @@ import msgspec
 PLACE = "HAVRE_RUNTIMES"
 """The environment variable that names another directory for runtimes."""
 BUILT = (
-    *(f"python3.{minor}" for minor in (11, 13, 14)),
-    *(f"nodejs{major}.x" for major in (20, 22, 24)),
+    *(f"python3.{minor}" for minor in (11, 13, 14, 15)),
+    *(f"nodejs{major}.x" for major in (20, 22, 24, 26)),
     *(f"java{version}" for version in ("17", "17.al2023", "21", "25")),
     "ruby3.3",
     "provided.al2023",

@@ -128,6 +128,11 @@ _NODES = {
         "3nULszZ5X0fciYpG0t6TrdApJzAn8+FlINP6OiMX7V8HrvpATPN936U1LlReOJriLRa4e8yEqQBYCnLyPNAs7Q==",
         "FpJRPEz2OvvTLfjIOlNGFY9JLPMKgl5m+d4oGYBLg24kJ1mmvN1Zl/HPJgF4HDaJ51ISev1l1cRZ/DM+keXW5g==",
     ),
+    "26": (
+        "26.10.0",
+        "OmAztarr1gK4PD+sNyoku4N5Q40d8eqMuLjNa/zRvxF33aCsVKVIQLs4V5HYPWSWWlMiTdkmbZE/6Phigma0hw==",
+        "idArV/cmqW9M9ODyGlbOIiyxFourDh1mJB0SdKCdMbSZjjef9CLEN3o1/eE4yf+B0+5BD+F74MpTTHiB3XXTBQ==",
+    ),
 }
 """Major version → version, and the digest of its archive for x86_64 and aarch64."""
 
@@ -145,7 +150,7 @@ def _node(major: str) -> Recipe:
     return Recipe(
         f"nodejs{major}.x",
         f"havre/lambda-nodejs:{major}",
-        _BASE,
+        _BASE if int(major) < 26 else (*_BASE, "libatomic1"),
         locked=("node/package.json", "node/package-lock.json"),
         modules=(_CLIENT_3 if by_callback else _CLIENT_4,),
         node={name: Package(f"node-linux-{npm}", version, f"sha512-{digest}") for (name, npm), digest in machines},
@@ -232,7 +237,7 @@ _JAVAS = (
 
 
 def _recipes() -> list[Recipe]:
-    pythons = [_python(*of) for of in (("3.11", BOOKWORM), ("3.13", TRIXIE), ("3.14", FORKY))]
+    pythons = [_python(*of) for of in (("3.11", BOOKWORM), ("3.13", TRIXIE), ("3.14", FORKY), ("3.15", FORKY))]
     nodes = [_node(major) for major in _NODES]
     javas = [_java(*of) for of in _JAVAS]
     rubies = [_ruby("3.3", TRIXIE)]
