@@ -146,7 +146,7 @@ class Node:
         while True:
             await asyncio.sleep(_LOOK)
             info = await self._info()
-            if info != seen:
+            if info.engine_error != seen.engine_error:
                 log.info("engine: %s", info.engine_error or "it answers")
             self.link.report_info(info)
             seen = info

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from time import gmtime, strftime, time
 from typing import TYPE_CHECKING, Any
@@ -73,7 +74,8 @@ class Listeners:
         if self._shared.tasks:
             await asyncio.wait(list(self._shared.tasks), timeout=patience)
         for connection in list(self._shared.connections):
-            connection.transport.abort()
+            with contextlib.suppress(AttributeError):  # asyncio's over TLS that was closed twice: it has nothing left
+                connection.transport.abort()
         for task in list(self._shared.tasks):
             task.cancel()
         self._shared.files.close()
