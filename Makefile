@@ -1,4 +1,4 @@
-# Havre. `make help` lists the targets. Each one installs what it needs on a clean Debian 12.
+# Havre. `make help` lists the targets. Each one installs what it needs on a clean Debian 12 or 13, or Ubuntu 24.04.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 PYTHON ?= python3.11
