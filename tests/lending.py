@@ -64,10 +64,9 @@ class Lent(Running):
     def kill(self) -> None:
         """As a machine does that has no memory left."""
         assert self.beside.pid is not None
+        before = self.beside._writer
         os.kill(self.beside.pid, signal.SIGKILL)
-        while (
-            self.beside._writer is not None
-        ):  # until that is noticed: what changes something would be refused till then
+        while before is not None and self.beside._writer is before:  # until it is noticed: before, changes are refused
             time.sleep(0.001)
 
     def stop_beside(self) -> None:
