@@ -199,7 +199,7 @@ class Writers:
         self._stop = threading.Event()
         self.versions: dict[tuple[str, str], bytes] = {}
         self.records: dict[str, bytes] = {}
-        self._threads = [threading.Thread(target=self._write, args=(worker,)) for worker in range(4)]
+        self._threads = [threading.Thread(target=self._write, args=(worker,), daemon=True) for worker in range(4)]
         for thread in self._threads:
             thread.start()
 
