@@ -163,8 +163,11 @@ def _notice(
         code, reason = workload.stop_code, workload.stop_reason
     elif memory.broken:
         code, reason = "TaskFailedToStart", memory.broken
-    elif sandbox_lost(workload, sandbox, memory, busy):
-        code, reason = "TaskFailedToStart", "ResourceInitializationError: the task's network namespace has ended"
+    elif sandbox_lost(workload, sandbox, memory, busy) and not essential_exit(workload, seen, memory):
+        if memory.started is not None:  # as of ECS's pause container, which is essential
+            code, reason = "EssentialContainerExited", "Essential container in task exited: its network has ended"
+        else:
+            code, reason = "TaskFailedToStart", "ResourceInitializationError: the task's network namespace has ended"
     elif failure := _essential_failure(workload, memory):
         code, reason = "TaskFailedToStart", failure
     elif essential_exit(workload, seen, memory):

@@ -189,6 +189,20 @@ def _works(draw: st.DrawFn) -> Workload:
     )
 
 
+def test_a_network_that_has_ended_is_told_by_what_the_task_was() -> None:
+    work = workload(network="awsvpc", interface=INTERFACE)
+    memory = Memory(images=IMAGE, sandboxed=True, connected=True, volumes=True)
+    over = Seen("s", "exited", exit_code=143)
+    starting = look(work, {}, memory, sandbox=over).status
+    assert (starting.stop_code, "network namespace" in starting.stop_reason) == ("TaskFailedToStart", True)
+    begun = replace(memory, started=1.0, phase="RUNNING")
+    lost = look(work, {"a": running()}, begun, sandbox=over).status
+    assert lost.stop_code == "EssentialContainerExited"
+    assert lost.stop_reason == "Essential container in task exited: its network has ended"
+    both = look(work, {"a": exited()}, begun, sandbox=over).status
+    assert (both.stop_code, both.stop_reason) == ("EssentialContainerExited", "Essential container in task exited")
+
+
 class Machine:
     """An engine in a dictionary, and a node that works on it in any order. ``report`` is what the server knows."""
 
