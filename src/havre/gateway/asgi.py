@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import re
 from collections.abc import AsyncIterator
 from functools import partial
@@ -184,15 +186,17 @@ async def _hung_up(receive: Receive) -> None:
 
 
 async def _drain(receive: Receive) -> None:
-    """Read and throw away, so that the client gets to hear why; a client that does not stop is cut off."""
-    size = 0
-    while size < limits.DRAINED:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientGone
-        size += len(message.get("body", b""))
-        if not message.get("more_body"):
-            return
+    """Read and throw away, so that the client gets to hear why. One that does not stop, or sends nothing, is cut off."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(limits.DRAIN_PATIENCE):
+            size = 0
+            while size < limits.DRAINED:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientGone
+                size += len(message.get("body", b""))
+                if not message.get("more_body"):
+                    return
 
 
 async def _answer(send: Send, response: HttpResponse, head: bool) -> None:

@@ -22,6 +22,8 @@ BY_SERVICE = {
 }
 URL = 16 * KIB
 DRAINED = 16 * MIB
+DRAIN_PATIENCE = 5.0
+"""Seconds that a client has to send the rest of what is refused, before it is told all the same."""
 
 
 def body_limit(service: str) -> int:

@@ -12,6 +12,7 @@ import pytest
 from botocore.exceptions import ClientError
 from tests.running_gateway import ACCOUNT, OTHER, OTHER_ROOT, ROOT, Running, code
 
+from havre.gateway import limits
 from havre.gateway.faults import spell
 from havre.gateway.throttle import Rate
 from havre.kernel.errors import ApiError
@@ -108,6 +109,13 @@ def test_sizes_are_bounded(running: Running) -> None:
     status, _, body = post(running, b"x" * (1024 * 1024 + 1), target)
     assert (status, json.loads(body)["__type"]) == (413, "RequestEntityTooLargeException")
     assert post(running, b"", {}, "/?" + "a" * 20_000)[0] == 414
+
+
+def test_who_announces_too_much_and_sends_nothing_hears_why(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "DRAIN_PATIENCE", 0.1)
+    target = {"X-Amz-Target": "AmazonEC2ContainerServiceV20141113.DescribeClusters", "Content-Length": str(10**12)}
+    status, _, body = post(running, b"{", target)
+    assert (status, json.loads(body)["__type"]) == (413, "RequestEntityTooLargeException")
 
 
 def test_much_is_read_only_from_those_who_have_a_key(running: Running) -> None:
