@@ -173,7 +173,8 @@ async def test_a_port_that_is_taken(setting: Setting, engine: ContainerEngine) -
     with pytest.raises(Permanent, match="already"):
         await engine.start(other.id)
     await engine.stop(made.id, 0)
-    assert (await engine.start(other.id)).ports[0].host_port == bound.host_port
+    another = await engine.create(setting.workload(second), second, image, None)
+    assert (await engine.start(another.id)).ports[0].host_port == bound.host_port
 
 
 async def test_an_image_that_is_nowhere(engine: ContainerEngine) -> None:
