@@ -123,6 +123,7 @@ class Worker:
         self.agent.tasks.spawn(self._refresh(), f"look at {self.workload.id}")
 
     async def _refresh(self) -> None:
+        told = ""
         try:
             while True:
                 self._again = False
@@ -130,7 +131,9 @@ class Worker:
                 try:
                     states = list(await self.agent.parts.containers.containers(self.workload.id))
                 except (Temporary, Permanent, Gone) as e:
-                    log.info("workload %s: %s", self.workload.id, e)
+                    if str(e) != told:  # an engine that is away says the same for as long
+                        told = str(e)
+                        log.info("workload %s: %s", self.workload.id, told)
                     await asyncio.sleep(_ENGINE_AWAY)
                     continue
                 if generation == self._generation:
