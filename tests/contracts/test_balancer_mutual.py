@@ -117,6 +117,18 @@ async def test_in_passthrough_all_are_let_in_and_targets_judge(
     assert found is not None and PREFIX not in found.headers
 
 
+async def test_a_certificate_whose_last_line_is_full_reaches_targets_as_it_is(
+    engine: HaproxyEngine, targets: list[Target], mutual: Mutual, tmp_path: Path
+) -> None:
+    """No empty line, after which nobody reads on."""
+    made = (mutual.clients.issue(tmp_path / f"{'c' * length}.pem") for length in range(1, 65))
+    full = next(path for path in made if len(path.read_text().splitlines()[-2]) == 64)
+    await serve(engine, mutual.listener("passthrough"), targets[0])
+    found = await mutual.ask(full)
+    assert found is not None
+    assert unquote(found.headers[PREFIX]).splitlines() == full.read_text().splitlines()[5:]
+
+
 async def test_nobody_claims_a_certificate_in_a_header(
     engine: HaproxyEngine, targets: list[Target], mutual: Mutual, authority: Authority, port: int
 ) -> None:

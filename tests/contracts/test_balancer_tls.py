@@ -304,6 +304,7 @@ async def test_a_certificate_that_cannot_be_presented_stops_nobody_else(
     assert told["web"].state == "active"
     assert told["bad"].state == "failed" and "certificate cannot be presented" in told["bad"].reason
     assert told["none"].state == "failed" and "has no certificate" in told["none"].reason
+    await until(lambda: all_healthy(engine, targets))
     assert (await ask(trusting(authority), port, "a.example.com")).status == 200
 
 

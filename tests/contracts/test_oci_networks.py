@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
+import subprocess
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -65,29 +67,38 @@ async def ask(address: str, port: int) -> bytes:
             await asyncio.sleep(0.05)
 
 
-def own_address() -> str:
+OWN = "10.254.252.1"
+
+
+@pytest.fixture
+def own_address() -> Iterator[str]:
     """One of this machine's that is not on its loopback interface."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.connect(("10.255.255.254", 9))
-        return str(probe.getsockname()[0])
+    link = f"hvt{os.getpid()}"
+    subprocess.run(["ip", "link", "add", link, "type", "bridge"], check=True)
+    try:
+        subprocess.run(["ip", "address", "add", f"{OWN}/32", "dev", link], check=True)
+        subprocess.run(["ip", "link", "set", link, "up"], check=True)
+        yield OWN
+    finally:
+        subprocess.run(["ip", "link", "delete", link], check=False)
 
 
-async def test_what_it_publishes_answers_on_every_address_of_the_machine(setting: OciSetting) -> None:
+async def test_what_it_publishes_answers_on_every_address_of_the_machine(setting: OciSetting, own_address: str) -> None:
     state = await started(setting, with_port(shell(setting, SERVE), 80))
     port = state.ports[0].host_port
     assert await ask("127.0.0.1", port) == b"answer\n"
-    assert await ask(own_address(), port) == b"answer\n"
+    assert await ask(own_address, port) == b"answer\n"
     assert await ask(state.address, 80) == b"answer\n"
 
 
-async def test_containers_reach_each_other_and_what_is_published(setting: OciSetting) -> None:
+async def test_containers_reach_each_other_and_what_is_published(setting: OciSetting, own_address: str) -> None:
     state = await started(setting, with_port(shell(setting, SERVE), 80))
     await ask(state.address, 80)
-    script = f"nc {state.address} 80 </dev/null; nc {own_address()} {state.ports[0].host_port} </dev/null"
+    script = f"nc {state.address} 80 </dev/null; nc {own_address} {state.ports[0].host_port} </dev/null"
     other = await started(setting, shell(setting, script))
     assert await said(setting.oci, other.id, 2) == ["answer", "answer"]
     own = shell(
-        setting, f"(sleep 0.5; nc {own_address()} $PORT </dev/null) & {SERVE}", environment={"PORT": str(free_port())}
+        setting, f"(sleep 0.5; nc {own_address} $PORT </dev/null) & {SERVE}", environment={"PORT": str(free_port())}
     )
     own = msgspec.structs.replace(own, ports=(PortMapping(80, int(own.environment["PORT"])),))
     itself = await started(setting, own)

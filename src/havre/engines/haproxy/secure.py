@@ -18,8 +18,8 @@ TLS_LINES = (
 NO_LIST, EXPIRED = "3", "10"
 """OpenSSL's errors: no list of revocations of this authority is there; the certificate has expired."""
 _BEGIN, _END = "-----BEGIN%%20CERTIFICATE-----%%0A", "%%0A-----END%%20CERTIFICATE-----%%0A"
-_PEM = f'{_BEGIN}%[ssl_c_der,base64,regsub("(.{{64}})","\\1%0A",g)]{_END}'
-"""URL-encoded PEM; +, = and / stay as they are."""
+_PEM = f'{_BEGIN}%[ssl_c_der,base64,regsub("(.{{64}})","\\1%0A",g),regsub("%0A$","")]{_END}'
+"""URL-encoded PEM; +, = and / stay as they are. A last line that is full has its end from what follows."""
 VERSIONS = {"TLSv1": "TLSv1.0", "TLSv1.1": "TLSv1.1", "TLSv1.2": "TLSv1.2", "TLSv1.3": "TLSv1.3"}
 _CIPHER = re.compile(r"[A-Z0-9_-]{1,64}")
 _HOST = re.compile(r"(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*")
