@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -75,20 +76,22 @@ class Engine:
 
 @pytest.fixture(params=["live-restore", "plain"])
 def engine(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
-    directory, image = tmp_path / "engine", tmp_path / "image"
-    directory.mkdir()
+    image = tmp_path / "image"
     image.mkdir()
-    made = Engine(directory, f"havre-test-{os.getpid()}", live_restore=request.param == "live-restore")
-    monkeypatch.setenv("DOCKER_HOST", made.socket)
-    try:
-        made.start()
-        busybox_image(image, IMAGE, COUNTS)
-        yield made
-    finally:
+    with tempfile.TemporaryDirectory(
+        prefix="hve", ignore_cleanup_errors=True
+    ) as short:  # its sockets' paths are bounded
+        made = Engine(Path(short), f"havre-test-{os.getpid()}", live_restore=request.param == "live-restore")
+        monkeypatch.setenv("DOCKER_HOST", made.socket)
         try:
-            made.clear()
+            made.start()
+            busybox_image(image, IMAGE, COUNTS)
+            yield made
         finally:
-            subprocess.run(["ip", "link", "delete", made.bridge], check=False)
+            try:
+                made.clear()
+            finally:
+                subprocess.run(["ip", "link", "delete", made.bridge], check=False)
 
 
 def _service(instance: Instance) -> Any:
