@@ -24,7 +24,6 @@ from havre.dataplanes.registry.incoming import Incoming
 from havre.dataplanes.registry.ports import Pack
 from havre.dataplanes.registry.syncer import Syncer, Unnamed
 from havre.dataplanes.registry.upload import Unsynced, Upload
-from havre.dataplanes.registry.writing import WholeFiles
 from havre.kernel.errors import Gone, Temporary
 from havre.kernel.world import World
 
@@ -48,7 +47,6 @@ class Blobs:
         self._locks: dict[str, tuple[asyncio.Lock, int]] = {}
         self._pool = ThreadPoolExecutor(WORKERS, "blobs")
         self._syncer = Syncer(WORKERS)
-        self._whole_files = WholeFiles()
         self._incoming = Incoming(root / "uploads")
         self._directories = {kind: root / "blobs" / kind for kind in HASHES}
         for directory in self._directories.values():
@@ -308,7 +306,7 @@ class Blobs:
     def _whole_file(self, upload: Upload, digest: str) -> None:
         """All that has arrived has this digest and is in the file, durably; the file is closed."""
         _verify(upload, digest)
-        upload.spill_all(self._check, self._whole_files)
+        upload.spill_all(self._check)
         upload.sync()
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from havre.core.images.names import HASHES
-from havre.dataplanes.registry.writing import WholeFiles, write_all
+from havre.dataplanes.registry.writing import write_all
 
 FLUSH = 32 << 20
 """Bytes after which the disk is told to begin."""
@@ -95,20 +95,20 @@ class Upload:
         """What is held goes into the file, and more will follow. Raises OSError, and then it is still held."""
         if self.held is not None:
             hasher = self._hash_held(self.algorithm)
-            self._write_held(write_all, check)
+            self._write_held(check)
             self.hasher = hasher
 
-    def spill_all(self, check: Callable[[str], None], files: WholeFiles) -> None:
+    def spill_all(self, check: Callable[[str], None]) -> None:
         """The same where nothing will follow."""
         if self.held is not None:
-            self._write_held(files.write, check)
+            self._write_held(check)
 
-    def _write_held(self, write: Callable[[int, list[bytes]], None], check: Callable[[str], None]) -> None:
+    def _write_held(self, check: Callable[[str], None]) -> None:
         check("create")
         file = create(self.path)
         try:
             check("write")
-            write(file, self.held or [])
+            write_all(file, self.held or [])
         except OSError:
             os.close(file)
             self.path.unlink()

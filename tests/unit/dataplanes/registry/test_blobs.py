@@ -18,7 +18,7 @@ from havre.control.images.changes import link, put_image, remove_image, remove_r
 from havre.control.images.kinds import place_of
 from havre.core.images.manifest import OCI_IMAGE, parse
 from havre.core.images.names import digest_of
-from havre.dataplanes.registry import syncer, writing
+from havre.dataplanes.registry import syncer
 from havre.dataplanes.registry import upload as uploading
 from havre.dataplanes.registry.blobs import SMALL, Blobs
 from havre.dataplanes.registry.sweep import GRACE, UPLOAD_LIFE, Sweeper, Touched
@@ -101,8 +101,7 @@ class Rig:
 
 
 @pytest.fixture
-async def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Rig]:
-    monkeypatch.setattr(writing, "DEAR", 0.0)
+async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
     made = Rig(tmp_path / "registry")
     await made.repository(PLACE)
     await made.repository(OTHER)
