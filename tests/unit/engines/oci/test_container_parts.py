@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from havre.engines.groups import Limits
 from havre.engines.oci.containers import filters, health, jobs, launch, lines, spec, users
 from havre.engines.oci.containers.groups import Groups
+from havre.engines.oci.containers.image_cache import Stored
 from havre.engines.oci.containers.kept import Kept, signal_number
-from havre.engines.oci.containers.library import Stored
 from havre.engines.oci.containers.records import End, Place, Process, Record, Run, birth, id_of, lives
 from havre.engines.oci.containers.users import User
 from havre.kernel.errors import Permanent

@@ -18,8 +18,8 @@ from havre.engines.groups import limits
 from havre.engines.oci.containers import jobs, programs, spec
 from havre.engines.oci.containers.execs import run_in
 from havre.engines.oci.containers.groups import Groups
+from havre.engines.oci.containers.image_cache import ImageCache, Stored
 from havre.engines.oci.containers.kept import Kept
-from havre.engines.oci.containers.library import Library, Stored
 from havre.engines.oci.containers.life import Life
 from havre.engines.oci.containers.lines import tail
 from havre.engines.oci.containers.records import Record, id_of
@@ -59,7 +59,7 @@ class OciContainers:
         self.state = state
         self._resolver = resolver
         self._run = run / f"havre-{instance}"
-        self.library = Library(state / "images", self.now)
+        self.image_cache = ImageCache(state / "images", self.now)
         self.groups = Groups(instance)
         self.sandboxes = Sandboxes(state / "sandboxes", self.groups, self.now)
         self.volumes = Volumes(state / "volumes")
@@ -97,7 +97,7 @@ class OciContainers:
         self.state.mkdir(mode=0o700, parents=True, exist_ok=True)
         for path in (self._run, self._run / "runtime", self._run / "s"):
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.library.settle()
+        self.image_cache.settle()
         self.sandboxes.settle()
         machine = spec.Machine(
             version2=self.groups.version2,
@@ -106,7 +106,7 @@ class OciContainers:
             capabilities=spec.held(programs.capabilities()),
             queues=Path("/dev/mqueue").exists(),
         )
-        self.life.ready(self.library.directory, self._run, machine)
+        self.life.ready(self.image_cache.directory, self._run, machine)
 
     async def _now(self, work: Callable[[], R]) -> R:
         """In a thread. Raises Temporary for what the machine refuses."""
@@ -129,7 +129,7 @@ class OciContainers:
 
     async def pull(self, reference: str, registry: Registry | None, *, always: bool = True) -> Image:
         await self.settle()
-        return await self.library.pull(reference, registry, always=always)
+        return await self.image_cache.pull(reference, registry, always=always)
 
     async def sandbox(self, workload: Workload) -> RunState:
         await self.settle()
@@ -154,11 +154,11 @@ class OciContainers:
             return found.state()
         if why := spec.refused(container, workload.network):
             raise Permanent(why)
-        stored = self.library.stored(image.id)
+        stored = self.image_cache.stored(image.id)
         if stored is None:
             raise Permanent(f"No such image: {container.image}")
         spec.arguments(container, stored)
-        self.library.used(image.id)
+        self.image_cache.used(image.id)
         pid = sandbox.pid if sandbox is not None else 0
         try:
             record = self._record(workload, container, stored, pid)
@@ -207,7 +207,7 @@ class OciContainers:
         async with kept.lock:
             if not kept.running:
                 return
-        stored = self.library.stored(kept.record.image)
+        stored = self.image_cache.stored(kept.record.image)
         own = kept.record.spec.stop_signal or (stored.stop_signal if stored is not None else "")
         self.life.signal(kept, signal or own or "SIGTERM")
         if not await _within(kept.ended.wait(), timeout):
@@ -321,7 +321,7 @@ class OciContainers:
                 await self._now(self.life.look_after_rules)
                 if time.monotonic() - swept > _SWEEP:
                     swept = time.monotonic()
-                    await self.library.sweep({k.record.image for k in self.life.kept.values()})
+                    await self.image_cache.sweep({k.record.image for k in self.life.kept.values()})
             await asyncio.sleep(_LOOK)
 
     async def remove_pool(self) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 from havre.engines.docker import spec as docker
+from havre.engines.oci.containers.image_cache import Stored
 from havre.engines.oci.containers.kept import Kept
-from havre.engines.oci.containers.library import Stored
 from havre.engines.oci.containers.volumes import Volumes
 from havre.kernel.errors import Permanent
 from havre.kernel.workload import Workload

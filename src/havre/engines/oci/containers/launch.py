@@ -24,7 +24,7 @@ import msgspec
 
 from havre.engines.oci.containers import programs, spec, users
 from havre.engines.oci.containers.groups import Groups
-from havre.engines.oci.containers.library import Stored
+from havre.engines.oci.containers.image_cache import Stored
 from havre.engines.oci.containers.records import Place, Process, Record, Run, lives, process
 from havre.engines.oci.containers.threads import mount_overlay, own_mounts
 from havre.kernel.errors import Permanent, Temporary

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from socket import socket
 
     from havre.engines.oci.containers.engine import OciContainers
-    from havre.engines.oci.containers.library import Stored
+    from havre.engines.oci.containers.image_cache import Stored
 
 log = logging.getLogger("havre.node")
 
@@ -128,7 +128,7 @@ class Life:
 
     def _keep(self, record: Record, place: Place) -> Kept:
         kept = self.kept[record.id] = Kept(record, place)
-        stored = self._engine.library.stored(record.image)
+        stored = self._engine.image_cache.stored(record.image)
         kept.image_volumes = stored.volumes if stored is not None else ()
         return kept
 
@@ -141,7 +141,7 @@ class Life:
     async def start(self, kept: Kept, resolver: str) -> None:
         """Raises Permanent, Temporary."""
         record = kept.record
-        stored = self._engine.library.stored(record.image)
+        stored = self._engine.image_cache.stored(record.image)
         if stored is None:
             raise Permanent(f"No such image: {record.spec.image}")
         linked = jobs.names_of_links(kept, self._others(kept))

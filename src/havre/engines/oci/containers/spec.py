@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from havre.engines.oci.containers.library import Stored
+from havre.engines.oci.containers.image_cache import Stored
 from havre.engines.oci.containers.records import Record
 from havre.engines.oci.containers.users import User
 from havre.kernel.errors import Permanent

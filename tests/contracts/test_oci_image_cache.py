@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from havre.engines.oci.containers import library
+from havre.engines.oci.containers import image_cache
 from havre.engines.oci.containers.engine import OciContainers
 from havre.engines.oci.registry import Puller
 from havre.kernel.errors import Permanent, Temporary
@@ -109,7 +109,7 @@ async def test_images_that_nobody_uses_go(setting: OciSetting) -> None:
     await setting.engine.create(setting.workload(container), container, used, None)
     other = await setting.engine.pull(push(setting.server, "2", [base(), layer({"other": "x"})]), setting.keys)
     in_use = {k.record.image for k in setting.oci.life.kept.values()}
-    store = setting.oci.library
+    store = setting.oci.image_cache
     assert await store.sweep(in_use, 3600) == 0
     assert await store.sweep(in_use, -1) == 1
     assert store.stored(other.id) is None
@@ -121,7 +121,7 @@ async def test_images_that_nobody_uses_go(setting: OciSetting) -> None:
 async def test_half_of_an_image_is_none(setting: OciSetting, asked: list[str]) -> None:
     """Somebody was killed while he unpacked, or has tidied up by hand."""
     image = await setting.engine.pull(setting.reference, setting.keys)
-    store = setting.oci.library
+    store = setting.oci.image_cache
     (only,) = [p for p in store.directory.iterdir() if p.is_dir()]
     only.rename(only.with_name(".unpacking-x"))
     assert store.cached(setting.reference) is None
@@ -144,10 +144,11 @@ async def test_capabilities_of_files_are_kept(setting: OciSetting) -> None:
         info.mode = 0o755
         archive.addfile(info, io.BytesIO(b""))
     image = await setting.engine.pull(push(setting.server, "able", [base(), buffer.getvalue()]), setting.keys)
-    stored = setting.oci.library.stored(image.id)
+    stored = setting.oci.image_cache.stored(image.id)
     assert stored is not None
     assert (
-        os.getxattr(setting.oci.library.directory / stored.layers[0] / "bin" / "able", "security.capability") == value
+        os.getxattr(setting.oci.image_cache.directory / stored.layers[0] / "bin" / "able", "security.capability")
+        == value
     )
 
 
@@ -161,10 +162,10 @@ def test_references_as_docker_reads_them() -> None:
         ("127.0.0.1:5000/a/b:1", ("127.0.0.1:5000", "a/b", "1")),
         (f"quay.io/a/b:1@{digest}", ("quay.io", "a/b", digest)),
     ):
-        assert tuple(library.parse(reference)) == expected
+        assert tuple(image_cache.parse(reference)) == expected
     for wrong in ("", "a b", "Nginx", "nginx@sha256:1", "x/../y"):
         with pytest.raises(Permanent, match="invalid reference format"):
-            library.parse(wrong)
+            image_cache.parse(wrong)
 
 
 async def test_a_token_of_a_registry_that_hands_them_out(tmp_path: Path) -> None:
@@ -195,7 +196,7 @@ async def test_a_token_of_a_registry_that_hands_them_out(tmp_path: Path) -> None
 
     server = await asyncio.start_server(answer, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    store = library.Library(tmp_path, lambda: 0.0)
+    store = image_cache.ImageCache(tmp_path, lambda: 0.0)
     store.settle()
     with pytest.raises(Permanent, match="MANIFEST_UNKNOWN: not here"):
         await store.pull(f"127.0.0.1:{port}/{NAME}:1", None, always=True)

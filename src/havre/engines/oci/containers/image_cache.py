@@ -41,7 +41,7 @@ _MOST_AT_ONCE = 5
 
 
 class Stored(msgspec.Struct, frozen=True):
-    """An image that is here. ``layers``: names in the library's directory, the top first."""
+    """An image that is here. ``layers``: names in the cache's directory, the top first."""
 
     id: str
     layers: tuple[str, ...]
@@ -55,7 +55,7 @@ class Stored(msgspec.Struct, frozen=True):
     labels: Mapping[str, str] = {}
 
 
-class Library:
+class ImageCache:
     def __init__(self, directory: Path, now: Callable[[], float]) -> None:
         self.directory = directory
         self._now = now
