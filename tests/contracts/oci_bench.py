@@ -124,14 +124,15 @@ class OciSetting(Setting):
         return self._open()
 
     async def close(self) -> None:
+        for each in self._opened:  # only one process of an instance is at work at a time: the others would tidy up, too
+            await each.close()
         engine = self._open()
         for state in sorted(await engine.containers(), key=lambda s: not s.container):
             await engine.remove(state.id)
         await engine.remove_volumes(None)
         await engine.tidy(())
         await engine.remove_pool()
-        for each in self._opened:
-            await each.close()
+        await engine.close()
         left = self.left()
         assert not left, left
         shutil.rmtree(self.directory)
