@@ -72,7 +72,7 @@ class Host:
         if there is None or here is None or not here.alias:
             inner.delete(WAY_OUT)
             self.netlink.delete(name)
-            with _lock():
+            with turn():
                 ends = self._free_ends(name)
                 self.netlink.add_veth(name, WAY_OUT, namespace)
                 here = self.netlink.link(name)
@@ -157,12 +157,12 @@ class Host:
         if not chain:
             return
         for rule in self._accepts():
-            if _iptables("-C", chain, *rule) != 0:
-                _iptables("-I", chain, *rule)
+            if iptables("-C", chain, *rule) != 0:
+                iptables("-I", chain, *rule)
 
     def _matters(self, chain: str) -> bool:
         if chain == "DOCKER-USER":
-            return _iptables("-S", chain) == 0
+            return iptables("-S", chain) == 0
         listed = subprocess.run(["iptables", "-w", "-S", chain], capture_output=True, check=False).stdout
         return listed.startswith(b"-P FORWARD DROP")
 
@@ -183,7 +183,7 @@ class Host:
         if shutil.which("iptables") is not None:
             for chain in ("DOCKER-USER", "FORWARD"):
                 for rule in self._accepts():
-                    while _iptables("-D", chain, *rule) == 0:
+                    while iptables("-D", chain, *rule) == 0:
                         pass
 
 
@@ -192,13 +192,14 @@ def _ends(alias: str) -> Ends:
     return Ends(host, address_of(number_of(host) + 1))
 
 
-def _iptables(*arguments: str) -> int:
+def iptables(*arguments: str) -> int:
+    """Its exit code."""
     return subprocess.run(["iptables", "-w", *arguments], capture_output=True, check=False).returncode
 
 
 @contextmanager
-def _lock() -> Iterator[None]:
-    """Instances choose addresses one after the other."""
+def turn() -> Iterator[None]:
+    """Instances choose addresses and links one after the other."""
     fd = os.open(LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX)

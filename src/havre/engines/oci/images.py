@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import platform
 import re
-import tempfile
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
@@ -13,12 +12,11 @@ from typing import Any
 
 import msgspec
 
-from havre.engines.oci import layers
+from havre.engines.oci import layers, pulling
 from havre.engines.oci.registry import Puller, parse
 from havre.engines.sandbox import Sources
 from havre.kernel.errors import Permanent, Temporary
 
-_LARGEST_CONFIG = 4 << 20
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 _MOST_LAYERS = 128
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
@@ -80,13 +78,13 @@ class Images:
         described = manifest.get("layers") or []
         if not 0 < len(described) <= _MOST_LAYERS or "config" not in manifest:
             raise Permanent("the manifest is none of an image that can run")
-        configuration = self._configuration(puller, str(manifest["config"]["digest"]))
+        configuration = pulling.configuration(puller, str(manifest["config"]["digest"]), self.directory)
         left = layers.LARGEST
         directories = []
         for layer in described:
-            path, size = self._layer(puller, str(layer["digest"]), left)
-            left -= size
-            directories.append(path.name)
+            target = self.directory / _short(str(layer["digest"]))
+            left -= pulling.layer(puller, str(layer["digest"]), target, left)
+            directories.append(target.name)
         image = _image(configuration, directories[::-1], digest)
         for name in {digest, asked}:
             target = self.directory / f"{_short(name)}.json"
@@ -94,25 +92,6 @@ class Images:
             fresh.write_bytes(msgspec.json.encode(image))
             fresh.rename(target)
         return image
-
-    def _configuration(self, puller: Puller, digest: str) -> Mapping[str, Any]:
-        with tempfile.TemporaryFile(dir=self.directory) as file:
-            puller.blob(digest, file, _LARGEST_CONFIG)
-            try:
-                found = msgspec.json.decode(file.read())
-            except msgspec.DecodeError as error:
-                raise Permanent(f"the image's configuration cannot be read: {error}") from error
-        if not isinstance(found, dict):
-            raise Permanent("the image's configuration is none")
-        return found
-
-    def _layer(self, puller: Puller, digest: str, left: int) -> tuple[Path, int]:
-        target = self.directory / _short(digest)
-        if target.is_dir():
-            return target, 0
-        with tempfile.TemporaryFile(dir=self.directory) as file:
-            puller.blob(digest, file, left)
-            return target, layers.unpack(file, target)
 
 
 def _short(digest: str) -> str:

@@ -7,20 +7,20 @@ a killed one leaves nothing that its successor would not put right.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import socket
 import subprocess
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
 import msgspec
 
 from havre.engines.host_network import namespaces
+from havre.engines.host_network.host import iptables, turn
 from havre.engines.host_network.netlink import UNICAST, Netlink
 from havre.engines.host_network.nft import Nft
 from havre.engines.host_network.rules import LINKED
@@ -28,7 +28,6 @@ from havre.kernel.addresses import address_of, number_of
 from havre.kernel.errors import Permanent, Temporary
 from havre.kernel.workload import BoundPort, PortMapping
 
-_LOCK = Path("/run/havre-links.lock")
 _FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
 _BLOCKS, _BITS = "10.213.0.0", 20
 _COUNT = 16
@@ -88,7 +87,7 @@ class Bridge:
     def _ready(self) -> None:
         if self._base and self._there():
             return
-        with _turn():
+        with turn():
             self._base = self._base or self._free_block()
             self._links.add_holder(self.prefix + _HOLDER)
             holder = self._links.link(self.prefix + _HOLDER)
@@ -202,8 +201,8 @@ class Bridge:
             return
         chain = next((c for c in ("DOCKER-USER", "FORWARD") if _matters(c)), "")
         for rule in self._accepts() if chain else ():
-            if _iptables("-C", chain, *rule) != 0:
-                _iptables("-I", chain, *rule)
+            if iptables("-C", chain, *rule) != 0:
+                iptables("-I", chain, *rule)
 
     def _accepts(self) -> Iterator[Sequence[str]]:
         mark = ("-m", "comment", "--comment", self.table, "-j", "ACCEPT")
@@ -222,7 +221,7 @@ class Bridge:
             if shutil.which("iptables") is not None:
                 for chain in ("DOCKER-USER", "FORWARD"):
                     for rule in self._accepts():
-                        while _iptables("-D", chain, *rule) == 0:
+                        while iptables("-D", chain, *rule) == 0:
                             pass
 
     def close(self) -> None:
@@ -280,23 +279,8 @@ def _routed() -> Iterator[int]:
             yield int.from_bytes(bytes.fromhex(words[1]), "little")
 
 
-@contextmanager
-def _turn() -> Iterator[None]:
-    """Instances choose one after the other."""
-    fd = os.open(_LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(fd)
-
-
 def _matters(chain: str) -> bool:
     if chain == "DOCKER-USER":
-        return _iptables("-S", chain) == 0
+        return iptables("-S", chain) == 0
     listed = subprocess.run(["iptables", "-w", "-S", chain], capture_output=True, check=False).stdout
     return listed.startswith(b"-P FORWARD DROP")
-
-
-def _iptables(*arguments: str) -> int:
-    return subprocess.run(["iptables", "-w", *arguments], capture_output=True, check=False).returncode

@@ -20,13 +20,12 @@ from typing import Any
 
 import msgspec
 
-from havre.engines.oci import layers
+from havre.engines.oci import layers, pulling
 from havre.engines.oci.registry import Puller, Reference
 from havre.engines.ports import Image
 from havre.kernel.errors import Permanent, Temporary
 from havre.kernel.workload import Registry
 
-_LARGEST_CONFIG = 4 << 20
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 _MOST_LAYERS = 127
 _NAME = re.compile(r"[a-z0-9]+((\.|_{1,2}|-+|/)[a-z0-9]+)*")
@@ -167,37 +166,18 @@ class ImageCache:
         if not 0 < len(described) <= _MOST_LAYERS or "config" not in manifest:
             raise Permanent("the manifest is none of an image that can run")
         id = str(manifest["config"]["digest"])
-        said = self._configuration(puller, id)
+        short(id)
+        said = pulling.configuration(puller, id, self.directory)
         left, names = layers.LARGEST, []
         for layer in described:
-            name, size = self._layer(puller, str(layer["digest"]), left)
-            left -= size
-            names.append(name)
+            target = self.directory / short(str(layer["digest"]))
+            left -= pulling.layer(puller, str(layer["digest"]), target, left)
+            names.append(target.name)
         self._write(f"image-{short(id)}", _stored(id, said, names[::-1]))
         found = Image(id, digest)
         for each in {digest, own}:
             self._write(f"digest-{short(each)}", found)
         return found
-
-    def _configuration(self, puller: Puller, digest: str) -> Mapping[str, Any]:
-        short(digest)
-        with tempfile.TemporaryFile(dir=self.directory) as file:
-            puller.blob(digest, file, _LARGEST_CONFIG)
-            try:
-                found = msgspec.json.decode(file.read())
-            except msgspec.DecodeError as error:
-                raise Permanent(f"the image's configuration cannot be read: {error}") from error
-        if not isinstance(found, dict):
-            raise Permanent("the image's configuration is none")
-        return found
-
-    def _layer(self, puller: Puller, digest: str, left: int) -> tuple[str, int]:
-        target = self.directory / short(digest)
-        if target.is_dir():
-            return target.name, 0
-        with tempfile.TemporaryFile(dir=self.directory) as file:
-            puller.blob(digest, file, left)
-            return target.name, layers.unpack(file, target)
 
     # --- tidying up
 
