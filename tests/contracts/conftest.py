@@ -1,13 +1,15 @@
-"""What the balancer suites share."""
+"""What the suites of balancers share, and those of containers without Docker (``server`` and ``setting``)."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.contracts.balancer_bench import Faked, Real, Subject, Target, need_haproxy, real
+from tests.contracts.oci_bench import OciSetting, shop
+from tests.contracts.registry_server import Process
 from tests.ports import free_port
 
 
@@ -32,3 +34,19 @@ async def targets() -> AsyncIterator[list[Target]]:
 @pytest.fixture
 def port() -> int:
     return free_port()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
+    """A registry that has an image of busybox; suites that need other images have one of their own."""
+    with shop(tmp_path_factory.mktemp("shop")) as process:
+        yield process
+
+
+@pytest.fixture
+async def setting(tmp_path: Path, server: Process) -> AsyncIterator[OciSetting]:
+    made = OciSetting(tmp_path, server)
+    try:
+        yield made
+    finally:
+        await made.close()

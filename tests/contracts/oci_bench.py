@@ -149,6 +149,12 @@ class OciSetting(Setting):
         return groups + files + found
 
 
+def shell(setting: OciSetting, script: str, name: str = "main", *, tag: str = "1", **more: Any) -> Container:
+    """A container that runs this in busybox's shell."""
+    image = setting.reference.removesuffix(":1") + f":{tag}"
+    return Container(name, image, command=("sh", "-c", script), **more)
+
+
 async def said(engine: OciContainers, id: str, lines: int = 1) -> list[str]:
     """What a container has written, once there are so many lines of it."""
     async with asyncio.timeout(90):

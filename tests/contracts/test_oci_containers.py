@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from havre.engines.oci.containers import programs
 from havre.kernel.errors import Permanent
 from havre.kernel.workload import Container, Device, Mount, Tmpfs, Ulimit, Volume, Workload
 from tests.contracts.container_bench import SLEEP, awsvpc, until
-from tests.contracts.oci_bench import OciSetting, base, layer, push, said, shop
+from tests.contracts.oci_bench import OciSetting, base, layer, push, said, shell, shop
 from tests.contracts.registry_server import Process
 
 pytestmark = pytest.mark.root
@@ -30,20 +30,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
         push(process, "rich", [base(), files], User="app", WorkingDir="/srv/app", Volumes=volumes, StopSignal="SIGUSR1")
         push(process, "entry", [base()], Entrypoint=["/bin/echo", "entry"], Cmd=["command"])
         yield process
-
-
-@pytest.fixture
-async def setting(tmp_path: Path, server: Process) -> AsyncIterator[OciSetting]:
-    made = OciSetting(tmp_path, server)
-    try:
-        yield made
-    finally:
-        await made.close()
-
-
-def shell(setting: OciSetting, script: str, *, tag: str = "1", name: str = "main", **more: Any) -> Container:
-    image = setting.reference.removesuffix(":1") + f":{tag}"
-    return Container(name, image, command=("sh", "-c", script), **more)
 
 
 async def begun(setting: OciSetting, container: Container, workload: Workload | None = None) -> str:

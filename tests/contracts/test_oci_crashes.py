@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -24,32 +24,12 @@ from havre.kernel.errors import Temporary
 from havre.kernel.workload import Container, HealthCheck, LogTarget
 from havre.kernel.world import World
 from tests.contracts.container_bench import SLEEP, awsvpc, until, with_port
-from tests.contracts.oci_bench import OciSetting, said, shop
-from tests.contracts.registry_server import Process
+from tests.contracts.oci_bench import OciSetting, said, shell
 
 pytestmark = pytest.mark.root
 
 AWSLOGS = LogTarget("awslogs", "group", "stream", "us-east-1")
 Lines = list[tuple[str, str, bytes]]
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
-    with shop(tmp_path_factory.mktemp("shop")) as process:
-        yield process
-
-
-@pytest.fixture
-async def setting(tmp_path: Path, server: Process) -> AsyncIterator[OciSetting]:
-    made = OciSetting(tmp_path, server)
-    try:
-        yield made
-    finally:
-        await made.close()
-
-
-def shell(setting: OciSetting, script: str, name: str = "main", **more: Any) -> Container:
-    return Container(name, setting.reference, command=("sh", "-c", script), **more)
 
 
 async def created(setting: OciSetting, container: Container, **more: Any) -> str:

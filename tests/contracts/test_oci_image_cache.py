@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,15 +25,6 @@ pytestmark = pytest.mark.root
 def server(tmp_path: Path) -> Iterator[Process]:
     with shop(tmp_path / "shop") as process:
         yield process
-
-
-@pytest.fixture
-async def setting(tmp_path: Path, server: Process) -> AsyncIterator[OciSetting]:
-    made = OciSetting(tmp_path, server)
-    try:
-        yield made
-    finally:
-        await made.close()
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,27 +15,11 @@ from havre.engines.ports import RunState
 from havre.kernel.errors import Gone, Permanent
 from havre.kernel.workload import Container, LogTarget
 from tests.contracts.container_bench import SLEEP, until
-from tests.contracts.oci_bench import OciSetting, shop
-from tests.contracts.registry_server import Process
+from tests.contracts.oci_bench import OciSetting
 
 pytestmark = pytest.mark.root
 
 HUNGRY = "until [ -e {wait} ]; do sleep 0.1; done; exec dd if=/dev/zero of=/dev/null bs={size} count=1"
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
-    with shop(tmp_path_factory.mktemp("shop")) as process:
-        yield process
-
-
-@pytest.fixture
-async def setting(tmp_path: Path, server: Process) -> AsyncIterator[OciSetting]:
-    made = OciSetting(tmp_path, server)
-    try:
-        yield made
-    finally:
-        await made.close()
 
 
 async def task(

@@ -6,8 +6,7 @@ import asyncio
 import os
 import socket
 import subprocess
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -18,32 +17,12 @@ from havre.engines.ports import RunState
 from havre.kernel.errors import Permanent
 from havre.kernel.workload import BoundPort, Container, PortMapping
 from tests.contracts.container_bench import SLEEP, until, with_port
-from tests.contracts.oci_bench import OciSetting, said, shop
-from tests.contracts.registry_server import Process
+from tests.contracts.oci_bench import OciSetting, said, shell
 from tests.ports import free_port
 
 pytestmark = pytest.mark.root
 
 SERVE = "nc -ll -p 80 -e /bin/echo answer"
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
-    with shop(tmp_path_factory.mktemp("shop")) as process:
-        yield process
-
-
-@pytest.fixture
-async def setting(tmp_path: Path, server: Process) -> AsyncIterator[OciSetting]:
-    made = OciSetting(tmp_path, server)
-    try:
-        yield made
-    finally:
-        await made.close()
-
-
-def shell(setting: OciSetting, script: str, name: str = "main", **more: Any) -> Container:
-    return Container(name, setting.reference, command=("sh", "-c", script), **more)
 
 
 async def started(setting: OciSetting, container: Container, network: str = "bridge") -> RunState:
