@@ -21,6 +21,7 @@ from havre.services.sqs.live import Ask, Live, Told, milliseconds
 from havre.services.sqs.loading import load
 from havre.services.sqs.messages import Draft, Envelope, Head, decode_envelope, encode
 from havre.services.sqs.resources import Queue
+from havre.store.durably import durably
 from havre.store.ports import Clear, Put, Records, Take
 
 log = logging.getLogger("havre.sqs")
@@ -109,7 +110,7 @@ class Broker:
             fresh.append((message, sent))
             told.append(Told(envelope.message_id, message.id))
         if changes:
-            done = self._post(changes, lambda error: self._arrived(live, fresh, now, error))
+            done = durably(self.records, changes, lambda error: self._arrived(live, fresh, now, error))
             if not done.done():
                 live.pending.update((sent.key, done) for _, sent in fresh if sent is not None)
             await asyncio.shield(done)
@@ -277,7 +278,7 @@ class Broker:
 
             self._let_go(gone)
             live.wake(live.queue.visible)
-            await asyncio.shield(self._post(self._removal(live, gone), done))
+            await asyncio.shield(durably(self.records, self._removal(live, gone), done))
         return good
 
     def _come_back(self, live: Live, gone: Iterable[Message], now: int) -> None:
@@ -329,7 +330,7 @@ class Broker:
             self._come_back(live, gone, now)
 
         self._let_go(gone)
-        return self._post([*self._removal(live, gone), *changes], done)
+        return durably(self.records, [*self._removal(live, gone), *changes], done)
 
     async def move(
         self, live: Live, target: Live, messages: Sequence[tuple[Message, Envelope]], ids: Callable[[], str], now: int
@@ -348,25 +349,8 @@ class Broker:
 
     # ------------------------------------------------------------------ the disk
 
-    def _post(self, changes: Sequence[Change], then: Callable[[Exception | None], None]) -> asyncio.Future[None]:
-        """Done when it is durable and ``then`` has heard of it; raises Temporary when the disk refuses."""
-        durable: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-        def done(error: Exception | None) -> None:
-            then(error)
-            if durable.done():
-                return
-            if error is None:
-                durable.set_result(None)
-            else:
-                durable.set_exception(error)
-                durable.exception()  # whoever sent it may have gone
-
-        self.records.write(changes, done)
-        return durable
-
     async def _write(self, changes: Sequence[Change]) -> None:
-        await asyncio.shield(self._post(changes, lambda error: None))
+        await asyncio.shield(durably(self.records, changes))
 
 
 def _logged(error: Exception | None) -> None:

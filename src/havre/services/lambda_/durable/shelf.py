@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Sequence
 
 import msgspec
 
 from havre.core.durable.model import Event, Execution, Fault, Op
+from havre.store.durably import durably
 from havre.store.ports import Clear, Put, Records, Take
 
 LISTS, STATES = "durable/", "durable-state/"
@@ -87,22 +87,8 @@ class Shelf:
         changes += [Put(state, 1 + op.number, b"", _encode(op)) for op in ops]
         changes += besides
         changes += [Put(state, HISTORY + event.number, b"", _encode(event)) for event in events]
-        await self._write(changes)
+        await durably(self._records, changes)
 
     async def remove(self, execution: Execution) -> None:
         where = _list(execution.account, execution.region)
-        await self._write([Take(where, execution.number), Clear(STATES + execution.uid)])
-
-    async def _write(self, changes: Sequence[Put | Take | Clear]) -> None:
-        durable: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-        def done(error: Exception | None) -> None:
-            if durable.done():
-                return
-            if error is None:
-                durable.set_result(None)
-            else:
-                durable.set_exception(error)
-
-        self._records.write(changes, done)
-        await durable
+        await durably(self._records, [Take(where, execution.number), Clear(STATES + execution.uid)])

@@ -33,6 +33,7 @@ from havre.services.lambda_.invoking.invoker import Done, Invoker
 from havre.services.lambda_.invoking.line import Line
 from havre.services.lambda_.invoking.targets import Target
 from havre.services.lambda_.resources import EVENT_INVOKE, LATEST, EventInvokeSpec, qualified
+from havre.store.durably import durably
 from havre.store.ports import Put, Reader, Records, Take
 
 log = logging.getLogger("havre.lambda")
@@ -90,18 +91,7 @@ class Events:
         return Put(where.shelf, number, encode(event), encode(letter)), lambda: self._add(where, number, event)
 
     async def _write(self, where: Where, number: int, event: Event, body: bytes) -> None:
-        durable: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-        def done(error: Exception | None) -> None:
-            if durable.done():
-                return
-            if error is None:
-                durable.set_result(None)
-            else:
-                durable.set_exception(error)
-
-        self._records.write([Put(where.shelf, number, encode(event), body)], done)
-        await durable
+        await durably(self._records, [Put(where.shelf, number, encode(event), body)])
 
     def _add(self, where: Where, number: int, event: Event) -> None:
         if self._known(where, number):
