@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from havre.core.event_pattern.model import PatternError
-from havre.core.event_pattern.tree import OR, Pattern, compile, parsed
+from havre.core.event_pattern.reading import parsed
+from havre.core.event_pattern.tree import OR, Pattern, compile
 
 ATTRIBUTES, BODY = "MessageAttributes", "MessageBody"
 MOST_KEYS = 5

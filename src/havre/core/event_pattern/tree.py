@@ -1,18 +1,19 @@
 """The tree of a pattern: objects with fields, ``$or``, and the arrays of values at the leaves.
 
 Objects in an array of the event are looked at one by one: all that a pattern says of one object has to be true of the same
-element. ``{"exists": false}`` looks at the whole event: no element may have the field.
+element. ``{"exists": false}`` looks at the whole event: no element may have the field. A dot in the name of a field, of the
+pattern or of the event, is as good as an object within: AWS joins the names on the way to a value with dots.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from havre.core.event_pattern.model import PatternError, Test
+from havre.core.event_pattern.reading import parsed
 from havre.core.event_pattern.values import NAMES, expression, literal, only
 
 OR = "$or"
@@ -54,21 +55,6 @@ def compile(pattern: Mapping[str, Any] | str) -> Pattern:
     return Pattern(node(parsed(pattern)))
 
 
-def parsed(pattern: Mapping[str, Any] | str) -> Mapping[str, Any]:
-    """The object that the text is. Raises PatternError."""
-    found: Any = pattern
-    if isinstance(pattern, str):
-        try:
-            found = json.loads(pattern)
-        except ValueError as error:
-            raise PatternError(f"Unexpected token: {error}") from None
-        except RecursionError:
-            raise PatternError("Nesting is too deep") from None
-    if not isinstance(found, Mapping):
-        raise PatternError("Filter is not an object")
-    return found
-
-
 # ------------------------------------------------------------------ compiling
 
 
@@ -85,16 +71,23 @@ def node(found: Mapping[str, Any], path: Path = (), within_or: bool = False) -> 
         else:
             if within_or and name in NAMES:
                 raise PatternError(f"{name} is Ruler reserved fieldName which cannot be used inside {OR}.")
-            built = _both(built, Node(({name: _field(name, inner, path, within_or)},)))
+            built = _both(built, _field(name, inner, path, within_or))
     return built
 
 
-def _field(name: str, inner: Any, path: Path, within_or: bool) -> Leaf | Node:
+def _field(name: str, inner: Any, path: Path, within_or: bool) -> Node:
+    names = name.split(".")
+    here = (*path, *names)
+    built: Leaf | Node
     if isinstance(inner, Mapping):
-        return node(inner, (*path, name), within_or)
-    if isinstance(inner, Sequence) and not isinstance(inner, str):
-        return _leaf(inner, (*path, name))
-    raise PatternError(f'"{name}" must be an object or an array')
+        built = node(inner, here, within_or)
+    elif isinstance(inner, Sequence) and not isinstance(inner, str):
+        built = _leaf(inner, here)
+    else:
+        raise PatternError(f'"{name}" must be an object or an array')
+    for each in reversed(names[1:]):
+        built = Node(({each: built},))
+    return Node(({names[0]: built},))
 
 
 def _leaf(values: Sequence[Any], path: Path) -> Leaf:
@@ -184,7 +177,7 @@ class _Match:
     def _one(self, wanted: Node, here: Mapping[str, Any]) -> bool:
         return any(
             all(
-                self.holds(field, here.get(name)) if isinstance(field, Node) else self._leaf(field, here, name)
+                self.holds(field, _within(here, name)) if isinstance(field, Node) else self._leaf(field, here, name)
                 for name, field in fields.items()
             )
             for fields in wanted.alternatives
@@ -207,7 +200,19 @@ def _reaches(value: Any, path: Path) -> bool:
     """Whether there is a scalar at the path, in any element of the arrays on it."""
     if not path:
         return any(True for _ in _scalars(value))
-    return any(path[0] in each and _reaches(each[path[0]], path[1:]) for each in _objects(value))
+    if len(path) == 1:
+        return any(path[0] in each and _reaches(each[path[0]], ()) for each in _objects(value))
+    return any(_reaches(_within(each, path[0]), path[1:]) for each in _objects(value))
+
+
+def _within(here: Mapping[str, Any], name: str) -> Any:
+    """What the field holds, and what the fields hold that are called ``name.more``, as an object; None without any."""
+    found = here.get(name)
+    start = f"{name}."
+    joined = {each[len(start) :]: value for each, value in here.items() if each.startswith(start)}
+    if not joined:
+        return found
+    return {**found, **joined} if isinstance(found, Mapping) else [found, joined]
 
 
 def _scalars(value: Any) -> Iterator[Any]:

@@ -152,10 +152,17 @@ def _cidr(operand: Any) -> Test:
     text = _text(operand, "prefix")
     if text.count("/") != 1:
         raise PatternError("Malformed CIDR, one '/' required")
+    address, bits = text.split("/")
+    if not (bits.isascii() and bits.isdigit()):
+        raise PatternError("Malformed CIDR, mask bits must be an integer")
+    try:
+        ipaddress.ip_address(address)
+    except ValueError:
+        raise PatternError(f"Nonstandard IP address: {address}") from None
     try:
         network = ipaddress.ip_network(text, strict=False)
-    except ValueError as error:
-        raise PatternError(f"Malformed CIDR: {error}") from None
+    except ValueError:
+        raise PatternError("Malformed CIDR, bad mask bits") from None
     version, mask, wanted = network.version, int(network.netmask), int(network.network_address)
 
     def inside(value: Any) -> bool:

@@ -161,6 +161,29 @@ def test_absence_looks_at_every_element() -> None:
     assert not pattern.matches({"p": [[{"y": 1}], [{"x": None}]]})
 
 
+DOTTED = [
+    ({"order": {"state": ["paid"]}}, {"order.state": "paid"}, True),
+    ({"order.state": ["paid"]}, {"order": {"state": "paid"}}, True),
+    ({"order.state": ["paid"]}, {"order.state": "paid"}, True),
+    ({"order.state": ["paid"]}, {"order": [{"state": "new"}, {"state": "paid"}]}, True),
+    ({"a": {"b.c": {"d": [1]}}}, {"a.b": {"c.d": 1}}, True),
+    ({"a.b": [1]}, {"a": {"c": 2}, "a.b": 1}, True),
+    ({"a.b": [1]}, {"a": 7, "a.b": 1}, True),
+    ({"a.b": [{"exists": False}]}, {"a": {"b": 1}}, False),
+    ({"a": {"b": [{"exists": False}]}}, {"a.b": 1}, False),
+    ({"a": {"b": [{"exists": False}]}}, {"a.c": 1}, True),
+    ({"order": {"state": ["paid"]}}, {"order.state": {"state": "paid"}}, False),
+    ({"order.state": {"state": ["paid"]}}, {"order": {"state": "paid"}}, False),
+    ({"a.b": [1], "a": {"c": [2]}}, {"a": {"b": 1, "c": 2}}, True),
+    ({"a.b": [1], "a": {"c": [2]}}, {"a": {"b": 1, "c": 3}}, False),
+]
+
+
+@pytest.mark.parametrize(("pattern", "event", "expected"), DOTTED)
+def test_names_are_joined_with_dots(pattern: dict[str, Any], event: dict[str, Any], expected: bool) -> None:
+    assert compile(pattern).matches(event) is expected
+
+
 REFUSED = [
     ("[]", "Filter is not an object"),
     ("{}", "Empty objects are not allowed"),
@@ -191,6 +214,10 @@ REFUSED = [
     ('{"a": [{"numeric": [">", 5, "<", 7, "<", 8]}]}', "Too many terms in numeric range expression"),
     ('{"a": [{"numeric": [">", 5000000001]}]}', "Value must be between -5.0E9 and 5.0E9, inclusive"),
     ('{"a": [{"cidr": "10.0.0.1"}]}', "Malformed CIDR, one '/' required"),
+    ('{"a": [{"cidr": "10.0.0.0/8x"}]}', "Malformed CIDR, mask bits must be an integer"),
+    ('{"a": [{"cidr": "nowhere/-8"}]}', "Malformed CIDR, mask bits must be an integer"),
+    ('{"a": [{"cidr": "10.0.0/8"}]}', "Nonstandard IP address: 10.0.0"),
+    ('{"a": [{"cidr": "fdxx::1/8"}]}', "Nonstandard IP address: fdxx::1"),
     (
         '{"a": [{"anything-but": true}]}',
         "Value of anything-but must be an array or single string/number value.",
@@ -211,6 +238,17 @@ REFUSED = [
         "prefix is Ruler reserved fieldName which cannot be used inside $or.",
     ),
     ('{"a": [1], "$or": [{"a": [2]}, {"b": [1]}]}', "Path `a` cannot be allowed multiple times"),
+    ('{"a.b": [1], "a": {"b": [2]}}', "Path `a.b` cannot be allowed multiple times"),
+    ('{"a.b": 5}', '"a.b" must be an object or an array'),
+    (
+        "nonsense here",
+        "Unrecognized token 'nonsense': was expecting "
+        "(JSON String, Number, Array, Object or token 'null', 'true' or 'false')",
+    ),
+    ("{'a': [1]}", "Unexpected character (''' (code 39)): was expecting double-quote to start field name"),
+    ('{"a" [1]}', "Unexpected character ('[' (code 91)): was expecting a colon to separate field name and value"),
+    ('{"a": [1 2]}', "Unexpected character ('2' (code 50)): was expecting comma to separate entries"),
+    ('{"a": [1', "Unexpected end-of-input"),
 ]
 
 

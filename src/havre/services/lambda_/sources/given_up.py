@@ -90,4 +90,6 @@ def record(source: Source, loss: Loss, now: float) -> dict[str, Any]:
 
 
 def _iso(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    """Milliseconds are left out where there are none, as of streams of DynamoDB."""
+    whole = datetime.fromtimestamp(round(at, 3), UTC)
+    return whole.isoformat(timespec="milliseconds" if whole.microsecond else "seconds").replace("+00:00", "Z")
