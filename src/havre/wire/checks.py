@@ -6,7 +6,7 @@ Compiled once for each shape; a shape that constrains nothing costs nothing.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -23,7 +23,8 @@ class Rules(msgspec.Struct, frozen=True):
     """Which of the model's traits a service's front checks, and how it calls the place of a value.
 
     ``named(member, shape)`` is a member's name in a path, ``item`` what stands behind the number of a list's item.
-    ``loose`` are shapes whose enums the service checks behind its front, with an error of its own.
+    ``loose`` are shapes whose enums the service checks behind its front, with an error of its own. ``whole``: of the parts
+    of lists and maps it tells what always holds as well (that they are not null).
     """
 
     required: bool = True
@@ -34,6 +35,7 @@ class Rules(msgspec.Struct, frozen=True):
     loose: frozenset[str] = frozenset()
     named: Callable[[str, Shape], str] = lambda name, shape: name[:1].lower() + name[1:]
     item: str = ".member"
+    whole: bool = False
 
 
 class Violation(msgspec.Struct, frozen=True):
@@ -54,6 +56,8 @@ UNIONS = Rules(required=False, lengths=False, ranges=False, patterns=False, enum
 Report = list[Violation]
 Check = Callable[[Any, str, str, Report], None]
 """(value, path, member, report)"""
+Test = tuple[str, Callable[[Any], bool], str]
+"""(kind, test, the constraint in words)"""
 
 
 class Checker:
@@ -139,6 +143,7 @@ class Checker:
         if not lengths and check is None and not each:
             return None
         hidden, item = bool(shape.traits.get("sensitive") or inner.traits.get("sensitive")), self._rules.item
+        told = f"Member must satisfy constraint: {self._told(inner, each or ())}"
 
         def check_list(value: Any, path: str, member: str, report: Report) -> None:
             _test(lengths, value, path, member, hidden, report)
@@ -147,7 +152,6 @@ class Checker:
                     if one is not None:
                         check(one, f"{path}.{index}{item}", member, report)
             elif each and not all(test(one) for one in value if one is not None for _, test, _ in each):
-                told = "Member must satisfy constraint: [" + ", ".join(words for _, _, words in each) + "]"
                 report.append(Violation(each[0][0], path, member, value, told, hidden))
 
         return check_list
@@ -159,14 +163,14 @@ class Checker:
         if not lengths and not keys and check is None and not values:
             return None
         hidden = bool(shape.traits.get("sensitive") or shape.value.traits.get("sensitive"))
+        told_keys = f"Map keys must satisfy constraint: {self._told(shape.key, keys)}"
+        told = f"Map value must satisfy constraint: {self._told(shape.value, values or ())}"
 
         def check_map(value: Any, path: str, member: str, report: Report) -> None:
             _test(lengths, value, path, member, hidden, report)
             if keys and not all(test(one) for one in value for _, test, _ in keys):
-                told = "Map keys must satisfy constraint: [" + ", ".join(words for _, _, words in keys) + "]"
-                report.append(Violation(keys[0][0], path, member, value, told, hidden))
+                report.append(Violation(keys[0][0], path, member, value, told_keys, hidden))
             if values and not all(test(one) for one in value.values() if one is not None for _, test, _ in values):
-                told = "Map value must satisfy constraint: [" + ", ".join(words for _, _, words in values) + "]"
                 report.append(Violation(values[0][0], path, member, value, told, hidden))
             if check is not None:
                 for key, one in value.items():
@@ -175,6 +179,15 @@ class Checker:
 
         return check_map
 
+    def _told(self, part: Shape, tests: Sequence[Test]) -> str:
+        """All constraints of a list's or a map's parts, as they are told when one part breaks one of them."""
+        words = [each for _, _, each in tests]
+        if self._rules.whole:
+            if part.type == "string" and "max" in part.traits and part.traits.get("min") == 0:
+                words.insert(1, "Member must have length greater than or equal to 0")
+            words.append("Member must not be null")
+        return f"[{', '.join(words)}]"
+
     def _of_leaf(self, shape: Shape) -> Check | None:
         tests = self._leaf_tests(shape)
         if not tests:
@@ -182,7 +195,7 @@ class Checker:
         hidden = bool(shape.traits.get("sensitive"))
         return lambda value, path, member, report: _test(tests, value, path, member, hidden, report)
 
-    def _leaf_tests(self, shape: Shape) -> list[tuple[str, Callable[[Any], bool], str]]:
+    def _leaf_tests(self, shape: Shape) -> list[Test]:
         """(kind, test, the constraint in words) of each trait of a value that has no parts."""
         traits, rules = shape.traits, self._rules
         if shape.type in INTEGERS or shape.type in ("float", "double"):
@@ -200,8 +213,8 @@ class Checker:
             tests.append(("enum", values.__contains__, told))
         return tests
 
-    def _lengths(self, shape: Shape) -> list[tuple[str, Callable[[Any], bool], str]]:
-        tests: list[tuple[str, Callable[[Any], bool], str]] = []
+    def _lengths(self, shape: Shape) -> list[Test]:
+        tests: list[Test] = []
         low, high = shape.traits.get("min"), shape.traits.get("max")
         if not self._rules.lengths or shape.traits.get("streaming"):
             return tests
@@ -214,8 +227,8 @@ class Checker:
         return tests
 
     @staticmethod
-    def _ranges(shape: Shape) -> list[tuple[str, Callable[[Any], bool], str]]:
-        tests: list[tuple[str, Callable[[Any], bool], str]] = []
+    def _ranges(shape: Shape) -> list[Test]:
+        tests: list[Test] = []
         low, high = shape.traits.get("min"), shape.traits.get("max")
         if high is not None:
             words = f"Member must have value less than or equal to {high}"
@@ -227,7 +240,7 @@ class Checker:
 
 
 def _test(
-    tests: list[tuple[str, Callable[[Any], bool], str]],
+    tests: list[Test],
     value: Any,
     path: str,
     member: str,

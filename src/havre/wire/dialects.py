@@ -52,6 +52,8 @@ class Dialect(msgspec.Struct, frozen=True):
     """Whether errors carry ``Type`` (User or Service), as Lambda's do."""
     query_codes: Mapping[str, str] = {}
     """Error shape → the code it had when the service spoke query, where the model does not tell."""
+    type_names: Mapping[str, str] = {}
+    """Code that the model does not have → what ``__type`` calls it, where that is another name."""
 
 
 _JSON = Dialect("ValidationException")
@@ -78,7 +80,7 @@ _BY_SERVICE = {
         "ValidationException",
         unreadable="InvalidRequestContentException",
         typed=True,
-        rules=Rules(loose=frozenset(("Runtime",))),
+        rules=Rules(loose=frozenset(("Runtime",)), whole=True),
     ),
     "logs": Dialect("InvalidParameterException"),
     "s3": Dialect("InvalidArgument", "InvalidRequest", "InvalidArgument", "MalformedXML", rules=S3, words="s3"),
@@ -101,6 +103,10 @@ _BY_SERVICE = {
             "InvalidBatchEntryId": "AWS.SimpleQueueService.InvalidBatchEntryId",
             "TooManyEntriesInBatchRequest": "AWS.SimpleQueueService.TooManyEntriesInBatchRequest",
             "UnsupportedOperation": "AWS.SimpleQueueService.UnsupportedOperation",
+        },
+        type_names={
+            "InvalidParameterValue": "InvalidParameterValueException",
+            "MissingParameter": "MissingRequiredParameterException",
         },
     ),
 }

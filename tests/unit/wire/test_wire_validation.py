@@ -152,6 +152,31 @@ def test_lists_tell_all_constraints_of_their_items() -> None:
     assert "Member must satisfy constraint: [Member must satisfy enum value set: [" in message
 
 
+@pytest.mark.parametrize(
+    ("operation", "path", "body", "told"),
+    [
+        (
+            "CreateFunctionUrlConfig",
+            "/2021-10-31/functions/f/url",
+            '{"AuthType":"NONE","Cors":{"AllowMethods":["GET","OPTIONS"]}}',
+            "Value '[GET, OPTIONS]' at 'cors.allowMethods' failed to satisfy constraint: Member must satisfy constraint: "
+            "[Member must have length less than or equal to 6, Member must have length greater than or equal to 0, "
+            "Member must satisfy regular expression pattern: .*, Member must not be null]",
+        ),
+        (
+            "CreateAlias",
+            "/2015-03-31/functions/f/aliases",
+            '{"Name":"n","FunctionVersion":"1","RoutingConfig":{"AdditionalVersionWeights":{"2":1.5}}}',
+            "Value '{2=1.5}' at 'routingConfig.additionalVersionWeights' failed to satisfy constraint: Map value must "
+            "satisfy constraint: [Member must have value less than or equal to 1.0, Member must have value greater than or "
+            "equal to 0.0, Member must not be null]",
+        ),
+    ],
+)
+def test_lambda_tells_of_parts_what_always_holds_as_well(operation: str, path: str, body: str, told: str) -> None:
+    assert _refused("lambda", operation, body, path) == ("ValidationException", _DETECTED + told)
+
+
 def test_lambda_tells_a_body_that_is_no_json() -> None:
     code, message = _refused("lambda", "CreateFunction", "{", "/2015-03-31/functions")
     assert code == "InvalidRequestContentException"

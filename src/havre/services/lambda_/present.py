@@ -136,7 +136,11 @@ def _state(record: FunctionR | VersionR) -> dict[str, str | None]:
         }
     if not status.generation:
         return shown  # while it is created there is no update
-    return shown | {"LastUpdateStatus": "InProgress", "LastUpdateStatusReason": _BEING_CREATED}
+    return shown | {
+        "LastUpdateStatus": "InProgress",
+        "LastUpdateStatusReason": _BEING_CREATED,
+        "LastUpdateStatusReasonCode": "Creating",
+    }
 
 
 def alias(found: AliasR) -> dict[str, Any]:

@@ -37,16 +37,18 @@ def newest(reader: Reader, function: FunctionR) -> VersionR | None:
     return reader.get(VERSION, m.account, m.region, qualified(m.name, number)) if number else None
 
 
-def same(one: Configuration, other: Configuration) -> bool:
-    """Whether versions of both would do the same, whatever is said of them."""
-    return replace(one, description="", named=()) == replace(other, description="", named=())
+def unchanged(function: FunctionR, last: VersionR) -> bool:
+    """Whether the function is still what it was when this version was published of it."""
+    now, then = function.spec.config, last.spec.config
+    described = now.description if last.spec.described is None else last.spec.described
+    return replace(now, named=()) == replace(then, named=(), description=described)
 
 
 def publish(tx: Transaction, function: FunctionR, revision: str, description: str | None = None) -> VersionR:
     """The version that was published last, if nothing has changed since. A new one makes another revision of the
     function."""
     last = newest(tx, function)
-    if last is not None and last.spec.uid == function.spec.uid and same(last.spec.config, function.spec.config):
+    if last is not None and last.spec.uid == function.spec.uid and unchanged(function, last):
         return last
     m, spec = function.meta, function.spec
     number = str(next_number(tx, m.account, m.region, FUNCTION.name, m.name))
@@ -60,6 +62,7 @@ def publish(tx: Transaction, function: FunctionR, revision: str, description: st
         spec.modified,
         update_runtime_on=spec.update_runtime_on,
         runtime_version=spec.runtime_version,
+        described=spec.config.description,
     )
     version = tx.create(
         VERSION,

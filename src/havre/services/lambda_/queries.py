@@ -79,15 +79,16 @@ def function(reader: Reader, account: str, region: str, name: str) -> FunctionR:
     return _function(reader, said)
 
 
-def whole(reader: Reader, account: str, region: str, name: str) -> FunctionR:
-    """The function by its name in any form, which may not have a qualifier. Raises ApiError."""
+def whole(reader: Reader, account: str, region: str, name: str, *, missing: str = "") -> FunctionR:
+    """The function by its name in any form, which may not have a qualifier. ``missing``: the qualifier under which one that
+    is not there is told. Raises ApiError."""
     said = named(account, region, name)
     if said.qualifier:
         raise invalid(
             "This operation is permitted on Lambda functions only. Aliases and versions do not support this operation. "
             "Please specify either a function name or an unqualified function ARN."
         )
-    return _function(reader, said)
+    return _function(reader, said._replace(qualifier=missing))
 
 
 def _function(reader: Reader, said: FunctionName) -> FunctionR:

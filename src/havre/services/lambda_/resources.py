@@ -118,7 +118,8 @@ class FunctionSpec(msgspec.Struct, frozen=True):
 
 
 class VersionSpec(msgspec.Struct, frozen=True):
-    """A published version: ``number`` of ``function``, whose ``uid`` it has."""
+    """A published version: ``number`` of ``function``, whose ``uid`` it has. ``described`` is what the function's own
+    description was (None: not known)."""
 
     function: str
     uid: str
@@ -129,6 +130,7 @@ class VersionSpec(msgspec.Struct, frozen=True):
     generation: int = 1
     update_runtime_on: str = "Auto"
     runtime_version: str = ""
+    described: str | None = None
 
 
 class Readiness(msgspec.Struct, frozen=True):
@@ -220,7 +222,7 @@ class ProvisionedStatus(msgspec.Struct, frozen=True):
 
 
 class LayerSpec(msgspec.Struct, frozen=True):
-    """One version of a layer."""
+    """One version of a layer. ``runtimes`` and ``architectures`` are None where the member was not given."""
 
     layer: str
     number: int
@@ -229,8 +231,8 @@ class LayerSpec(msgspec.Struct, frozen=True):
     unzipped: int = 0
     description: str = ""
     license: str = ""
-    runtimes: tuple[str, ...] = ()
-    architectures: tuple[str, ...] = ()
+    runtimes: tuple[str, ...] | None = None
+    architectures: tuple[str, ...] | None = None
     policy: Policy = Policy()
 
 

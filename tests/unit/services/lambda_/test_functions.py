@@ -17,6 +17,7 @@ from havre.services.lambda_.queries import resolve
 from havre.services.lambda_.rules import runtimes
 
 INVALID = "InvalidParameterValueException"
+PYTHON = [runtime for runtime in runtimes.SUPPORTED if runtime.startswith("python")][-1]
 
 
 def test_a_new_function_is_pending_until_it_is_prepared(lambdas: Lambda) -> None:
@@ -60,6 +61,7 @@ def test_an_update_takes_effect_when_it_is_prepared_and_one_goes_on_at_a_time(la
     first = lambdas.functions.prepared[-1].id
     answer = lambdas.client.update_function_configuration(FunctionName="one", MemorySize=256)
     assert (answer["State"], answer["LastUpdateStatus"], answer["MemorySize"]) == ("Active", "InProgress", 256)
+    assert answer["LastUpdateStatusReasonCode"] == "Creating"
     changes: list[Any] = [
         (lambdas.client.update_function_configuration, {"Timeout": 5}),
         (lambdas.client.update_function_code, {"ZipFile": archive()}),
@@ -121,7 +123,8 @@ def test_a_dry_run_changes_nothing(lambdas: Lambda) -> None:
         ({"Runtime": None}, INVALID, "Runtime and Handler are mandatory parameters"),
         ({"Handler": None}, INVALID, "Runtime and Handler are mandatory parameters"),
         ({"Runtime": "python3.7"}, INVALID, "The runtime parameter of python3.7 is no longer supported"),
-        ({"Runtime": "python3.9"}, INVALID, "We recommend you use a supported runtime while creating or updating functions"),
+        ({"Runtime": "python3.9"}, INVALID, f"recommend you use the new runtime ({PYTHON}) while creating or updating"),
+        ({"Runtime": "go1.x"}, INVALID, "use the new runtime (provided.al2023) while"),
         ({"Runtime": "nodejs16.x"}, INVALID, "The runtime parameter of nodejs16.x is no longer supported"),
         ({"Runtime": "cobol"}, INVALID, "Value cobol at 'runtime' failed to satisfy constraint"),
         ({"Timeout": 901}, "ValidationException", "less than or equal to 900"),
@@ -244,6 +247,9 @@ def test_a_version_is_published_when_something_has_changed(lambdas: Lambda) -> N
     assert lambdas.functions.prepared[-1].version == "1"
     assert lambdas.get("one", Qualifier="1")["RevisionId"] == first["RevisionId"]
     assert lambdas.client.publish_version(FunctionName="one", Description="again")["Version"] == "1"
+    lambdas.client.update_function_configuration(FunctionName="one", Description="latest")
+    lambdas.reconcile()
+    assert lambdas.client.publish_version(FunctionName="one")["Version"] == "1"
     lambdas.client.update_function_configuration(FunctionName="one", Timeout=7)
     lambdas.reconcile()
     assert refusal(lambdas.client.publish_version, FunctionName="one", CodeSha256="x")[0] == INVALID
@@ -251,6 +257,10 @@ def test_a_version_is_published_when_something_has_changed(lambdas: Lambda) -> N
     assert lambdas.get("one", Qualifier="1")["Timeout"] == 3
     listed = lambdas.client.list_versions_by_function(FunctionName="one")["Versions"]
     assert [v["Version"] for v in listed] == ["$LATEST", "1", "2"] and "State" not in listed[0]
+    lambdas.client.update_function_configuration(FunctionName="one", Description="another")
+    lambdas.reconcile()
+    third = lambdas.client.publish_version(FunctionName="one")
+    assert (third["Version"], third["Description"]) == ("3", "another")
 
 
 def test_create_and_update_publish_if_they_are_asked_to(lambdas: Lambda) -> None:

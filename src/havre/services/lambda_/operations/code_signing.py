@@ -154,9 +154,10 @@ async def put_function_code_signing_config(call: Call, request: Request) -> Answ
 
 @ops.on("GetFunctionCodeSigningConfig", "FunctionName")
 async def get_function_code_signing_config(call: Call, request: Request) -> Answer:
-    """Without a configuration only the name, and no error: as AWS does it."""
+    """Without a configuration nothing at all, and no error: as AWS does it."""
     function = queries.function(call.store, call.account, call.region, request["FunctionName"])
-    return {"CodeSigningConfigArn": function.spec.code_signing or None, "FunctionName": function.meta.name}
+    config = function.spec.code_signing
+    return {"CodeSigningConfigArn": config, "FunctionName": function.meta.name} if config else {}
 
 
 @ops.on("DeleteFunctionCodeSigningConfig", "FunctionName")

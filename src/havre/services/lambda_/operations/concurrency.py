@@ -16,6 +16,7 @@ from havre.services.lambda_.errors import conflict, invalid, not_found
 from havre.services.lambda_.paging import page
 from havre.services.lambda_.queries import Resolved
 from havre.services.lambda_.resources import (
+    ALIAS,
     LATEST,
     PROVISIONED,
     FunctionR,
@@ -49,7 +50,7 @@ async def put_function_concurrency(call: Call, request: Request) -> Answer:
     wanted = request["ReservedConcurrentExecutions"]
 
     def change(tx: Transaction) -> None:
-        found = _whole(tx, call, request)
+        found = queries.whole(tx, call.account, call.region, request["FunctionName"], missing=LATEST)
         m = found.meta
         now = limits.usage(tx, m.account, m.region)
         limits.check_reservation(now, found, _provisioned_sum(tx, found), wanted)
@@ -98,8 +99,8 @@ def _published(reader: Reader, call: Call, request: Request, refusal: str) -> Re
     if said.qualifier == LATEST:
         raise invalid(refusal)
     if not said.qualifier.isdigit():
-        found = queries.function(reader, said.account, said.region, said.name)
-        if said.qualifier not in {a.spec.alias for a in queries.aliases(reader, found)}:
+        name = qualified(said.name, said.qualifier)
+        if reader.get(ALIAS, said.account, said.region, name) is None:
             arn = queries.function_arn(said.account, said.region, said.name, said.qualifier)
             raise not_found(f"Cannot find alias arn: {arn}")
     return queries.resolve(reader, call.account, call.region, request["FunctionName"], request["Qualifier"])

@@ -210,7 +210,11 @@ async def delete_function(call: Call, request: Request) -> Answer:
 
 
 def _remove_version(tx: Transaction, function: FunctionR, number: str) -> None:
-    record = queries.record(tx, function, number)
+    """No error for one that is not there."""
+    m = function.meta
+    record = tx.get(VERSION, m.account, m.region, qualified(m.name, number))
+    if record is None:
+        return
     pointing = [
         a.spec.alias for a in queries.aliases(tx, function) if number == a.spec.version or number in a.spec.weights
     ]
@@ -218,7 +222,7 @@ def _remove_version(tx: Transaction, function: FunctionR, number: str) -> None:
         raise conflict(f"Unable to delete version because the following aliases reference it: [{', '.join(pointing)}]")
     kinds: tuple[Kind[Any, Any], ...] = (EVENT_INVOKE, PROVISIONED)
     for kind in kinds:
-        owned = tx.get(kind, function.meta.account, function.meta.region, qualified(function.meta.name, number))
+        owned = tx.get(kind, m.account, m.region, qualified(m.name, number))
         if owned is not None:
             tx.remove(owned)
     tx.remove(record)

@@ -53,7 +53,7 @@ async def publish_layer_version(facilities: Facilities, call: Call, request: Req
     name = layer_queries.named(call, request["LayerName"])
     if (name.account, name.region) != (call.account, call.region):
         raise ApiError("AccessDeniedException", "Layers of another account or region cannot be published.", 403)
-    runtimes.check_of_layer(request.get("CompatibleRuntimes") or (), "compatibleRuntimes")
+    runtimes.check_of_layer(request.get("CompatibleRuntimes") or ())
     if request["Content"].get("S3Bucket") == package.HOT_RELOAD:
         raise absent("layers from a directory")
     code = await package.fetch_archive(call, request["Content"])
@@ -70,8 +70,8 @@ async def publish_layer_version(facilities: Facilities, call: Call, request: Req
             code.unzipped,
             request.get("Description") or "",
             request.get("LicenseInfo") or "",
-            tuple(request.get("CompatibleRuntimes") or ()),
-            tuple(request.get("CompatibleArchitectures") or ()),
+            _listed(request, "CompatibleRuntimes"),
+            _listed(request, "CompatibleArchitectures"),
         )
         return tx.create(
             LAYER,
@@ -84,6 +84,10 @@ async def publish_layer_version(facilities: Facilities, call: Call, request: Req
         )
 
     return _whole(facilities, call, await call.store.transact(change))
+
+
+def _listed(request: Request, member: str) -> tuple[str, ...] | None:
+    return None if request.get(member) is None else tuple(request[member])
 
 
 def _whole(facilities: Facilities, call: Call, layer: LayerR) -> Mapping[str, Any]:
@@ -106,8 +110,8 @@ def _item(layer: LayerR) -> Mapping[str, Any]:
         "Version": spec.number,
         "Description": spec.description,
         "CreatedDate": spelled(spec.created),
-        "CompatibleRuntimes": list(spec.runtimes) or None,
-        "CompatibleArchitectures": list(spec.architectures) or None,
+        "CompatibleRuntimes": spec.runtimes,
+        "CompatibleArchitectures": spec.architectures,
         "LicenseInfo": spec.license or None,
     }
 
@@ -142,14 +146,14 @@ async def delete_layer_version(call: Call, request: Request) -> Answer:
 def _fits(layer: LayerR, request: Request) -> bool:
     """A layer that names no runtimes or architectures fits no filter on them, as in AWS."""
     runtime, architecture = request.get("CompatibleRuntime"), request.get("CompatibleArchitecture")
-    return (not runtime or runtime in layer.spec.runtimes) and (
-        not architecture or architecture in layer.spec.architectures
+    return (not runtime or runtime in (layer.spec.runtimes or ())) and (
+        not architecture or architecture in (layer.spec.architectures or ())
     )
 
 
 def _check_filter(request: Request) -> None:
     if request.get("CompatibleRuntime"):
-        runtimes.check_of_layer([request["CompatibleRuntime"]], "compatibleRuntime")
+        runtimes.check_filter(request["CompatibleRuntime"])
 
 
 async def list_layers(call: Call, request: Request) -> Answer:

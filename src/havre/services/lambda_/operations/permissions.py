@@ -68,8 +68,12 @@ def _policy(found: Resolved) -> Policy:
     """Raises ApiError when there is none."""
     policy = found.function.spec.policies.get(found.qualifier)
     if policy is None or not policy.statements:
-        raise not_found("The resource you requested does not exist.")
+        raise _no_policy()
     return policy
+
+
+def _no_policy() -> ApiError:
+    return not_found("The resource you requested does not exist.")
 
 
 def _write(tx: Transaction, found: Resolved, policy: Policy, revision: str) -> None:
@@ -160,8 +164,19 @@ def _with_policy(reader: Reader, call: Call, request: Request) -> Resolved:
 
 @ops.on("GetPolicy", "FunctionName Qualifier")
 async def get_policy(call: Call, request: Request) -> Answer:
-    found = _resolved(call.store, call, request)
+    found = _with_statements(call, request)
     return {"Policy": statements.document(_policy(found).statements), "RevisionId": revision_of(call.store, found)}
+
+
+def _with_statements(call: Call, request: Request) -> Resolved:
+    """A version or an alias that is not there has no policy, and that is what is told. Raises ApiError."""
+    queries.function(call.store, call.account, call.region, request["FunctionName"])
+    try:
+        return _resolved(call.store, call, request)
+    except ApiError as error:
+        if error.code == "ResourceNotFoundException":
+            raise _no_policy() from None
+        raise
 
 
 def _resource(call: Call, request: Request) -> Sequence[str]:

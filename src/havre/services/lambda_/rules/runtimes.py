@@ -33,7 +33,7 @@ def check(runtime: str) -> None:
     if runtime in RETIRED:
         raise invalid(
             f"The runtime parameter of {runtime} is no longer supported for creating or updating AWS Lambda functions. "
-            "We recommend you use a supported runtime while creating or updating functions."
+            f"We recommend you use the new runtime ({successor(runtime)}) while creating or updating functions."
         )
     if runtime not in SUPPORTED:
         raise invalid(
@@ -42,14 +42,25 @@ def check(runtime: str) -> None:
         )
 
 
-def check_of_layer(given: Sequence[str], member: str) -> None:
+def successor(retired: str) -> str:
+    """The newest of its family. What had no family of its own, as Go, goes on as ``provided``."""
+    family = retired.rstrip("0123456789.x")
+    family = {"nodejs4.3-edge": "nodejs", "dotnetcore": "dotnet", "go": "provided"}.get(family, family)
+    return next(runtime for runtime in reversed(SUPPORTED) if runtime.startswith(family))
+
+
+def check_of_layer(given: Sequence[str]) -> None:
     """A layer may be for runtimes that functions can no more have. Raises ApiError."""
     if any(runtime not in (*SUPPORTED, *RETIRED) for runtime in given):
-        values = f"[{', '.join((*SUPPORTED, *RETIRED))}]"
-        constraint = (
-            f"Member must satisfy constraint: [Member must satisfy enum value set: {values}, Member must not be null]"
-        )
-        raise validation(f"[{', '.join(given)}]", member, constraint)
+        constraint = f"Member must satisfy enum value set: [{', '.join(SUPPORTED)}]"
+        raise validation(f"[{', '.join(given)}]", "compatibleRuntimes", constraint)
+
+
+def check_filter(runtime: str) -> None:
+    """Raises ApiError for what is no runtime that a layer could be for."""
+    if runtime not in (*SUPPORTED, *RETIRED):
+        values = ", ".join((*SUPPORTED, *RETIRED))
+        raise validation(runtime, "compatibleRuntime", f"Member must satisfy enum value set: [{values}]")
 
 
 def check_snap_start(runtime: str, temporary: int) -> None:
