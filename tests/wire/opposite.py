@@ -28,7 +28,7 @@ SERVICES = (
         "ecs",
         "eks",
     ),
-    *("elbv2", "events", "iam", "kinesis", "lambda", "logs", "s3", "scheduler", "secretsmanager", "sns", "sqs"),
+    *("elbv2", "events", "iam", "kinesis", "kms", "lambda", "logs", "s3", "scheduler", "secretsmanager", "sns", "sqs"),
     *("ssm", "sts"),
 )
 

@@ -48,12 +48,13 @@ if TYPE_CHECKING:
     from havre.apps.registry import Registry
     from havre.services.apigatewayv2.serving.app import HttpApis
     from havre.services.applicationautoscaling import Measures
+    from havre.services.kms import Vault
     from havre.services.lambda_ import Facilities
     from havre.services.lambda_.invoking.urls import FunctionUrls
     from havre.services.sqs import Broker
 
 log = logging.getLogger("havre")
-_WITH_POLICIES = ("ecr", "events", "lambda", "logs", "s3", "sns", "sqs")
+_WITH_POLICIES = ("ecr", "events", "kms", "lambda", "logs", "s3", "sns", "sqs")
 """Services whose resources have policies of their own, by the service part of their ARNs."""
 NODE_PATIENCE = 10.0
 """Seconds after which the server calls itself ready without a node: what needs none works."""
@@ -72,7 +73,8 @@ class Server:
         self.token = token(state / "admin.token")
         self.sessions = SessionTokens(self.secret)
         self.borrowing = Borrowing(state / "borrowed", lambda: self.deps)
-        own = {"ecr": self._make_ecr, "lambda": self._make_lambda, "sqs": self._make_sqs, "sts": self._make_sts}
+        own = {"ecr": self._make_ecr, "kms": self._make_kms, "lambda": self._make_lambda}
+        own |= {"sqs": self._make_sqs, "sts": self._make_sts}
         self.services = Services({**own, **self.borrowing.makers})
         self.store = SqliteStore.open(state / "store.db", catalogue.kinds(), self.world)
         self.store.pack.adopt(state / "registry" / "pack.db")
@@ -142,6 +144,17 @@ class Server:
             architectures=("arm64" if platform.machine() == "aarch64" else "x86_64",),
             records=self.records,
         )
+
+    @cached_property
+    def vault(self) -> Vault:
+        from havre.services import kms
+
+        return kms.Vault(hmac.digest(self.secret, b"key-material", "sha256"))
+
+    def _make_kms(self) -> Service:
+        from havre.services import kms
+
+        return kms.service(self.vault)
 
     def _measures(self) -> Measures:
         from havre.services.applicationautoscaling import Measures
@@ -265,6 +278,7 @@ class Server:
         found: list[Any] = []
         facilities: dict[str, Any] = {"lambda": self.functions, "application-autoscaling": self._measures()}
         facilities["acm"] = self.authority
+        facilities["kms"] = self.vault
         for name in catalogue.NAMES:
             make = getattr(catalogue.package(name), what, None)
             more = (facilities[name],) if name in facilities else ()

@@ -16,6 +16,8 @@ Conditions = Mapping[str, str | Sequence[str]]
 REMEMBERED = 4_096
 TRUST = frozenset(("sts:AssumeRole", "sts:TagSession", "sts:SetSourceIdentity"))
 """Actions on roles, which the role's trust policy has to allow in any case."""
+LOCKED = frozenset(("kms",))
+"""Services whose resources have a policy each, without whose leave IAM's policies allow nothing."""
 
 _WHY = {
     "identity": ("no identity-based policy allows", "an identity-based policy"),
@@ -70,6 +72,7 @@ class Authorize:
         trust = trust or bool(context.principal.source)
         if trust and on_resource is None:
             return Decision("implicitDeny", "resource")
+        trust = trust or (on_resource is not None and parts[2] in LOCKED)
         if on_resource is not None or not granted.static:
             keys = condition_keys(context, extra() if extra is not None else {})
             question = Question(action, resource, keys, who_is(context.principal))

@@ -81,6 +81,7 @@ def condition_keys(context: Context, extra: Mapping[str, str | Sequence[str]]) -
         ("aws:username", who.name if who.kind == "IAMUser" else ""),
         ("aws:principalservicename", who.service),
         ("aws:calledvia", context.invoked_by),
+        ("kms:viaservice", _via(context)),
         ("aws:multifactorauthpresent", "false" if who.access_key.startswith("ASIA") else ""),
     ):
         if value:
@@ -93,6 +94,13 @@ def condition_keys(context: Context, extra: Mapping[str, str | Sequence[str]]) -
     for name, values in extra.items():
         keys[name.lower()] = (values,) if isinstance(values, str) else values
     return keys
+
+
+def _via(context: Context) -> str:
+    """The service by way of which somebody uses a key: ``sqs.us-east-1.amazonaws.com``."""
+    if context.service != "kms" or not context.invoked_by or context.principal.kind == "AWSService":
+        return ""
+    return f"{context.invoked_by.partition('.')[0]}.{context.region}.amazonaws.com"
 
 
 _PRINCIPAL_TYPES = {"Root": "Account", "IAMUser": "User"}

@@ -11,7 +11,7 @@ _SECRETS = frozenset(
     for name in (
         "AuthorizationToken", "ClientSecret", "MasterUserPassword", "NewPassword", "OldPassword", "Password",
         "PrivateKey", "SecretAccessKey", "SecretBinary", "SecretString", "SessionToken", "WebIdentityToken",
-        "SAMLAssertion", "TokenCode", "registryToken", "tokenValue",
+        "SAMLAssertion", "TokenCode", "registryToken", "tokenValue", "GrantToken",
     )
 )  # fmt: skip
 _DROPPED = frozenset(("secretaccesskey",))
