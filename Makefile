@@ -3,6 +3,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 PYTHON ?= python3.11
 BIN := .venv/bin
+SPREAD := -n auto --dist worksteal
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 SYSTEM := docker.io haproxy iproute2 nftables libnftables1 busybox-static skopeo curl libseccomp2 e2fsprogs mmdebstrap crun conmon
 
@@ -49,16 +50,16 @@ imports: install ## the rule of imports
 	$(BIN)/lint-imports
 
 unit: install ## decisions and parts, no Docker, virtual clock
-	$(BIN)/pytest tests/unit
+	$(BIN)/pytest $(SPREAD) tests/unit
 
 wire: install ## every operation against botocore, and AWS's protocol cases
-	$(BIN)/pytest tests/wire
+	$(BIN)/pytest $(SPREAD) tests/wire
 
 contracts: install system runtimes ## one suite a port, on the fake and on the real thing
 	@scripts/with-docker $(BIN)/pytest tests/contracts
 
 simulation: install ## the whole control plane on fakes, with faults and crashes
-	PYTHONHASHSEED=0 $(BIN)/pytest tests/simulation
+	PYTHONHASHSEED=0 $(BIN)/pytest $(SPREAD) tests/simulation
 
 acceptance: install system runtimes ## the program as users run it, real containers
 	@scripts/with-docker $(BIN)/pytest tests/acceptance
