@@ -48,10 +48,14 @@ class Dialect(msgspec.Struct, frozen=True):
     words: str = "coral"
     namespace: str = ""
     front: str = ""
+    terse: bool = False
+    """Whether errors leave out the values that they are about."""
     typed: bool = False
     """Whether errors carry ``Type`` (User or Service), as Lambda's do."""
     query_codes: Mapping[str, str] = {}
     """Error shape → the code it had when the service spoke query, where the model does not tell."""
+    query_words: Mapping[str, str] = {}
+    """Error shape → what the query protocol says of it, where that is something else."""
     type_names: Mapping[str, str] = {}
     """Code that the model does not have → what ``__type`` calls it, where that is another name."""
 
@@ -82,6 +86,7 @@ _BY_SERVICE = {
         typed=True,
         rules=Rules(loose=frozenset(("Runtime",)), whole=True),
     ),
+    "iam": Dialect("ValidationError", malformed="MalformedInput", terse=True),
     "logs": Dialect("InvalidParameterException"),
     "s3": Dialect("InvalidArgument", "InvalidRequest", "InvalidArgument", "MalformedXML", rules=S3, words="s3"),
     "sns": Dialect("ValidationError", malformed="MalformedInput"),
@@ -104,6 +109,7 @@ _BY_SERVICE = {
             "TooManyEntriesInBatchRequest": "AWS.SimpleQueueService.TooManyEntriesInBatchRequest",
             "UnsupportedOperation": "AWS.SimpleQueueService.UnsupportedOperation",
         },
+        query_words={"QueueDoesNotExist": "The specified queue does not exist for this wsdl version."},
         type_names={
             "InvalidParameterValue": "InvalidParameterValueException",
             "MissingParameter": "MissingRequiredParameterException",
@@ -137,13 +143,13 @@ def refuse(spoken: Dialect, operation: str, violations: Sequence[Violation]) -> 
         return ApiError(code, f"{told} {first.path}", 400)
     if spoken.missing == "MissingParameter" and missing is not None:
         return ApiError(code, f"The request must contain the parameter {missing.member}.")
-    return ApiError(code, _coral(violations))
+    return ApiError(code, _coral(violations, spoken.terse))
 
 
-def _coral(violations: Sequence[Violation]) -> str:
+def _coral(violations: Sequence[Violation], terse: bool) -> str:
     told = []
     for each in violations:
-        if each.hidden:
+        if each.hidden or terse:
             value = "Value"
         elif each.value is None:
             value = "Value null"

@@ -51,6 +51,8 @@ class _Told:
         self.status = error.status or declared.get("httpStatusCode") or (500 if fault else _STATUS.get(error.code, 400))
         self.code = str(declared.get("code") or self._code_of_old() or error.code)
         self.sender = bool(declared.get("senderFault", self.status < 500))
+        if self.protocol == "query" and self.dialect is not None and self.shape is not None:
+            self.message = self.dialect.query_words.get(self.shape.name, self.message)
 
     def _code_of_old(self) -> str:
         """In the query protocol, of a service that has another by now: the code that it had then."""
@@ -64,7 +66,8 @@ class _Told:
             return self.error.code
         if self.shape is not None:
             return f"{self.dialect.namespace}#{self.shape.name}" if self.dialect.namespace else self.shape.name
-        return f"{self.dialect.front}#{self.error.code}" if self.dialect.front else self.error.code
+        name = self.dialect.type_names.get(self.error.code, self.error.code)
+        return f"{self.dialect.front}#{name}" if self.dialect.front else name
 
     def members(self) -> dict[str, Any]:
         """The message and the modelled fields, by the members' names."""
@@ -81,10 +84,13 @@ class _Told:
 
     def query_error(self) -> list[tuple[str, str]]:
         """The header for clients that knew the service when it still spoke query."""
-        if self.model is None or self.dialect is None or self.shape is None or not self.model.query_compatible:
+        if self.model is None or self.dialect is None or not self.model.query_compatible:
             return []
-        code = self.dialect.query_codes.get(self.shape.name) or self.shape.traits.get("error", {}).get("code")
-        return [("x-amzn-query-error", f"{code};{'Sender' if self.sender else 'Receiver'}")] if code else []
+        code = self.error.code
+        if self.shape is not None:
+            declared = self.shape.traits.get("error", {}).get("code")
+            code = self.dialect.query_codes.get(self.shape.name) or declared or self.shape.name
+        return [("x-amzn-query-error", f"{code};{'Sender' if self.sender else 'Receiver'}")]
 
 
 def render_error(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from bisect import insort
 from collections import deque
 from collections.abc import Mapping
+from heapq import heappop, heappush
+from math import inf
 from typing import Protocol
 
 from havre.core.queueing.message import IN_FLIGHT, VISIBLE, Message
@@ -55,7 +56,7 @@ class Loose(Order):
         line.append(message.id)
 
     def take(self) -> Message | None:
-        """Those that have been removed meanwhile are passed over: each stands in one line at most once."""
+        """Those that have been removed or hidden meanwhile are passed over."""
         while self._turns:
             line = self._lines[self._turns[0]]
             found = None
@@ -78,20 +79,18 @@ class Loose(Order):
 
 
 class _Group:
-    """``waiting``: ids in order, some of which may be gone. ``flying``: those in flight. ``back``: those that have come
-    back while others of the group were still in flight."""
+    """Both are heaps of ids, of which some may be gone, or no longer what the heap says."""
 
-    __slots__ = ("back", "flying", "listed", "waiting")
+    __slots__ = ("flying", "listed", "waiting")
 
     def __init__(self) -> None:
-        self.waiting: deque[int] = deque()
-        self.flying: set[int] = set()
-        self.back: list[int] = []
+        self.waiting: list[int] = []
+        self.flying: list[int] = []
         self.listed = False
 
 
 class Strict(Order):
-    """A group gives its messages in order, and none while some of its earlier ones are in flight; groups take turns."""
+    """A group gives its messages in order, and none while an earlier one is in flight; groups take turns."""
 
     def __init__(self, messages: Mapping[int, Message]) -> None:
         self._messages = messages
@@ -99,23 +98,21 @@ class Strict(Order):
         self._ready: deque[str] = deque()
         self._open: str | None = None
         """The group that ``take`` takes from at present: what was taken in one go does not lock it."""
+        self._locked = inf
+        """The first message of that group which was in flight before."""
 
     def add(self, message: Message) -> None:
         group = self._groups.get(message.group)
         if group is None:
             group = self._groups[message.group] = _Group()
-        if group.waiting and message.id < group.waiting[-1]:
-            insort(group.waiting, message.id)  # it was here before, and could not be let go
-        else:
-            group.waiting.append(message.id)
+        heappush(group.waiting, message.id)
         if not group.listed:
             self._settle(message.group, group)
 
     def show(self, message: Message, before: int) -> None:
         group = self._groups[message.group]
         if before == IN_FLIGHT:
-            group.flying.discard(message.id)
-            group.back.append(message.id)
+            heappush(group.waiting, message.id)
         self._settle(message.group, group)
 
     def take(self) -> Message | None:
@@ -125,11 +122,12 @@ class Strict(Order):
                     return None
                 self._open = self._ready.popleft()
                 self._groups[self._open].listed = False
+                self._locked = self._first_flying(self._groups[self._open])
             group = self._groups[self._open]
             head = self._head(group)
-            if head is not None and head.state == VISIBLE:
-                group.waiting.popleft()
-                group.flying.add(head.id)
+            if head is not None and head.state == VISIBLE and head.id < self._locked:
+                heappop(group.waiting)
+                heappush(group.flying, head.id)
                 return head
             self.taken()
 
@@ -140,35 +138,33 @@ class Strict(Order):
 
     def leave(self, message: Message) -> None:
         """One that waits stays in its line until it is the first, and is passed over then."""
-        group = self._groups[message.group]
-        group.flying.discard(message.id)
         if self._open != message.group:
-            self._settle(message.group, group)
+            self._settle(message.group, self._groups[message.group])
 
     def _head(self, group: _Group) -> Message | None:
         waiting, messages = group.waiting, self._messages
         while waiting:
             head = messages.get(waiting[0])
-            if head is not None:
+            if head is not None and head.state != IN_FLIGHT:
                 return head
-            waiting.popleft()
+            heappop(waiting)
         return None
+
+    def _first_flying(self, group: _Group) -> float:
+        flying, messages = group.flying, self._messages
+        while flying:
+            first = messages.get(flying[0])
+            if first is not None and first.state == IN_FLIGHT:
+                return first.id
+            heappop(flying)
+        return inf
 
     def _settle(self, name: str, group: _Group) -> None:
         """List the group if it can be taken from, forget it if it is empty."""
-        if group.flying:
-            return
-        if group.back:
-            came = sorted(i for i in group.back if i in self._messages)
-            group.back.clear()
-            if came and group.waiting and came[-1] > group.waiting[0]:
-                group.waiting = deque(sorted([*came, *group.waiting]))
-            else:
-                group.waiting.extendleft(reversed(came))
-        head = self._head(group)
+        head, locked = self._head(group), self._first_flying(group)
         if head is None:
-            if not group.listed:
+            if locked == inf and not group.listed:
                 del self._groups[name]
-        elif head.state == VISIBLE and not group.listed:
+        elif head.state == VISIBLE and head.id < locked and not group.listed:
             group.listed = True
             self._ready.append(name)

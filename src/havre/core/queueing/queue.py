@@ -130,20 +130,20 @@ class Queue:
         return message
 
     def change(self, id: int, receipt: int, hidden: int, now: int) -> Message:
-        """Hide for ``hidden`` milliseconds from now on; 0 shows it at once. Raises Missing, NotInFlight, TooLong."""
+        """Hide for ``hidden`` milliseconds from now on; 0 shows it at once. What a standard queue shows again, and nobody
+        else has received since, can be hidden still. Raises Missing, NotInFlight, TooLong."""
         self.tick(now)
         message = self.messages.get(id)
         if message is None or receipt < message.received:
             raise Missing
-        if message.state != IN_FLIGHT:
+        if message.state != IN_FLIGHT and (self.fifo or message.state != VISIBLE or not message.received):
             raise NotInFlight
-        if now + hidden > message.taken + LONGEST_HIDDEN:
+        if now + hidden > (message.taken or now) + LONGEST_HIDDEN:
             raise TooLong
-        if hidden == 0:
+        if hidden:
+            self._hide(message, now + hidden)
+        elif message.state == IN_FLIGHT:
             self._show(message)
-        else:
-            message.due = now + hidden
-            self._remind(message)
         return message
 
     def hide_again(self, messages: Sequence[Message], hidden: int, now: int) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from havre.core.policy import PolicyError, parse
-from havre.services.sqs.errors import bad_attribute, unknown_attribute
+from havre.services.sqs.errors import bad_attribute, bad_value, both_encryptions, unknown_attribute
 from havre.services.sqs.resources import LARGEST, REUSE, Queue, QueueSpec, Redrive, RedriveAllow
 
 PERMISSIONS = ("allowAll", "denyAll", "byQueue")
@@ -55,9 +55,7 @@ def changed(spec: QueueSpec, given: Mapping[str, str], *, new: bool) -> QueueSpe
             fields.update(_field(spec, name, value))
     if fields.get("kms_key"):
         if given.get("SqsManagedSseEnabled") == "true":
-            raise bad_attribute(
-                "SqsManagedSseEnabled", "Only one server-side encryption option is supported per queue."
-            )
+            raise both_encryptions()
         fields["sse"] = False
     elif fields.get("sse"):
         fields["kms_key"] = ""
@@ -75,7 +73,9 @@ def _check_kind(spec: QueueSpec, value: str, new: bool) -> None:
     if new and not wanted and not spec.fifo:
         raise unknown_attribute("FifoQueue")  # AWS takes it of FIFO queues only
     if wanted != spec.fifo:
-        raise bad_attribute("FifoQueue") if new else unknown_attribute("FifoQueue")
+        if not new and not spec.fifo:
+            raise unknown_attribute("FifoQueue")
+        raise bad_attribute("FifoQueue", "" if new else "Modifying queue type is not supported.")
 
 
 def _field(spec: QueueSpec, name: str, value: str) -> dict[str, Any]:
@@ -113,12 +113,17 @@ def _boolean(name: str, value: str) -> bool:
     return value.lower() == "true"
 
 
-def _document(name: str, value: str) -> dict[str, Any]:
+def _map(value: str) -> dict[str, Any] | None:
     try:
         document = msgspec.json.decode(value)
     except (msgspec.DecodeError, RecursionError, UnicodeError):
-        document = None
-    if not isinstance(document, dict):
+        return None
+    return document if isinstance(document, dict) else None
+
+
+def _document(name: str, value: str) -> dict[str, Any]:
+    document = _map(value)
+    if document is None:
         raise bad_attribute(name, f"{name} value is not a valid JSON map.")
     return document
 
@@ -138,21 +143,22 @@ def _redrive(value: str) -> dict[str, Any]:
     if not value:
         return {"redrive": None}
     name = "RedrivePolicy"
-    document = _document(name, value)
+    document = _map(value)
+    if document is None:
+        raise bad_value(name, value, "Redrive policy is not a valid JSON map.")
     unknown = document.keys() - {"deadLetterTargetArn", "maxReceiveCount"}
     if unknown:
-        raise bad_attribute(name, f"Unknown parameter {sorted(unknown)[0]}.")
+        raise bad_value(name, value, f"Unknown parameter {sorted(unknown)[0]}.")
     target, lives = document.get("deadLetterTargetArn"), document.get("maxReceiveCount", 10)
     if not target:
-        raise bad_attribute(name, "Redrive policy does not contain mandatory attribute: deadLetterTargetArn.")
+        raise bad_value(name, value, "Redrive policy does not contain mandatory attribute: deadLetterTargetArn.")
     if not isinstance(target, str) or not _QUEUE_ARN(target):
-        raise bad_attribute(name, "Invalid value for deadLetterTargetArn.")
+        raise bad_value(name, value, "Invalid value for deadLetterTargetArn.")
     if isinstance(lives, str) and lives.isascii() and lives.isdigit() and len(lives) < 10:
         lives = int(lives)
     if not isinstance(lives, int) or isinstance(lives, bool) or not 1 <= lives <= MOST_LIVES:
-        raise bad_attribute(
-            name, f"Invalid value for maxReceiveCount: {lives}, valid values are from 1 to 1000 both inclusive."
-        )
+        told = f"Invalid value for maxReceiveCount: {lives}, valid values are from 1 to 1000 both inclusive."
+        raise bad_value(name, value, told)
     return {"redrive": Redrive(target, lives)}
 
 

@@ -35,6 +35,11 @@ def unknown_attribute(name: str) -> ApiError:
     return ApiError("InvalidAttributeName", f"Unknown Attribute {name[:256]}.")
 
 
+def both_encryptions() -> ApiError:
+    told = "You can use one type of server-side encryption (SSE) at one time. You can either enable KMS SSE or SQS SSE."
+    return ApiError("InvalidAttributeName", told)
+
+
 def wrong_type(name: str, value: object) -> ApiError:
     return bad_value(name, value, "The request include parameter that is not valid for this queue type.")
 

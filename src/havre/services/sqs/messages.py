@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import md5, sha256
 from struct import Struct
 from typing import Any
@@ -21,6 +21,7 @@ _NAME = re.compile(r"[A-Za-z0-9_\-]+(\.[A-Za-z0-9_\-]+)*").fullmatch
 _ID = re.compile(r"[A-Za-z0-9!\"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~]{1,128}").fullmatch
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?").fullmatch
 _TRACE = re.compile(r"(?i)\s*(root|parent|sampled|self|lineage|[A-Za-z0-9_]+)=[^;=]+(;[^;=]+=[^;=]*)*;?\s*").fullmatch
+_UNTOLD = "The queue should either have ContentBasedDeduplication enabled or MessageDeduplicationId provided explicitly"
 _LENGTH = Struct(">I").pack
 
 
@@ -80,8 +81,8 @@ decode_envelope = msgspec.msgpack.Decoder(Envelope).decode
 decode_head = msgspec.msgpack.Decoder(Head).decode
 
 
-def draft(spec: QueueSpec, entry: Mapping[str, Any], header: str = "") -> Draft:
-    """Check one message of a SendMessage or of a batch. ``header`` is the trace header that the request came with, which
+def draft(spec: QueueSpec, entry: Mapping[str, Any], header: str = "", batch: bool = False) -> Draft:
+    """Check one message of a SendMessage or of a ``batch``. ``header`` is the trace header that the request came with, which
     holds where the message brings none. Raises ApiError."""
     body = entry["MessageBody"]
     if not body:
@@ -97,13 +98,24 @@ def draft(spec: QueueSpec, entry: Mapping[str, Any], header: str = "") -> Draft:
     raw = body.encode()
     size += len(raw)
     if size > spec.size:
-        raise invalid(f"One or more parameters are invalid. Reason: Message must be shorter than {spec.size} bytes.")
+        what = "cannot be validated" if batch else "are invalid"
+        raise invalid(f"One or more parameters {what}. Reason: Message must be shorter than {spec.size} bytes.")
     own = _trace(system) if system else None
     trace = own.text or "" if own is not None else header if header and _TRACE(header) else ""
     group, dedup = _group(spec, entry, body)
     system_md5 = digest({"AWSTraceHeader": own}) if own else ""
     digested = md5(raw, usedforsecurity=False).hexdigest()
     return Draft(body, attributes, trace, _delay(spec, entry), group, dedup, size, digested, system_md5)
+
+
+def check_batch(spec: QueueSpec, entries: Sequence[Mapping[str, Any]]) -> None:
+    """What a FIFO queue asks of each message: one without it fails the whole batch. Raises ApiError."""
+    if not spec.fifo:
+        return
+    if any(entry.get("MessageGroupId") is None for entry in entries):
+        raise invalid(missing("MessageGroupId").message)
+    if not spec.content_deduplication and any(entry.get("MessageDeduplicationId") is None for entry in entries):
+        raise invalid(_UNTOLD)
 
 
 def _delay(spec: QueueSpec, entry: Mapping[str, Any]) -> int:
@@ -132,10 +144,7 @@ def _group(spec: QueueSpec, entry: Mapping[str, Any], body: str) -> tuple[str, s
         raise missing("MessageGroupId")
     if dedup is None:
         if not spec.content_deduplication:
-            raise invalid(
-                "The queue should either have ContentBasedDeduplication enabled or MessageDeduplicationId provided "
-                "explicitly"
-            )
+            raise invalid(_UNTOLD)
         dedup = sha256(body.encode()).hexdigest()
     return group, dedup
 
@@ -170,9 +179,7 @@ def _attribute(name: str, given: Mapping[str, Any]) -> Attribute:
         raise ApiError("UnsupportedOperation", "Message attribute list values are not supported.")
     value = given.get("BinaryValue" if logical == "Binary" else "StringValue")
     if not value:
-        raise invalid(
-            f"The message attribute '{name}' must contain a non-empty message attribute value for type {kind}."
-        )
+        raise invalid(f"Message (user) attribute '{name}' must contain a non-empty value of type '{kind}'.")
     if logical == "Number" and not _NUMBER(value):
         raise invalid(f"Can't cast the value of message (user) attribute '{name}' to a number.")
     if isinstance(value, str) and _UNFIT(value):
@@ -209,7 +216,7 @@ def chosen(attributes: Mapping[str, Attribute], names: Iterable[str]) -> dict[st
     wanted = set(names)
     if not wanted or not attributes:
         return {}
-    if "All" in wanted or ".*" in wanted:
+    if not wanted.isdisjoint(("All", "*", ".*")):
         return dict(attributes)
     prefixes = tuple(each[:-2] for each in wanted if each.endswith(".*"))
     return {n: a for n, a in attributes.items() if n in wanted or (prefixes and n.startswith(prefixes))}

@@ -76,7 +76,7 @@ def test_redrive_policies_that_are_refused(queues: Queues) -> None:
     queues.make("chosen", RedrivePolicy=_redrive(queues, "choosy"))
     for lives in (0, 1001):
         given = {"RedrivePolicy": _redrive(queues, "dead", lives)}
-        assert code(queues.client.create_queue, QueueName="q", Attributes=given) == "InvalidAttributeValue"
+        assert code(queues.client.create_queue, QueueName="q", Attributes=given) == "InvalidParameterValue"
 
 
 @pytest.fixture
@@ -149,7 +149,7 @@ def test_a_task_can_be_cancelled_and_is_alone(kept: Queues) -> None:
         kept.send(dead, str(n))
     start = {"SourceArn": arn, "DestinationArn": kept.arn("other")}
     handle = kept.client.start_message_move_task(**start, MaxNumberOfMessagesPerSecond=1)["TaskHandle"]
-    assert code(kept.client.start_message_move_task, **start) == "AWS.SimpleQueueService.UnsupportedOperation"
+    assert code(kept.client.start_message_move_task, **start) == "InvalidParameterValue"
     kept.client.cancel_message_move_task(TaskHandle=handle)
     assert _ended(kept, arn)["Status"] == "CANCELLED"
     visible, in_flight, _ = kept.counts(dead)

@@ -99,9 +99,6 @@ def test_visibility_can_be_changed(queues: Queues) -> None:
     queues.later(50)
     assert queues.receive(url) == []
     queues.client.change_message_visibility(**change, VisibilityTimeout=0)
-    assert code(queues.client.change_message_visibility, **change, VisibilityTimeout=1) == (
-        "AWS.SimpleQueueService.MessageNotInflight"
-    )
     (again,) = queues.receive(url)
     assert code(queues.client.change_message_visibility, **change, VisibilityTimeout=1) == "InvalidParameterValue"
     change["ReceiptHandle"] = again["ReceiptHandle"]

@@ -115,3 +115,9 @@ def test_the_json_protocol_brings_the_code_of_old_in_a_header(queues: Queues) ->
     assert caught.value.response["Error"]["QueryErrorCode"] == "QueueDoesNotExist"
     headers = caught.value.response["ResponseMetadata"]["HTTPHeaders"]
     assert headers["x-amzn-query-error"] == "AWS.SimpleQueueService.NonExistentQueue;Sender"
+
+
+def test_what_is_said_of_a_queue_that_is_not_there(old: Old) -> None:
+    status, root = old("GetQueueUrl", QueueName="none")
+    assert (status, _texts(root, "Error/Code")) == (400, ["AWS.SimpleQueueService.NonExistentQueue"])
+    assert _texts(root, "Error/Message") == ["The specified queue does not exist for this wsdl version."]

@@ -69,10 +69,10 @@ def test_making_a_queue_again(queues: Queues) -> None:
         ("q", {"DelaySeconds": "-1"}, "InvalidAttributeValue"),
         ("q", {"ContentBasedDeduplication": "true"}, "InvalidAttributeName"),
         ("q", {"Policy": "{"}, "InvalidAttributeValue"),
-        ("q", {"RedrivePolicy": "[]"}, "InvalidAttributeValue"),
-        ("q", {"RedrivePolicy": '{"maxReceiveCount": 1}'}, "InvalidAttributeValue"),
+        ("q", {"RedrivePolicy": "[]"}, "InvalidParameterValue"),
+        ("q", {"RedrivePolicy": '{"maxReceiveCount": 1}'}, "InvalidParameterValue"),
         ("q", {"RedriveAllowPolicy": '{"redrivePermission": "byQueue"}'}, "InvalidAttributeValue"),
-        ("q", {"KmsMasterKeyId": "k", "SqsManagedSseEnabled": "true"}, "InvalidAttributeValue"),
+        ("q", {"KmsMasterKeyId": "k", "SqsManagedSseEnabled": "true"}, "InvalidAttributeName"),
         ("q.fifo", {"FifoQueue": "true", "FifoThroughputLimit": "perMessageGroupId"}, "InvalidAttributeValue"),
     ],
 )

@@ -55,10 +55,8 @@ async def start_message_move_task(broker: Broker, call: Call, request: Request) 
     def change(tx: Transaction) -> None:
         found = _tasks(tx, spec.source)
         if any(each.status.state in ACTIVE for each in found):
-            raise ApiError(
-                "UnsupportedOperation",
-                "There is already a task running. Only one active task is allowed for a source "
-                "queue arn at a given time.",
+            raise invalid(
+                "There is already a task running. Only one active task is allowed for a source queue arn at a given time."
             )
         for old in found[REMEMBERED - 1 :]:
             tx.remove(old)
@@ -89,6 +87,7 @@ async def cancel_message_move_task(call: Call, request: Request) -> Answer:
     task, source = _opened(request["TaskHandle"])
 
     def change(tx: Transaction) -> int:
+        _source(call, source)
         found = tx.get(MOVE, call.account, call.region, task)
         if found is None or found.spec.source != source:
             raise _not_found("Task does not exist.")
@@ -128,7 +127,7 @@ async def _may(call: Call, source: str, targets: Sequence[str]) -> None:
 
 
 def _not_found(message: str) -> ApiError:
-    return ApiError("ResourceNotFoundException", message)
+    return ApiError("ResourceNotFoundException", message, 404)
 
 
 def _tasks(store: Reader, source: str) -> Sequence[Move]:
@@ -146,7 +145,7 @@ def _opened(handle: str) -> tuple[str, str]:
         told = msgspec.json.decode(b64decode(handle, validate=True), type=dict[str, str])
         return told["taskId"], told["sourceArn"]
     except (Error, ValueError, KeyError, RecursionError, msgspec.MsgspecError):
-        raise bad_value("TaskHandle", handle, "It is not the handle of a message move task.") from None
+        raise invalid("Value for parameter TaskHandle is invalid.") from None
 
 
 def _shown(task: Move) -> dict[str, Any]:

@@ -42,7 +42,7 @@ async def create_queue(call: Call, request: Request) -> Answer:
         if found is not None:
             _same(found, given, spec)
             return
-        _check_target(call, tx, spec, arn)
+        _check_target(call, tx, spec, arn, given)
         tx.create(QUEUE, account=call.account, region=call.region, name=name, arn=arn, spec=spec, status=NoStatus())
 
     await call.store.transact(change)
@@ -74,7 +74,7 @@ async def get_queue_attributes(broker: Broker, call: Call, request: Request) -> 
         return {}
     live, now = await broker.live(queue), milliseconds(call.now)
     counts = broker.counts(live, now, now - 1000 * queue.spec.retention)
-    return {"Attributes": attributes.shown(queue, counts, names)}
+    return {"Attributes": attributes.shown(queue, counts, names) or None}
 
 
 def _checked_name(name: str, given: Mapping[str, str]) -> bool:
@@ -99,12 +99,12 @@ def _same(found: Queue, given: Mapping[str, str], spec: QueueSpec) -> None:
             )
 
 
-def _check_target(call: Call, store: Reader, spec: QueueSpec, arn: str) -> None:
+def _check_target(call: Call, store: Reader, spec: QueueSpec, arn: str, given: Mapping[str, str]) -> None:
     """The dead-letter queue has to be there, of the same kind, account and Region, and to let this one in."""
     if spec.redrive is None:
         return
     target = queries.by_arn(store, spec.redrive.target)
-    value = f"{{deadLetterTargetArn: {spec.redrive.target}, maxReceiveCount: {spec.redrive.lives}}}"
+    value = given.get("RedrivePolicy", "")
     if target is None or (target.meta.account, target.meta.region) != (call.account, call.region):
         raise bad_value("RedrivePolicy", value, "Dead letter target does not exist.")
     if target.spec.fifo != spec.fifo:
@@ -146,7 +146,7 @@ async def set_queue_attributes(call: Call, request: Request) -> Answer:
         queue = queries.own(call, request, tx)
         spec = attributes.changed(queue.spec, given, new=False)
         if spec.redrive != queue.spec.redrive:
-            _check_target(call, tx, spec, queue.meta.arn)
+            _check_target(call, tx, spec, queue.meta.arn, given)
         if spec != queue.spec:
             tx.update(queue, spec=replace(spec, modified=call.now))
 

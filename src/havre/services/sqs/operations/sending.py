@@ -12,7 +12,7 @@ from havre.services.sqs.batches import Entry, answer, entries, failed
 from havre.services.sqs.broker import Broker
 from havre.services.sqs.declaring import OfMessages
 from havre.services.sqs.live import Told, milliseconds
-from havre.services.sqs.messages import Draft, digest, draft, sequence
+from havre.services.sqs.messages import Draft, check_batch, digest, draft, sequence
 from havre.services.sqs.resources import LARGEST, Queue
 
 messages = OfMessages()
@@ -48,9 +48,11 @@ async def send_message_batch(broker: Broker, call: Call, request: Request) -> An
     queue = queries.found(call, request)
     good: list[tuple[Entry, Draft]] = []
     bad = []
-    for entry in entries("SendMessageBatch", request["Entries"]):
+    given = entries("SendMessageBatch", request["Entries"])
+    check_batch(queue.spec, given)
+    for entry in given:
         try:
-            good.append((entry, draft(queue.spec, entry, call.trace)))
+            good.append((entry, draft(queue.spec, entry, call.trace, batch=True)))
         except ApiError as error:
             bad.append(failed(entry, error))
     size = sum(made.size for _, made in good)
