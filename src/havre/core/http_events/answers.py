@@ -23,9 +23,9 @@ class HttpAnswer(msgspec.Struct, frozen=True):
     body: bytes
 
 
-def answer_of(payload: bytes, *, loose: bool = True) -> HttpAnswer:
-    """A proxy integration's answer. ``loose`` (format 2.0): anything without ``statusCode`` is the body of a 200. Raises
-    BadAnswer."""
+def answer_of(payload: bytes, *, loose: bool = True, compact: bool = False) -> HttpAnswer:
+    """A proxy integration's answer. ``loose`` (format 2.0): anything without ``statusCode`` is the body of a 200;
+    ``compact``: without blanks. Raises BadAnswer."""
     try:
         value: Any = json.loads(payload) if payload.strip() else None
     except (ValueError, RecursionError):
@@ -34,13 +34,23 @@ def answer_of(payload: bytes, *, loose: bool = True) -> HttpAnswer:
         return _structured(value)
     if not loose:
         raise BadAnswer("the function's answer has no statusCode")
-    body = value.encode("utf-8", "replace") if isinstance(value, str) else payload.strip() if value is not None else b""
-    return HttpAnswer(200, (("content-type", "application/json"),), body)
+    return HttpAnswer(200, (("content-type", "application/json"),), _whole(value, payload, compact))
 
 
 def balancer_answer(payload: bytes) -> HttpAnswer:
     """What a load balancer takes: a statusCode is needed. Raises BadAnswer."""
     return answer_of(payload, loose=False)
+
+
+def _whole(value: Any, payload: bytes, compact: bool) -> bytes:
+    """An answer that is all body."""
+    if value is None:
+        return b""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace")
+    if not compact:
+        return payload.strip()
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
 
 
 def _structured(value: Mapping[str, Any]) -> HttpAnswer:

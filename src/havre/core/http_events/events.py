@@ -10,13 +10,8 @@ from urllib.parse import parse_qsl, unquote
 
 import msgspec
 
-_TEXTUAL = (
-    "text/",
-    "application/json",
-    "application/xml",
-    "application/javascript",
-    "application/x-www-form-urlencoded",
-)
+_TEXTUAL = ("text/", "application/json", "application/xml", "application/javascript")
+"""Forms are none of them: functions get those in base64."""
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -41,7 +36,8 @@ class Asked(msgspec.Struct, frozen=True):
 
 class Place(msgspec.Struct, frozen=True):
     """Where it was sent: ``api`` is the API's or the URL's id, ``account`` who called (anonymous of function URLs).
-    ``authorizer`` is the context of who let it in."""
+    ``authorizer`` is the context of who let it in. ``decoded``: paths are told as HTTP APIs tell them, not as they were
+    sent (function URLs)."""
 
     api: str
     account: str
@@ -51,13 +47,14 @@ class Place(msgspec.Struct, frozen=True):
     path_parameters: Mapping[str, str] = {}
     stage_variables: Mapping[str, str] = {}
     authorizer: Mapping[str, Any] | None = None
+    decoded: bool = True
 
 
 def event_2(asked: Asked, place: Place) -> dict[str, Any]:
     """Payload format 2.0."""
     cookies = [c.strip() for name, value in asked.headers if name == "cookie" for c in value.split(";") if c.strip()]
     body, encoded = _body(asked)
-    path = unquote(asked.path)
+    path = unquote(asked.path) if place.decoded else asked.path
     event: dict[str, Any] = {
         "version": "2.0",
         "routeKey": place.route,

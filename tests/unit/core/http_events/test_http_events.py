@@ -169,3 +169,19 @@ def test_any_answer_is_sent_on_or_refused(value: Any) -> None:
     except BadAnswer:
         return
     assert 100 <= answer.status <= 599 and isinstance(answer.body, bytes)
+
+
+@pytest.mark.parametrize(
+    ("kind", "encoded"),
+    [
+        ("application/json; charset=utf-8", False),
+        ("text/csv", False),
+        ("application/x-www-form-urlencoded", True),
+        ("multipart/form-data; boundary=x", True),
+    ],
+)
+def test_which_bodies_are_text(kind: str, encoded: bool) -> None:
+    asked = Asked("POST", "/", "", (("content-type", kind),), b"a=1", "192.0.2.1", 0)
+    place = Place("id", "anonymous", "r")
+    for event in (event_1(asked, place), event_2(asked, place), balancer_event(asked, "arn")):
+        assert (event["isBase64Encoded"], event["body"]) == (encoded, "YT0x" if encoded else "a=1")

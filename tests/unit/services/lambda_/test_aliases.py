@@ -34,6 +34,17 @@ def test_an_alias_leads_to_a_version(lambdas: Lambda) -> None:
     assert lambdas.client.get_alias(FunctionName="one", Name="prod")["RevisionId"] == moved["RevisionId"]
 
 
+def test_the_url_of_an_alias_outlives_it(lambdas: Lambda) -> None:
+    two_versions(lambdas)
+    client, live = lambdas.client, {"FunctionName": "one", "Qualifier": "live"}
+    client.create_alias(FunctionName="one", Name="live", FunctionVersion="1")
+    made = client.create_function_url_config(**live, AuthType="NONE")
+    client.delete_alias(FunctionName="one", Name="live")
+    assert client.get_function_url_config(**live)["FunctionUrl"] == made["FunctionUrl"]
+    client.delete_function_url_config(**live)
+    assert client.list_function_url_configs(FunctionName="one")["FunctionUrlConfigs"] == []
+
+
 def test_an_alias_shares_invocations_with_one_other_version(lambdas: Lambda) -> None:
     two_versions(lambdas)
     routing = {"AdditionalVersionWeights": {"2": 0.25}}

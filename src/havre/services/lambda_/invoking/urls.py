@@ -29,7 +29,8 @@ FORBIDDEN = (
     "Forbidden. For troubleshooting Function URL authorization issues, see: "
     "https://docs.aws.amazon.com/lambda/latest/dg/urls-auth.html"
 )
-NOBODY, TOO_LARGE = plain(403, {"Message": "Forbidden"}), plain(413, {"Message": "Request Too Long"})
+_DENIED = ("x-amzn-errortype", "AccessDeniedException")
+NOBODY, TOO_LARGE = plain(403, {"Message": None}, _DENIED), plain(413, {"Message": "Request Too Long"})
 FAILED = HttpAnswer(502, (("content-type", "application/json"),), b"Internal Server Error")
 BAD_ANSWER = plain(502, {"Message": None})
 
@@ -85,7 +86,7 @@ class _Call:
             if invocation.streaming:
                 return await self._invoker.stream(target, invocation)
             outcome = (await self._invoker.invoke(target, invocation)).outcome
-            return self._with_cors(FAILED if outcome.error else answer_of(outcome.payload))
+            return self._with_cors(FAILED if outcome.error else answer_of(outcome.payload, compact=True))
         except BadAnswer:
             return self._with_cors(BAD_ANSWER)
         except ApiError as error:
@@ -120,6 +121,7 @@ class _Call:
             who.account or "anonymous",
             self._id,
             authorizer={"iam": caller(who)} if who is not ANONYMOUS else None,
+            decoded=False,
         )
         seen = msgspec.structs.replace(asked, headers=(*asked.headers, *sent_headers(asked, self._trace)))
         payload = msgspec.json.encode(event_2(seen, place))
@@ -185,11 +187,11 @@ def refusal(error: ApiError) -> HttpAnswer:
     """A function that was not run."""
     if error.code == "TooManyRequestsException":
         told = {"Reason": error.fields["Reason"], "Type": "User", "message": error.message}
-        return plain(429, told, ("retry-after", error.fields["retryAfterSeconds"]))
+        return plain(429, told, ("retry-after", error.fields["retryAfterSeconds"]), ("x-amzn-errortype", error.code))
     if error.status == 403:
-        return plain(403, {"Message": error.message})
+        return plain(403, {"Message": error.message}, _DENIED)
     if error.code == "ResourceNotFoundException":
-        return plain(404, {"Message": None})
+        return NOBODY
     return plain(502, {"Message": None})
 
 

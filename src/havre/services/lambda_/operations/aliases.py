@@ -18,7 +18,6 @@ from havre.services.lambda_.resources import (
     EVENT_INVOKE,
     LATEST,
     PROVISIONED,
-    URL,
     AliasR,
     AliasSpec,
     FunctionR,
@@ -109,13 +108,14 @@ async def update_alias(call: Call, request: Request) -> Answer:
 
 @ops.on("DeleteAlias", "FunctionName Name", resources=alias_arns)
 async def delete_alias(call: Call, request: Request) -> Answer:
-    """No error for an alias that is not there. What hangs on it goes with it."""
+    """No error for an alias that is not there. What hangs on it goes with it, but for its URL, which nobody may use until
+    there is an alias of that name again."""
     name = request["Name"]
 
     def change(tx: Transaction) -> None:
         function = _function(tx, call, request)
         m, whole = function.meta, qualified(function.meta.name, name)
-        kinds: tuple[Kind[Any, Any], ...] = (ALIAS, URL, EVENT_INVOKE, PROVISIONED)
+        kinds: tuple[Kind[Any, Any], ...] = (ALIAS, EVENT_INVOKE, PROVISIONED)
         for kind in kinds:
             owned = tx.get(kind, m.account, m.region, whole)
             if owned is not None:

@@ -145,9 +145,34 @@ def test_an_answer_without_status_is_the_body(aws: Urls) -> None:
     aws.url()
     aws.answers({"message": "hello"})
     answer = aws.ask()
-    assert (answer.status, json.loads(answer.body)) == (200, {"message": "hello"})
+    assert (answer.status, answer.body) == (200, b'{"message":"hello"}')
     assert answer.headers["content-type"] == "application/json"
     assert aws.ask("HEAD").body == b""
+
+
+@pytest.mark.parametrize(
+    ("told", "body"),
+    [
+        (b'[ 1, "a b", false, null ]', b'[1,"a b",false,null]'),
+        (b'"two  words"', b"two  words"),
+        (b" 2.5 ", b"2.5"),
+        (b"true", b"true"),
+        (b"null", b""),
+        ('{"é": ["ü", 1]}'.encode(), '{"é":["ü",1]}'.encode()),
+    ],
+)
+def test_bodies_without_status_have_no_blanks(aws: Urls, told: bytes, body: bytes) -> None:
+    aws.url()
+    aws.answers(told)
+    assert aws.ask().body == body
+
+
+def test_the_path_stays_as_it_was_sent(aws: Urls) -> None:
+    aws.url()
+    aws.ask("GET", "/a%20b%2Fc/%C3%A9?q=%20")
+    event = aws.event()
+    assert event["rawPath"] == event["requestContext"]["http"]["path"] == "/a%20b%2Fc/%C3%A9"
+    assert event["rawQueryString"] == "q=%20" and event["queryStringParameters"] == {"q": " "}
 
 
 def test_failures(aws: Urls) -> None:
@@ -158,13 +183,16 @@ def test_failures(aws: Urls) -> None:
     assert (aws.ask().status, aws.ask().body) == (502, b'{"Message":null}')
     aws.answers(Temporary("no machine has room"))
     assert aws.ask().status == 502
-    assert aws.ask(host="nobody.lambda-url.us-east-1.localhost").status == 403
+    nobody = aws.ask(host="nobody.lambda-url.us-east-1.localhost")
+    assert (nobody.status, nobody.body) == (403, b'{"Message":null}')
+    assert nobody.headers["x-amzn-errortype"] == "AccessDeniedException"
     assert aws.ask("POST", "/", b"x" * (6 * 1024 * 1024 + 1)).status == 413
     assert aws.ask("POST", "/", b"\xff" * (5 * 1024 * 1024), Content_Type="image/png").status == 413
     aws.change(reserved=0)
     answer = aws.ask()
     assert answer.status == 429 and answer.headers["retry-after"] == "1"
     assert json.loads(answer.body)["Reason"] == "ReservedFunctionConcurrentInvocationLimitExceeded"
+    assert answer.headers["x-amzn-errortype"] == "TooManyRequestsException"
 
 
 def test_open_urls_need_a_policy_for_everybody(aws: Urls) -> None:
@@ -183,6 +211,7 @@ def test_open_urls_need_a_policy_for_everybody(aws: Urls) -> None:
         aws.change(policies={"": policy})
         answer = aws.ask()
         assert (answer.status, json.loads(answer.body)) == (403, {"Message": FORBIDDEN})
+        assert answer.headers["x-amzn-errortype"] == "AccessDeniedException"
     assert aws.functions.asked == []
     aws.change(policies={"": allowing(statement("lambda:*", IpAddress={"aws:SourceIp": "127.0.0.0/8"}))})
     assert aws.ask().status == 200
@@ -215,6 +244,12 @@ def test_the_url_of_an_alias(aws: Urls) -> None:
     assert aws.ask().status == 200
     function, invocation = aws.functions.asked[-1]
     assert function.version == "1" and invocation.arn == f"{ARN}:live"
+
+
+def test_the_url_of_an_alias_that_is_gone(aws: Urls) -> None:
+    aws.url(qualifier="live")
+    answer = aws.ask()
+    assert (answer.status, answer.body) == (403, b'{"Message":null}')
 
 
 def test_cross_origin_requests(aws: Urls) -> None:
