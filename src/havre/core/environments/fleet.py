@@ -286,6 +286,19 @@ class Fleet:
                 due = min(due, found.retry_at)
         return max(due, now)
 
+    # --- others
+    def lend(self, memory: int, now: float) -> list[Step] | None:
+        """Room for an environment that is none of these; idle ones end for it. None: there is none."""
+        steps = self._free(self.memory + memory - self.rules.memory, "")
+        if steps is not None:
+            self.memory += memory
+        return steps
+
+    def given_back(self, memory: int, now: float) -> list[Step]:
+        """What was lent."""
+        self.memory -= memory
+        return self._freed(now, "")
+
     # --- inside
     def _serve(self, pool: str, found: _Pool, now: float) -> list[Step]:
         """Environments for those who wait: idle ones, parked ones, else new ones."""
@@ -341,7 +354,9 @@ class Fleet:
 
     def _make_room(self, pool: str, found: _Pool, now: float) -> list[Step] | None:
         """Idle environments of others that end for it, those that were idle longest first; None: not even so."""
-        need = self.memory + found.memory - self.rules.memory
+        return self._free(self.memory + found.memory - self.rules.memory, pool)
+
+    def _free(self, need: int, pool: str) -> list[Step] | None:
         if need <= 0:
             return []
         others = sorted(
