@@ -89,7 +89,7 @@ _JSON = [
 _FORMS = [
     (
         *("iam", "CreateRole", "RoleName=a%20b&AssumeRolePolicyDocument=x", "ValidationError"),
-        _coral("'a b'", "roleName", r"satisfy regular expression pattern: [\w+=,.@-]+"),
+        _coral("'a b'", "roleName", r"satisfy regular expression pattern: [\w+=,.@-]+").replace("Value 'a b'", "Value"),
     ),
     (
         *("iam", "ListRoles", "MaxItems=abc", "MalformedInput"),

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from havre.core.policy.conditions import Condition
+from havre.core.policy.grammar import LEGACY, SYNTAX, PolicyError, check_legacy, check_syntax
 from havre.core.policy.statement import PrincipalTest, ResourceTest, Statement
 
 _VERSIONS = ("2008-10-17", "2012-10-17")
@@ -25,8 +26,8 @@ _ELEMENTS = {
 }
 _PRINCIPALS = {"AWS", "Service", "Federated", "CanonicalUser"}
 _SID = re.compile(r"[0-9A-Za-z]*\Z")
-_ACTION = re.compile(r"(\*|[A-Za-z0-9-]+:[A-Za-z0-9*?]+)\Z")
-_PARTITIONS = ("aws", "aws-cn", "aws-us-gov", "*")
+_VENDOR = re.compile(r"[A-Za-z0-9.-]+\Z")
+_PARTITIONS = ("aws", "aws-cn", "aws-us-gov", "aws-iso", "aws-iso-b", "aws-iso-e", "aws-iso-f", "aws-eusc", "*")
 _IAM_PATHS = (
     "user/", "federated-user/", "role/", "group/", "instance-profile/", "mfa/", "server-certificate/", "policy/",
     "sms-mfa/", "saml-provider/", "oidc-provider/", "report/", "access-report/",
@@ -37,10 +38,6 @@ _TRUST_ACTIONS = {
 }  # fmt: skip
 
 Element = Mapping[str, Any]
-
-
-class PolicyError(ValueError):
-    """What AWS says of a malformed document (the message of ``MalformedPolicyDocument``)."""
 
 
 class Policy:
@@ -60,15 +57,21 @@ class Policy:
 
 
 def parse(text: str, kind: str = "identity", name: str = "") -> Policy:
-    """``kind``: identity (also boundaries and session policies), resource, or trust. Raises PolicyError."""
+    """``kind``: identity (also boundaries and session policies), managed (an identity policy that has to name its
+    version), resource, or trust. Raises PolicyError; of several faults it is the one that AWS would name."""
+    named, kind = kind == "managed", "identity" if kind == "managed" else kind
     document = _load(text, kind)
-    version = document.get("Version", "2008-10-17")
-    if version not in _VERSIONS or (kind == "identity" and "Version" in document and version != _VERSIONS[1]):
-        raise PolicyError("Policy document must be version 2012-10-17 or greater.")
+    version = document.get("Version", "" if named else "2008-10-17")
     raw = document.get("Statement")
     statements: list[Any] = raw if isinstance(raw, list) else [raw]
     if not statements or not all(isinstance(s, dict) for s in statements):
         raise PolicyError("Syntax errors in policy.")
+    if kind == "identity":
+        check_syntax(document, statements, _VERSIONS)
+    if version not in _VERSIONS or (kind == "identity" and "Version" in document and version != _VERSIONS[1]):
+        raise PolicyError("Policy document must be version 2012-10-17 or greater.")
+    if kind == "identity":
+        check_legacy(statements)
     sids = [s["Sid"] for s in statements if s.get("Sid")]
     if len(set(map(str, sids))) != len(sids):
         raise PolicyError("Statement IDs (SID) in a single policy must be unique.")
@@ -118,15 +121,19 @@ class _Reader:
             missing = "Missing required field Effect" if self.kind == "trust" and effect is None else ""
             raise PolicyError(missing or "Syntax errors in policy.")
         negated: set[str] = set()
-        actions = self._actions(raw, negated)
-        resource = self._resource(raw, negated)
+        actions = _one_of(raw, "Action", negated, "Policy statement must contain actions.")
+        if not actions:
+            raise PolicyError("Policy statement must contain actions.")
+        resources = self._resources(raw, negated)
+        for action in actions:
+            self._check_action(action)
         principal = self._principal(raw, negated)
         return Statement(
             sid=self._sid(raw),
             allow=effect == "Allow",
             index=index,
             actions=actions,
-            resource=resource,
+            resource=self._resource(resources),
             principal=principal,
             conditions=self._conditions(raw.get("Condition", {})),
             negated=frozenset(negated),
@@ -135,7 +142,7 @@ class _Reader:
     def _sid(self, raw: Element) -> str:
         sid = raw.get("Sid", "")
         if not isinstance(sid, str):
-            raise PolicyError("Syntax errors in policy.")
+            raise PolicyError(SYNTAX)
         if self.kind == "identity" and not _SID.match(sid):
             raise PolicyError(
                 "Statement IDs (SID) must be alpha-numeric. "
@@ -143,38 +150,37 @@ class _Reader:
             )
         return sid
 
-    def _actions(self, raw: Element, negated: set[str]) -> Sequence[str]:
-        actions = _one_of(raw, "Action", negated, "Policy statement must contain actions.")
-        if not actions:
-            raise PolicyError("Policy statement must contain actions.")
-        for action in actions:
-            if not _ACTION.match(action):
-                if ":" not in action:
-                    raise PolicyError("Actions/Conditions must be prefaced by a vendor, e.g., iam, sdb, ec2, etc.")
-                vendor = action.split(":", 1)[0]
-                if not re.match(r"[A-Za-z0-9-]+\Z", vendor):
-                    raise PolicyError(f"Vendor {vendor} is not valid")
-                raise PolicyError("Actions/Condition can contain only one colon." if action.count(":") > 1 else
-                                  "Syntax errors in policy.")  # fmt: skip
-            if self.kind == "trust" and action.lower() not in _TRUST_ACTIONS:
-                wild = "*" in action or "?" in action
-                if not wild or not action.lower().startswith("sts:"):
-                    raise PolicyError("AssumeRole policy may only specify STS AssumeRole actions.")
-        return actions
+    def _check_action(self, action: str) -> None:
+        if action != "*":
+            vendor, colon, name = action.partition(":")
+            if not colon:
+                raise PolicyError("Actions/Conditions must be prefaced by a vendor, e.g., iam, sdb, ec2, etc.")
+            if ":" in name:
+                raise PolicyError("Actions/Condition can contain only one colon.")
+            if not _VENDOR.match(vendor):
+                raise PolicyError(f"Vendor {vendor} is not valid")
+        if self.kind == "trust" and action.lower() not in _TRUST_ACTIONS:
+            wild = "*" in action or "?" in action
+            if not wild or not action.lower().startswith("sts:"):
+                raise PolicyError("AssumeRole policy may only specify STS AssumeRole actions.")
 
-    def _resource(self, raw: Element, negated: set[str]) -> ResourceTest | None:
+    def _resources(self, raw: Element, negated: set[str]) -> Sequence[str] | None:
+        """None where a policy of this kind says nothing of resources, nothing where it should have."""
         named = [f for f in ("Resource", "NotResource") if f in raw]
-        if self.kind == "trust":
-            if named:
-                raise PolicyError(f"Has prohibited field {named[0]}")
-            return None
-        if not named and self.kind == "resource":
-            return None
+        if self.kind == "trust" and named:
+            raise PolicyError(f"Has prohibited field {named[0]}")
+        if not named:
+            return [] if self.kind == "identity" else None
         resources = _one_of(raw, "Resource", negated, "Policy statement must contain resources.")
-        if not resources:
-            raise PolicyError("Policy statement must contain resources.")
         for resource in resources:
             _check_resource(resource)
+        return resources
+
+    def _resource(self, resources: Sequence[str] | None) -> ResourceTest | None:
+        if resources is None:
+            return None
+        if not resources:
+            raise PolicyError("Policy statement must contain resources.")
         return ResourceTest(resources, self.variables)
 
     def _principal(self, raw: Element, negated: set[str]) -> PrincipalTest | None:
@@ -212,7 +218,7 @@ class _Reader:
             if not isinstance(keys, dict):
                 raise PolicyError("Syntax errors in policy.")
             for key, values in keys.items():
-                if ":" not in key:
+                if ":" not in key and self.kind != "identity":
                     raise PolicyError("Actions/Conditions must be prefaced by a vendor, e.g., iam, sdb, ec2, etc.")
                 texts = _condition_values(values)
                 try:
@@ -233,7 +239,7 @@ def _one_of(raw: Element, name: str, negated: set[str], message: str) -> Sequenc
 
 
 def _strings(value: Any, message: str) -> list[str]:
-    values = value if isinstance(value, list) else [value]
+    values = [v for v in value if v is not None] if isinstance(value, list) else [value]
     if not all(isinstance(v, str) for v in values):
         raise PolicyError(message)
     return values
@@ -255,23 +261,26 @@ def _condition_values(value: Any) -> list[str]:
 def _check_resource(resource: str) -> None:
     if resource == "*":
         return
-    parts = resource.split(":", 5)
-    if parts[0] != "arn":
+    if ":" not in resource:
         if resource.startswith("*"):
             return
         raise PolicyError(f'Resource {resource} must be in ARN format or "*".')
-    if len(parts) > 1 and parts[1] not in _PARTITIONS:
-        raise PolicyError(f'Partition "{parts[1]}" is not valid for resource "{resource}".')
-    if len(parts) < 3 or not parts[2]:
+    parts = ["arn", *resource.split(":", 5)[1:]]
+    if parts[1] not in _PARTITIONS:
+        read = ":".join(parts + ["*"] * (6 - len(parts)))
+        raise PolicyError(f'Partition "{parts[1]}" is not valid for resource "{read}".')
+    if len(parts) < 3:
         raise PolicyError("Resource vendor must be fully qualified and cannot contain regexes.")
+    if not parts[2] or (len(parts) < 6 and "::" in resource):
+        raise PolicyError(LEGACY)
     if ("*" in parts[2] or "?" in parts[2]) and parts[2] != "*":
         raise PolicyError("Resource vendor must be fully qualified and cannot contain regexes.")
     if len(parts) < 6:
-        if parts[-1].endswith("*"):
-            return
-        raise PolicyError("The policy failed legacy parsing")
+        return
     if parts[2] == "iam":
         _check_iam(resource, parts)
+    if parts[2] == "s3" and parts[3] not in ("", "*") and not parts[4]:
+        raise PolicyError(f"Resource {resource} can not contain region information.")
 
 
 def _check_iam(resource: str, parts: Sequence[str]) -> None:

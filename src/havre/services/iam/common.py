@@ -115,29 +115,37 @@ def path_of(request: Request) -> str:
     return path
 
 
-def tags_of(given: Sequence[Mapping[str, str]], before: Mapping[str, str] | None = None) -> dict[str, str]:
-    """``before`` with the given tags added. Raises InvalidInput, LimitExceeded."""
-    names = [t["Key"].lower() for t in given]
+def tags_of(
+    given: Sequence[Mapping[str, str]], before: Mapping[str, str] | None = None, fold: bool = False
+) -> dict[str, str]:
+    """``before`` with the given tags added. ``fold``: keys that differ in case only are one key, as users and roles have
+    it. Raises InvalidInput, LimitExceeded."""
+    names = [_tag_name(t["Key"], fold) for t in given]
     if len(set(names)) != len(names):
-        raise invalid("Duplicate tag keys found. Please note that Tag keys are case insensitive.")
+        more = " Please note that Tag keys are case insensitive." if fold else ""
+        raise invalid(f"Duplicate tag keys found.{more}")
     for tag in given:
         if tag["Key"].lower().startswith("aws:"):
             raise invalid("Caller is not allowed to use tag keys that start with aws:")
     added = {t["Key"]: t.get("Value", "") for t in given}
-    kept = {k: v for k, v in (before or {}).items() if k.lower() not in names}
+    kept = {k: v for k, v in (before or {}).items() if _tag_name(k, fold) not in names}
     tags = kept | added
     if len(tags) > MOST_TAGS:
-        raise ApiError("LimitExceeded", f"The number of tags has reached the maximum limit: {MOST_TAGS}.")
+        raise ApiError("LimitExceeded", "The number of tags has reached the maximum limit.")
     return tags
 
 
+def _tag_name(key: str, fold: bool) -> str:
+    return key.lower() if fold else key
+
+
 def shown_tags(tags: Mapping[str, str]) -> list[dict[str, str]]:
-    return [{"Key": k, "Value": v} for k, v in tags.items()]
+    return [{"Key": k, "Value": v} for k, v in sorted(tags.items())]
 
 
-def without_tags(tags: Mapping[str, str], names: Iterable[str]) -> dict[str, str]:
-    gone = {n.lower() for n in names}
-    return {k: v for k, v in tags.items() if k.lower() not in gone}
+def without_tags(tags: Mapping[str, str], names: Iterable[str], fold: bool = False) -> dict[str, str]:
+    gone = {_tag_name(n, fold) for n in names}
+    return {k: v for k, v in tags.items() if _tag_name(k, fold) not in gone}
 
 
 def shown_document(text: str) -> str:

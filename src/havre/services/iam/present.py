@@ -24,7 +24,7 @@ def user(r: Resource[User, Any], full: bool = True) -> dict[str, Any]:
         "Arn": r.meta.arn,
         "CreateDate": r.meta.created,
     }
-    if r.spec.boundary:
+    if full and r.spec.boundary:
         out["PermissionsBoundary"] = _boundary(r.spec.boundary)
     if full and r.spec.tags:
         out["Tags"] = shown_tags(r.spec.tags)
@@ -41,7 +41,9 @@ def group(r: Resource[Group, Any]) -> dict[str, Any]:
     }
 
 
-def role(r: Resource[Role, Any], full: bool = True) -> dict[str, Any]:
+def role(r: Resource[Role, Any], answer: str = "get") -> dict[str, Any]:
+    """``answer``: AWS shows a role whole to get, and otherwise what it shows to create, change, list, or within another
+    resource (nested)."""
     out: dict[str, Any] = {
         "Path": r.spec.path,
         "RoleName": r.spec.name,
@@ -49,14 +51,17 @@ def role(r: Resource[Role, Any], full: bool = True) -> dict[str, Any]:
         "Arn": r.meta.arn,
         "CreateDate": r.meta.created,
         "AssumeRolePolicyDocument": shown_document(r.spec.trust),
-        "MaxSessionDuration": r.spec.max_session,
     }
-    if r.spec.description:
+    if answer in ("get", "list"):
+        out["MaxSessionDuration"] = r.spec.max_session
+    if r.spec.description and answer in ("get", "list", "change"):
         out["Description"] = r.spec.description
-    if r.spec.boundary:
+    if r.spec.boundary and answer not in ("list", "nested"):
         out["PermissionsBoundary"] = _boundary(r.spec.boundary)
-    if full and r.spec.tags:
+    if r.spec.tags and answer not in ("list", "nested"):
         out["Tags"] = shown_tags(r.spec.tags)
+    if answer == "get":
+        out["RoleLastUsed"] = {}
     return out
 
 
@@ -73,7 +78,7 @@ def access_key(r: Resource[AccessKey, Any], user_name: str, secret: bool = False
     return out
 
 
-def profile(store: Reader, r: Resource[InstanceProfile, Any], full: bool = True) -> dict[str, Any]:
+def profile(store: Reader, r: Resource[InstanceProfile, Any], answer: str = "get") -> dict[str, Any]:
     held = store.get(ROLE, r.meta.account, "", r.spec.role) if r.spec.role else None
     out: dict[str, Any] = {
         "Path": r.spec.path,
@@ -81,15 +86,15 @@ def profile(store: Reader, r: Resource[InstanceProfile, Any], full: bool = True)
         "InstanceProfileId": r.spec.id,
         "Arn": r.meta.arn,
         "CreateDate": r.meta.created,
-        "Roles": [role(held, full=False)] if held is not None else [],
+        "Roles": [role(held, "nested")] if held is not None else [],
     }
-    if full and r.spec.tags:
+    if answer == "get" or (r.spec.tags and answer == "create"):
         out["Tags"] = shown_tags(r.spec.tags)
     return out
 
 
-def policy(r: Resource[ManagedPolicy, Any], used: tuple[int, int], full: bool = True) -> dict[str, Any]:
-    """``used``: how often attached, how often a boundary."""
+def policy(r: Resource[ManagedPolicy, Any], used: tuple[int, int], answer: str = "get") -> dict[str, Any]:
+    """``used``: how often attached, how often a boundary. ``answer``: get, create or list."""
     out: dict[str, Any] = {
         "PolicyName": r.spec.name,
         "PolicyId": r.spec.id,
@@ -102,9 +107,9 @@ def policy(r: Resource[ManagedPolicy, Any], used: tuple[int, int], full: bool = 
         "CreateDate": r.meta.created,
         "UpdateDate": r.spec.updated,
     }
-    if full and r.spec.description:
+    if answer == "get" and r.spec.description:
         out["Description"] = r.spec.description
-    if full and r.spec.tags:
+    if answer == "get" or (r.spec.tags and answer == "create"):
         out["Tags"] = shown_tags(r.spec.tags)
     return out
 
@@ -139,6 +144,7 @@ def aws_policy(p: managed.AwsPolicy, used: tuple[int, int], full: bool = True) -
     if full:
         note = f" (In Havre: {p.approximate})" if p.approximate else ""
         out["Description"] = p.description + note
+        out["Tags"] = []
     return out
 
 

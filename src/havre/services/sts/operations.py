@@ -142,7 +142,7 @@ class Sts:
             "Credentials": self._issue(session),
             "FederatedUser": {"FederatedUserId": session.id, "Arn": arn},
         }
-        return answer | {"PackedPolicySize": packed} if packed else answer
+        return answer | {"PackedPolicySize": packed}
 
     def _session(
         self,

@@ -225,7 +225,8 @@ def test_trust_is_needed_whatever_the_caller_may() -> None:
         ("{", "identity", "Syntax errors in policy."),
         ("[]", "identity", "Syntax errors in policy."),
         ("{", "trust", "This policy contains invalid Json"),
-        (document(allow(), version="2013-01-01"), "identity", "Policy document must be version 2012-10-17 or greater."),
+        (document(allow(), version="2013-01-01"), "identity", "Syntax errors in policy."),
+        (document(allow(), version="2008-10-17"), "identity", "Policy document must be version 2012-10-17 or greater."),
         (
             document(allow("RunTask")),
             "identity",
@@ -234,7 +235,7 @@ def test_trust_is_needed_whatever_the_caller_may() -> None:
         (document({"Effect": "Allow", "Resource": "*"}), "identity", "Policy statement must contain actions."),
         (document({"Effect": "Allow", "Action": "*"}), "identity", "Policy statement must contain resources."),
         (document(allow("*", "nonsense")), "identity", 'Resource nonsense must be in ARN format or "*".'),
-        (document(allow("*", "arn:aws:s3")), "identity", "The policy failed legacy parsing"),
+        (document(allow("*", "arn:aws:s3::b")), "identity", "The policy failed legacy parsing"),
         (
             document(allow("*", "arn:nope:s3:::b")),
             "identity",
@@ -252,7 +253,12 @@ def test_trust_is_needed_whatever_the_caller_may() -> None:
             "Statement IDs (SID) in a single policy must be unique.",
         ),
         (document(allow(Effect="Maybe")), "identity", "Syntax errors in policy."),
-        (document(allow(Condition={"Nope": {"a:b": "c"}})), "identity", "Invalid Condition type : Nope."),
+        (document(allow(Condition={"Nope": {"a:b": "c"}})), "identity", "Syntax errors in policy."),
+        (
+            document(allow(Principal="*", Condition={"Nope": {"a:b": "c"}})),
+            "resource",
+            "Invalid Condition type : Nope.",
+        ),
         (document(allow(NotAction="*")), "identity", "Syntax errors in policy."),
         ('{"Version":"2012-10-17","Version":"2012-10-17","Statement":[]}', "identity", "Syntax errors in policy."),
         (document(allow("sts:AssumeRole")), "trust", "Has prohibited field Resource"),
@@ -278,6 +284,92 @@ def test_malformed_documents(text: str, kind: str, message: str) -> None:
     with pytest.raises(PolicyError) as told:
         parse(text, kind)
     assert str(told.value) == message
+
+
+VERSION = "Policy document must be version 2012-10-17 or greater."
+LEGACY = "The policy failed legacy parsing"
+VENDOR = "Actions/Conditions must be prefaced by a vendor, e.g., iam, sdb, ec2, etc."
+
+
+@pytest.mark.parametrize(
+    ("statement", "version", "message"),
+    [
+        # of several faults AWS names: the grammar, the version, the older parser's, and only then the rest
+        ({"Effect": "maybe", "Action": "nonsense"}, None, "Syntax errors in policy."),
+        (allow("nonsense", Condition={"DateEquals": {"aws:CurrentTime": {}}}), None, "Syntax errors in policy."),
+        (allow("nonsense", Effect="ALLOW"), None, VERSION),
+        (allow("nonsense", "nonsense", Effect="ALLOW"), "2012-10-17", LEGACY),
+        (allow("nonsense", Condition={"DateLessThan": {"aws:CurrentTime": "soon"}}), "2012-10-17", LEGACY),
+        (allow("nonsense", "arn:aws:ecs::x"), "2012-10-17", LEGACY),
+        (allow("nonsense", "nonsense"), "2012-10-17", 'Resource nonsense must be in ARN format or "*".'),
+        ({"Effect": "Allow", "Action": "nonsense"}, "2012-10-17", VENDOR),
+        (
+            {"Effect": "Allow", "Action": "ecs:*", "Resource": []},
+            "2012-10-17",
+            "Policy statement must contain resources.",
+        ),
+        # what looks like an ARN is read as one
+        (allow("*", "arm:moon"), "2012-10-17", 'Partition "moon" is not valid for resource "arn:moon:*:*:*:*".'),
+        (
+            allow("*", "aws:ecs:x:y:z:q:r"),
+            "2012-10-17",
+            'Partition "ecs" is not valid for resource "arn:ecs:x:y:z:q:r".',
+        ),
+        (
+            allow("*", "arn:aws:s3:eu-west-1::b"),
+            "2012-10-17",
+            "Resource arn:aws:s3:eu-west-1::b can not contain region information.",
+        ),
+        (allow("e c s:Run"), "2012-10-17", "Vendor e c s is not valid"),
+    ],
+)
+def test_which_of_several_faults_is_named(statement: Any, version: str | None, message: str) -> None:
+    text = json.dumps(({"Version": version} if version else {}) | {"Statement": statement})
+    with pytest.raises(PolicyError) as told:
+        parse(text, "managed")
+    assert str(told.value) == message
+
+
+@pytest.mark.parametrize(
+    ("date", "good"),
+    [
+        ("2026-11-26T04:30:00Z", True),
+        ("2026-11-26t4:30:00.123456789+13", True),
+        ("2026-11", True),
+        ("7T", True),
+        ("-292275054", True),
+        ("-292275055", False),
+        (str(2**63 - 1), True),
+        (str(2**63), False),
+        ("2026-13", False),
+        ("2026-11-26T24:00", False),
+        ("2026-11-26T04:30:00.1234567890Z", False),
+        ("${aws:CurrentTime}", False),
+    ],
+)
+def test_dates_that_conditions_compare_with(date: str, good: bool) -> None:
+    text = document(allow(Condition={"ForAnyValue:DateGreaterThanIfExists": {"aws:CurrentTime": [date]}}))
+    if good:
+        parse(text)
+        return
+    with pytest.raises(PolicyError, match=LEGACY):
+        parse(text)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        allow("ecs:run-task now"),
+        allow("execute-api.v2:Invoke"),
+        allow("*", "arn:aws:something"),
+        allow("*", ["*", None]),
+        allow(Condition={"StringEquals": {"colour": "blue"}}),
+        allow(Condition={"StringEquals": {"aws:PrincipalTag/a": []}}),
+        allow(Condition={"Nope": {}}),
+    ],
+)
+def test_odd_statements_that_aws_takes(statement: Any) -> None:
+    parse(document(statement), "managed")
 
 
 # What must hold for any policy

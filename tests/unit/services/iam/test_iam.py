@@ -113,7 +113,7 @@ def test_a_roles_life(iam: Any) -> None:
         "Role"
     ]
     assert made["AssumeRolePolicyDocument"] == json.loads(ECS)
-    assert made["MaxSessionDuration"] == 7200 and made["RoleId"].startswith("AROA")
+    assert iam.get_role(RoleName="task")["Role"]["MaxSessionDuration"] == 7200 and made["RoleId"].startswith("AROA")
     assert code(iam.create_role, RoleName="TASK", AssumeRolePolicyDocument=ECS) == "EntityAlreadyExists"
     for bad in ("{", ALL, trust(AWS=f"arn:aws:iam::{ACCOUNT}:user/nobody"), trust(Service="x")):
         assert code(iam.create_role, RoleName="x", AssumeRolePolicyDocument=bad) == "MalformedPolicyDocument"

@@ -115,15 +115,11 @@ async def update_account_password_policy(call: Call, request: Request) -> Answer
     return None
 
 
-def _no_password_policy(call: Call) -> ApiError:
-    return no_such(f"The Password Policy with domain name {call.account} cannot be found.")
-
-
 @ops("GetAccountPasswordPolicy")
 async def get_account_password_policy(call: Call, request: Request) -> Answer:
     found = _settings(call).passwords
     if found is None:
-        raise _no_password_policy(call)
+        raise no_such(f"The Password Policy with domain name {call.account} cannot be found.")
     shown: dict[str, Any] = {
         "MinimumPasswordLength": found.minimum_password_length,
         "RequireSymbols": found.require_symbols,
@@ -144,7 +140,7 @@ async def get_account_password_policy(call: Call, request: Request) -> Answer:
 @ops("DeleteAccountPasswordPolicy")
 async def delete_account_password_policy(call: Call, request: Request) -> Answer:
     if _settings(call).passwords is None:
-        raise _no_password_policy(call)
+        raise no_such("The account policy with name PasswordPolicy cannot be found.")
     await _set(call, passwords=None)
     return None
 
@@ -168,7 +164,7 @@ def _detail(call: Call, kind: str, r: Any) -> dict[str, Any]:
         shown["GroupList"] = [g.spec.name for k in r.spec.groups if (g := call.store.get(GROUP, call.account, "", k))]
     if kind == "Role":
         profiles = call.store.find(PROFILE, "role", f"{call.account}|{r.meta.name}")
-        shown["InstanceProfileList"] = [present.profile(call.store, p, full=False) for p in profiles]
+        shown["InstanceProfileList"] = [present.profile(call.store, p, "list") for p in profiles]
     return shown
 
 

@@ -108,8 +108,8 @@ async def delete_group(call: Call, request: Request) -> Answer:
 @ops("AddUserToGroup", resources=_group)
 async def add_user_to_group(call: Call, request: Request) -> Answer:
     def change(tx: Transaction) -> None:
-        group = holder(tx, call.account, "Group", request["GroupName"])
         user = holder(tx, call.account, "User", request["UserName"])
+        group = holder(tx, call.account, "Group", request["GroupName"])
         if group.meta.name in user.spec.groups:
             return
         if len(user.spec.groups) >= QUOTAS["GroupsPerUserQuota"]:
@@ -123,8 +123,8 @@ async def add_user_to_group(call: Call, request: Request) -> Answer:
 @ops("RemoveUserFromGroup", resources=_group)
 async def remove_user_from_group(call: Call, request: Request) -> Answer:
     def change(tx: Transaction) -> None:
-        group = holder(tx, call.account, "Group", request["GroupName"])
         user = holder(tx, call.account, "User", request["UserName"])
+        group = holder(tx, call.account, "Group", request["GroupName"])
         left = tuple(g for g in user.spec.groups if g != group.meta.name)
         if left != user.spec.groups:
             tx.update(user, spec=replace(user.spec, groups=left))

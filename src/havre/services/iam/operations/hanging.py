@@ -99,7 +99,7 @@ def _declare_inline(kind: str) -> None:
 
 def _attachable(store: Reader, call: Call, arn: str) -> None:
     if not arn.startswith("arn:"):
-        raise ApiError("InvalidInput", f"ARN {arn} is not valid.")
+        raise ApiError("ValidationError", f"ARN {arn} is not valid.")
     owned = any(p.meta.account == call.account for p in store.find(POLICY, "arn", arn))
     aws = managed.find(arn)
     if not owned and (aws is None or aws.name.startswith("aws-service-role/")):
@@ -152,6 +152,7 @@ def _below(arn: str, request: Request) -> bool:
 
 def _declare_tags(kind: str, member: str) -> None:
     """``member`` names the resource in requests."""
+    fold = kind in KINDS
 
     def find(store: Reader, call: Call, request: Request) -> Resource[Any, Any]:
         return _tagged(store, call, kind, str(request[member]))
@@ -166,7 +167,7 @@ def _declare_tags(kind: str, member: str) -> None:
     async def tag(call: Call, request: Request) -> Answer:
         def change(tx: Transaction) -> None:
             found = find(tx, call, request)
-            tx.update(found, spec=replace(found.spec, tags=tags_of(request["Tags"], found.spec.tags)))
+            tx.update(found, spec=replace(found.spec, tags=tags_of(request["Tags"], found.spec.tags, fold)))
 
         await call.store.transact(change)
         return None
@@ -175,7 +176,7 @@ def _declare_tags(kind: str, member: str) -> None:
     async def untag(call: Call, request: Request) -> Answer:
         def change(tx: Transaction) -> None:
             found = find(tx, call, request)
-            tx.update(found, spec=replace(found.spec, tags=without_tags(found.spec.tags, request["TagKeys"])))
+            tx.update(found, spec=replace(found.spec, tags=without_tags(found.spec.tags, request["TagKeys"], fold)))
 
         await call.store.transact(change)
         return None
@@ -183,7 +184,7 @@ def _declare_tags(kind: str, member: str) -> None:
     @ops(f"List{kind}Tags", resources=arns)
     async def list_(call: Call, request: Request) -> Answer:
         found = find(call.store, call, request)
-        shown, more = page(request, sorted(shown_tags(found.spec.tags), key=lambda t: t["Key"]), lambda t: t["Key"])
+        shown, more = page(request, shown_tags(found.spec.tags), lambda t: t["Key"])
         return {"Tags": shown, **more}
 
 

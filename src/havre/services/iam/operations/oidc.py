@@ -10,11 +10,17 @@ from msgspec.structs import replace
 
 from havre.control.operation import Answer, Call, Operations, Request
 from havre.kernel.errors import ApiError
-from havre.services.iam.common import NOTHING, arn_of, exists, no_such, shown_tags, tags_of
+from havre.services.iam.common import NOTHING, arn_of, exists, no_such, over_quota, shown_tags, tags_of
 from havre.services.iam.resources import OIDC, OidcProvider
 from havre.store.ports import Transaction
 
 ops = Operations()
+_MOST_THUMBPRINTS = 5
+_MOST_CLIENTS = 100
+
+
+def _name(arn: str) -> str:
+    return arn.split(":oidc-provider/", 1)[-1]
 
 
 def _oidc_arns(call: Call, request: Request) -> Sequence[str]:
@@ -27,9 +33,7 @@ async def create_oidc(call: Call, request: Request) -> Answer:
     if not url.startswith("https://"):
         raise ApiError("ValidationError", "Invalid Open ID Connect Provider URL")
     name = url.removeprefix("https://").rstrip("/")
-    clients, prints = tuple(request.get("ClientIDList", ())), tuple(request.get("ThumbprintList", ()))
-    if any(not re.fullmatch(r"[0-9a-fA-F]{40}", p) for p in prints):
-        raise ApiError("InvalidInput", "Thumbprint must be a 40-character hex SHA-1 hash.")
+    clients, prints = _clients(request.get("ClientIDList", ())), _thumbprints(request.get("ThumbprintList", ()))
     spec = OidcProvider(name, clients, prints, tags_of(request.get("Tags", ())))
     arn = arn_of(call, "oidc-provider", name)
 
@@ -42,8 +46,22 @@ async def create_oidc(call: Call, request: Request) -> Answer:
     return {"OpenIDConnectProviderArn": arn, "Tags": request.get("Tags", [])}
 
 
+def _thumbprints(given: Sequence[str]) -> tuple[str, ...]:
+    if len(given) > _MOST_THUMBPRINTS:
+        raise ApiError("InvalidInput", f"Thumbprint list must contain fewer than {_MOST_THUMBPRINTS} entries.")
+    if any(not re.fullmatch(r"[0-9a-fA-F]{40}", p) for p in given):
+        raise ApiError("InvalidInput", "Thumbprint must be a 40-character hex SHA-1 hash.")
+    return tuple(given)
+
+
+def _clients(given: Sequence[str]) -> tuple[str, ...]:
+    if len(given) > _MOST_CLIENTS:
+        raise over_quota("ClientIdsPerOpenIdConnectProvider", _MOST_CLIENTS)
+    return tuple(given)
+
+
 def _oidc(call: Call, arn: str) -> Any:
-    found = call.store.get(OIDC, call.account, "", arn.split(":oidc-provider/", 1)[-1])
+    found = call.store.get(OIDC, call.account, "", _name(arn))
     if found is None:
         raise no_such(f"OpenIDConnect Provider not found for arn {arn}")
     return found
@@ -68,7 +86,7 @@ async def list_oidc(call: Call, request: Request) -> Answer:
 
 @ops("UpdateOpenIDConnectProviderThumbprint", resources=_oidc_arns)
 async def update_oidc_thumbprint(call: Call, request: Request) -> Answer:
-    prints = tuple(request["ThumbprintList"])
+    prints = _thumbprints(request["ThumbprintList"])
 
     def change(tx: Transaction) -> None:
         found = _oidc(call, request["OpenIDConnectProviderArn"])
@@ -80,26 +98,35 @@ async def update_oidc_thumbprint(call: Call, request: Request) -> Answer:
 
 @ops("AddClientIDToOpenIDConnectProvider", resources=_oidc_arns)
 async def add_client(call: Call, request: Request) -> Answer:
-    await _clients(call, request, add=True)
+    await _change_client(call, request, add=True)
     return None
 
 
 @ops("RemoveClientIDFromOpenIDConnectProvider", resources=_oidc_arns)
 async def remove_client(call: Call, request: Request) -> Answer:
-    await _clients(call, request, add=False)
+    await _change_client(call, request, add=False)
     return None
 
 
-async def _clients(call: Call, request: Request, *, add: bool) -> None:
+async def _change_client(call: Call, request: Request, *, add: bool) -> None:
     def change(tx: Transaction) -> None:
         found = _oidc(call, request["OpenIDConnectProviderArn"])
         left = tuple(c for c in found.spec.clients if c != request["ClientID"])
-        tx.update(found, spec=replace(found.spec, clients=(*left, request["ClientID"]) if add else left))
+        clients = _clients((*left, request["ClientID"])) if add else left
+        tx.update(found, spec=replace(found.spec, clients=clients))
 
     await call.store.transact(change)
 
 
 @ops("DeleteOpenIDConnectProvider", resources=_oidc_arns)
 async def delete_oidc(call: Call, request: Request) -> Answer:
-    await call.store.transact(lambda tx: tx.remove(_oidc(call, request["OpenIDConnectProviderArn"])))
+    arn = request["OpenIDConnectProviderArn"]
+
+    def change(tx: Transaction) -> None:
+        found = tx.get(OIDC, call.account, "", _name(arn))
+        if found is None:
+            raise no_such(f"OpenId connect Provider {arn} cannot be found.")
+        tx.remove(found)
+
+    await call.store.transact(change)
     return None

@@ -60,8 +60,23 @@ def own_policy(store: Reader, account: str, arn: str) -> Resource[ManagedPolicy,
     raise no_such(f"Policy {arn} was not found.")
 
 
+def _read(store: Reader, call: Call, request: Request) -> Resource[ManagedPolicy, Any]:
+    """The policy that a version is asked of. Raises NoSuchEntity, as of a version that is not there."""
+    arn = request["PolicyArn"]
+    try:
+        return own_policy(store, call.account, arn)
+    except ApiError as error:
+        if error.code != "NoSuchEntity":
+            raise
+        raise _no_version(arn, request["VersionId"]) from None
+
+
+def _no_version(arn: str, name: str) -> ApiError:
+    return no_such(f"Policy {arn} version {name} does not exist or is not attachable.")
+
+
 def _checked(text: str) -> str:
-    checked_document(text)
+    checked_document(text, "managed")
     if size(text) > QUOTAS["PolicySizeQuota"]:
         raise over_quota("PolicySize", QUOTAS["PolicySizeQuota"])
     return text
@@ -96,7 +111,7 @@ async def create_policy(call: Call, request: Request) -> Answer:
             status=NOTHING,
         )
 
-    return {"Policy": present.policy(await call.store.transact(change), (0, 0))}
+    return {"Policy": present.policy(await call.store.transact(change), (0, 0), "create")}
 
 
 @ops("GetPolicy", resources=policy_arns)
@@ -116,7 +131,7 @@ async def list_policies(call: Call, request: Request) -> Answer:
     shown: list[dict[str, Any]] = []
     if scope in ("All", "Local"):
         for own in call.store.list(POLICY, call.account, ""):
-            shown.append(present.policy(own, usage(call.store, call.account, own.meta.arn), full=False))
+            shown.append(present.policy(own, usage(call.store, call.account, own.meta.arn), "list"))
     if scope in ("All", "AWS"):
         for aws in managed.catalogue().values():
             shown.append(present.aws_policy(aws, usage(call.store, call.account, aws.arn), full=False))
@@ -176,7 +191,7 @@ def _version(spec: ManagedPolicy, arn: str, name: str) -> Version:
     for each in spec.versions:
         if f"v{each.number}" == name:
             return each
-    raise no_such(f"Policy {arn} version {name} does not exist or is not attachable.")
+    raise _no_version(arn, name)
 
 
 @ops("GetPolicyVersion", resources=policy_arns)
@@ -185,9 +200,9 @@ async def get_policy_version(call: Call, request: Request) -> Answer:
     aws = managed.find(arn)
     if aws is not None:
         if name != f"v{aws.version}":
-            raise no_such(f"Policy {arn} version {name} does not exist or is not attachable.")
+            raise _no_version(arn, name)
         return {"PolicyVersion": present.aws_version(aws)}
-    spec = own_policy(call.store, call.account, arn).spec
+    spec = _read(call.store, call, request).spec
     return {"PolicyVersion": present.version(_version(spec, arn, name), spec.default, document=True)}
 
 
@@ -205,7 +220,7 @@ async def list_policy_versions(call: Call, request: Request) -> Answer:
 @ops("SetDefaultPolicyVersion", resources=policy_arns)
 async def set_default_policy_version(call: Call, request: Request) -> Answer:
     def change(tx: Transaction) -> None:
-        found = own_policy(tx, call.account, request["PolicyArn"])
+        found = _read(tx, call, request)
         chosen = _version(found.spec, found.meta.arn, request["VersionId"])
         tx.update(found, spec=replace(found.spec, default=chosen.number, updated=call.now))
 

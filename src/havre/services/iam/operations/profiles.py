@@ -62,7 +62,7 @@ async def create_instance_profile(call: Call, request: Request) -> Answer:
         )
 
     made = await call.store.transact(change)
-    return {"InstanceProfile": present.profile(call.store, made)}
+    return {"InstanceProfile": present.profile(call.store, made, "create")}
 
 
 @ops("GetInstanceProfile", resources=_arns)
@@ -74,7 +74,7 @@ async def get_instance_profile(call: Call, request: Request) -> Answer:
 @ops("ListInstanceProfiles", resources=everything("instance-profile"))
 async def list_instance_profiles(call: Call, request: Request) -> Answer:
     found, more = page(request, by_path(call.store.list(PROFILE, call.account, ""), request), lambda r: r.meta.name)
-    return {"InstanceProfiles": [present.profile(call.store, r, full=False) for r in found], **more}
+    return {"InstanceProfiles": [present.profile(call.store, r, "list") for r in found], **more}
 
 
 @ops("ListInstanceProfilesForRole", resources=holder_arns("Role"))
@@ -82,7 +82,7 @@ async def list_instance_profiles_for_role(call: Call, request: Request) -> Answe
     role = holder(call.store, call.account, "Role", request["RoleName"])
     rows = call.store.find(PROFILE, "role", f"{call.account}|{role.meta.name}")
     found, more = page(request, rows, lambda r: r.meta.name)
-    return {"InstanceProfiles": [present.profile(call.store, r, full=False) for r in found], **more}
+    return {"InstanceProfiles": [present.profile(call.store, r, "list") for r in found], **more}
 
 
 @ops("AddRoleToInstanceProfile", resources=_arns)

@@ -67,7 +67,7 @@ def _new(call: Call, request: Request) -> Role:
         path=path_of(request),
         description=request.get("Description", ""),
         max_session=request.get("MaxSessionDuration", 3600),
-        tags=tags_of(request.get("Tags", ())),
+        tags=tags_of(request.get("Tags", ()), fold=True),
         boundary=checked_boundary(call, request.get("PermissionsBoundary", "")),
     )
 
@@ -95,7 +95,8 @@ async def create_role(call: Call, request: Request) -> Answer:
     if request.get("Path", "/").startswith("/aws-service-role/"):
         raise invalid("Role path cannot start with /aws-service-role/.")
     spec = _new(call, request)
-    return {"Role": present.role(await _create(call, spec, exists(f"Role with name {spec.name} already exists.")))}
+    made = await _create(call, spec, exists(f"Role with name {spec.name} already exists."))
+    return {"Role": present.role(made, "create")}
 
 
 @ops("GetRole", resources=_role)
@@ -106,7 +107,7 @@ async def get_role(call: Call, request: Request) -> Answer:
 @ops("ListRoles", resources=everything("role"))
 async def list_roles(call: Call, request: Request) -> Answer:
     found, more = page(request, by_path(call.store.list(ROLE, call.account, ""), request), lambda r: r.meta.name)
-    return {"Roles": [present.role(r, full=False) for r in found], **more}
+    return {"Roles": [present.role(r, "list") for r in found], **more}
 
 
 async def _change(call: Call, name: str, changes: Mapping[str, Any]) -> Resource[Role, Any]:
@@ -128,15 +129,16 @@ def _protected(name: str, service: str) -> ApiError:
 
 @ops("UpdateRole", resources=_role)
 async def update_role(call: Call, request: Request) -> Answer:
-    changes: dict[str, Any] = {"description": request["Description"]} if "Description" in request else {}
-    changes["max_session"] = request.get("MaxSessionDuration", 3600)
+    members = {"description": "Description", "max_session": "MaxSessionDuration"}
+    changes = {field: request[member] for field, member in members.items() if member in request}
     await _change(call, request["RoleName"], changes)
     return {}
 
 
 @ops("UpdateRoleDescription", resources=_role)
 async def update_role_description(call: Call, request: Request) -> Answer:
-    return {"Role": present.role(await _change(call, request["RoleName"], {"description": request["Description"]}))}
+    changed = await _change(call, request["RoleName"], {"description": request["Description"]})
+    return {"Role": present.role(changed, "change")}
 
 
 @ops("UpdateAssumeRolePolicy", resources=_role)
@@ -193,7 +195,7 @@ async def create_service_linked_role(call: Call, request: Request) -> Answer:
         service=service,
     )
     taken = f"Service role name {name} has been taken in this account, please try a different suffix."
-    return {"Role": present.role(await _create(call, spec, invalid(taken)))}
+    return {"Role": present.role(await _create(call, spec, invalid(taken)), "create")}
 
 
 @ops("DeleteServiceLinkedRole", resources=_role)

@@ -42,7 +42,9 @@ _user = holder_arns("User")
 async def create_user(call: Call, request: Request) -> Answer:
     name, path = request["UserName"], path_of(request)
     boundary = checked_boundary(call, request.get("PermissionsBoundary", ""))
-    spec = User(name, unique_id(call.world, "AIDA"), path, tags_of(request.get("Tags", ())), boundary=boundary)
+    spec = User(
+        name, unique_id(call.world, "AIDA"), path, tags_of(request.get("Tags", ()), fold=True), boundary=boundary
+    )
 
     def change(tx: Transaction) -> Resource[User, Any]:
         if tx.get(USER, call.account, "", name.lower()) is not None:
