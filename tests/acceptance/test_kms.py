@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
 from tests.acceptance.conftest import Starter, alive, eventually, kill
+from tests.acceptance.lambda_world import World, need_runtime
 
 
 def test_keys_survive_kill_9(havre: Starter) -> None:
@@ -24,3 +31,53 @@ def test_keys_survive_kill_9(havre: Starter) -> None:
     assert (found["Plaintext"], found["KeyId"]) == (data["Plaintext"], key)
     assert kms.verify(Signature=signature, **how)["SignatureValid"]
     assert kms.describe_key(KeyId="alias/kept")["KeyMetadata"]["Arn"] == key
+
+
+CODE = """
+import os
+
+def handler(event, context):
+    return os.environ["PASSWORD"]
+"""
+
+
+def refused(call: Any, **given: Any) -> str:
+    try:
+        call(**given)
+    except ClientError as error:
+        return str(error.response["Error"]["Code"])
+    return ""
+
+
+@pytest.mark.root
+@pytest.mark.timeout(600)
+def test_a_function_with_variables_under_a_key(havre: Starter) -> None:
+    need_runtime()
+    instance = havre()
+    world = World(instance)
+    kms, functions = world.client("kms"), world.client("lambda")
+    key = kms.create_key()["KeyMetadata"]["Arn"]
+    secret = "the-password-that-nobody-finds"
+    world.function("sealed", CODE, KMSKeyArn=key, Environment={"Variables": {"PASSWORD": secret}})
+    assert world.invoke("sealed")[0] == secret
+    plain = "what-anybody-finds"
+    world.function("plain", CODE, Environment={"Variables": {"PASSWORD": plain}})
+    # environments that are there go on; those that begin need the key
+    kms.disable_key(KeyId=key)
+    assert world.invoke("sealed")[0] == secret
+    functions.update_function_configuration(FunctionName="sealed", MemorySize=256)
+    functions.get_waiter("function_updated_v2").wait(FunctionName="sealed")
+    assert refused(functions.invoke, FunctionName="sealed") == "KMSDisabledException"
+    assert "Error" in functions.get_function_configuration(FunctionName="sealed")["Environment"]
+    kms.enable_key(KeyId=key)
+    assert world.invoke("sealed")[0] == secret
+    run = instance.run_file
+    for victim in (run["supervisor"][0], run["pids"]["server"]):
+        kill(victim)
+        eventually(lambda pid=victim: not alive(pid))
+    files = [path for path in instance.state.rglob("store.db*") if path.is_file()]
+    assert any(plain.encode() in path.read_bytes() for path in files)
+    assert not any(secret.encode() in path.read_bytes() for path in instance.state.rglob("*.db*"))
+    again = havre(port=instance.port)
+    answer = again.client("lambda").invoke(FunctionName="sealed", Payload=b"null")
+    assert json.loads(answer["Payload"].read()) == secret

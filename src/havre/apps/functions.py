@@ -24,6 +24,8 @@ async def answer(deps: ReconcilerDeps, hub: FunctionHub, node: str, what: str, q
     """Raises Permanent, Temporary, Gone."""
     if what == questions.CREDENTIALS:
         return await role_credentials(deps.aws_for, hub, node, question)
+    if what == questions.ENVIRONMENT:
+        return await open_variables(deps, hub, node, question)
     if what == questions.REGISTRY:
         return await registry_credentials(deps, question)
     if what == questions.INTERFACE:
@@ -52,6 +54,17 @@ async def role_credentials(aws_for: AwsFor, hub: FunctionHub, node: str, id: str
         "SessionToken": keys["SessionToken"],
         "Expiration": float(keys["Expiration"]),
     }
+
+
+async def open_variables(deps: ReconcilerDeps, hub: FunctionHub, node: str, id: str) -> Mapping[str, str]:
+    """Of a function that this node was given, by the function's role. Raises Permanent, Temporary, Gone."""
+    from havre.services.lambda_.sealing import open_for
+
+    function = hub.function(node, id)
+    keys = await role_credentials(deps.aws_for, hub, node, id)
+    if deps.aws_with is None or not keys:
+        raise Permanent(f"{function.arn} has no role to open its environment variables by")
+    return await open_for(deps.store, function, deps.aws_with(function.account, function.region, keys))
 
 
 async def registry_credentials(deps: ReconcilerDeps, image: str) -> Mapping[str, str]:

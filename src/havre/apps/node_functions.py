@@ -133,6 +133,7 @@ class NodeFunctions:
             interfaces=FunctionInterfaces(link, networks),
             doors=DebugDoors(_connect),
             credentials=RoleCredentials(link, world),
+            unseal=self._unseal,
         )
         total = _meminfo("MemTotal")
         self._short = total * _SHORT
@@ -144,6 +145,11 @@ class NodeFunctions:
                 state / questions.SOCKET, "local", lambda: (state / "node.token").read_text(), engine.available
             )
         )
+
+    async def _unseal(self, function: Function) -> Mapping[str, str]:
+        """Raises Permanent, Temporary."""
+        found: Mapping[str, str] = await self._link.ask(questions.ENVIRONMENT, function.id)
+        return found
 
     def _pressed(self) -> bool:
         """As of a second ago at most."""

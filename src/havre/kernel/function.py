@@ -68,6 +68,9 @@ class Function(msgspec.Struct, frozen=True):
     command: tuple[str, ...] | None = None
     working_directory: str = ""
     network: FunctionNetwork | None = None
+    sealed: str = ""
+    """A digest of ``environment`` as it is kept encrypted: the server opens it when an environment begins; "" where it is
+    given."""
     snap_start: bool = False
     debug_port: int = 0
     """A port in the environment that is reachable on this machine's loopback (``havre lambda dev``); 0: none."""

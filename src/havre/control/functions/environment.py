@@ -58,6 +58,8 @@ class Environment:
         self.log = EventLog(function.logs, stream, parts.spool, world)
         self.extensions = Extensions(function, world.uuid, self._extension_changed, self._extension_failed)
         self.telemetry = Telemetry(self.log)
+        self.variables = function.environment
+        """The function's own, as its processes get them."""
         self.sandbox: Sandbox | None = None
         self.api: ApiServer | None = None
         self.interface: Interface | None = None

@@ -8,12 +8,13 @@ import signal
 from collections.abc import Mapping
 
 from havre.control.functions.environment import Environment
-from havre.control.functions.parts import InitFailed
+from havre.control.functions.parts import InitFailed, Parts
 from havre.core.environments import failures
 from havre.core.environments import report as words
 from havre.core.environments.variables import Surroundings, variables
 from havre.engines.sandbox import RUNTIME, Process
 from havre.kernel.errors import Permanent
+from havre.kernel.function import Function
 
 log = logging.getLogger("havre.functions")
 
@@ -45,6 +46,7 @@ async def boot(environment: Environment, limit: float, *, phase: str = "init") -
     expiry: asyncio.TimerHandle | None = None
     try:
         credentials = await parts.credentials(function)
+        environment.variables = await _own_variables(parts, function)
         await _obtain(environment)
         began = parts.steady()
         expiry = loop.call_later(limit, _expire, environment)
@@ -67,6 +69,13 @@ async def boot(environment: Environment, limit: float, *, phase: str = "init") -
     parts.engine.settle(environment.sandbox.id)
     environment.init = took if environment.kind == "on-demand" and phase == "init" else None
     _report_init(environment, phase, took, None)
+
+
+async def _own_variables(parts: Parts, function: Function) -> Mapping[str, str]:
+    """Opened anew for each environment: who closes the key, closes what begins from then on."""
+    if not function.sealed or parts.unseal is None:
+        return function.environment
+    return await parts.unseal(function)
 
 
 async def _obtain(environment: Environment) -> None:
@@ -96,7 +105,7 @@ async def _start_processes(environment: Environment, credentials: Mapping[str, s
     keys = {name: str(value) for name, value in credentials.items() if name != "Expiration"}
     endpoint = sandbox.endpoint or parts.endpoint
     around = Surroundings(environment.kind, environment.stream_name, endpoint, keys)
-    environment_variables = variables(function, around)
+    environment_variables = variables(function, around, environment.variables)
     names = sandbox.extensions
     environment.extensions.expect(names)
     loop = asyncio.get_running_loop()

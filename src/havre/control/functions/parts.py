@@ -50,6 +50,8 @@ class Parts:
     interfaces: Interfaces
     doors: DebugDoors
     credentials: Callable[[Function], Awaitable[Mapping[str, str | float]]]
+    unseal: Callable[[Function], Awaitable[Mapping[str, str]]] | None = None
+    """Variables of a function that are kept encrypted; raises Temporary and Permanent."""
 
 
 class Owner(Protocol):

@@ -52,8 +52,8 @@ class Surroundings(msgspec.Struct, frozen=True):
     credentials: Mapping[str, str] = {}
 
 
-def variables(function: Function, around: Surroundings) -> dict[str, str]:
-    """Of all processes of an environment."""
+def variables(function: Function, around: Surroundings, given: Mapping[str, str]) -> dict[str, str]:
+    """Of all processes of an environment; ``given`` are the function's own."""
     managed = bool(function.runtime) and not function.runtime.startswith("provided")
     found = {
         "PATH": _PATH,
@@ -90,7 +90,7 @@ def variables(function: Function, around: Surroundings) -> dict[str, str]:
         found["AWS_ACCESS_KEY_ID"] = keys["AccessKeyId"]
         found["AWS_SECRET_ACCESS_KEY"] = keys["SecretAccessKey"]
         found["AWS_SESSION_TOKEN"] = keys["SessionToken"]
-    own = {name: value for name, value in function.environment.items() if name not in RESERVED}
+    own = {name: value for name, value in given.items() if name not in RESERVED}
     return {**found, **own}
 
 

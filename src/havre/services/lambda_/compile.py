@@ -8,6 +8,7 @@ import msgspec
 from msgspec.structs import replace
 
 from havre.kernel.function import Function
+from havre.services.lambda_ import sealing
 from havre.services.lambda_.queries import function_arn
 from havre.services.lambda_.resources import LATEST, Configuration, FunctionR, VersionR
 
@@ -43,6 +44,7 @@ def compiled(record: FunctionR | VersionR, config: Configuration) -> Function:
         architecture=config.architecture,
         layers=tuple(layer.code for layer in config.layers),
         environment=config.environment,
+        sealed=sealing.digest(config.sealed),
         memory=config.memory,
         timeout=config.timeout,
         temporary=config.temporary,

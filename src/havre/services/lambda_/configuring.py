@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from havre.control.operation import Call, Request
 from havre.kernel.arn import Arn
 from havre.kernel.function import FunctionLogs
-from havre.services.lambda_ import grants
+from havre.services.lambda_ import grants, sealing
 from havre.services.lambda_.errors import absent, invalid
 from havre.services.lambda_.layer_queries import used_layers
 from havre.services.lambda_.networks import network
@@ -20,7 +20,7 @@ from havre.services.lambda_.rules import archives, runtimes, values
 
 MEMBERS = (
     "Role Handler Description Timeout MemorySize VpcConfig Environment Runtime DeadLetterConfig TracingConfig Layers "
-    "ImageConfig EphemeralStorage SnapStart LoggingConfig DurableConfig"
+    "ImageConfig EphemeralStorage SnapStart LoggingConfig DurableConfig KMSKeyArn"
 )
 """Of both requests."""
 _YEAR = 31_622_400
@@ -40,7 +40,7 @@ async def configured(call: Call, request: Request, old: Configuration, name: str
         config = replace(config, layers=await used_layers(call, request["Layers"], config))
     check_unzipped(config)
     await _check_grants(call, config, old)
-    return config
+    return await sealing.seal(call, config, old, name, given="Environment" in request)
 
 
 async def _check_grants(call: Call, config: Configuration, old: Configuration) -> None:
@@ -70,6 +70,7 @@ def plain(request: Mapping[str, Any], old: Configuration, name: str) -> Configur
     }
     if "EphemeralStorage" in request:
         changes["temporary"] = request["EphemeralStorage"]["Size"]
+            ("KMSKeyArn", "key"),
     if "Environment" in request:
         changes["environment"] = dict(request["Environment"].get("Variables") or {})
     if "DeadLetterConfig" in request:

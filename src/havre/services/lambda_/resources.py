@@ -76,6 +76,9 @@ class Configuration(msgspec.Struct, frozen=True):
     @property
     def package(self) -> str:
         return "Image" if self.code.kind == "image" else "Zip"
+    key: str = ""
+    """The ARN of the KMS key of its variables; then these are ``sealed`` (sealing.py), and ``environment`` is empty."""
+    sealed: bytes = b""
 
 
 class Statement(msgspec.Struct, frozen=True):

@@ -125,7 +125,7 @@ KEYS = {"AccessKeyId": "A", "SecretAccessKey": "S", "SessionToken": "T"}
 
 
 def test_variables() -> None:
-    found = variables(FUNCTION, Surroundings("on-demand", "2026/01/02/[7]ab", "http://h:1", KEYS))
+    found = variables(FUNCTION, Surroundings("on-demand", "2026/01/02/[7]ab", "http://h:1", KEYS), FUNCTION.environment)
     expected = {
         "_HANDLER": "app.handler",
         "AWS_REGION": "eu-west-1",

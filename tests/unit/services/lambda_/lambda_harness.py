@@ -76,14 +76,15 @@ def digest(data: bytes) -> str:
 
 
 class Lambda:
-    def __init__(self, besides: Sequence[Service] = (), **more: Any) -> None:
+    def __init__(self, besides: Sequence[Service] = (), policies: Mapping[str, Any] | None = None, **more: Any) -> None:
+        """``policies``: of resources of the services ``besides``."""
         self._directory = tempfile.TemporaryDirectory()
         self.functions = FakeFunctions()
         self.code = DiskCodeStore(Path(self._directory.name) / "functions", lambda: self.running.world.now())
         self.facilities = lambda_.Facilities(self.functions, self.code, b"secret")
         self.running = Running(
             besides=(lambda_.service(self.facilities), ec2.service(), *besides),
-            resource_policies={"lambda": lambda_.resource_policy},
+            resource_policies={"lambda": lambda_.resource_policy, **(policies or {})},
             **more,
         )
         running = self.running

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from havre.core.invoking import payloads
 from havre.kernel.errors import ApiError
+from havre.services.lambda_ import sealing
 from havre.services.lambda_.errors import conflict, invalid
 from havre.services.lambda_.resources import Readiness
 
@@ -67,7 +68,10 @@ def not_ready(status: Readiness, snap_start: bool) -> ApiError:
 
 
 def cannot_run(reason: str) -> ApiError:
-    """What the nodes say of a function that they cannot run."""
+    """What the nodes say of a function that they cannot run; KMS's part in it has codes of its own."""
+    code, _, rest = reason.partition(": ")
+    if code in sealing.CODES:
+        return ApiError(code, rest)
     return conflict(f"The function cannot be run: {reason}")
 
 

@@ -12,7 +12,7 @@ from havre.control.operation import Answer, Call, Request
 from havre.kernel.errors import ApiError
 from havre.kernel.function import Code, FunctionLogs
 from havre.kernel.resource import Kind, scoped
-from havre.services.lambda_ import downloads, package, present, queries, signing
+from havre.services.lambda_ import downloads, package, queries, sealing, signing
 from havre.services.lambda_.conditions import settings, tag_conditions
 from havre.services.lambda_.configuring import MEMBERS, check_architecture, configured, default_group
 from havre.services.lambda_.declare import LambdaOperations
@@ -81,7 +81,7 @@ async def create_function(facilities: Facilities, call: Call, request: Request) 
         )
         return publish(tx, made, version_revision) if request.get("Publish") else made
 
-    return present.configuration(await call.store.transact(change))
+    return await sealing.shown(call, await call.store.transact(change))
 
 
 async def _new_spec(facilities: Facilities, call: Call, request: Request, name: str) -> FunctionSpec:
@@ -127,7 +127,7 @@ async def get_function(facilities: Facilities, call: Call, request: Request) -> 
     found, record, shown = _asked(call, request)
     spec = found.spec
     return {
-        "Configuration": present.configuration(record, qualifier=shown),
+        "Configuration": await sealing.shown(call, record, qualifier=shown),
         "Code": _location(facilities, call, record.spec.config),
         **(await _shown_tags(call, found)),
         "Concurrency": None if spec.reserved is None else {"ReservedConcurrentExecutions": spec.reserved},
@@ -147,7 +147,7 @@ async def _shown_tags(call: Call, function: FunctionR) -> Mapping[str, Any]:
 
 async def get_function_configuration(call: Call, request: Request) -> Answer:
     _, record, shown = _asked(call, request)
-    return present.configuration(record, qualifier=shown)
+    return await sealing.shown(call, record, qualifier=shown)
 
 
 def _asked(call: Call, request: Request) -> tuple[FunctionR, FunctionR | VersionR, str]:
@@ -183,7 +183,7 @@ async def list_functions(call: Call, request: Request) -> Answer:
             found += queries.versions(call.store, function)
     shown, marker = page(call, request, found, lambda r: qualified(r.spec.function, r.spec.number))
     return {
-        "Functions": [present.configuration(r, qualifier=r.spec.number if whole else "", listed=True) for r in shown],
+        "Functions": [await sealing.shown(call, r, qualifier=r.spec.number if whole else "", listed=True) for r in shown],
         "NextMarker": marker,
     }
 

@@ -7,7 +7,7 @@ from functools import partial
 from msgspec.structs import replace
 
 from havre.control.operation import Answer, Call, Request
-from havre.services.lambda_ import package, present, queries, signing
+from havre.services.lambda_ import package, present, queries, sealing, signing
 from havre.services.lambda_.conditions import settings
 from havre.services.lambda_.configuring import MEMBERS, check_architecture, check_unzipped, configured
 from havre.services.lambda_.declare import LambdaOperations
@@ -56,7 +56,7 @@ async def update_function_code(facilities: Facilities, call: Call, request: Requ
     check_unzipped(config)
     signing.check_code(call.store, found.spec.code_signing, found.spec.function)
     if request.get("DryRun"):
-        return present.configuration(changed(call, found, config))
+        return await sealing.shown(call, changed(call, found, config))
     await package.keep(facilities, new)
     version_revision = call.world.uuid()
 
@@ -70,7 +70,7 @@ async def update_function_code(facilities: Facilities, call: Call, request: Requ
         return version, version.spec.number
 
     record, qualifier = await call.store.transact(change)
-    return present.configuration(record, qualifier=qualifier)
+    return await sealing.shown(call, record, qualifier=qualifier)
 
 
 async def update_function_configuration(call: Call, request: Request) -> Answer:
@@ -81,7 +81,7 @@ async def update_function_configuration(call: Call, request: Request) -> Answer:
         fresh = _as_seen(tx, found)
         return tx.update(fresh, spec=changed(call, fresh, config).spec)
 
-    return present.configuration(await call.store.transact(change))
+    return await sealing.shown(call, await call.store.transact(change))
 
 
 def _as_seen(tx: Transaction, seen: FunctionR) -> FunctionR:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from havre.control.operation import Answer, Call, Request
-from havre.services.lambda_ import present, queries
+from havre.services.lambda_ import present, queries, sealing
 from havre.services.lambda_.declare import LambdaOperations
 from havre.services.lambda_.errors import invalid
 from havre.services.lambda_.operations.updates import check_revision
@@ -32,7 +32,7 @@ async def publish_version(call: Call, request: Request) -> Answer:
         return publish(tx, found, revision, request.get("Description"))
 
     version = await call.store.transact(change)
-    return present.configuration(version, qualifier=version.spec.number)
+    return await sealing.shown(call, version, qualifier=version.spec.number)
 
 
 @ops.on("ListVersionsByFunction", "FunctionName Marker MaxItems")
@@ -41,6 +41,6 @@ async def list_versions_by_function(call: Call, request: Request) -> Answer:
     every: list[FunctionR | VersionR] = [found, *queries.versions(call.store, found)]
     shown, marker = page(call, request, every, lambda r: r.spec.number)
     return {
-        "Versions": [present.configuration(r, qualifier=r.spec.number, listed=True) for r in shown],
+        "Versions": [await sealing.shown(call, r, qualifier=r.spec.number, listed=True) for r in shown],
         "NextMarker": marker,
     }
