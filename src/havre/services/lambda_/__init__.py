@@ -3,9 +3,10 @@
 The promise: what is acknowledged is kept; a function that says it is Active can be invoked at once; while an update is in
 progress, or when it has failed, invocations run what was before it.
 
-Left out, and refused by name: file systems, KMS keys of archives, event filters and durable executions, capacity providers (functions run on this installation's machines),
-accelerators, custom runtimes by ARN, versions of runtimes (UpdateRuntimeOn Manual), sources in Kafka, MQ and DocumentDB,
-IPv6 in VPCs, resource policies of runtimes, metrics of event source mappings.
+Left out, and refused by name: file systems, KMS keys of archives, event filters and durable executions, capacity
+providers (functions run on this installation's machines), accelerators, custom runtimes by ARN, versions of runtimes
+(UpdateRuntimeOn Manual), sources in Kafka, MQ and DocumentDB, IPv6 in VPCs, resource policies of runtimes, metrics of
+event source mappings.
 """
 
 from __future__ import annotations

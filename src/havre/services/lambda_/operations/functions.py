@@ -183,7 +183,9 @@ async def list_functions(call: Call, request: Request) -> Answer:
             found += queries.versions(call.store, function)
     shown, marker = page(call, request, found, lambda r: qualified(r.spec.function, r.spec.number))
     return {
-        "Functions": [await sealing.shown(call, r, qualifier=r.spec.number if whole else "", listed=True) for r in shown],
+        "Functions": [
+            await sealing.shown(call, r, qualifier=r.spec.number if whole else "", listed=True) for r in shown
+        ],
         "NextMarker": marker,
     }
 
