@@ -4,4 +4,4 @@ The rule of this package: it runs by itself, as root, in interpreters that have 
 standard library and itself. ``MODULES`` are handed over as open files, in the order in which one needs the other.
 """
 
-MODULES = ("calls", "sandbox", "warm", "serve")
+MODULES = ("calls", "forks", "sandbox", "warm", "serve")

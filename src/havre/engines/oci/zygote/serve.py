@@ -29,6 +29,7 @@ from havre.engines.oci.zygote.calls import (
     receive,
     send,
 )
+from havre.engines.oci.zygote.forks import Forks
 from havre.engines.oci.zygote.sandbox import Box
 from havre.engines.oci.zygote.warm import Advance
 
@@ -46,6 +47,7 @@ class Zygote:
         self.control = control
         self.settings = settings
         self.advance = advance
+        self.forks = Forks(settings.host)
         self.home = os.open("proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC, dir_fd=settings.host)
         self.running: dict[int, Message] = {}
         """Processes, and what the node calls them; the first ones of sandboxes are not among them."""
@@ -97,7 +99,7 @@ class Zygote:
 
     def make(self, message: Message, control: int, *disk: int) -> None:
         check(libc.unshare(NEWPID), "cannot make a process namespace")
-        if os.fork() == 0:
+        if self.fork(message) == 0:
             try:
                 self.control.close()
                 os.close(self.home)
@@ -105,13 +107,23 @@ class Zygote:
                 Box(socket.socket(fileno=control), self.settings).live(message, list(disk))
             finally:
                 os._exit(1)  # whatever happens: a child is no zygote
-        check(libc.setns(self.home, NEWPID), "cannot return to the process namespace")
+
+    def fork(self, message: Message) -> int:
+        """Into the process namespace that was entered; the parent is back from it then, whether there is a child or not.
+        ``message`` keeps the control groups that the child has to join."""
+        pid = -1
+        try:
+            pid, message["cgroups"] = self.forks.fork(message["cgroups"])
+        finally:
+            if pid != 0:
+                check(libc.setns(self.home, NEWPID), "cannot return to the process namespace")
+        return pid
 
     def run(self, message: Message, init: int, output: int) -> Job | None:
         why, said = os.pipe2(os.O_CLOEXEC)
         try:
             check(libc.setns(init, NEWPID), "it has ended")
-            pid = os.fork()
+            pid = self.fork(message)
         except OSError:
             os.close(why)
             os.close(said)
@@ -119,7 +131,6 @@ class Zygote:
         if pid == 0:
             return self.enter(message, init, output, said)
         os.close(said)
-        check(libc.setns(self.home, NEWPID), "cannot return to the process namespace")
         self.running[pid] = {"box": message["box"], "run": message["run"], "pid": pid}
         self.starting[why] = pid
         self.poll.register(why, select.POLLIN)
