@@ -65,12 +65,12 @@ def plain(request: Mapping[str, Any], old: Configuration, name: str) -> Configur
             ("Description", "description"),
             ("Timeout", "timeout"),
             ("MemorySize", "memory"),
+            ("KMSKeyArn", "key"),
         )
         if member in request
     }
     if "EphemeralStorage" in request:
         changes["temporary"] = request["EphemeralStorage"]["Size"]
-            ("KMSKeyArn", "key"),
     if "Environment" in request:
         changes["environment"] = dict(request["Environment"].get("Variables") or {})
     if "DeadLetterConfig" in request:

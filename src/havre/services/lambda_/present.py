@@ -77,10 +77,10 @@ def _where_given(config: Configuration) -> Mapping[str, Any]:
         shown |= {"Runtime": config.runtime, "Handler": config.handler or None}
     if not config.sealed and (config.environment or "Environment" in config.named):
         shown["Environment"] = {"Variables": dict(config.environment)}
-    if config.layers:
-        shown["Layers"] = [{"Arn": layer.arn, "CodeSize": layer.code.size} for layer in config.layers]
     if config.key:
         shown["KMSKeyArn"] = config.key
+    if config.layers:
+        shown["Layers"] = [{"Arn": layer.arn, "CodeSize": layer.code.size} for layer in config.layers]
     if config.network is not None or "VpcConfig" in config.named:
         net = config.network or FunctionNetwork("", ())
         shown["VpcConfig"] = {

@@ -70,15 +70,15 @@ class Configuration(msgspec.Struct, frozen=True):
     """Bytes of the code when it is unpacked, without layers."""
     image_uri: str = ""
     """As the user named it; ``code.image`` is where it is pulled from."""
+    key: str = ""
+    """The ARN of the KMS key of its variables; then these are ``sealed`` (sealing.py), and ``environment`` is empty."""
+    sealed: bytes = b""
     named: tuple[str, ...] = ()
     """Members that the user has named once, and that are shown since even when they are empty."""
 
     @property
     def package(self) -> str:
         return "Image" if self.code.kind == "image" else "Zip"
-    key: str = ""
-    """The ARN of the KMS key of its variables; then these are ``sealed`` (sealing.py), and ``environment`` is empty."""
-    sealed: bytes = b""
 
 
 class Statement(msgspec.Struct, frozen=True):
