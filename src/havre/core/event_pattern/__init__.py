@@ -6,7 +6,16 @@ the place in the text, which is left out here).
 """
 
 from havre.core.event_pattern.filter_policy import FilterPolicy, compile_filter_policy
-from havre.core.event_pattern.model import PatternError
+from havre.core.event_pattern.model import PatternError, Unreadable
+from havre.core.event_pattern.reading import unreadable
 from havre.core.event_pattern.tree import Pattern, compile
 
-__all__ = ["FilterPolicy", "Pattern", "PatternError", "compile", "compile_filter_policy"]
+__all__ = [
+    "FilterPolicy",
+    "Pattern",
+    "PatternError",
+    "Unreadable",
+    "compile",
+    "compile_filter_policy",
+    "unreadable",
+]

@@ -15,6 +15,10 @@ MOST_KEYS = 5
 MOST_COMBINATIONS = 150
 
 
+class Nested(PatternError):
+    """An object within an object, where attributes are looked at, which have none."""
+
+
 class FilterPolicy:
     """``scope``: MessageAttributes or MessageBody."""
 
@@ -41,7 +45,7 @@ def compile_filter_policy(policy: Mapping[str, Any] | str, scope: str = ATTRIBUT
     if not found:
         return None
     if scope == ATTRIBUTES and _nested(found):
-        raise PatternError("Filter policy scope MessageAttributes does not support nested filter policy")
+        raise Nested("Filter policy scope MessageAttributes does not support nested filter policy")
     pattern = compile(found)
     if len(_keys(found)) > MOST_KEYS:
         raise PatternError(f"Filter policy can not have more than {MOST_KEYS} keys")

@@ -13,5 +13,9 @@ class PatternError(ValueError):
     """What AWS says of a pattern that is not one: the reason in ``Event pattern is not valid. Reason: …``."""
 
 
+class Unreadable(PatternError):
+    """The text is no JSON."""
+
+
 def is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from havre.core.event_pattern.model import PatternError
+from havre.core.event_pattern.model import PatternError, Unreadable
 
 _TOKEN = re.compile(r"[\w$]+")
 _VALUES = "(JSON String, Number, Array, Object or token 'null', 'true' or 'false')"
@@ -19,16 +19,17 @@ def parsed(pattern: Mapping[str, Any] | str) -> Mapping[str, Any]:
     if isinstance(pattern, str):
         try:
             found = json.loads(pattern)
-        except json.JSONDecodeError as error:
-            raise PatternError(_wrong(pattern, error)) from None
-        except (ValueError, RecursionError):
-            raise PatternError("Nesting is too deep") from None
+        except (ValueError, RecursionError) as error:
+            raise Unreadable(unreadable(pattern, error)) from None
     if not isinstance(found, Mapping):
         raise PatternError("Filter is not an object")
     return found
 
 
-def _wrong(text: str, error: json.JSONDecodeError) -> str:
+def unreadable(text: str, error: Exception) -> str:
+    """Why the text is no JSON, which ``error`` says of it."""
+    if not isinstance(error, json.JSONDecodeError):
+        return "Nesting is too deep"
     rest = text[error.pos :].lstrip()
     if not rest:
         return "Unexpected end-of-input"

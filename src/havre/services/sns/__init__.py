@@ -21,7 +21,7 @@ from havre.store.ports import Store
 __all__ = ["reconcilers", "resource_policy", "service"]
 
 PARTIAL = {
-    "Publish": "what servers get is signed by a key of this installation; what queues and functions get is not signed",
+    "Publish": "notifications are signed by a key of this installation, whose certificate has its own host's name",
     "SetTopicAttributes.KmsMasterKeyId": "is kept and shown; messages are not encrypted, and no key is asked for",
     "SetTopicAttributes.TracingConfig": "is kept and shown; no traces are sent",
 }

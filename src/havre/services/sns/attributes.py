@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 
-from havre.core.event_pattern import PatternError, compile_filter_policy
-from havre.core.event_pattern.filter_policy import ATTRIBUTES, BODY
+from havre.core.event_pattern import PatternError, Unreadable, compile_filter_policy, unreadable
+from havre.core.event_pattern.filter_policy import ATTRIBUTES, BODY, Nested
 from havre.core.policy import PolicyError, parse
-from havre.kernel.errors import ApiError, not_built
+from havre.kernel.errors import not_built
 from havre.services.sns import delivery_policy
 from havre.services.sns.errors import invalid
 
@@ -25,9 +25,15 @@ _FEEDBACK = tuple(
 def _flag(name: str) -> Check:
     def check(value: str) -> None:
         if value.lower() not in ("true", "false"):
-            raise invalid(f"{name} Reason: {name}: Invalid value [{value}]. Must be true or false.")
+            raise invalid(f"{name}: Invalid value [{value}]. Must be true or false.")
 
     return check
+
+
+def _scope(value: str) -> None:
+    if value not in (ATTRIBUTES, BODY):
+        told = f"Invalid value [{value}]. Please use either {BODY} or {ATTRIBUTES}"
+        raise invalid(f"FilterPolicyScope: {told}")
 
 
 def _one_of(name: str, *values: str) -> Check:
@@ -110,8 +116,8 @@ def dead_letter_queue(text: str) -> str:
     """The ARN of the queue that a RedrivePolicy names. Raises ApiError."""
     try:
         found = json.loads(text)
-    except (ValueError, RecursionError):
-        raise invalid("RedrivePolicy: failed to parse JSON.") from None
+    except (ValueError, RecursionError) as error:
+        raise invalid(f"RedrivePolicy: failed to parse JSON. {unreadable(text, error)}") from None
     target = found.get("deadLetterTargetArn") if isinstance(found, dict) else None
     parts = target.split(":") if isinstance(target, str) else []
     if len(parts) != 6 or parts[2] != "sqs" or not parts[5] or not parts[4]:
@@ -126,13 +132,19 @@ def _subscription_delivery(text: str) -> None:
 
 SUBSCRIPTION: dict[str, Check] = {
     "RawMessageDelivery": _flag("RawMessageDelivery"),
-    "FilterPolicyScope": _one_of("FilterPolicyScope", ATTRIBUTES, BODY),
+    "FilterPolicyScope": _scope,
     "FilterPolicy": _kept,
     "RedrivePolicy": _redrive,
     "DeliveryPolicy": _subscription_delivery,
     "SubscriptionRoleArn": _absent("SubscriptionRoleArn"),
     "ReplayPolicy": _absent("ReplayPolicy"),
 }
+
+
+def check_alone(name: str, value: str) -> None:
+    """A flag that is set to nothing is no flag; all else that is set to nothing is taken away. Raises ApiError."""
+    if name == "RawMessageDelivery":
+        SUBSCRIPTION[name](value)
 
 
 def check_subscription(attributes: Mapping[str, str], protocol: str, endpoint: str, fifo: bool) -> None:
@@ -143,18 +155,20 @@ def check_subscription(attributes: Mapping[str, str], protocol: str, endpoint: s
             raise invalid("AttributeName")
         check(value)
     if attributes.get("RawMessageDelivery", "").lower() == "true" and protocol not in ("sqs", "http", "https"):
-        raise invalid(f"Attributes Reason: Delivery protocol [{protocol}] does not support raw message delivery.")
+        raise invalid(f"Delivery protocol [{protocol}] does not support raw message delivery.")
     if attributes.get("DeliveryPolicy") and protocol not in ("http", "https"):
         raise invalid(f"DeliveryPolicy: Delivery protocol [{protocol}] does not support a delivery policy.")
     if redrive := attributes.get("RedrivePolicy"):
-        _check_dead_letters(dead_letter_queue(redrive), fifo)
+        _check_dead_letters(dead_letter_queue(redrive), fifo and endpoint.endswith(".fifo"))
     filter_policy(attributes)
 
 
 def _check_dead_letters(queue: str, fifo: bool) -> None:
-    if queue.endswith(".fifo") != fifo:
-        wanted = "a FIFO queue" if fifo else "a standard queue"
-        raise invalid(f"RedrivePolicy: The dead-letter queue of this subscription must be {wanted}")
+    if queue.endswith(".fifo") == fifo:
+        return
+    if fifo:
+        raise invalid("RedrivePolicy: must use a FIFO queue as DLQ for a FIFO Subscription to a FIFO Topic.")
+    raise invalid("RedrivePolicy: must use a standard queue as DLQ for a standard subscription.")
 
 
 def filter_policy(attributes: Mapping[str, str]) -> None:
@@ -164,5 +178,9 @@ def filter_policy(attributes: Mapping[str, str]) -> None:
         return
     try:
         compile_filter_policy(text, attributes.get("FilterPolicyScope") or ATTRIBUTES)
+    except Unreadable as error:
+        raise invalid(f"FilterPolicy: failed to parse JSON. {error}") from None
+    except Nested as error:
+        raise invalid(str(error)) from None
     except PatternError as error:
-        raise ApiError("InvalidParameterException", f"Invalid parameter: FilterPolicy: {error}") from None
+        raise invalid(f"FilterPolicy: {error}") from None

@@ -15,7 +15,7 @@ from havre.kernel.errors import ApiError, Permanent, Temporary
 from havre.services.sns import envelope
 from havre.services.sns.attributes import dead_letter_queue
 from havre.services.sns.delivery_policy import effective
-from havre.services.sns.resources import SUBSCRIPTION, TOPIC, Letter, Subscription
+from havre.services.sns.resources import SUBSCRIPTION, TOPIC, Letter, Subscription, TopicRecord
 from havre.services.sns.signing import Signer
 
 PRINCIPAL = "sns.amazonaws.com"
@@ -67,7 +67,7 @@ class Courier:
             if letter.attributes:
                 request["MessageAttributes"] = letter.attributes
         else:
-            request["MessageBody"] = envelope.body(letter, self._deps.site.endpoint)
+            request["MessageBody"] = await self._written(found, letter)
         if letter.group:
             request["MessageGroupId"] = letter.group
         if letter.deduplication and found.endpoint.endswith(".fifo"):
@@ -79,13 +79,15 @@ class Courier:
         return f"{self._deps.site.endpoint}/{account}/{name}"
 
     async def _to_function(self, found: Subscription, letter: Letter) -> None:
-        payload = envelope.record(letter, self._deps.site.endpoint)
+        endpoint = self._deps.site.endpoint
+        signature = await self._signature(found, letter, envelope.notification(letter, endpoint))
+        payload = envelope.record(letter, endpoint, signature)
         request = {"FunctionName": found.endpoint, "InvocationType": "Event", "Payload": payload}
         await self._aws(found.endpoint, letter)("lambda", "Invoke", request)
 
     async def _to_server(self, parcel: Parcel, found: Subscription, letter: Letter) -> None:
         raw = _is_raw(found) and letter.kind == "Notification"
-        topic = self._deps.store.get(TOPIC, parcel.meta.account, parcel.meta.region, found.topic)
+        topic = self._topic(found, letter)
         whole = topic.spec.attributes.get("DeliveryPolicy", "") if topic is not None else ""
         policy = effective(whole, found.attributes.get("DeliveryPolicy", ""))
         headers = {
@@ -99,18 +101,28 @@ class Courier:
             headers["x-amz-sns-subscription-arn"] = letter.subscription
         if raw:
             headers["x-amz-sns-rawdelivery"] = "true"
-        version = topic.spec.attributes.get("SignatureVersion") if topic is not None else None
-        text = letter.text if raw else await self._signed(letter, version or "1")
+        text = letter.text if raw else await self._written(found, letter)
         status = await self._post(found.endpoint, text.encode(), headers)
         if 200 <= status < 300:
             return
         words = f"{without_password(found.endpoint)} answered with status {status}"
         raise Permanent(words) if 400 <= status < 500 and status != 429 else Temporary(words)
 
-    async def _signed(self, letter: Letter, version: str) -> str:
-        return envelope.written(
-            await self._signer.signed(envelope.notification(letter, self._deps.site.endpoint), version)
-        )
+    def _topic(self, found: Subscription, letter: Letter) -> TopicRecord | None:
+        _, _, _, region, account, _ = letter.topic.split(":", 5)
+        return self._deps.store.get(TOPIC, account, region, found.topic)
+
+    async def _written(self, found: Subscription, letter: Letter) -> str:
+        told = envelope.notification(letter, self._deps.site.endpoint)
+        return envelope.written(envelope.signed(told, await self._signature(found, letter, told)))
+
+    async def _signature(self, found: Subscription, letter: Letter, told: Mapping[str, Any]) -> Mapping[str, str]:
+        """What FIFO topics send has none."""
+        if letter.sequence:
+            return {}
+        topic = self._topic(found, letter)
+        version = topic.spec.attributes.get("SignatureVersion") if topic is not None else None
+        return await self._signer.sign(told, version or "1")
 
     async def bury(self, parcel: Parcel) -> None:
         """To the queue of the subscription's RedrivePolicy, as the subscription would have got it."""
@@ -123,7 +135,7 @@ class Courier:
         raw = _is_raw(found)
         request: dict[str, Any] = {
             "QueueUrl": self._queue_url(queue),
-            "MessageBody": letter.text if raw else envelope.body(letter, self._deps.site.endpoint),
+            "MessageBody": letter.text if raw else await self._written(found, letter),
         }
         if raw and letter.attributes:
             request["MessageAttributes"] = dict(list(letter.attributes.items())[:MOST_RAW_ATTRIBUTES])

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import urlsplit
 
 from havre.kernel.errors import ApiError, not_built
 from havre.services.sns.errors import invalid
 from havre.services.sns.names import FIFO
 
+_TOKEN = re.compile(r"[0-9a-f]{64,1024}").fullmatch
 PROTOCOLS = ("http", "https", "lambda", "sqs")
 ABSENT = ("email", "email-json", "sms", "application", "firehose")
 
@@ -66,6 +68,12 @@ def _is_account(text: str) -> bool:
 def confirms_itself(protocol: str, endpoint: str, caller: str) -> bool:
     """Whether the subscriber's own account asks, so that nobody else has to agree."""
     return protocol in ("sqs", "lambda") and endpoint.split(":")[4] == caller
+
+
+def check_token(token: str) -> None:
+    """Whether it is one at all. Raises ApiError."""
+    if not _TOKEN(token):
+        raise ApiError("InvalidParameterException", "Invalid token")
 
 
 def not_pending() -> ApiError:

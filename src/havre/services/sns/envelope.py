@@ -1,6 +1,6 @@
 """What subscribers get: the notification as JSON, the record for a function, the attributes for a queue. Pure.
 
-What servers get is signed (signing.py); what queues and functions get is not: it comes by a call that IAM decided on.
+All of it is signed (signing.py) but raw messages, and what FIFO topics send.
 """
 
 from __future__ import annotations
@@ -82,11 +82,17 @@ def written(found: Mapping[str, Any]) -> str:
     return json.dumps(found, indent=2, separators=(",", " : "), ensure_ascii=False)
 
 
-def body(letter: Letter, endpoint: str) -> str:
-    return written(notification(letter, endpoint))
+def signed(found: Mapping[str, Any], signature: Mapping[str, str]) -> dict[str, Any]:
+    """With the signature where AWS has it, behind the time."""
+    told: dict[str, Any] = {}
+    for name, value in found.items():
+        told[name] = value
+        if name == "Timestamp":
+            told |= signature
+    return told
 
 
-def record(letter: Letter, endpoint: str) -> bytes:
+def record(letter: Letter, endpoint: str, signature: Mapping[str, str]) -> bytes:
     """The event of a function."""
     sns = {
         "Type": "Notification",
@@ -95,6 +101,7 @@ def record(letter: Letter, endpoint: str) -> bytes:
         "Subject": letter.subject,
         "Message": letter.text,
         "Timestamp": timestamp(letter.at),
+        **{name.replace("URL", "Url"): value for name, value in signature.items()},
         "UnsubscribeUrl": unsubscribe_url(endpoint, letter.subscription),
         "MessageAttributes": shown_attributes(letter.attributes),
     }

@@ -15,7 +15,7 @@ from havre.services.sns.attributes import LARGEST
 from havre.services.sns.errors import invalid, invalid_value
 from havre.services.sns.resources import Topic
 
-_NAME = re.compile(r"(?!\.)(?!.*\.\.)[A-Za-z0-9_.-]{1,256}(?<!\.)\Z")
+_UNFIT = re.compile(r"[^A-Za-z0-9_.-]").search
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\Z")
 _TOKEN = re.compile(r"[A-Za-z0-9!-/:-@\[-`{-~]{1,128}\Z")
 _RESERVED = re.compile(r"(?i)(aws|amazon)\.(?!sns\.)")
@@ -58,13 +58,27 @@ def _is_subject(subject: str) -> bool:
     return 0 < len(subject) <= 100 and subject.isprintable() and not subject[0].isspace()
 
 
+def _check_name(name: str) -> None:
+    """Of a message attribute. Raises ApiError."""
+    if not name or len(name.encode()) > 256:
+        raise invalid_value("Length of message attribute name must be less than 256 bytes.")
+    if unfit := _UNFIT(name):
+        raise invalid_value(
+            f"Invalid non-alphanumeric character '#x{ord(unfit[0]):X}' was found in the message attribute name. Can only "
+            "include alphanumeric characters, hyphens, underscores, or dots."
+        )
+    for end, found in (("starting", name[0]), ("ending", name[-1])):
+        if found == ".":
+            raise invalid_value(f"Invalid message attribute name {end} with character '.' was found.")
+    if ".." in name:
+        raise invalid_value("Message attribute name can not have successive '.' character.")
+    if _RESERVED.match(name):
+        raise invalid_value(f"Message attribute name '{name}' must not begin with AWS. or Amazon.")
+
+
 def _checked(name: str, attribute: Mapping[str, Any]) -> int:
     """Its size in bytes. Raises ApiError."""
-    if not _NAME.match(name) or _RESERVED.match(name):
-        raise invalid_value(
-            f"Can contain A-Z, a-z, 0-9, _, -, and . only and must not begin with AWS. or Amazon.: the message attribute "
-            f"name '{name}' is not valid."
-        )
+    _check_name(name)
     kind = attribute["DataType"]
     base = kind.partition(".")[0]
     if base not in ("String", "Number", "Binary") or len(kind) > 256:
@@ -72,7 +86,10 @@ def _checked(name: str, attribute: Mapping[str, Any]) -> int:
             f"The message attribute '{name}' has an invalid message attribute type, the set of supported type prefixes is "
             "Binary, Number, and String."
         )
-    value = attribute.get("BinaryValue" if base == "Binary" else "StringValue")
+    field, other = ("Binary", "String") if base == "Binary" else ("String", "Binary")
+    value = attribute.get(f"{field}Value")
+    if not value and attribute.get(f"{other}Value"):
+        raise invalid_value(f"The message attribute '{name}' with type '{kind}' must use field '{field}'.")
     if not value:
         raise invalid_value(
             f"The message attribute '{name}' must contain non-empty message attribute value for message attribute "

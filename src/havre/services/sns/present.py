@@ -65,9 +65,10 @@ def subscription_attributes(found: SubscriptionRecord, topic: TopicRecord) -> di
     if spec.protocol in ("http", "https"):
         whole, own = topic.spec.attributes.get("DeliveryPolicy", ""), spec.attributes.get("DeliveryPolicy", "")
         shown["EffectiveDeliveryPolicy"] = json.dumps(delivery_policy.effective(whole, own))
+    shown |= {name: value for name, value in spec.attributes.items() if value and name != "FilterPolicyScope"}
     if spec.attributes.get("FilterPolicy"):
-        shown["FilterPolicyScope"] = "MessageAttributes"
-    return shown | {name: value for name, value in spec.attributes.items() if value}
+        shown["FilterPolicyScope"] = spec.attributes.get("FilterPolicyScope") or "MessageAttributes"
+    return shown
 
 
 def subscription(found: SubscriptionRecord) -> dict[str, str]:

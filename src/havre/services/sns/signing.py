@@ -1,4 +1,4 @@
-"""Signatures of what servers get, by a key of this installation, and the certificate to check them with.
+"""Signatures of notifications, by a key of this installation, and the certificate to check them with.
 
 The form is AWS's: PKCS #1 v1.5 over the notification's fields, SHA-1 (SignatureVersion 1) or SHA-256 (2). The certificate is
 this installation's own, so clients have to be told to trust the host that serves it.
@@ -24,6 +24,8 @@ PATH = "/_havre/sns"
 NAME = "signer"
 BITS = 2048
 YEARS = 20
+REMEMBERED = 64
+"""Signatures."""
 _SIGNED = {
     "Notification": ("Message", "MessageId", "Subject", "Timestamp", "TopicArn", "Type"),
     "SubscriptionConfirmation": ("Message", "MessageId", "SubscribeURL", "Timestamp", "Token", "TopicArn", "Type"),
@@ -44,18 +46,25 @@ class Signer:
         self._deps = deps
         self._key: RSAPrivateKey | None = None
         self._url = ""
+        self._recent: dict[tuple[bytes, str, str], str] = {}
 
-    async def signed(self, notification: Mapping[str, Any], version: str) -> dict[str, Any]:
-        """With SignatureVersion, Signature and SigningCertURL."""
+    async def sign(self, notification: Mapping[str, Any], version: str) -> dict[str, str]:
+        """SignatureVersion, Signature and SigningCertURL. What many subscribers get is signed once."""
         from cryptography.hazmat.primitives import hashes
         from cryptography.hazmat.primitives.asymmetric import padding
 
         there = self._deps.store.get(SIGNER, "", "", NAME) is not None  # a reset takes it
         key = self._key if self._key is not None and there else await self._load()
-        how = hashes.SHA256() if version == "2" else hashes.SHA1()  # noqa: S303 (what SignatureVersion 1 says)
-        signature = key.sign(to_sign(notification), padding.PKCS1v15(), how)
-        told = {"SignatureVersion": version, "Signature": base64.b64encode(signature).decode()}
-        return {**notification, **told, "SigningCertURL": self._url}
+        text = to_sign(notification)
+        known = (hashlib.sha256(text).digest(), version, self._url)
+        signature = self._recent.get(known)
+        if signature is None:
+            how = hashes.SHA256() if version == "2" else hashes.SHA1()  # noqa: S303 (what SignatureVersion 1 says)
+            signature = base64.b64encode(key.sign(text, padding.PKCS1v15(), how)).decode()
+            if len(self._recent) >= REMEMBERED:
+                del self._recent[next(iter(self._recent))]
+            self._recent[known] = signature
+        return {"SignatureVersion": version, "Signature": signature, "SigningCertURL": self._url}
 
     async def _load(self) -> RSAPrivateKey:
         from cryptography.hazmat.primitives.asymmetric import rsa

@@ -14,7 +14,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from tests.running_targets import queue_arn as arn_of
-from tests.unit.services.sns.sns_harness import Server, Sns, function_arn, queue_arn
+from tests.unit.services.sns.sns_harness import Server, Sns, function_arn, queue_arn, refusal
 
 from havre.kernel.errors import ApiError
 from havre.services.sns.resources import SUBSCRIPTION
@@ -41,12 +41,14 @@ def test_a_queue_gets_the_envelope(sns: Sns) -> None:
     assert found.pop("UnsubscribeURL").endswith(
         f"Action=Unsubscribe&SubscriptionArn={subscription.replace(':', '%3A')}"
     )
+    assert found.pop("Signature") and "/_havre/sns/SimpleNotificationService-" in found.pop("SigningCertURL")
     assert found == {
         "Type": "Notification",
         "MessageId": id,
         "TopicArn": topic,
         "Subject": "greeting",
         "Message": "hello",
+        "SignatureVersion": "1",
         "MessageAttributes": {"a": {"Type": "String", "Value": "x"}, "b": {"Type": "Binary", "Value": "AA=="}},
     }
     caller = sns.sqs.callers[0]
@@ -73,6 +75,8 @@ def test_a_function_gets_a_record(sns: Sns) -> None:
     ((record,),) = (event["Records"] for event in sns.invoked("f"))
     assert (record["EventSource"], record["EventSubscriptionArn"]) == ("aws:sns", subscription)
     assert record["Sns"]["Message"] == "hello" and record["Sns"]["Subject"] is None
+    assert record["Sns"]["Signature"] and record["Sns"]["SigningCertUrl"].endswith(".pem")
+    assert record["Sns"]["SignatureVersion"] == "1"
     assert sns.functions.calls[0][1]["InvocationType"] == "Event"
 
 
@@ -180,17 +184,27 @@ def test_fifo_forgets_after_five_minutes(sns: Sns) -> None:
     assert len(by_group) == 2
 
 
-def test_a_batch_is_taken_entry_by_entry(sns: Sns) -> None:
+def test_a_batch_is_taken_whole_or_not_at_all(sns: Sns) -> None:
     topic = sns.topic()
     sns.subscribe(topic, "sqs", queue_arn("q"), RawMessageDelivery="true")
     entries = [{"Id": "a", "Message": "1"}, {"Id": "b", "Message": "2", "Subject": "\n"}, {"Id": "c", "Message": "3"}]
-    answer = sns.client.publish_batch(TopicArn=topic, PublishBatchRequestEntries=entries)
+    batch = sns.client.publish_batch
+    told = refusal(batch, TopicArn=topic, PublishBatchRequestEntries=entries)
+    assert told == ("InvalidParameter", "Invalid parameter: Subject")
+    answer = batch(TopicArn=topic, PublishBatchRequestEntries=[entries[0], entries[2]])
     sns.quiet()
-    assert [e["Id"] for e in answer["Successful"]] == ["a", "c"]
-    assert answer["Failed"] == [
-        {"Id": "b", "Code": "InvalidParameter", "Message": "Invalid parameter: Subject", "SenderFault": True}
-    ]
+    assert ([e["Id"] for e in answer["Successful"]], answer["Failed"]) == (["a", "c"], [])
     assert sorted(m["MessageBody"] for m in sns.sent("q")) == ["1", "3"]
+
+
+def test_a_fifo_topic_signs_nothing(sns: Sns) -> None:
+    topic = sns.topic("t.fifo", FifoTopic="true", ContentBasedDeduplication="true")
+    sns.subscribe(topic, "sqs", queue_arn("q.fifo"))
+    sns.client.publish(TopicArn=topic, Message="hello", MessageGroupId="g")
+    sns.quiet()
+    found = json.loads(sns.sent("q.fifo")[0]["MessageBody"])
+    assert found["Message"] == "hello" and found["SequenceNumber"]
+    assert not found.keys() & {"Signature", "SignatureVersion", "SigningCertURL"}
 
 
 def test_a_server_confirms_gets_notifications_and_leaves(sns: Sns, server: Server) -> None:

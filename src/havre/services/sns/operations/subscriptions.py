@@ -55,7 +55,7 @@ async def subscribe(call: Call, request: Request) -> Answer:
     def change(tx: Transaction) -> SubscriptionRecord:
         topic = queries.topic(tx, place)
         endpoint = endpoints.check(protocol, said, topic.spec.fifo)
-        attributes.check_subscription(given, protocol, endpoint, topic.spec.fifo)
+        _check_given(given, protocol, endpoint, topic.spec.fifo)
         found = _existing(tx, place, protocol, endpoint)
         if found is not None:
             return _again(call, tx, found, given)
@@ -70,6 +70,16 @@ async def subscribe(call: Call, request: Request) -> Answer:
     made = await call.store.transact(change)
     hidden = made.spec.pending and not request.get("ReturnSubscriptionArn")
     return {"SubscriptionArn": _SHOWN_PENDING if hidden else made.meta.arn}
+
+
+def _check_given(given: Mapping[str, str], protocol: str, endpoint: str, fifo: bool) -> None:
+    """What is wrong with one of several attributes is said with a word about which member has it. Raises ApiError."""
+    try:
+        attributes.check_subscription(given, protocol, endpoint, fifo)
+    except ApiError as error:
+        if error.code != invalid("").code:
+            raise
+        raise invalid(f"Attributes Reason: {error.message.removeprefix(invalid('').message)}") from None
 
 
 def _existing(tx: Transaction, place: Place, protocol: str, endpoint: str) -> SubscriptionRecord | None:
@@ -104,12 +114,12 @@ def _ask(call: Call, tx: Transaction, about: SubscriptionRecord, kind: str, toke
 async def confirm_subscription(call: Call, request: Request) -> Answer:
     """The token says who may: it was sent to the endpoint alone."""
     place = names.topic_place(call, request["TopicArn"])
+    endpoints.check_token(request["Token"])
     guarded = str(request.get("AuthenticateOnUnsubscribe") or "false").lower() == "true"
     token = request["Token"].encode()
     anonymous = call.principal.kind == "Anonymous"
 
     def change(tx: Transaction) -> SubscriptionRecord:
-        queries.topic(tx, place)
         for each in queries.subscriptions(tx, place):
             if each.spec.token and hmac.compare_digest(each.spec.token.encode(), token):
                 if call.now - each.spec.asked > TOKEN_LIFE:
@@ -178,6 +188,7 @@ async def set_subscription_attributes(call: Call, request: Request) -> Answer:
             raise no_subscription()
         if name not in attributes.SUBSCRIPTION:
             raise invalid("AttributeName")
+        attributes.check_alone(name, value)
         topic = queries.topic(tx, Place(place.account, place.region, found.spec.topic))
         wanted = {k: v for k, v in {**found.spec.attributes, name: value}.items() if v}
         attributes.check_subscription(wanted, found.spec.protocol, found.spec.endpoint, topic.spec.fifo)
