@@ -5,8 +5,9 @@ the answer is no; a boundary and a session policy only ever take away; another a
 sides. What a policy says and this package does not know is refused when the policy is written, never skipped.
 """
 
-from havre.core.policy.document import Policy, PolicyError, parse
+from havre.core.policy.document import Policy, parse
 from havre.core.policy.evaluate import ALLOW_ALL, Decision, Grants, Matched, decide
+from havre.core.policy.grammar import PolicyError
 from havre.core.policy.statement import Context, Question, Who
 
 __all__ = [

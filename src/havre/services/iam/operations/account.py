@@ -128,8 +128,9 @@ async def get_account_password_policy(call: Call, request: Request) -> Answer:
         "RequireLowercaseCharacters": found.require_lowercase_characters,
         "AllowUsersToChangePassword": found.allow_users_to_change_password,
         "ExpirePasswords": found.max_password_age > 0,
-        "HardExpiry": found.hard_expiry,
     }
+    if found.hard_expiry or found.max_password_age:
+        shown["HardExpiry"] = found.hard_expiry
     if found.max_password_age:
         shown["MaxPasswordAge"] = found.max_password_age
     if found.password_reuse_prevention:
