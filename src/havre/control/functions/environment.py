@@ -11,7 +11,7 @@ from functools import partial
 
 from havre.control.functions.api import ApiServer, Exchange, Sink
 from havre.control.functions.extensions import Extensions, extension_text, refuse
-from havre.control.functions.lines import EventLog, iso
+from havre.control.functions.lines import EventLog
 from havre.control.functions.parts import InitFailed, Owner, Parts
 from havre.control.functions.run import Run
 from havre.control.functions.streams import StreamSink
@@ -19,7 +19,6 @@ from havre.control.functions.telemetry import Telemetry
 from havre.control.functions.ticket import Ticket
 from havre.control.nodelink.messages import LogStream
 from havre.core.environments import failures
-from havre.core.environments import report as words
 from havre.core.environments.failures import Failure
 from havre.core.environments.fleet import Member
 from havre.core.environments.variables import log_stream
@@ -94,10 +93,13 @@ class Environment:
             self.deliver()
 
     def start_invocation(self, ticket: Ticket) -> bool:
-        """START, and the clock runs; it is delivered later. False: see ``_take``."""
-        if self._take(ticket) and self.run is not None:
+        """The clock runs; it is announced and delivered later. False: see ``_take``."""
+        return self._take(ticket)
+
+    def announce(self) -> None:
+        """START, of an invocation whose init phase went before it."""
+        if self.run is not None:
             self.run.announce(self.log)
-        return self.run is not None
 
     def _take(self, ticket: Ticket) -> bool:
         """The clock runs. False when it cannot be: the ticket is refused, the environment broken."""
@@ -109,6 +111,8 @@ class Environment:
         run = self.run = Run(ticket, self.function, began)
         run.init, self.init = self.init, None
         run.restored, self.restored = self.restored, None
+        if ticket.asked.tail:
+            self.log.begin_tail()
         self._arm(began + self.function.timeout)
         return True
 
@@ -140,9 +144,6 @@ class Environment:
             self._timer = asyncio.get_running_loop().call_later(left, self._time_out)
             return
         timeout = self.function.timeout
-        if not self.log.json:
-            at = iso(self.parts.world.now())
-            self.log.line(words.timeout_text(at, run.id, failures.timeout_words(timeout)))
         failure = failures.timed_out(run.id, timeout)
         if self.ready is not None:
             self.break_init(failure, "timeout")
@@ -157,6 +158,7 @@ class Environment:
             if not run.answered:
                 took = self.function.timeout if status == "timeout" else self.parts.steady() - run.began
                 run.fail(took * 1000, self._used, failure, status)
+            run.tell_failure(self.log, failure, status, self.parts.world.now())
             run.close(self.log, self._used)
         self.owner.broken(self, "timeout" if status == "timeout" else "failure")
 

@@ -263,12 +263,14 @@ class Plane:
             environment.start_invocation(asked)
             await boot(environment, function.timeout + 1.0, phase="invoke")
         except InitFailed as failure:
+            environment.announce()
             environment.fail(failure.failure, failure.status)
         except (Permanent, Temporary, Gone) as error:
             asked.refuse(*_words(error))
             environment.run = None
             self.broken(environment, "")
         else:
+            environment.announce()
             environment.deliver()
 
     async def _failed(self, environment: Environment, failure: InitFailed) -> None:

@@ -6,8 +6,9 @@ from typing import Any
 
 import msgspec
 
-from havre.control.functions.lines import EventLog
+from havre.control.functions.lines import EventLog, iso
 from havre.control.functions.ticket import Ticket
+from havre.core.environments import failures
 from havre.core.environments import report as words
 from havre.core.environments.failures import Failure
 from havre.core.environments.report import Report
@@ -51,8 +52,6 @@ class Run:
     def announce(self, log: EventLog) -> None:
         """START."""
         asked = self.ticket.asked
-        if asked.tail:
-            log.begin_tail()
         text = words.start_text(asked.request_id, self.function.version)
         if log.plain:
             log.line(text)
@@ -106,6 +105,15 @@ class Run:
             self._outcome = outcome
         else:
             self.ticket.finish(outcome)
+
+    def tell_failure(self, log: EventLog, failure: Failure, status: str, now: float) -> None:
+        """The line of a text log that goes before END; the runtime has written its own errors itself."""
+        if log.json:
+            return
+        if status == "timeout":
+            log.line(words.timeout_text(iso(now), self.id, failures.timeout_words(self.function.timeout)))
+        elif failure.kind != failures.UNHANDLED:
+            log.line(words.broken_text(failures.message(failure), failure.type))
 
     def tell_done(self, log: EventLog) -> None:
         """The runtime is done; extensions may wait for that before they are."""

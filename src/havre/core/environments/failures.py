@@ -29,6 +29,11 @@ def failure(kind: str, message: str) -> Failure:
     return Failure(kind, kind, json.dumps({"errorType": kind, "errorMessage": message}).encode())
 
 
+def message(failure: Failure) -> str:
+    """Of one that ``failure`` has made."""
+    return str(json.loads(failure.payload)["errorMessage"])
+
+
 def timed_out(request_id: str, timeout: float) -> Failure:
     return failure(TIMED_OUT, f"RequestId: {request_id} Error: {timeout_words(timeout)}")
 

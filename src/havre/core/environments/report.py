@@ -85,6 +85,11 @@ def timeout_text(at: str, request_id: str, words: str) -> bytes:
     return f"{at} {request_id} {words}\n\n".encode()
 
 
+def broken_text(message: str, kind: str) -> bytes:
+    """Of an invocation whose processes have ended."""
+    return f"{message}\n{kind}\n".encode()
+
+
 # --- events, of the Telemetry API and of logs in JSON
 
 

@@ -107,6 +107,8 @@ async def test_a_runtime_that_ends_during_an_invocation(tmp_path: Path, code: st
         expected = f"Runtime exited with error: {words}" if words else "Runtime exited without providing a reason"
         assert found.error == "Runtime.ExitError"
         assert json.loads(found.payload)["errorMessage"] == f"RequestId: r-3 Error: {expected}"
+        lines = await g.lines("REPORT RequestId: r-3")
+        assert lines[-3:-1] == [f"RequestId: r-3 Error: {expected}\nRuntime.ExitError\n", "END RequestId: r-3\n"]
         again = await g.invoke(function)
         assert again.error == "Runtime.ExitError" and again.init is not None, "a fresh environment"
 
@@ -136,6 +138,8 @@ async def test_an_init_error_is_tried_again_within_the_invocation(tmp_path: Path
         reports = [line for line in lines if line.startswith("INIT_REPORT")]
         assert ["Phase: init" in reports[0], "Phase: invoke" in reports[1]] == [True, True]
         assert all("Error Type: Runtime.ImportModuleError" in line for line in reports)
+        starts = [n for n, line in enumerate(lines) if line.startswith("START")]
+        assert len(starts) == 1 and starts[0] > lines.index(reports[1]), "initialised before it is started"
 
 
 async def test_an_init_that_fails_once_does_not_fail_the_invocation(tmp_path: Path) -> None:
