@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from havre.engines.ports import ContainerEngine
+from havre.engines.ports import ContainerEngine, Terminal
 from havre.kernel.errors import Gone, Permanent, Temporary
 from havre.kernel.workload import HealthCheck, Mount, Volume
 from tests.contracts.container_bench import (
@@ -214,6 +214,65 @@ async def test_health(setting: Setting, engine: ContainerEngine) -> None:
     async with asyncio.timeout(90):
         while (await engine.inspect(made.id)).health != "HEALTHY":
             await asyncio.sleep(0.1)
+
+
+async def shown(terminal: Terminal, words: bytes) -> bytes:
+    """All that it wrote until ``words`` were among it."""
+    seen = b""
+    async with asyncio.timeout(30):
+        while words not in seen:
+            piece = await terminal.read()
+            assert piece, seen
+            seen += piece
+    return seen
+
+
+async def test_a_command_on_a_terminal(setting: Setting, engine: ContainerEngine) -> None:
+    made = await setting.made("sleeper")
+    with pytest.raises((Permanent, Gone)):
+        await engine.open_terminal(made.id, ["sh"], 100, 40)
+    await engine.start(made.id)
+    terminal = await engine.open_terminal(made.id, ["sh"], 100, 40)
+    await terminal.write(b"stty size\r")
+    await shown(terminal, b"40 100")
+    await terminal.resize(80, 24)
+    await terminal.write(b"echo hello\r")
+    await shown(terminal, b"hello\r\n")
+    for _ in range(50):  # a size arrives on its own way
+        await terminal.write(b"stty size; echo .\r" if setting.real else b"stty size\r")
+        if b"24 80" in await shown(terminal, b".\r\n" if setting.real else b"$ "):
+            break
+        await asyncio.sleep(0.1)
+    else:
+        pytest.fail("the terminal has kept its size")
+    await terminal.write(b"exit 3\r")
+    while await terminal.read():
+        pass
+    assert await terminal.ended() == 3
+    await terminal.close()
+
+
+async def test_a_terminal_that_is_hung_up_ends_its_command(setting: Setting, engine: ContainerEngine) -> None:
+    made = await setting.made("sleeper")
+    await engine.start(made.id)
+    terminal = await engine.open_terminal(made.id, ["sh"], 80, 24)
+    await shown(terminal, b" ")
+    await terminal.close()
+    async with asyncio.timeout(30):
+        assert await terminal.ended() != 0
+    assert (await engine.inspect(made.id)).state == "running"
+
+
+async def test_a_terminal_ends_with_its_container(setting: Setting, engine: ContainerEngine) -> None:
+    made = await setting.made("sleeper")
+    await engine.start(made.id)
+    terminal = await engine.open_terminal(made.id, ["sh"], 80, 24)
+    await engine.stop(made.id, 0.5)
+    async with asyncio.timeout(30):
+        while await terminal.read():
+            pass
+        await terminal.ended()
+    await terminal.close()
 
 
 async def test_exec_stats_logs(setting: Setting, engine: ContainerEngine) -> None:

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 
 import msgspec
 
+from havre.engines.fake_terminal import FakeTerminal, check
 from havre.engines.ports import Capacity, Image, RunState
 from havre.kernel.errors import Gone, Permanent, Temporary
 from havre.kernel.workload import BoundPort, Container, Registry, Volume, Workload
@@ -69,6 +70,8 @@ class FakeContainers:
         self.volumes: dict[str, str] = {}
         self.groups: set[str] = set()
         """Workloads whose limits hold all of their containers together."""
+        self.terminals: list[tuple[tuple[str, ...], FakeTerminal]] = []
+        """Each command that was given a terminal, and that."""
         self._containers: dict[str, _Running] = {}
         self._listeners: list[asyncio.Queue[str]] = []
         self._made = 0
@@ -234,6 +237,17 @@ class FakeContainers:
             raise Permanent(f"container {id} is not running")
         return 0, " ".join(command).encode()
 
+    async def open_terminal(self, id: str, command: Sequence[str], columns: int, rows: int) -> FakeTerminal:
+        await self._begin("open_terminal")
+        found = self._get(id)
+        check(tuple(command))
+        if found.state.state != "running":
+            raise Permanent(f"container {id} is not running")
+        made = FakeTerminal(columns, rows, lambda: found.state.state == "running")
+        self.terminals.append((tuple(command), made))
+        self._end("open_terminal")
+        return made
+
     async def stats(self, id: str) -> Mapping[str, object]:
         await self._begin("stats")
         return {"id": self._get(id).state.id}
@@ -309,6 +323,8 @@ class FakeContainers:
             now = self._world.now()
             found.state = replace(found.state, state="exited", exit_code=code, oom_killed=oom, finished=now, pid=0)
             self._tell(found.state.workload)
+            for _, terminal in self.terminals:
+                terminal.wake()
         found.leaving.set()
 
     def _drop(self, id: str) -> None:

@@ -70,6 +70,29 @@ class RunState(msgspec.Struct, frozen=True):
     mounts: tuple[Mounted, ...] = ()
 
 
+class Terminal(Protocol):
+    """A command that runs in a container on a terminal of its own. One task reads, one writes."""
+
+    async def read(self) -> bytes:
+        """What it has written since, a piece at a time; b"" when it has ended. What is not read makes it wait. Raises
+        Permanent in the engine's words when the command could not be started, Temporary when the engine is lost."""
+        ...
+
+    async def write(self, data: bytes) -> None:
+        """As if typed; returns when it was taken. What has ended takes it for nothing."""
+        ...
+
+    async def resize(self, columns: int, rows: int) -> None: ...
+
+    async def ended(self) -> int:
+        """Returns its exit code when it has ended."""
+        ...
+
+    async def close(self) -> None:
+        """Hang up: a command that still runs gets SIGHUP, and soon after SIGKILL."""
+        ...
+
+
 class ContainerEngine(Protocol):
     """Containers. Those of other Havre instances and of other programs are invisible through this port."""
 
@@ -133,6 +156,11 @@ class ContainerEngine(Protocol):
         ...
 
     async def exec(self, id: str, command: Sequence[str]) -> tuple[int, bytes]: ...
+
+    async def open_terminal(self, id: str, command: Sequence[str], columns: int, rows: int) -> Terminal:
+        """Run this in the container, as root as ECS Exec does, with the container's environment and directory. Raises
+        Gone, Permanent when the container does not run, Temporary."""
+        ...
 
     async def stats(self, id: str) -> Mapping[str, object]:
         """Docker's statistics shape, for the metadata endpoint and the metrics."""

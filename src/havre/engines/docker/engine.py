@@ -18,8 +18,9 @@ from havre.engines.docker.images import Images
 from havre.engines.docker.netns import interface_counters
 from havre.engines.docker.sandboxes import Sandboxes
 from havre.engines.docker.states import ADDRESS, INSTANCE, POOL, WORKLOAD, from_inspect, workload_of
+from havre.engines.docker.terminal import open_terminal
 from havre.engines.groups import Groups, groups, limits
-from havre.engines.ports import Capacity, Image, RunState
+from havre.engines.ports import Capacity, Image, RunState, Terminal
 from havre.kernel.errors import Gone, Permanent, Temporary
 from havre.kernel.quantities import CPU_UNITS_PER_CORE, MIB
 from havre.kernel.workload import Container, Registry, Volume, Workload
@@ -345,6 +346,9 @@ class DockerEngine:
         if ended["ExitCode"] is None:
             raise Temporary("the engine ended the command's output before the command ended")
         return int(ended["ExitCode"]), demultiplexed(b"".join(output))
+
+    async def open_terminal(self, id: str, command: Sequence[str], columns: int, rows: int) -> Terminal:
+        return await open_terminal(self._docker, id, command, columns, rows)
 
     async def stats(self, id: str) -> Mapping[str, object]:
         query = {"stream": "false", "one-shot": "true"}

@@ -25,10 +25,11 @@ from havre.engines.oci.containers.lines import tail
 from havre.engines.oci.containers.records import Record, id_of
 from havre.engines.oci.containers.sandboxes import Sandboxes
 from havre.engines.oci.containers.tails import Tails
+from havre.engines.oci.containers.terminals import open_terminal
 from havre.engines.oci.containers.threads import aside
 from havre.engines.oci.containers.usage import usage
 from havre.engines.oci.containers.volumes import Volumes
-from havre.engines.ports import Capacity, Image, LogSink, RunState
+from havre.engines.ports import Capacity, Image, LogSink, RunState, Terminal
 from havre.kernel.errors import Gone, Permanent, Temporary
 from havre.kernel.quantities import CPU_UNITS_PER_CORE, MIB
 from havre.kernel.workload import Container, Registry, Volume, Workload
@@ -294,6 +295,13 @@ class OciContainers:
         if not kept.running:
             raise Permanent(f"Container {id} is not running")
         return await run_in(self.life.here, kept, command)
+
+    async def open_terminal(self, id: str, command: Sequence[str], columns: int, rows: int) -> Terminal:
+        await self.settle()
+        kept = self._get(id)
+        if not kept.running:
+            raise Permanent(f"Container {id} is not running")
+        return await open_terminal(self.life.here, kept, command, (columns, rows))
 
     async def stats(self, id: str) -> Mapping[str, object]:
         await self.settle()

@@ -91,10 +91,10 @@ async def run_in(here: Here, kept: Kept, command: Sequence[str]) -> tuple[int, b
     except BaseException:
         running.give_up()
         raise
-    return code, _docker_words(code, output)
+    return code, docker_words(code, output)
 
 
-def _docker_words(code: int, output: bytes) -> bytes:
+def docker_words(code: int, output: bytes) -> bytes:
     """What a runtime says of a program that is not there, as Docker has it."""
     said = _CRUN.search(output) or _RUNC.search(output)
     if code in (1, 126, 127, 255) and said and len(output) < 1000:

@@ -1,0 +1,178 @@
+"""A command on a terminal (Terminal in engines/ports.py): Docker's exec; its connection carries bytes once it has begun."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+import msgspec
+
+from havre.engines.docker.client import Docker, Refused
+from havre.kernel.errors import Gone, Permanent, Temporary
+
+ENVIRONMENT = ["TERM=xterm-256color"]
+ROOT = "0:0"
+_PIECE = 64 << 10
+_HEAD = 64 << 10
+_PATIENCE = 60.0
+_LOOKS = 40
+_LOOK = 0.05
+_HANGS_UP_WITHIN = 2.0
+_FAILED = b"OCI runtime exec failed: "
+"""How an engine begins to say, where the command's output would be, that there is none."""
+_MOST_WORDS = 2000
+
+
+class DockerTerminal:
+    def __init__(self, docker: Docker, id: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._docker = docker
+        self._id = id
+        self._reader = reader
+        self._writer = writer
+        self._begun = False
+
+    async def read(self) -> bytes:
+        try:
+            piece = await self._reader.read(_PIECE)
+        except OSError:
+            piece = b""
+        if not self._begun and piece.startswith(_FAILED):
+            raise Permanent((await self._rest(piece)).decode(errors="replace").strip())
+        self._begun = True
+        return piece
+
+    async def _rest(self, words: bytes) -> bytes:
+        with suppress(OSError):
+            while len(words) < _MOST_WORDS and (more := await self._reader.read(_MOST_WORDS)):
+                words += more
+        return words
+
+    async def write(self, data: bytes) -> None:
+        if not self._writer.is_closing():
+            with suppress(OSError):
+                self._writer.write(data)
+                await self._writer.drain()
+
+    async def resize(self, columns: int, rows: int) -> None:
+        """An engine refuses for as long as the command is not there yet, and when it has ended."""
+        for _ in range(_LOOKS):
+            try:
+                await self._docker.call("POST", f"/exec/{self._id}/resize", {"h": rows, "w": columns})
+                return
+            except (Refused, Gone):
+                if (await self._seen())["ExitCode"] is not None:
+                    return
+                await asyncio.sleep(_LOOK)
+
+    async def ended(self) -> int:
+        while True:
+            seen = await self._seen()
+            if not seen["Running"] and seen["ExitCode"] is not None:
+                return int(seen["ExitCode"])
+            await asyncio.sleep(_LOOK)
+
+    async def _seen(self) -> dict[str, Any]:
+        try:
+            found: dict[str, Any] = await self._docker.call("GET", f"/exec/{self._id}/json")
+            return found
+        except Gone:  # as its container is
+            return {"Running": False, "ExitCode": 137, "Pid": 0}
+
+    async def close(self) -> None:
+        """An engine lets a command run on whose connection was closed: its processes are told here."""
+        try:
+            if await self._signal(signal.SIGHUP):
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_HANGS_UP_WITHIN):
+                        await self.ended()
+                await self._signal(signal.SIGKILL)
+        finally:
+            self._writer.close()
+
+    async def _signal(self, number: signal.Signals) -> bool:
+        """Whether it ran. The pid is looked up again once nobody else can get it."""
+        pid = int((await self._seen()).get("Pid") or 0)
+        if pid <= 1:
+            return False
+        try:
+            held = os.pidfd_open(pid)
+        except OSError:
+            return False
+        try:
+            seen = await self._seen()
+            if not seen["Running"] or seen.get("Pid") != pid:
+                return False
+            with suppress(OSError):
+                signal.pidfd_send_signal(held, number)
+            return True
+        finally:
+            os.close(held)
+
+
+async def open_terminal(
+    docker: Docker, container: str, command: Sequence[str], columns: int, rows: int
+) -> DockerTerminal:
+    """Raises Gone, Permanent, Temporary."""
+    body = {
+        "Cmd": list(command),
+        "AttachStdin": True,
+        "AttachStdout": True,
+        "AttachStderr": True,
+        "Tty": True,
+        "User": ROOT,
+        "Env": await _environment(docker, container),
+        "ConsoleSize": [rows, columns],
+    }
+    made = await docker.call("POST", f"/containers/{container}/exec", body=body)
+    start = {"Detach": False, "Tty": True, "ConsoleSize": [rows, columns]}
+    reader, writer = await _begin(docker, f"/v{await docker.version()}/exec/{made['Id']}/start", start)
+    terminal = DockerTerminal(docker, made["Id"], reader, writer)
+    await terminal.resize(columns, rows)  # of engines that do not know ConsoleSize, those before API 1.42
+    return terminal
+
+
+async def _environment(docker: Docker, container: str) -> list[str]:
+    found = await docker.call("GET", f"/containers/{container}/json")
+    has = any(each.startswith("LANG=") for each in found["Config"].get("Env") or ())
+    return ENVIRONMENT if has else [*ENVIRONMENT, "LANG=C.UTF-8"]
+
+
+async def _begin(docker: Docker, path: str, body: dict[str, Any]) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A connection that belongs to the command from now on."""
+    content = msgspec.json.encode(body)
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: docker\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n"
+    )
+    try:
+        reader, writer = await asyncio.open_unix_connection(docker.socket, limit=_HEAD)
+    except OSError as error:
+        raise Temporary(f"Cannot connect to the Docker daemon at unix://{docker.socket}: {error}") from None
+    try:
+        writer.write(head.encode() + content)
+        async with asyncio.timeout(_PATIENCE):
+            answer = await reader.readuntil(b"\r\n\r\n")
+            status = int(answer.split(b" ", 2)[1])
+            if status in (101, 200):
+                return reader, writer
+            said = await reader.read(_MOST_WORDS)
+    except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, TimeoutError, ValueError) as error:
+        writer.close()
+        raise Temporary(f"the engine did not begin the command: {error}") from None
+    except BaseException:
+        writer.close()
+        raise
+    writer.close()
+    raise _error(status, said)
+
+
+def _error(status: int, said: bytes) -> Exception:
+    try:
+        words = str(msgspec.json.decode(said)["message"]).strip()
+    except (msgspec.DecodeError, KeyError, TypeError):
+        words = said.decode(errors="replace").strip() or f"HTTP status {status}"
+    return Gone(words) if status == 404 else Refused(status, words)
