@@ -25,6 +25,8 @@ from havre.control.nodelink.spool import Spool
 from havre.control.nodes import ec2_instance
 from havre.control.supervisor import Loop, Supervisor
 from havre.control.tasks import Tasks
+from havre.control.terminals.messages import SOCKET as TERMINALS
+from havre.control.terminals.node import Terminals
 from havre.control.workloads.agent import NodeAgent, remove_all
 from havre.control.workloads.lines import LineKeeper
 from havre.control.workloads.parts import AgentParts
@@ -58,6 +60,7 @@ class Node:
         self.balancer = HaproxyEngine(state / "haproxy", functions=state / TARGETS)
         self.doors = HostDoors(self.network, site)
         self.link = Link(self._link_parts())
+        self.terminals = Terminals(self.containers, config.state / TERMINALS, self._token)
         self.agent = NodeAgent(self._agent_parts())
         self.lines = LineKeeper(self.agent, self.spool, state / "lines.streams")
         engine = sandboxes(config, self.link, self.network)
@@ -76,10 +79,14 @@ class Node:
             path=state / "node.sock",
             node=NAME,
             identity=hmac.digest(secret, b"store-identity", "sha256").hex()[:32],
-            token=lambda: (state / "node.token").read_text(),
+            token=self._token,
             info=self._info,
             spool=self.spool,
         )
+
+    def _token(self) -> str:
+        """What nodes know."""
+        return (self.config.state / "node.token").read_text()
 
     def _metadata(self) -> MetadataEndpoint:
         site = self.config.site
@@ -103,6 +110,7 @@ class Node:
             self.world,
             ec2_instance(NAME),
             lambda: self.functions.engine.enis(),
+            self.terminals,
         )
 
     def _loops(self) -> list[Loop]:
@@ -186,6 +194,7 @@ class Node:
             sys.exit(1)
 
     async def close(self) -> None:
+        await self.terminals.close()
         self.doors.close()
         await self.functions.close()
         await self.lines.close()

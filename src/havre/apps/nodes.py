@@ -21,6 +21,8 @@ from havre.control.nodelink.hub import Hub, HubParts
 from havre.control.nodelink.messages import LogStream
 from havre.control.nodes import NODE, WORKLOAD
 from havre.control.operation import Aws
+from havre.control.terminals.hub import TerminalHub
+from havre.control.terminals.messages import SOCKET as TERMINALS
 from havre.kernel.errors import ApiError, Gone, Permanent
 from havre.kernel.workload import Workload
 
@@ -40,12 +42,16 @@ class Nodes:
         self.function_lines = FunctionLines(deps)
         self.hub = Hub(HubParts(deps.store, deps.world, identity, lambda: word, self._keep, self._answer))
         self.functions = FunctionHub(lambda: word)
+        self.terminals = TerminalHub(self.hub.ask, lambda: word)
 
     async def serve(self) -> None:
         await self.hub.serve(self._state / "node.sock")
 
     async def serve_functions(self) -> None:
         await self.functions.serve(self._state / questions.SOCKET)
+
+    async def serve_terminals(self) -> None:
+        await self.terminals.serve(self._state / TERMINALS)
 
     async def _keep(self, stream: LogStream, lines: Sequence[tuple[int, bytes]]) -> None:
         """Lines of functions belong to no container."""

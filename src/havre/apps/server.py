@@ -46,6 +46,8 @@ if TYPE_CHECKING:
 
     from havre.apps.nodes import Nodes
     from havre.apps.registry import Registry
+    from havre.control.terminals.sessions import Sessions
+    from havre.dataplanes.data_channel import DataChannels
     from havre.services.apigatewayv2.serving.app import HttpApis
     from havre.services.applicationautoscaling import Measures
     from havre.services.kms import Vault
@@ -73,7 +75,7 @@ class Server:
         self.token = token(state / "admin.token")
         self.sessions = SessionTokens(self.secret)
         self.borrowing = Borrowing(state / "borrowed", lambda: self.deps)
-        own = {"ecr": self._make_ecr, "kms": self._make_kms, "lambda": self._make_lambda}
+        own = {"ecr": self._make_ecr, "ecs": self._make_ecs, "kms": self._make_kms, "lambda": self._make_lambda}
         own |= {"sqs": self._make_sqs, "sts": self._make_sts}
         self.services = Services({**own, **self.borrowing.makers})
         self.store = SqliteStore.open(state / "store.db", catalogue.kinds(), self.world)
@@ -129,6 +131,28 @@ class Server:
         from havre.services import ecr
 
         return ecr.service(self.registry.facilities)
+
+    @cached_property
+    def commands(self) -> Sessions:
+        """Sessions of ExecuteCommand."""
+        from havre.control.terminals.sessions import Sessions
+
+        return Sessions()
+
+    def _make_ecs(self) -> Service:
+        from havre.services import ecs
+
+        return ecs.service(self.commands)
+
+    @cached_property
+    def data_channels(self) -> DataChannels:
+        from havre.control.terminals.transcripts import Transcripts
+        from havre.dataplanes.data_channel import DataChannels
+
+        return DataChannels(self.commands, self.nodes.terminals, Transcripts(self.deps), self.world)
+
+    async def _serve_data_channel(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.data_channels(scope, receive, send)
 
     @cached_property
     def functions(self) -> Facilities:
@@ -204,6 +228,7 @@ class Server:
             preflight=self.borrowing.preflight,
             internal=self._internal(),
             registry=self._serve_registry,
+            sockets={"/v1/data-channel/": self._serve_data_channel},
             hosts={"execute-api": self._serve_http_api, "lambda-url": self._serve_function_url},
         )
 
@@ -300,6 +325,7 @@ class Server:
         return [
             Loop("node link", lambda: self.nodes.serve(), progress=lambda: self.nodes.hub.heard),
             Loop("functions' link", lambda: self.nodes.serve_functions()),
+            Loop("terminals' link", lambda: self.nodes.serve_terminals()),
             Loop("reconcilers", self._reconcile, progress=self._reconciled),
             Loop("services", self._run_services),
             Loop("functions behind load balancers", self._serve_targets),

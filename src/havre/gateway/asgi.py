@@ -38,7 +38,8 @@ class Front:
 
     async def asgi(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            await _other(scope, receive, send)
+            channels = self._sockets(scope)
+            await (channels or _other)(scope, receive, send)
             return
         path: str = scope["path"]
         named = self._named(scope) if self._hosts else None
@@ -50,6 +51,13 @@ class Front:
             await self._registry(scope, receive, send)
         else:
             await self._aws(scope, receive, send)
+
+    def _sockets(self, scope: Scope) -> Asgi | None:
+        """Who serves this WebSocket."""
+        if scope["type"] != "websocket":
+            return None
+        found = (app for prefix, app in self._gateway.parts.sockets.items() if scope["path"].startswith(prefix))
+        return next(found, None)
 
     def _named(self, scope: Scope) -> Asgi | None:
         """What the request's host name alone decides on."""
@@ -233,7 +241,7 @@ async def _not_found(_scope: Scope, _receive: Receive, send: Send) -> None:
 
 
 async def _other(scope: Scope, receive: Receive, send: Send) -> None:
-    """Lifespan events, which need nothing; WebSockets, which nobody serves here."""
+    """Lifespan events, which need nothing; WebSockets that nobody serves."""
     if scope["type"] == "websocket":
         await receive()
         await send({"type": "websocket.close", "code": 1008})

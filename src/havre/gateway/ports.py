@@ -68,3 +68,5 @@ class Parts(msgspec.Struct, frozen=True):
     registry: Asgi | None = None
     hosts: Mapping[str, Asgi] = {}
     preflight: Preflight | None = None
+    sockets: Mapping[str, Asgi] = {}
+    """Beginning of a path → who serves WebSockets there."""

@@ -14,6 +14,7 @@ from havre.apps.http.files import FileSender
 
 if TYPE_CHECKING:
     from havre.apps.http.two import Http2
+    from havre.apps.http.websocket import WebSocket
 
 HEAD_LIMIT = 64 * 1024
 """Bytes of request line and headers together."""
@@ -38,7 +39,7 @@ class Shared:
 
     def __init__(self, app: Any) -> None:
         self.app = app
-        self.connections: set[Connection | Http2] = set()
+        self.connections: set[Connection | Http2 | WebSocket] = set()
         self.tasks: set[asyncio.Task[None]] = set()
         self.files = FileSender()
         self.date = b""
@@ -57,6 +58,7 @@ class Connection(asyncio.Protocol):
         self.headers: list[tuple[bytes, bytes]] = []
         self.length = b""
         self.expects = False
+        self.upgrade = b""
         self.head_size = 0
         self.paused = self.refused = False
         self.fresh = True
@@ -115,8 +117,11 @@ class Connection(asyncio.Protocol):
             self.head_size += len(data)
         try:
             self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._refuse(_BAD)
+        except httptools.HttpParserUpgrade as upgrade:
+            if self.upgrade == b"websocket" and not self.queue:
+                self._speak_websocket(data[upgrade.args[0] :])
+            else:
+                self._refuse(_BAD)
         except httptools.HttpParserError:
             self._refuse(_BAD)
         else:
@@ -132,6 +137,15 @@ class Connection(asyncio.Protocol):
         self.parser = None
         self.transport.set_protocol(two)
         two.begin(data)
+
+    def _speak_websocket(self, rest: bytes) -> None:
+        from havre.apps.http.websocket import WebSocket, head_of
+
+        socket = WebSocket(self, self._scope(), head_of(self.url, self.headers))
+        self.shared.connections.discard(self)
+        self.parser = None
+        self.transport.set_protocol(socket)
+        socket.begin(rest)
 
     def _take_body(self, data: bytes) -> bytes:
         """A long body of known length needs no parser, which would copy it; gives what comes behind it."""
@@ -164,7 +178,7 @@ class Connection(asyncio.Protocol):
     def on_message_begin(self) -> None:
         self.url = b""
         self.headers = []
-        self.length = b""
+        self.length = self.upgrade = b""
         self.expects = False
 
     def on_url(self, url: bytes) -> None:
@@ -177,9 +191,13 @@ class Connection(asyncio.Protocol):
             self.length = value
         elif name == b"expect":
             self.expects = value.lower() == b"100-continue"
+        elif name == b"upgrade":
+            self.upgrade = value.strip().lower()
 
     def on_headers_complete(self) -> None:
         self.head_size = 0
+        if self.upgrade == b"websocket" and self.parser.should_upgrade():
+            return  # what is behind its head is no request
         length = self.length
         self.unparsed = int(length) if len(length) > 5 and length.isdigit() else 0
         exchange = Exchange(self, self._scope(), self.parser.should_keep_alive())

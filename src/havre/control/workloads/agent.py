@@ -7,8 +7,11 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
+import msgspec
+
 from havre.control.nodelink.messages import Assign, Assignment, LogStream
 from havre.control.tasks import Tasks
+from havre.control.terminals import messages as questions
 from havre.control.workloads.networks import Networks
 from havre.control.workloads.parts import AgentParts, View
 from havre.control.workloads.steps import connect
@@ -106,7 +109,7 @@ class NodeAgent:
             worker.acknowledged()
 
     async def answer(self, what: str, question: Any) -> Any:
-        """The server's questions: stats, logs, exec of a workload's container."""
+        """The server's questions about a workload's container: stats, logs, a command, a command on a terminal."""
         state = self._container(question)
         match what:
             case "stats":
@@ -116,6 +119,8 @@ class NodeAgent:
             case "exec":
                 code, output = await self.parts.containers.exec(state.id, list(question["command"]))
                 return {"exit_code": code, "output": output}
+            case questions.OPEN if self.parts.terminals is not None:
+                return await self.parts.terminals.open(state.id, msgspec.convert(question, questions.Question))
             case _:
                 raise Gone(f"a node does not answer {what}")
 

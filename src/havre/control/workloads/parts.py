@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from havre.control.terminals.node import Terminals
 from havre.engines.ports import BalancerEngine, ContainerEngine, NetworkEngine, RunState
 from havre.kernel.workload import BalancerStatus, Container, Workload, WorkloadStatus
 from havre.kernel.world import World
@@ -44,7 +45,8 @@ class Reports(Protocol):
 @dataclass
 class AgentParts:
     """``instance_name`` is what EC2 calls this machine; it stands in the reasons of tasks that end with it. ``kept``: the
-    ENIs on this machine that are not a workload's and stay (functions have them)."""
+    ENIs on this machine that are not a workload's and stay (functions have them). ``terminals`` runs commands in containers
+    for clients of the server; None where nobody asks for any."""
 
     containers: ContainerEngine
     network: NetworkEngine
@@ -54,6 +56,7 @@ class AgentParts:
     world: World
     instance_name: str = "this machine"
     kept: Callable[[], Collection[str]] = frozenset
+    terminals: Terminals | None = None
 
 
 @dataclass(frozen=True)

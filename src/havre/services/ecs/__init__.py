@@ -9,36 +9,41 @@ What is accepted with less than AWS's effect is listed in ``PARTIAL``; what Havr
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from havre.control.deps import ReconcilerDeps
 from havre.control.operation import Service, merge
 from havre.control.reconciler import Reconciler
+
+if TYPE_CHECKING:
+    from havre.control.terminals.sessions import Sessions
 
 PARTIAL = {
     "availabilityZoneRebalancing": "recorded; new tasks are spread over zones, running ones are not moved",
     "awsvpcConfiguration.assignPublicIp": "tasks get no public address; they reach out through their VPC's routes",
     "DeregisterContainerInstance": "the node stays out of the cluster until the cluster is made anew",
     "account settings": "containerInsights is the default of new clusters; of the others only the defaults have an effect",
-    "enableExecuteCommand": "recorded; the agent is shown as STOPPED, and ExecuteCommand is not implemented",
+    "ExecuteCommand": "sessions are not resumed: one whose connection is lost has ended",
     "ephemeralStorage": "recorded; a task's disk is not limited",
     "capacityProviders": "FARGATE and FARGATE_SPOT; Spot tasks are never interrupted",
     "portMappings.name, appProtocol": "recorded; Service Connect is not implemented",
     "referenceId": "recorded; nothing refers to it",
     "requiresCompatibilities FARGATE": "the task is a container that shares the node's kernel",
     "settings.containerInsights": "recorded; no metrics are made of it",
-    "configuration.executeCommandConfiguration": "recorded; ExecuteCommand is not implemented",
     "runtimePlatform.cpuArchitecture": "the task goes to a node of this architecture, and waits where there is none",
     "versionConsistency": "recorded; each task pulls what the tag names when it starts",
     "volumes.dockerVolumeConfiguration.autoprovision": "a shared volume is made where there is none yet, either way",
 }
 
 
-def service() -> Service:
+def service(sessions: Sessions | None = None) -> Service:
+    """``sessions`` is where apps' data channels find what ExecuteCommand has made."""
+    from havre.control.terminals.sessions import Sessions
     from havre.services.ecs.operations import (
         attributes,
         clusters,
         container_instances,
+        execute_command,
         protection,
         run_task,
         service_deployments,
@@ -56,6 +61,7 @@ def service() -> Service:
         task_definitions.ops,
         run_task.ops,
         tasks.ops,
+        execute_command.operations(sessions or Sessions()),
         services.ops,
         update_service.ops,
         container_instances.ops,

@@ -17,6 +17,7 @@ from havre.services.ecs.operations.paging import paged
 from havre.services.ecs.operations.settings import caller, effective
 from havre.services.ecs.present import cluster as shapes
 from havre.services.ecs.resources import CLUSTER, INSTANCE, SERVICE, TASK, Cluster
+from havre.services.ecs.rules import execute_command
 from havre.services.ecs.rules.capacity import PROVIDERS, strategy
 from havre.services.ecs.rules.common import cluster_name, invalid, tags
 from havre.store.ports import Transaction
@@ -51,7 +52,7 @@ async def create_cluster(call: Call, request: Request) -> Answer:
     providers = _providers(request.get("capacityProviders") or ())
     spec = Cluster(
         settings=_settings(call, request.get("settings") or ()),
-        configuration=_configuration(request.get("configuration")),
+        configuration=_configuration(call, request.get("configuration")),
         providers=providers,
         strategy=strategy(request.get("defaultCapacityProviderStrategy") or (), providers),
         tags=tags(request.get("tags")),
@@ -86,9 +87,10 @@ def _settings(call: Call, given: Sequence[Mapping[str, str]]) -> dict[str, str]:
     return made
 
 
-def _configuration(given: Mapping[str, Any] | None) -> Mapping[str, Any]:
+def _configuration(call: Call, given: Mapping[str, Any] | None) -> Mapping[str, Any]:
     if given and given.get("managedStorageConfiguration"):
-        raise not_built("ecs", "CreateCluster configuration.managedStorageConfiguration")
+        raise not_built("ecs", f"{call.operation} configuration.managedStorageConfiguration")
+    execute_command.check(given, call.operation)
     return given or {}
 
 
@@ -165,7 +167,7 @@ async def update_cluster(call: Call, request: Request) -> Answer:
     if "settings" in request:
         changes["settings"] = _settings(call, request["settings"])
     if "configuration" in request:
-        changes["configuration"] = _configuration(request["configuration"])
+        changes["configuration"] = _configuration(call, request["configuration"])
     made = await _change(call, request["cluster"], **changes)
     return {"cluster": shapes.cluster(call.store, made, ("SETTINGS", "CONFIGURATIONS", "TAGS"))}
 

@@ -13,11 +13,11 @@ from havre.services.ecs.ledger import zone_of
 from havre.services.ecs.queries import DefinitionRecord, TaskRecord
 from havre.services.ecs.rules.common import tag_list
 from havre.services.ecs.rules.overrides import overridden
-from havre.services.ecs.workload import container_arn
+from havre.services.ecs.workload import container_arn, role
 
 Json = Mapping[str, Any]
 _STATES = {"PENDING": "PENDING", "PULLING": "PENDING", "CREATED": "PENDING", "RUNNING": "RUNNING", "STOPPED": "STOPPED"}
-NO_AGENT = "Havre does not implement ExecuteCommand: its agent does not run"
+NO_ROLE = "The task has no task role, which the agent needs"
 
 
 def present(
@@ -113,9 +113,24 @@ def _attachments(task: TaskRecord) -> list[Json]:
 def _containers(task: TaskRecord, definition: DefinitionRecord | None) -> list[dict[str, Any]]:
     seen = {c.name: c for c in task.status.containers}
     body = definition.spec.body if definition is not None else {"containerDefinitions": []}
-    return [
+    shown = [
         _container(task, overridden(c, task.spec.overrides), seen.get(c["name"])) for c in body["containerDefinitions"]
     ]
+    if task.spec.exec:
+        by = role(body, task.spec.overrides, "taskRoleArn", task.meta.account)
+        for each in shown:
+            each["managedAgents"] = [_agent(each["lastStatus"], seen.get(each["name"]), by)]
+    return shown
+
+
+def _agent(status: str, seen: ContainerStatus | None, role: str) -> dict[str, Any]:
+    """What runs commands in the container for ExecuteCommand."""
+    agent: dict[str, Any] = {"name": "ExecuteCommandAgent", "lastStatus": status}
+    if not role:
+        return {**agent, "lastStatus": "STOPPED", "reason": NO_ROLE}
+    if status == "RUNNING" and seen is not None and seen.started is not None:
+        agent["lastStartedAt"] = seen.started
+    return agent
 
 
 def _container(task: TaskRecord, given: Json, seen: ContainerStatus | None) -> dict[str, Any]:
@@ -135,9 +150,6 @@ def _container(task: TaskRecord, given: Json, seen: ContainerStatus | None) -> d
             shown[member] = str(given[member])
     if eni is not None:
         shown["networkInterfaces"] = [{"attachmentId": spec.attachment, "privateIpv4Address": eni.address}]
-    if spec.exec:
-        agent = {"name": "ExecuteCommandAgent", "lastStatus": "STOPPED", "reason": NO_AGENT}
-        shown["managedAgents"] = [agent]
     if task.status.last == "STOPPED":
         shown["lastStatus"] = "STOPPED"
     if seen is not None:
