@@ -48,8 +48,8 @@ class Dialect(msgspec.Struct, frozen=True):
     words: str = "coral"
     namespace: str = ""
     front: str = ""
-    terse: bool = False
-    """Whether errors leave out the values that they are about."""
+    unsaid: tuple[str, ...] = ()
+    """Members whose values errors leave out; ``*`` is all of them."""
     typed: bool = False
     """Whether errors carry ``Type`` (User or Service), as Lambda's do."""
     query_codes: Mapping[str, str] = {}
@@ -86,8 +86,8 @@ _BY_SERVICE = {
         typed=True,
         rules=Rules(loose=frozenset(("Runtime",)), whole=True),
     ),
-    "iam": Dialect("ValidationError", malformed="MalformedInput", terse=True),
-    "logs": Dialect("InvalidParameterException"),
+    "iam": Dialect("ValidationError", malformed="MalformedInput", unsaid=("*",)),
+    "logs": Dialect("InvalidParameterException", unsaid=("logGroupIdentifier", "logGroupIdentifiers")),
     "s3": Dialect("InvalidArgument", "InvalidRequest", "InvalidArgument", "MalformedXML", rules=S3, words="s3"),
     "sns": Dialect("ValidationError", malformed="MalformedInput"),
     "sqs": Dialect(
@@ -143,13 +143,13 @@ def refuse(spoken: Dialect, operation: str, violations: Sequence[Violation]) -> 
         return ApiError(code, f"{told} {first.path}", 400)
     if spoken.missing == "MissingParameter" and missing is not None:
         return ApiError(code, f"The request must contain the parameter {missing.member}.")
-    return ApiError(code, _coral(violations, spoken.terse))
+    return ApiError(code, _coral(violations, spoken.unsaid))
 
 
-def _coral(violations: Sequence[Violation], terse: bool) -> str:
+def _coral(violations: Sequence[Violation], unsaid: tuple[str, ...]) -> str:
     told = []
     for each in violations:
-        if each.hidden or terse:
+        if each.hidden or "*" in unsaid or each.member in unsaid:
             value = "Value"
         elif each.value is None:
             value = "Value null"

@@ -61,6 +61,12 @@ _JSON = [
         _coral("'0'", "limit", "have value greater than or equal to 1"),
     ),
     (
+        *("logs", "DescribeLogStreams", '{"logGroupIdentifier":"g:*"}', _INVALID),
+        _coral("'g:*'", "logGroupIdentifier", r"satisfy regular expression pattern: [\w#+=/:,.@-]*").replace(
+            " 'g:*'", ""
+        ),
+    ),
+    (
         *("ecr", "CreateRepository", '{"repositoryName":"UPPER"}', _INVALID),
         "Invalid parameter at 'repositoryName' failed to satisfy constraint: "
         f"'must satisfy regular expression '{_ECR_NAME}''",

@@ -37,6 +37,8 @@ def asked(request: Request, egress: bool) -> list[Rule]:
         if not of_each:
             raise invalid("Either 'cidrIp', 'cidrIpv6', 'prefixListId' or 'groupId' must be specified.")
         rules += of_each
+    if len({rule.what for rule in rules}) < len(rules):
+        raise invalid("The same permission must not appear multiple times")
     return rules
 
 
@@ -79,7 +81,7 @@ def of_permission(permission: Permission, egress: bool) -> Iterator[Rule]:
 def protocol_of(text: str | None) -> str:
     """tcp, udp, icmp, icmpv6, -1, or another protocol's number."""
     if not text:
-        raise missing("ipProtocol")
+        raise invalid("Invalid value 'null' for protocol. VPC security group rules must specify protocols explicitly.")
     name = PROTOCOLS.get(text.lower(), text.lower())
     if name in ("tcp", "udp", "icmp", "icmpv6", "-1") or (name.isascii() and name.isdigit() and int(name) <= 255):
         return name

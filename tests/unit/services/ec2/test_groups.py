@@ -155,11 +155,11 @@ async def test_the_permissions_of_a_group_can_be_given_to_another_and_taken_away
     ({**WEB, "PrefixListIds": [{"PrefixListId": "pl-1"}]}, "InvalidPrefixListID.NotFound"),
     ({**WEB, "UserIdGroupPairs": [{"GroupName": "default", "VpcPeeringConnectionId": "pcx-1"}]},
      "InvalidVpcPeeringConnectionID.NotFound"),
-    ({"FromPort": 1, "ToPort": 2, "IpRanges": WEB["IpRanges"]}, "MissingParameter"),
+    ({"FromPort": 1, "ToPort": 2, "IpRanges": WEB["IpRanges"]}, "InvalidParameterValue"),
 ])  # fmt: skip
 async def test_rules_are_refused_as_aws_refuses_them(ec2: Ec2, permission: dict[str, Any], code: str) -> None:
-    group = await made(ec2)
-    await ec2.refused(code, "AuthorizeSecurityGroupIngress", GroupId=group, IpPermissions=[WEB, permission])
+    group, other = await made(ec2), {**WEB, "FromPort": 79, "ToPort": 79}
+    await ec2.refused(code, "AuthorizeSecurityGroupIngress", GroupId=group, IpPermissions=[other, permission])
 
 
 async def test_a_rule_cannot_be_there_twice(ec2: Ec2) -> None:
@@ -171,9 +171,10 @@ async def test_a_rule_cannot_be_there_twice(ec2: Ec2) -> None:
     )
     assert message == ('the specified rule "peer: 0.0.0.0/0, TCP, from port: 80, to port: 80, ALLOW" already exists')
     other = {**WEB, "FromPort": 81, "ToPort": 81}
-    await ec2.refused(
-        "InvalidPermission.Duplicate", "AuthorizeSecurityGroupIngress", GroupId=group, IpPermissions=[other, other]
+    message = await ec2.refused(
+        "InvalidParameterValue", "AuthorizeSecurityGroupIngress", GroupId=group, IpPermissions=[other, other]
     )
+    assert message == "The same permission must not appear multiple times"
     await ec2("AuthorizeSecurityGroupEgress", GroupId=group, IpPermissions=[WEB])
     await ec2.refused("MissingParameter", "AuthorizeSecurityGroupIngress", GroupId=group)
     await ec2.refused(
@@ -258,14 +259,47 @@ async def test_rules_are_modified_whole(ec2: Ec2) -> None:
     (found,) = (await ec2("DescribeSecurityGroupRules", SecurityGroupRuleIds=[first]))["SecurityGroupRules"]
     assert [found[m] for m in ("FromPort", "ToPort", "CidrIpv4", "Description")] == [8080, 8081, "10.0.0.0/8", "new"]
     await modify(second, {"IpProtocol": "-1", "ReferencedGroupId": group})
-    for id, wanted, code in (
-        (second, rule, "InvalidPermission.Duplicate"),
-        ("sgr-0", rule, "InvalidSecurityGroupRuleId.NotFound"),
-        (first, {**rule, "ReferencedGroupId": group}, "InvalidParameterCombination"),
-        (first, {**rule, "CidrIpv4": "x"}, "InvalidParameterValue"),
+    sides = "cidrIp, cidrIpv6, prefixListId, or referencedGroupId"
+    for id, wanted, code, words in (
+        (second, rule, "InvalidPermission.Duplicate", "already exists"),
+        ("sgr-0", rule, "InvalidSecurityGroupRuleId.NotFound", "The security group rule ID 'sgr-0' does not exist"),
+        (first, {**rule, "ReferencedGroupId": group}, "InvalidParameterCombination", f"Only one of {sides} can be "),
+        (first, without(rule, "CidrIpv4"), "MissingParameter", f"The request must contain exactly one of: {sides}"),
+        (
+            first,
+            without(rule, "IpProtocol"),
+            "InvalidParameterValue",
+            "Invalid value 'null' for protocol. VPC security",
+        ),
+        (first, without(rule, "FromPort"), "InvalidParameterValue", "Invalid value for portRange. Must specify both "),
+        (first, {**rule, "CidrIpv4": "x"}, "InvalidParameterValue", "x"),
     ):
         asked = [{"SecurityGroupRuleId": id, "SecurityGroupRule": wanted}]
-        await ec2.refused(code, "ModifySecurityGroupRules", GroupId=group, SecurityGroupRules=asked)
+        told = await ec2.refused(code, "ModifySecurityGroupRules", GroupId=group, SecurityGroupRules=asked)
+        assert words in told
+
+
+def without(shape: dict[str, Any], member: str) -> dict[str, Any]:
+    return {k: v for k, v in shape.items() if k != member}
+
+
+async def test_groups_and_rules_are_found_by_the_groups_that_they_name(ec2: Ec2) -> None:
+    served, server = await made(ec2, "served"), await made(ec2, "server")
+    pair = {"IpProtocol": "tcp", "FromPort": 80, "ToPort": 80, "UserIdGroupPairs": [{"GroupId": served}]}
+    await ec2("AuthorizeSecurityGroupIngress", GroupId=server, IpPermissions=[pair])
+    for wanted, ids in (
+        ({"ip-permission.group-name": "served"}, [server]),
+        ({"ip-permission.group-name": "server"}, []),
+        ({"egress.ip-permission.group-name": "served"}, []),
+    ):
+        found = await ec2("DescribeSecurityGroups", Filters=filters(**wanted))
+        assert [g["GroupId"] for g in found["SecurityGroups"]] == ids
+    none = await ec2("DescribeSecurityGroupRules", Filters=filters(group_id="sg-00000000000000000"))
+    assert none["SecurityGroupRules"] == []
+    message = await ec2.refused(
+        "InvalidGroupId.Malformed", "DescribeSecurityGroupRules", Filters=filters(group_id="server")
+    )
+    assert message == "The security group ID 'server' is malformed"
 
 
 async def test_descriptions_change_and_nothing_else(ec2: Ec2) -> None:

@@ -151,8 +151,18 @@ async def modify_security_group_rules(call: Call, request: Request) -> Answer:
 def _rule_asked(shape: Mapping[str, Any], egress: bool) -> r.Rule:
     """One rule, whole, from a SecurityGroupRuleRequest: exactly one other side."""
     sides = [m for m in ("CidrIpv4", "CidrIpv6", "PrefixListId", "ReferencedGroupId") if shape.get(m)]
-    if len(sides) != 1:
-        raise errors.combination("Exactly one of cidrIpv4, cidrIpv6, prefixListId and referencedGroupId is required.")
+    if not sides:
+        raise ApiError(
+            "MissingParameter",
+            "The request must contain exactly one of: cidrIp, cidrIpv6, prefixListId, or referencedGroupId",
+        )
+    if len(sides) > 1:
+        raise errors.combination("Only one of cidrIp, cidrIpv6, prefixListId, or referencedGroupId can be specified")
+    if (
+        permissions.protocol_of(shape.get("IpProtocol")) in ("tcp", "udp")
+        and not {"FromPort", "ToPort"} <= shape.keys()
+    ):
+        raise errors.invalid("Invalid value for portRange. Must specify both from and to ports with TCP/UDP.")
     permission: dict[str, Any] = {m: shape[m] for m in ("IpProtocol", "FromPort", "ToPort") if m in shape}
     note = {"Description": shape["Description"]} if "Description" in shape else {}
     value = shape[sides[0]]
@@ -214,6 +224,10 @@ async def describe_security_group_rules(call: Call, request: Request) -> Answer:
     for id in ids:
         if not any(x.id == id for _, x in pairs):
             raise _no_rule(id)
+    for each in request.get("Filters", ()):
+        for value in each.get("Values", ()) if each.get("Name") == "group-id" else ():
+            if not value.startswith(errors.GROUP.prefix):
+                raise ApiError("InvalidGroupId.Malformed", f"The security group ID '{value}' is malformed")
     chosen = [pair for pair in pairs if not ids or pair[1].id in ids]
     chosen = filters.matching(chosen, request.get("Filters", ()), _RULE_FILTERS, lambda pair: pair[1].tags)
     chosen.sort(key=lambda pair: pair[1].id)

@@ -39,6 +39,17 @@ def rule_filters(egress: bool) -> dict[str, Values[r.GroupR]]:
     }
 
 
+def _by_referenced_name(call: Call, egress: bool) -> dict[str, Values[r.GroupR]]:
+    """The filter on the names of the groups that rules refer to."""
+
+    def names(g: r.GroupR) -> Sequence[str]:
+        ids = {x.group for x in g.spec.rules if x.egress is egress and x.group}
+        found = (call.store.get(r.GROUP, call.account, call.region, id) for id in ids)
+        return [other.spec.group for other in found if other is not None]
+
+    return {("egress." if egress else "") + "ip-permission.group-name": names}
+
+
 def _list(value: str | Sequence[str] | object) -> Sequence[str]:
     return [value] if isinstance(value, str) else []
 
@@ -146,7 +157,8 @@ async def describe_security_groups(call: Call, request: Request) -> Answer:
         vpc = find.the_default_vpc(call, call.store)
         ids = [named(call.store, vpc, name).meta.name for name in request["GroupNames"]]
         request = {**request, "GroupIds": [*request.get("GroupIds", ()), *ids]}
-    found, token = described(call, request, r.GROUP, "GroupIds", FILTERS)
+    known = {**FILTERS, **_by_referenced_name(call, False), **_by_referenced_name(call, True)}
+    found, token = described(call, request, r.GROUP, "GroupIds", known)
     return {"SecurityGroups": [present.group(call.store, g) for g in found], "NextToken": token}
 
 
