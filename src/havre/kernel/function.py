@@ -74,6 +74,11 @@ class Function(msgspec.Struct, frozen=True):
     snap_start: bool = False
     debug_port: int = 0
     """A port in the environment that is reachable on this machine's loopback (``havre lambda dev``); 0: none."""
+    concurrency: int = 0
+    """Invocations that one environment works on at once, on a capacity provider; 0: one, and the node starts environments
+    as they are needed."""
+    cpus: float = 0.0
+    """Processors of an environment; 0: in proportion to its memory."""
 
 
 class Invocation(msgspec.Struct, frozen=True):
@@ -107,8 +112,15 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 class Provisioned(msgspec.Struct, frozen=True):
-    """Environments of one function that are kept initialised. ``error`` is why some are not."""
+    """Environments of one function that are kept initialised. ``error`` is why some are not, ``short`` that there was no
+    room for them. Of those that work on several invocations at once: ``cpu`` is the share of their processors that they use,
+    ``busy`` that of their slots that was taken at the peak, both of the last second; ``refused`` counts invocations that
+    found no slot."""
 
     wanted: int = 0
     ready: int = 0
     error: str = ""
+    short: bool = False
+    cpu: float = 0.0
+    busy: float = 0.0
+    refused: int = 0

@@ -3,10 +3,12 @@
 The promise: what is acknowledged is kept; a function that says it is Active can be invoked at once; while an update is in
 progress, or when it has failed, invocations run what was before it.
 
-Left out, and refused by name: file systems, KMS keys of archives, event filters and durable executions, capacity
-providers (functions run on this installation's machines), accelerators, custom runtimes by ARN, versions of runtimes
-(UpdateRuntimeOn Manual), sources in Kafka, MQ and DocumentDB, IPv6 in VPCs, resource policies of runtimes, metrics of
-event source mappings.
+Left out, and refused by name: file systems, KMS keys of archives, event filters, durable executions and capacity
+providers, accelerators, custom runtimes by ARN, versions of runtimes (UpdateRuntimeOn Manual), sources in Kafka, MQ and
+DocumentDB, IPv6 in VPCs, resource policies of runtimes, metrics of event source mappings.
+
+A capacity provider stands for room on this installation's machines: no instance is started for it. Its vCPUs are held, its
+subnets and security groups are where environments have their interfaces, its target is what versions are scaled by.
 """
 
 from __future__ import annotations
@@ -27,6 +29,11 @@ PARTIAL = {
     "CreateFunction.Architectures": "only what the machines of this installation run",
     "PutRuntimeManagementConfig": "runtimes are updated when their images are built again; Manual is refused",
     "GetFunctionConfiguration.RuntimeVersionConfig": "is not told: runtimes here have no versions of AWS's",
+    "CreateCapacityProvider.InstanceRequirements": "instance types are checked, kept and shown, and choose nothing",
+    "CreateCapacityProvider.PermissionsConfig": "Lambda must be let into the operator's role, and does nothing by it",
+    "CreateCapacityProvider.PropagateTags": "is checked, kept and shown: there are no instances to be tagged",
+    "CreateCapacityProvider.TelemetryConfig": "is kept and shown: there are no instances whose lines could be written",
+    "CreateFunction.CapacityProviderConfig": "timeouts end at 900 seconds, however the function is invoked",
     "ListFunctions.MasterRegion": "there are no replicas of Lambda@Edge: nothing is listed",
 }
 
@@ -37,6 +44,7 @@ def service(facilities: Facilities | None = None) -> Service:
     from havre.services.lambda_.invoking import operations as invoke
     from havre.services.lambda_.operations import (
         aliases,
+        capacity,
         code_signing,
         concurrency,
         event_invoke,
@@ -46,6 +54,7 @@ def service(facilities: Facilities | None = None) -> Service:
         management,
         mappings,
         permissions,
+        scaling,
         tags,
         updates,
         urls,
@@ -54,7 +63,7 @@ def service(facilities: Facilities | None = None) -> Service:
     from havre.services.lambda_.resources import KINDS
 
     given = facilities or Facilities()
-    made = (module.operations(given) for module in (durable, functions, invoke, layers, updates))
+    made = (module.operations(given) for module in (capacity, durable, functions, invoke, layers, updates))
     plain = (
         aliases,
         code_signing,
@@ -64,6 +73,7 @@ def service(facilities: Facilities | None = None) -> Service:
         management,
         mappings,
         permissions,
+        scaling,
         tags,
         urls,
         versions,
@@ -72,11 +82,19 @@ def service(facilities: Facilities | None = None) -> Service:
 
 
 def reconcilers(deps: ReconcilerDeps, facilities: Facilities) -> list[Any]:
+    from havre.services.lambda_.reconcile.capacity import Providing
     from havre.services.lambda_.reconcile.code import Sweeping
+    from havre.services.lambda_.reconcile.managed import Managing
     from havre.services.lambda_.reconcile.provisioned import Provisioning
     from havre.services.lambda_.reconcile.readiness import Readying
 
-    return [Readying(deps, facilities), Sweeping(deps, facilities), Provisioning(deps, facilities)]
+    return [
+        Readying(deps, facilities),
+        Sweeping(deps, facilities),
+        Provisioning(deps, facilities),
+        Providing(deps),
+        Managing(deps, facilities),
+    ]
 
 
 def loops(deps: ReconcilerDeps, facilities: Facilities) -> list[Loop]:

@@ -28,7 +28,7 @@ def wanted_of(record: FunctionR | VersionR) -> Function:
 def compiled(record: FunctionR | VersionR, config: Configuration) -> Function:
     """The id is a digest of everything, and of which function of that name it is."""
     spec, m = record.spec, record.meta
-    image = config.image
+    image, managed = config.image, config.managed
     made = Function(
         id="",
         arn=function_arn(m.account, m.region, spec.function, spec.number),
@@ -52,9 +52,11 @@ def compiled(record: FunctionR | VersionR, config: Configuration) -> Function:
         entry_point=image.entry_point if image else None,
         command=image.command if image else None,
         working_directory=image.working_directory if image else "",
-        network=config.network,
+        network=managed.network if managed else config.network,
         snap_start=config.snap_start and spec.number != LATEST,
         debug_port=_debug_port(config),
+        concurrency=managed.concurrency if managed else 0,
+        cpus=managed.cpus(config.memory) if managed else 0.0,
     )
     digest = hashlib.sha256(spec.uid.encode() + msgspec.msgpack.encode(made))
     return replace(made, id=digest.hexdigest()[:40])

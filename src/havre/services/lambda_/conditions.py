@@ -8,7 +8,7 @@ from typing import Any
 from havre.control.operation import Call
 from havre.kernel.arn import Arn
 from havre.services.lambda_.queries import function_arn
-from havre.services.lambda_.resources import CODE_SIGNING, FUNCTION, MAPPING
+from havre.services.lambda_.resources import CAPACITY, CODE_SIGNING, FUNCTION, MAPPING
 
 Conditions = dict[str, str | Sequence[str]]
 
@@ -28,8 +28,8 @@ def settings(request: Mapping[str, Any]) -> Conditions:
 
 
 def about(call: Call, arn: str) -> Conditions:
-    """Tags of a function (of its versions and aliases too), of a code signing configuration or an event source mapping; of
-    the latter, which function it invokes."""
+    """Tags of a function (of its versions and aliases too), of a code signing configuration, a capacity provider or an event
+    source mapping; of the latter, which function it invokes."""
     try:
         parsed = Arn.parse(arn)
     except ValueError:
@@ -40,6 +40,9 @@ def about(call: Call, arn: str) -> Conditions:
     if parsed.kind == "code-signing-config":
         config = call.store.get(CODE_SIGNING, parsed.account, parsed.region, parsed.name)
         return {} if config is None else _tags(config.spec.tags)
+    if parsed.kind == "capacity-provider":
+        capacity = call.store.get(CAPACITY, parsed.account, parsed.region, parsed.name)
+        return {} if capacity is None else _tags(capacity.spec.tags)
     if parsed.kind == "event-source-mapping":
         mapping = call.store.get(MAPPING, parsed.account, parsed.region, parsed.name)
         if mapping is not None:

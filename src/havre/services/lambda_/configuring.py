@@ -11,16 +11,17 @@ from havre.control.operation import Call, Request
 from havre.kernel.arn import Arn
 from havre.kernel.function import FunctionLogs
 from havre.services.lambda_ import grants, sealing
+from havre.services.lambda_.capacity_queries import use
 from havre.services.lambda_.errors import absent, invalid
 from havre.services.lambda_.layer_queries import used_layers
 from havre.services.lambda_.networks import network
 from havre.services.lambda_.resources import Configuration, Durable, ImageOverrides
 from havre.services.lambda_.roles import check_role
-from havre.services.lambda_.rules import archives, runtimes, values
+from havre.services.lambda_.rules import archives, managed, runtimes, values
 
 MEMBERS = (
     "Role Handler Description Timeout MemorySize VpcConfig Environment Runtime DeadLetterConfig TracingConfig Layers "
-    "ImageConfig EphemeralStorage SnapStart LoggingConfig DurableConfig KMSKeyArn"
+    "ImageConfig EphemeralStorage SnapStart LoggingConfig DurableConfig CapacityProviderConfig KMSKeyArn"
 )
 """Of both requests."""
 _YEAR = 31_622_400
@@ -31,6 +32,8 @@ _IN_VPC = ("ec2:CreateNetworkInterface", "ec2:DescribeNetworkInterfaces", "ec2:D
 async def configured(call: Call, request: Request, old: Configuration, name: str) -> Configuration:
     """``old`` with what the request brings. Raises ApiError; looks at roles, layers and networks, changes nothing."""
     config = plain(request, old, name)
+    if "CapacityProviderConfig" in request:
+        config = replace(config, managed=await use(call, request["CapacityProviderConfig"], config, old))
     check(config)
     if "Role" in request:
         await check_role(call, config.role)
@@ -39,6 +42,8 @@ async def configured(call: Call, request: Request, old: Configuration, name: str
     if "Layers" in request:
         config = replace(config, layers=await used_layers(call, request["Layers"], config))
     check_unzipped(config)
+    if config.managed is not None:
+        managed.check_function(config, config.managed)
     await _check_grants(call, config, old)
     return await sealing.seal(call, config, old, name, given="Environment" in request)
 
@@ -135,7 +140,7 @@ def default_group(name: str) -> str:
 
 def check(config: Configuration) -> None:
     """What must hold of the whole, whichever member changed. Raises ApiError."""
-    values.check_sizes(config.timeout, config.memory, config.temporary)
+    values.check_sizes(config.timeout, 0 if config.managed else config.memory, config.temporary)
     values.check_environment(config.environment)
     if config.package == "Zip":
         _check_zip(config)

@@ -31,6 +31,23 @@ async def network(call: Call, given: Mapping[str, Any]) -> FunctionNetwork | Non
     return FunctionNetwork(vpcs.pop(), subnets, groups)
 
 
+async def provider_network(call: Call, given: Mapping[str, Any]) -> FunctionNetwork:
+    """Of a capacity provider: without groups it has the default one of its VPC. Raises ApiError."""
+    groups = tuple(given.get("SecurityGroupIds") or ())
+    if not groups:
+        subnets = await _ask(call, "DescribeSubnets", "SubnetIds", given["SubnetIds"], "Subnets")
+        assert call.as_service is not None
+        named = [
+            {"Name": "vpc-id", "Values": [subnets[0]["VpcId"]]},
+            {"Name": "group-name", "Values": ["default"]},
+        ]
+        answer = await call.as_service(PRINCIPAL)("ec2", "DescribeSecurityGroups", {"Filters": named})
+        groups = tuple(group["GroupId"] for group in answer["SecurityGroups"])
+    found = await network(call, {"SubnetIds": given["SubnetIds"], "SecurityGroupIds": groups})
+    assert found is not None
+    return found
+
+
 async def _ask(call: Call, operation: str, member: str, ids: Sequence[str], answer: str) -> Sequence[Mapping[str, Any]]:
     assert call.as_service is not None
     try:

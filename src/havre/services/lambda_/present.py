@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from havre.kernel.function import Code, FunctionNetwork
+from havre.services.lambda_.capacity import ManagedUse
 from havre.services.lambda_.queries import function_arn
-from havre.services.lambda_.resources import LATEST, AliasR, Configuration, FunctionR, Readiness, VersionR
+from havre.services.lambda_.resources import LATEST, PUBLISHED, AliasR, Configuration, FunctionR, Readiness, VersionR
 from havre.services.lambda_.times import spelled
 
 _BEING_CREATED = "The function is being created."
@@ -40,7 +41,8 @@ def updating(record: FunctionR | VersionR) -> bool:
 
 def in_progress(record: FunctionR | VersionR) -> bool:
     """As AWS tells it: a version that was ready when it was published waits for nothing."""
-    return updating(record) and (record.spec.number == LATEST or record.status.serving is None)
+    changeable = record.spec.number in (LATEST, PUBLISHED)
+    return updating(record) and (changeable or record.status.serving is None)
 
 
 def configuration(record: FunctionR | VersionR, *, qualifier: str = "", listed: bool = False) -> dict[str, Any]:
@@ -93,12 +95,24 @@ def _where_given(config: Configuration) -> Mapping[str, Any]:
         shown["DeadLetterConfig"] = {"TargetArn": config.dead_letter}
     if config.image is not None:
         shown["ImageConfigResponse"] = {"ImageConfig": _image(config)}
+    if config.managed is not None:
+        shown["CapacityProviderConfig"] = _managed(config.managed)
     if config.per_tenant:
         shown["TenancyConfig"] = {"TenantIsolationMode": "PER_TENANT"}
     if config.durable is not None:
         durable = config.durable
         shown["DurableConfig"] = {"RetentionPeriodInDays": durable.retention, "ExecutionTimeout": durable.timeout}
     return shown
+
+
+def _managed(used: ManagedUse) -> dict[str, Any]:
+    return {
+        "LambdaManagedInstancesCapacityProviderConfig": {
+            "CapacityProviderArn": used.provider,
+            "PerExecutionEnvironmentMaxConcurrency": used.concurrency,
+            "ExecutionEnvironmentMemoryGiBPerVCpu": used.ratio,
+        }
+    }
 
 
 def _image(config: Configuration) -> dict[str, Any]:

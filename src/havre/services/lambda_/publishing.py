@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from havre.kernel.resource import NoStatus
+from havre.services.lambda_.capacity_queries import check_versions
 from havre.services.lambda_.errors import busy_pending, busy_updating
 from havre.services.lambda_.present import updating
 from havre.services.lambda_.queries import function_arn
@@ -51,6 +52,8 @@ def publish(tx: Transaction, function: FunctionR, revision: str, description: st
     if last is not None and last.spec.uid == function.spec.uid and unchanged(function, last):
         return last
     m, spec = function.meta, function.spec
+    if spec.config.managed is not None:
+        check_versions(tx, spec.config.managed.provider)
     number = str(next_number(tx, m.account, m.region, FUNCTION.name, m.name))
     config = spec.config if description is None else replace(spec.config, description=description)
     record = VersionSpec(
@@ -78,8 +81,9 @@ def publish(tx: Transaction, function: FunctionR, revision: str, description: st
 
 
 def _readiness(function: FunctionR, config: Configuration) -> Readiness:
-    """A version is what its function is already, and can be invoked at once; SnapStart takes its snapshot first."""
-    if config.snap_start or updating(function) or function.status.serving is None:
+    """A version is what its function is already, and can be invoked at once; SnapStart takes its snapshot first, and what
+    is on a capacity provider has its environments started."""
+    if config.snap_start or config.managed or updating(function) or function.status.serving is None:
         return Readiness()
     return Readiness(state="Active", reason="", reason_code="", serving=config)
 

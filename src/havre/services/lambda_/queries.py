@@ -15,6 +15,7 @@ from havre.services.lambda_.resources import (
     ALIAS,
     FUNCTION,
     LATEST,
+    PUBLISHED,
     VERSION,
     AliasR,
     FunctionR,
@@ -22,8 +23,6 @@ from havre.services.lambda_.resources import (
     qualified,
 )
 from havre.store.ports import Reader
-
-PUBLISHED = "$LATEST.PUBLISHED"
 
 
 class Resolved(msgspec.Struct, frozen=True):
@@ -107,9 +106,7 @@ def resolve(reader: Reader, account: str, region: str, name: str, qualifier: str
     wanted = said.qualifier or LATEST
     if wanted == LATEST:
         return Resolved(found, whole, said.qualifier, ((LATEST, 1.0),))
-    if wanted == PUBLISHED:
-        raise invalid("$LATEST.PUBLISHED is only for functions on capacity providers, which Havre does not have.")
-    if wanted.isdigit():
+    if is_version(wanted):
         if reader.get(VERSION, said.account, region, qualified(said.name, wanted)) is None:
             raise no_function(whole)
         return Resolved(found, whole, wanted, ((wanted, 1.0),))
@@ -119,6 +116,26 @@ def resolve(reader: Reader, account: str, region: str, name: str, qualifier: str
     return Resolved(found, whole, wanted, shares(alias.spec.version, alias.spec.weights), alias)
 
 
+def has_published(reader: Reader, function: FunctionR) -> bool:
+    """Whether there is ``$LATEST.PUBLISHED``."""
+    m = function.meta
+    return reader.get(VERSION, m.account, m.region, qualified(m.name, PUBLISHED)) is not None
+
+
+def published(reader: Reader, found: Resolved) -> Resolved:
+    """What is invoked: of a function on a capacity provider that was named without qualifier ``$LATEST.PUBLISHED``."""
+    function = found.function
+    if function.spec.config.managed is None or found.qualifier or not has_published(reader, function):
+        return found
+    m = function.meta
+    return Resolved(function, function_arn(m.account, m.region, m.name, PUBLISHED), PUBLISHED, ((PUBLISHED, 1.0),))
+
+
+def is_version(qualifier: str) -> bool:
+    """Whether it names a published version."""
+    return qualifier.isdigit() or qualifier == PUBLISHED
+
+
 def shares(version: str, weights: Mapping[str, float]) -> tuple[tuple[str, float], ...]:
     """Of an alias: what no weight takes is the version's own."""
     others = tuple(weights.items())
@@ -126,8 +143,8 @@ def shares(version: str, weights: Mapping[str, float]) -> tuple[tuple[str, float
 
 
 def record(reader: Reader, function: FunctionR, version: str) -> FunctionR | VersionR:
-    """The record of one version of a function, ``$LATEST`` or a number: both have ``spec.config`` and ``status``. Raises
-    ApiError ResourceNotFoundException."""
+    """The record of one version of a function, ``$LATEST`` or a published one: both have ``spec.config`` and ``status``.
+    Raises ApiError ResourceNotFoundException."""
     if version == LATEST:
         return function
     m = function.meta
@@ -147,10 +164,11 @@ def alias(reader: Reader, function: FunctionR, name: str) -> AliasR:
 
 
 def versions(reader: Reader, function: FunctionR) -> Sequence[VersionR]:
-    """Published ones, in the order of their numbers."""
+    """Published ones, ``$LATEST.PUBLISHED`` first, the others in the order of their numbers."""
     m = function.meta
     return sorted(
-        reader.find(VERSION, "function", scoped(m.account, m.region, m.name)), key=lambda v: int(v.spec.number)
+        reader.find(VERSION, "function", scoped(m.account, m.region, m.name)),
+        key=lambda v: 0 if v.spec.number == PUBLISHED else int(v.spec.number),
     )
 
 

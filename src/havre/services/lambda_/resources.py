@@ -12,10 +12,14 @@ from typing import TypeAlias
 
 import msgspec
 
+from havre.core.managed.scaling import Bounds
 from havre.kernel.function import Code, FunctionLogs, FunctionNetwork
 from havre.kernel.resource import Kind, NoStatus, Resource, scoped
+from havre.services.lambda_.capacity import CapacitySpec, CapacityStatus, ManagedUse
 
 LATEST = "$LATEST"
+PUBLISHED = "$LATEST.PUBLISHED"
+"""The version of a function on a capacity provider that is published again and again."""
 
 
 class LayerUse(msgspec.Struct, frozen=True):
@@ -66,6 +70,8 @@ class Configuration(msgspec.Struct, frozen=True):
     image: ImageOverrides | None = None
     per_tenant: bool = False
     durable: Durable | None = None
+    managed: ManagedUse | None = None
+    """The capacity provider that it runs on."""
     unzipped: int = 0
     """Bytes of the code when it is unpacked, without layers."""
     image_uri: str = ""
@@ -122,7 +128,7 @@ class FunctionSpec(msgspec.Struct, frozen=True):
 
 class VersionSpec(msgspec.Struct, frozen=True):
     """A published version: ``number`` of ``function``, whose ``uid`` it has. ``described`` is what the function's own
-    description was (None: not known)."""
+    description was (None: not known). ``scaling`` None: as is usual."""
 
     function: str
     uid: str
@@ -134,15 +140,18 @@ class VersionSpec(msgspec.Struct, frozen=True):
     update_runtime_on: str = "Auto"
     runtime_version: str = ""
     described: str | None = None
+    scaling: Bounds | None = None
 
 
 class Readiness(msgspec.Struct, frozen=True):
-    """How far a function or version is. The reconciler's alone.
+    """How far a function or version is. The reconciler's alone: ``lambda.managed``'s of versions on capacity providers,
+    ``lambda.readiness``'s of others.
 
     ``generation`` is the one of the spec that was dealt with: a lower one than the spec's means that an update (or the
     creation, at 0) is in progress. ``serving`` is what invocations run: None until the first is prepared. ``state`` is
     what came of the creation, ``update`` of the last change: each with a reason and AWS's code for it. ``prepared`` is the
-    id of the kernel's Function behind ``serving``."""
+    id of the kernel's Function behind ``serving``. On capacity providers ``environments`` are those that it is to have,
+    ``applied`` the bounds that they are within."""
 
     generation: int = 0
     state: str = "Pending"
@@ -153,6 +162,8 @@ class Readiness(msgspec.Struct, frozen=True):
     update_code: str = ""
     serving: Configuration | None = None
     prepared: str = ""
+    environments: int = 0
+    applied: Bounds | None = None
 
 
 class AliasSpec(msgspec.Struct, frozen=True):
@@ -303,6 +314,7 @@ ProvisionedR: TypeAlias = Resource[ProvisionedSpec, ProvisionedStatus]
 LayerR: TypeAlias = Resource[LayerSpec, NoStatus]
 CodeSigningR: TypeAlias = Resource[CodeSigningSpec, NoStatus]
 MappingR: TypeAlias = Resource[MappingSpec, MappingStatus]
+CapacityR: TypeAlias = Resource[CapacitySpec, CapacityStatus]
 
 
 _Owned: TypeAlias = VersionR | AliasR | UrlR | EventInvokeR | ProvisionedR | MappingR
@@ -312,6 +324,11 @@ def _function(resource: _Owned) -> str:
     return scoped(resource.meta.account, resource.meta.region, resource.spec.function)
 
 
+def _provider(resource: FunctionR | VersionR) -> str | None:
+    managed = resource.spec.config.managed
+    return managed.provider if managed is not None else None
+
+
 FUNCTION: Kind[FunctionSpec, Readiness] = Kind(
     "lambda.function",
     FunctionSpec,
@@ -319,9 +336,12 @@ FUNCTION: Kind[FunctionSpec, Readiness] = Kind(
     {
         "account": lambda r: scoped(r.meta.account, r.meta.region, ""),
         "code_signing": lambda r: r.spec.code_signing or None,
+        "provider": _provider,
     },
 )
-VERSION: Kind[VersionSpec, Readiness] = Kind("lambda.version", VersionSpec, Readiness, {"function": _function})
+VERSION: Kind[VersionSpec, Readiness] = Kind(
+    "lambda.version", VersionSpec, Readiness, {"function": _function, "provider": _provider}
+)
 ALIAS: Kind[AliasSpec, NoStatus] = Kind("lambda.alias", AliasSpec, NoStatus, {"function": _function})
 URL: Kind[UrlSpec, NoStatus] = Kind("lambda.url", UrlSpec, NoStatus, {"function": _function, "id": lambda r: r.spec.id})
 EVENT_INVOKE: Kind[EventInvokeSpec, NoStatus] = Kind(
@@ -338,7 +358,8 @@ CODE_SIGNING: Kind[CodeSigningSpec, NoStatus] = Kind("lambda.code_signing", Code
 MAPPING: Kind[MappingSpec, MappingStatus] = Kind(
     "lambda.mapping", MappingSpec, MappingStatus, {"function": _function, "source": lambda r: r.spec.source}
 )
-KINDS = (FUNCTION, VERSION, ALIAS, URL, EVENT_INVOKE, PROVISIONED, LAYER, COUNTER, CODE_SIGNING, MAPPING)
+CAPACITY: Kind[CapacitySpec, CapacityStatus] = Kind("lambda.capacity", CapacitySpec, CapacityStatus)
+KINDS = (FUNCTION, VERSION, ALIAS, URL, EVENT_INVOKE, PROVISIONED, LAYER, COUNTER, CODE_SIGNING, MAPPING, CAPACITY)
 
 
 def qualified(function: str, qualifier: str) -> str:

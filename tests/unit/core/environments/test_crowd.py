@@ -120,7 +120,7 @@ def test_what_is_lent_is_given_back_to_environments_of_the_usual_kind() -> None:
     fleet = Fleet(Rules(memory=MEMORY))
     c = Crowd(fleet, CrowdRules())
     fleet.know("usual", 128)
-    (one,) = begun(c, c.keep("a", MEMORY, 1, 0.0), 0.0)
+    begun(c, c.keep("a", MEMORY, 1, 0.0), 0.0)
     assert [s.what for s in fleet.wait("usual", "t", 0.0)] == ["refuse"]
     c.keep("a", MEMORY, 0, 1.0)
     assert fleet.memory == 0

@@ -233,12 +233,5 @@ def test_runtimes_and_loops_are_managed_as_far_as_there_is_something_to_manage(l
     assert client.get_function_recursion_config(**ONE)["RecursiveLoop"] == "Terminate"
     client.put_function_recursion_config(**ONE, RecursiveLoop="Allow")
     assert client.get_function_recursion_config(**ONE)["RecursiveLoop"] == "Allow"
-    assert client.list_capacity_providers()["CapacityProviders"] == []
-    assert refusal(client.get_capacity_provider, CapacityProviderName="x")[0] == "ResourceNotFoundException"
-    vpc = {"SubnetIds": ["subnet-1"], "SecurityGroupIds": ["sg-1"]}
-    create = client.create_capacity_provider
-    given = {"VpcConfig": vpc, "PermissionsConfig": {"CapacityProviderOperatorRoleArn": lambdas.role}}
-    code, message = refusal(create, CapacityProviderName="x", **given)
-    assert code == "NotImplementedException" and "capacity providers" in message
     code, _ = refusal(client.put_function_scaling_config, **ONE, Qualifier="1")
     assert code == "ResourceNotFoundException"

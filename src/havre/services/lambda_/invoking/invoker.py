@@ -7,15 +7,20 @@ from typing import Any, Protocol
 
 import msgspec
 
+from havre.control.functions.calls import NoRoom
 from havre.control.functions.ports import Functions
 from havre.core.invoking import payloads, traces
-from havre.core.invoking.concurrency import Concurrency, Slot
+from havre.core.invoking.concurrency import CONCURRENT, Concurrency, Slot
 from havre.kernel.errors import ApiError, Permanent, Temporary
 from havre.kernel.function import Invocation, Outcome
 from havre.kernel.world import World
 from havre.services.lambda_.invoking import refusals
 from havre.services.lambda_.invoking.targets import Served, Target, Targets
 from havre.store.ports import Reader
+
+_FREE = Slot("", "", False, False)
+"""Of nobody's concurrency: it was given back already."""
+_FREE.open = False
 
 
 class Done(msgspec.Struct, frozen=True):
@@ -70,8 +75,11 @@ class Invoker:
         return served
 
     def admit(self, target: Target, served: Served, synchronous: bool) -> tuple[Concurrency, Slot]:
-        """Raises ApiError TooManyRequestsException. Whoever gets a slot gives it back."""
+        """Raises ApiError TooManyRequestsException. Whoever gets a slot gives it back. What runs on a capacity provider is
+        bounded by its environments, and takes nothing of the account's concurrency."""
         counts = self.concurrency(target.account, target.region)
+        if served.function.concurrency:
+            return counts, _FREE
         share, pool = self.targets.share(served), self.targets.pool(target.account, target.region)
         slot = counts.admit(share, pool, self._world.now(), synchronous)
         if isinstance(slot, str):
@@ -107,7 +115,7 @@ class Invoker:
         except Permanent as never:
             raise refusals.cannot_run(never.reason) from never
         except Temporary as later:
-            raise refusals.no_room(later.reason) from later
+            raise _not_now(served, later) from later
         finally:
             counts.release(slot)
         return Done(outcome, served.version)
@@ -135,9 +143,16 @@ class Invoker:
             if isinstance(error, Permanent):
                 raise refusals.cannot_run(error.reason) from error
             if isinstance(error, Temporary):
-                raise refusals.no_room(error.reason) from error
+                raise _not_now(served, error) from error
             raise
         return streamed
+
+
+def _not_now(served: Served, later: Temporary) -> ApiError:
+    """Where environments are not started for an invocation, one that finds all at work is throttled."""
+    if served.function.concurrency and isinstance(later, NoRoom):
+        return refusals.throttled(CONCURRENT)
+    return refusals.no_room(later.reason)
 
 
 class Streamed:

@@ -47,6 +47,7 @@ class InvokeOperations:
             invoker.draw(target, request.get("TenantId", ""))
             return {"StatusCode": 204}
         invocation = _invocation(invoker, call, request, target, payload)
+        _check_tail(target, invocation)
         if name:
             return _answer(await self._named(invoking, target, invocation, name), invocation.tail)
         return _answer(await invoker.invoke(target, invocation), invocation.tail)
@@ -92,6 +93,7 @@ class InvokeOperations:
             invoker.draw(target, request.get("TenantId", ""))
             return {"StatusCode": 204}
         invocation = _invocation(invoker, call, request, target, payload, streaming=True)
+        _check_tail(target, invocation)
         streamed = await invoker.stream(target, invocation)
         return {
             "StatusCode": 200,
@@ -177,6 +179,11 @@ def _invocation(
         request.get("LogType") == "Tail",
         streaming,
     )
+
+
+def _check_tail(target: Target, invocation: Invocation) -> None:
+    if invocation.tail and target.managed:
+        raise refusals.no_tail()
 
 
 def _client_context(given: str) -> str:

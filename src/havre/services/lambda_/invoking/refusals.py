@@ -67,6 +67,24 @@ def not_ready(status: Readiness, snap_start: bool) -> ApiError:
     )
 
 
+def unpublished(published: bool) -> ApiError:
+    """``$LATEST`` of a function on a capacity provider; ``published``: it has a ``$LATEST.PUBLISHED``."""
+    if published:
+        return invalid(
+            "Functions configured with capacity provider configuration can't be invoked with $LATEST qualifier. To invoke "
+            "this function, specify a published version qualifier or $LATEST.PUBLISHED."
+        )
+    return ApiError(
+        "NoPublishedVersionException",
+        "The function can't be invoked because no published version exists. For functions with capacity provider "
+        "configuration, either publish a version to $LATEST.PUBLISHED, or specify a published version qualifier.",
+    )
+
+
+def no_tail() -> ApiError:
+    return invalid("Tail logs are not supported for functions configured with capacity provider")
+
+
 def cannot_run(reason: str) -> ApiError:
     """What the nodes say of a function that they cannot run; KMS's part in it has codes of its own."""
     code, _, rest = reason.partition(": ")

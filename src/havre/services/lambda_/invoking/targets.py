@@ -44,6 +44,11 @@ class Target(msgspec.Struct, frozen=True):
     served: dict[str, Served | ApiError]
     terminate: bool
 
+    @property
+    def managed(self) -> bool:
+        """Whether it is on a capacity provider."""
+        return self.resolved.function.spec.config.managed is not None
+
     def draw(self, chance: float) -> Served:
         """The version that serves one invocation; raises ApiError where it cannot be run. ``chance``: 0 ≤ chance < 1."""
         found = self.served[self.resolved.draw(chance)]
@@ -108,14 +113,14 @@ class Targets:
         for version, served in target.served.items():
             if isinstance(served, ApiError):
                 return False
-            if version != LATEST and queries.record(self._store, now.function, version) is not served.record:
+            if version != LATEST and self._record(now.function, version) is not served.record:
                 return False
             if self._kept(now.function, version) != served.kept:
                 return False
         return True
 
     def _make(self, account: str, region: str, name: str, qualifier: str) -> Target:
-        found = queries.resolve(self._store, account, region, name, qualifier)
+        found = queries.published(self._store, queries.resolve(self._store, account, region, name, qualifier))
         m = found.function.meta
         return Target(
             arn=found.arn,
@@ -130,15 +135,23 @@ class Targets:
         )
 
     def _serve(self, function: FunctionR, version: str) -> Served | ApiError:
+        if version == LATEST and function.spec.config.managed is not None:
+            return refusals.unpublished(queries.has_published(self._store, function))
         try:
             record = queries.record(self._store, function, version)
         except ApiError as gone:
             return gone
         runs, serving = function_of(record), record.status.serving
-        if runs is None or serving is None:
+        if runs is None or serving is None or (serving.managed is not None and record.status.state != "Active"):
             return refusals.not_ready(record.status, record.spec.config.snap_start and version != LATEST)
         share = Share(function.meta.name, version, function.spec.reserved)
         return Served(runs, version, serving, share, self._kept(function, version), record)
+
+    def _record(self, function: FunctionR, version: str) -> FunctionR | VersionR | None:
+        try:
+            return queries.record(self._store, function, version)
+        except ApiError:
+            return None
 
     def _kept(self, function: FunctionR, version: str) -> bool:
         """Whether provisioned concurrency is configured for this version, or for an alias: which versions an alias leads to

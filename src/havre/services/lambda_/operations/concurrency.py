@@ -45,12 +45,19 @@ def _provisioned_sum(reader: Reader, function: FunctionR) -> int:
     return sum(each.spec.count for each in provisioned(reader, function))
 
 
+def _default_only(function: FunctionR, what: str) -> None:
+    """Raises ApiError for functions on capacity providers."""
+    if function.spec.config.managed is not None:
+        raise invalid(f"{what} is not supported for functions with a capacity provider.")
+
+
 @ops.on("PutFunctionConcurrency", "FunctionName ReservedConcurrentExecutions")
 async def put_function_concurrency(call: Call, request: Request) -> Answer:
     wanted = request["ReservedConcurrentExecutions"]
 
     def change(tx: Transaction) -> None:
         found = queries.whole(tx, call.account, call.region, request["FunctionName"], missing=LATEST)
+        _default_only(found, "Reserved Concurrency")
         m = found.meta
         now = limits.usage(tx, m.account, m.region)
         limits.check_reservation(now, found, _provisioned_sum(tx, found), wanted)
@@ -98,7 +105,7 @@ def _published(reader: Reader, call: Call, request: Request, refusal: str) -> Re
     said = queries.named(call.account, call.region, request["FunctionName"], request["Qualifier"])
     if said.qualifier == LATEST:
         raise invalid(refusal)
-    if not said.qualifier.isdigit():
+    if not queries.is_version(said.qualifier):
         name = qualified(said.name, said.qualifier)
         if reader.get(ALIAS, said.account, said.region, name) is None:
             arn = queries.function_arn(said.account, said.region, said.name, said.qualifier)
@@ -135,6 +142,7 @@ async def put_provisioned_concurrency_config(call: Call, request: Request) -> An
     def change(tx: Transaction) -> ProvisionedR:
         found = _published(tx, call, request, refusal)
         m = found.function.meta
+        _default_only(found.function, "Provisioned Concurrency")
         _check_overlap(tx, found)
         if any(queries.record(tx, found.function, version).spec.config.snap_start for version, _ in found.shares):
             raise invalid("Provisioned Concurrency Configs cannot be applied to function versions with SnapStart.")

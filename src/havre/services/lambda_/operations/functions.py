@@ -13,6 +13,7 @@ from havre.kernel.errors import ApiError
 from havre.kernel.function import Code, FunctionLogs
 from havre.kernel.resource import Kind, scoped
 from havre.services.lambda_ import downloads, package, queries, sealing, signing
+from havre.services.lambda_.capacity_queries import usable
 from havre.services.lambda_.conditions import settings, tag_conditions
 from havre.services.lambda_.configuring import MEMBERS, check_architecture, configured, default_group
 from havre.services.lambda_.declare import LambdaOperations
@@ -20,7 +21,7 @@ from havre.services.lambda_.errors import conflict, invalid
 from havre.services.lambda_.facilities import Facilities
 from havre.services.lambda_.limits import check_code
 from havre.services.lambda_.paging import page
-from havre.services.lambda_.publishing import publish
+from havre.services.lambda_.republishing import publish_to
 from havre.services.lambda_.resources import (
     ALIAS,
     EVENT_INVOKE,
@@ -36,10 +37,11 @@ from havre.services.lambda_.resources import (
     VersionR,
     qualified,
 )
+from havre.services.lambda_.rules.managed import LEAST_MEMORY
 from havre.services.lambda_.rules.values import merged_tags
 from havre.store.ports import Transaction
 
-_CREATE = f"FunctionName Code Publish PackageType Tags CodeSigningConfigArn Architectures TenancyConfig {MEMBERS}"
+_CREATE = f"FunctionName Code Publish PublishTo PackageType Tags CodeSigningConfigArn Architectures TenancyConfig {MEMBERS}"
 _OWNED: tuple[Kind[Any, Any], ...] = (VERSION, ALIAS, URL, EVENT_INVOKE, PROVISIONED)
 """What goes with its function."""
 
@@ -70,6 +72,7 @@ async def create_function(facilities: Facilities, call: Call, request: Request) 
         if tx.get(FUNCTION, call.account, call.region, name) is not None:
             raise conflict(f"Function already exist: {name}")
         check_code(tx, call.account, call.region, spec.config.code.size)
+        usable(tx, spec.config)
         made = tx.create(
             FUNCTION,
             account=call.account,
@@ -79,7 +82,7 @@ async def create_function(facilities: Facilities, call: Call, request: Request) 
             spec=spec,
             status=Readiness(),
         )
-        return publish(tx, made, version_revision) if request.get("Publish") else made
+        return publish_to(tx, made, version_revision, request)
 
     return await sealing.shown(call, await call.store.transact(change))
 
@@ -108,6 +111,8 @@ def _empty(facilities: Facilities, request: Request, name: str) -> Configuration
     empty = Configuration(
         "", Code(""), FunctionLogs(default_group(name)), per_tenant=bool(request.get("TenancyConfig"))
     )
+    if request.get("CapacityProviderConfig"):
+        empty = replace(empty, memory=LEAST_MEMORY, logs=replace(empty.logs, format="JSON"))
     able = facilities.architectures
     if request.get("Architectures"):
         return replace(empty, architecture=check_architecture(request["Architectures"], able))
@@ -194,7 +199,7 @@ async def delete_function(call: Call, request: Request) -> Answer:
     said = queries.named(call.account, call.region, request["FunctionName"], request.get("Qualifier", ""))
     if said.qualifier == LATEST:
         raise invalid("$LATEST version cannot be deleted without deleting the function.")
-    if said.qualifier and not said.qualifier.isdigit():
+    if said.qualifier and not queries.is_version(said.qualifier):
         raise invalid("Deletion of aliases is not currently supported.")
 
     def change(tx: Transaction) -> None:

@@ -1,4 +1,4 @@
-"""Tags of functions, code signing configurations and event source mappings."""
+"""Tags of functions, code signing configurations, event source mappings and capacity providers."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from havre.services.lambda_ import queries
 from havre.services.lambda_.conditions import Conditions, tag_conditions
 from havre.services.lambda_.declare import LambdaOperations
 from havre.services.lambda_.errors import absent, invalid, not_found
-from havre.services.lambda_.resources import CODE_SIGNING, MAPPING
+from havre.services.lambda_.resources import CAPACITY, CODE_SIGNING, MAPPING
 from havre.services.lambda_.rules.values import merged_tags
 from havre.store.ports import Reader, Transaction
 
 ops = LambdaOperations()
+_KINDS: Mapping[str, Kind[Any, Any]] = {"code-signing-config": CODE_SIGNING, "capacity-provider": CAPACITY}
 
 
 def _arns(call: Call, request: Request) -> Sequence[str]:
@@ -32,9 +33,9 @@ def tagged(reader: Reader, call: Call, arn: str) -> Any:
         if ":" in parsed.name:
             raise invalid("Tags on function aliases and versions are not supported. Please specify a function ARN.")
         return queries.function(reader, call.account, call.region, arn)
-    if parsed.kind in ("capacity-provider", "network-connector"):
+    if parsed.kind == "network-connector":
         raise absent(f"tags of a {parsed.kind}")
-    kind: Kind[Any, Any] = CODE_SIGNING if parsed.kind == "code-signing-config" else MAPPING
+    kind = _KINDS.get(parsed.kind, MAPPING)
     found = reader.get(kind, parsed.account, parsed.region, parsed.name)
     if found is None:
         raise not_found("The resource you requested does not exist.")

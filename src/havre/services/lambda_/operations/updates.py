@@ -8,13 +8,15 @@ from msgspec.structs import replace
 
 from havre.control.operation import Answer, Call, Request
 from havre.services.lambda_ import package, present, queries, sealing, signing
+from havre.services.lambda_.capacity_queries import usable
 from havre.services.lambda_.conditions import settings
 from havre.services.lambda_.configuring import MEMBERS, check_architecture, check_unzipped, configured
 from havre.services.lambda_.declare import LambdaOperations
 from havre.services.lambda_.errors import busy_updating, stale
 from havre.services.lambda_.facilities import Facilities
 from havre.services.lambda_.limits import check_code
-from havre.services.lambda_.publishing import check_ready, publish
+from havre.services.lambda_.publishing import check_ready
+from havre.services.lambda_.republishing import publish_to
 from havre.services.lambda_.resources import Configuration, FunctionR, VersionR
 from havre.store.ports import Transaction
 
@@ -23,7 +25,7 @@ _CODE = "ZipFile S3Bucket S3Key S3ObjectVersion S3ObjectStorageMode SourceKMSKey
 
 def operations(facilities: Facilities) -> LambdaOperations:
     ops = LambdaOperations()
-    code = f"FunctionName {_CODE} Architectures Publish DryRun RevisionId"
+    code = f"FunctionName {_CODE} Architectures Publish PublishTo DryRun RevisionId"
     ops.on("UpdateFunctionCode", code)(partial(update_function_code, facilities))
     ops.on("UpdateFunctionConfiguration", f"FunctionName RevisionId {MEMBERS}", conditions=lambda c, r: settings(r))(
         update_function_configuration
@@ -64,10 +66,9 @@ async def update_function_code(facilities: Facilities, call: Call, request: Requ
         fresh = _as_seen(tx, found)
         check_code(tx, found.meta.account, found.meta.region, config.code.size)
         made = tx.update(fresh, spec=changed(call, fresh, config).spec)
-        if not request.get("Publish"):
-            return made, ""
-        version = publish(tx, made, version_revision)
-        return version, version.spec.number
+        usable(tx, config)
+        published = publish_to(tx, made, version_revision, request)
+        return published, published.spec.number if published is not made else ""
 
     record, qualifier = await call.store.transact(change)
     return await sealing.shown(call, record, qualifier=qualifier)
@@ -79,6 +80,7 @@ async def update_function_configuration(call: Call, request: Request) -> Answer:
 
     def change(tx: Transaction) -> FunctionR:
         fresh = _as_seen(tx, found)
+        usable(tx, config)
         return tx.update(fresh, spec=changed(call, fresh, config).spec)
 
     return await sealing.shown(call, await call.store.transact(change))

@@ -8,14 +8,15 @@ from havre.services.lambda_.declare import LambdaOperations
 from havre.services.lambda_.errors import invalid
 from havre.services.lambda_.operations.updates import check_revision
 from havre.services.lambda_.paging import page
-from havre.services.lambda_.publishing import check_ready, publish
+from havre.services.lambda_.publishing import check_ready
+from havre.services.lambda_.republishing import publish_as
 from havre.services.lambda_.resources import FunctionR, VersionR
 from havre.store.ports import Transaction
 
 ops = LambdaOperations()
 
 
-@ops.on("PublishVersion", "FunctionName CodeSha256 Description RevisionId")
+@ops.on("PublishVersion", "FunctionName CodeSha256 Description RevisionId PublishTo")
 async def publish_version(call: Call, request: Request) -> Answer:
     revision = call.world.uuid()
 
@@ -29,7 +30,7 @@ async def publish_version(call: Call, request: Request) -> Answer:
                 f"CodeSHA256 ({given}) is different from current CodeSHA256 in $LATEST ({own}). "
                 "Please try again with the CodeSHA256 in $LATEST."
             )
-        return publish(tx, found, revision, request.get("Description"))
+        return publish_as(tx, found, revision, request.get("PublishTo", ""), request.get("Description"))
 
     version = await call.store.transact(change)
     return await sealing.shown(call, version, qualifier=version.spec.number)

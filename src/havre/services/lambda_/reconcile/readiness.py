@@ -18,9 +18,11 @@ from havre.kernel.effects import NOTHING, Effect, Plan, Update
 from havre.kernel.errors import Permanent
 from havre.kernel.function import Function
 from havre.kernel.resource import Kind
+from havre.services.lambda_.capacity import ACTIVE_ONLY_PUBLISHED
 from havre.services.lambda_.compile import wanted_of
 from havre.services.lambda_.facilities import Facilities
 from havre.services.lambda_.present import updating
+from havre.services.lambda_.queries import is_version
 from havre.services.lambda_.resources import FUNCTION, LATEST, VERSION, FunctionR, Readiness, VersionR, qualified
 from havre.store.ports import Change
 
@@ -94,7 +96,7 @@ class Readying:
         if parsed.service != "lambda" or parsed.kind != "function":
             return None
         name, _, number = parsed.name.partition(":")
-        if number.isdigit():
+        if is_version(number):
             return Place(VERSION.name, parsed.account, parsed.region, qualified(name, number))
         return Place(FUNCTION.name, parsed.account, parsed.region, name) if number in ("", LATEST) else None
 
@@ -120,6 +122,8 @@ class Readying:
         if seen.retired:
             return Plan((Retire(f"retire {seen.retired}", seen.retired),))
         record: FunctionR | VersionR = seen.record
+        if record.kind == VERSION.name and record.spec.config.managed is not None:
+            return NOTHING  # lambda.managed's
         if not updating(record):
             reasons = _reasons(record.status, seen.unlogged)
             again = _again(record) if seen.lost else ()
@@ -168,9 +172,10 @@ def _not_again(effect: Effect, error: Exception) -> Plan:
 
 
 def ready(record: FunctionR | VersionR, function: Function) -> Readiness:
+    managed = record.spec.config.managed is not None
     return Readiness(
         generation=record.spec.generation,
-        state="Active",
+        state=ACTIVE_ONLY_PUBLISHED if managed else "Active",
         reason="",
         reason_code="",
         serving=record.spec.config,

@@ -1,0 +1,588 @@
+"""Capacity providers, and functions that run on them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+from tests.unit.services.lambda_.lambda_harness import OTHER_ROOT, FakeFunctions, Lambda, archive, arn, refusal
+
+from havre.kernel.errors import Permanent
+from havre.kernel.function import Function, Invocation, Outcome, Provisioned
+from havre.services.lambda_.rules import managed as rules
+from havre.store.memory import MemoryRecords
+
+INVALID = "InvalidParameterValueException"
+CONFLICT = "ResourceConflictException"
+PUBLISHED = "$LATEST.PUBLISHED"
+
+
+class Environments(FakeFunctions):
+    """As many environments as are asked for are there at once, unless ``most`` of a function are. ``told`` overrides what is
+    said of them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.wanted: dict[str, int] = {}
+        self.known: dict[str, Function] = {}
+        self.most = 1000
+        self.told: dict[str, Any] = {}
+        self.invoked: list[Function] = []
+
+    async def provision(self, function: Function, count: int) -> None:
+        self.known[function.id] = function
+        self.wanted[function.id] = count
+
+    def provisioned(self) -> Mapping[str, Provisioned]:
+        return {
+            id: Provisioned(**{"wanted": count, "ready": min(count, self.most), **self.told})
+            for id, count in self.wanted.items()
+        }
+
+    async def retire(self, id: str) -> None:
+        await super().retire(id)
+        self.wanted.pop(id, None)
+
+    async def invoke(self, function: Function, invocation: Invocation) -> Outcome:
+        self.invoked.append(function)
+        return Outcome(b'"done"')
+
+    def counts(self) -> list[int]:
+        return sorted(count for count in self.wanted.values() if count)
+
+
+class Capacity(Lambda):
+    def __init__(self) -> None:
+        super().__init__()
+        self.facilities.records = MemoryRecords()
+        self.functions = Environments()
+        self.facilities.functions = self.functions
+        ec2 = self.running.client("ec2")
+        subnets = ec2.describe_subnets()["Subnets"]
+        self.vpc = subnets[0]["VpcId"]
+        self.subnets = [s["SubnetId"] for s in subnets[:2]]
+        self.group = ec2.describe_security_groups()["SecurityGroups"][0]["GroupId"]
+        self.operator = self.make_role("operator")
+
+    def given(self, name: str = "pool", **more: Any) -> dict[str, Any]:
+        return {
+            "CapacityProviderName": name,
+            "VpcConfig": {"SubnetIds": self.subnets, "SecurityGroupIds": [self.group]},
+            "PermissionsConfig": {"CapacityProviderOperatorRoleArn": self.operator},
+            **more,
+        }
+
+    def provider(self, name: str = "pool", **more: Any) -> str:
+        made = self.client.create_capacity_provider(**self.given(name, **more))["CapacityProvider"]
+        self.reconcile()
+        return str(made["CapacityProviderArn"])
+
+    def on(self, provider: str = "pool", **more: Any) -> dict[str, Any]:
+        used = {"CapacityProviderArn": arn(f"capacity-provider:{provider}"), **more}
+        return {"CapacityProviderConfig": {"LambdaManagedInstancesCapacityProviderConfig": used}}
+
+    def managed(self, name: str = "one", **more: Any) -> dict[str, Any]:
+        return self.create(name, **{"Runtime": "python3.13", **self.on(), **more})
+
+    def publish(self, name: str = "one", to: str = "LATEST_PUBLISHED") -> str:
+        more = {"PublishTo": to} if to else {}
+        version = str(self.client.publish_version(FunctionName=name, **more)["Version"])
+        self.later()
+        return version
+
+    def later(self, seconds: float = 3.0, step: float = 0.2) -> None:
+        """Timers go off."""
+        for _ in range(int(seconds / step)):
+            self.reconcile()
+            self.running.offset += step
+        self.reconcile()
+
+    def state(self, qualifier: str = PUBLISHED, name: str = "one") -> str:
+        return str(self.get(name, Qualifier=qualifier)["State"])
+
+
+@pytest.fixture
+def capacity() -> Iterator[Capacity]:
+    found = Capacity()
+    yield found
+    found.close()
+
+
+@pytest.fixture(scope="module")
+def settled() -> Iterator[Capacity]:
+    """With a provider; for tests of what is refused."""
+    found = Capacity()
+    found.provider()
+    yield found
+    found.close()
+
+
+# --- providers
+
+
+def test_a_provider_comes_into_being_and_goes(capacity: Capacity) -> None:
+    client = capacity.client
+    made = client.create_capacity_provider(**capacity.given(Tags={"team": "a"}))["CapacityProvider"]
+    whole = arn("capacity-provider:pool")
+    assert made["CapacityProviderArn"] == whole and made["State"] == "Pending"
+    assert made["VpcConfig"] == {"SubnetIds": capacity.subnets, "SecurityGroupIds": [capacity.group]}
+    assert made["PermissionsConfig"] == {"CapacityProviderOperatorRoleArn": capacity.operator}
+    assert made["InstanceRequirements"] == {"Architectures": ["x86_64"]}
+    assert made["CapacityProviderScalingConfig"] == {"MaxVCpuCount": 400, "ScalingMode": "Auto"}
+    assert made["LastModified"]
+    capacity.reconcile()
+    for name in ("pool", whole):
+        assert client.get_capacity_provider(CapacityProviderName=name)["CapacityProvider"]["State"] == "Active"
+    assert refusal(client.create_capacity_provider, **capacity.given())[0] == CONFLICT
+    assert client.list_tags(Resource=whole)["Tags"] == {"team": "a"}
+    client.tag_resource(Resource=whole, Tags={"more": "b"})
+    client.untag_resource(Resource=whole, TagKeys=["team"])
+    assert client.list_tags(Resource=whole)["Tags"] == {"more": "b"}
+    assert client.delete_capacity_provider(CapacityProviderName="pool")["CapacityProvider"]["State"] == "Deleting"
+    capacity.reconcile()
+    code, message = refusal(client.get_capacity_provider, CapacityProviderName="pool")
+    assert (code, message) == ("ResourceNotFoundException", f"Capacity provider not found: {whole}")
+
+
+def test_providers_are_listed_by_pages_and_states(capacity: Capacity) -> None:
+    for name in ("a", "b", "c"):
+        capacity.provider(name)
+    capacity.client.create_capacity_provider(**capacity.given("d"))
+    first = capacity.client.list_capacity_providers(MaxItems=2)
+    rest = capacity.client.list_capacity_providers(MaxItems=2, Marker=first["NextMarker"])
+    names = [p["CapacityProviderArn"][-1] for p in (*first["CapacityProviders"], *rest["CapacityProviders"])]
+    assert names == ["a", "b", "c", "d"]
+    pending = capacity.client.list_capacity_providers(State="Pending")["CapacityProviders"]
+    assert [p["CapacityProviderArn"] for p in pending] == [arn("capacity-provider:d")]
+
+
+def test_a_provider_without_groups_has_the_default_one_of_its_vpc(capacity: Capacity) -> None:
+    given = capacity.given(VpcConfig={"SubnetIds": capacity.subnets, "SecurityGroupIds": []})
+    made = capacity.client.create_capacity_provider(**given)["CapacityProvider"]
+    assert made["VpcConfig"]["SecurityGroupIds"] == [capacity.group]
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "words"),
+    [
+        ({"VpcConfig": {"SubnetIds": ["subnet-0"], "SecurityGroupIds": ["sg-1"]}}, INVALID, "InvalidSubnetID"),
+        (
+            {"InstanceRequirements": {"AllowedInstanceTypes": ["m7i.large"], "ExcludedInstanceTypes": ["c*"]}},
+            INVALID,
+            "one",
+        ),
+        ({"InstanceRequirements": {"Architectures": ["arm64"]}}, "NotImplementedException", "arm64"),
+        ({"CapacityProviderScalingConfig": {"ScalingMode": "Manual"}}, INVALID, "required"),
+        (
+            {
+                "CapacityProviderScalingConfig": {
+                    "ScalingPolicies": [
+                        {"PredefinedMetricType": "LambdaCapacityProviderAverageCPUUtilization", "TargetValue": 50}
+                    ]
+                }
+            },
+            INVALID,
+            "Manual",
+        ),
+        (
+            {
+                "CapacityProviderScalingConfig": {
+                    "ScalingMode": "Manual",
+                    "ScalingPolicies": [
+                        {"PredefinedMetricType": "LambdaCapacityProviderAverageGPUUtilization", "TargetValue": 50}
+                    ],
+                }
+            },
+            "NotImplementedException",
+            "GPU",
+        ),
+        ({"KmsKeyArn": "arn:aws:kms:us-east-1:111122223333:key/a"}, "NotImplementedException", "KmsKeyArn"),
+        ({"PropagateTags": {"Mode": "Explicit"}}, INVALID, "ExplicitTags"),
+        ({"CapacityProviderScalingConfig": {"MaxVCpuCount": 1}}, "ValidationException", "axVCpuCount"),
+    ],
+)
+def test_what_a_provider_cannot_be(settled: Capacity, changes: dict[str, Any], code: str, words: str) -> None:
+    found, message = refusal(settled.client.create_capacity_provider, **settled.given("other", **changes))
+    assert found == code and words in message
+    assert refusal(settled.client.get_capacity_provider, CapacityProviderName="other")[0] == "ResourceNotFoundException"
+
+
+def test_the_operator_role_has_to_let_lambda_in(settled: Capacity) -> None:
+    trust = {"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Principal": "*", "Action": "sts:AssumeRole"}]}
+    role = settled.make_role("stranger", trust)
+    given = settled.given("other", PermissionsConfig={"CapacityProviderOperatorRoleArn": role})
+    code, message = refusal(settled.client.create_capacity_provider, **given)
+    assert code == INVALID and "cannot be assumed" in message
+
+
+def test_providers_end(capacity: Capacity, monkeypatch: pytest.MonkeyPatch) -> None:
+    capacity.provider()
+    monkeypatch.setattr(rules, "PROVIDERS", 1)
+    code, _ = refusal(capacity.client.create_capacity_provider, **capacity.given("two"))
+    assert code == "CapacityProviderLimitExceededException"
+
+
+def test_scaling_of_a_provider_is_changed(capacity: Capacity) -> None:
+    capacity.provider()
+    policy = {"PredefinedMetricType": "LambdaCapacityProviderAverageCPUUtilization", "TargetValue": 70.0}
+    wanted = {"MaxVCpuCount": 16, "ScalingMode": "Manual", "ScalingPolicies": [policy]}
+    update = capacity.client.update_capacity_provider
+    given: dict[str, Any] = {"CapacityProviderName": "pool"}
+    changed = update(**given, CapacityProviderScalingConfig=wanted)["CapacityProvider"]
+    assert changed["CapacityProviderScalingConfig"] == wanted
+    changed = update(**given, CapacityProviderScalingConfig={"MaxVCpuCount": 8})["CapacityProvider"]
+    assert changed["CapacityProviderScalingConfig"] == {**wanted, "MaxVCpuCount": 8}
+    changed = update(**given, CapacityProviderScalingConfig={"ScalingMode": "Auto"})["CapacityProvider"]
+    assert changed["CapacityProviderScalingConfig"] == {"MaxVCpuCount": 8, "ScalingMode": "Auto"}
+    telemetry = {"LoggingConfig": {"SystemLogLevel": "DEBUG"}}
+    tags = {"Mode": "Explicit", "ExplicitTags": {"a": "b"}}
+    changed = update(**given, TelemetryConfig=telemetry, PropagateTags=tags)["CapacityProvider"]
+    assert changed["TelemetryConfig"]["LoggingConfig"]["LogGroup"] == "/aws/lambda/capacity-provider/pool"
+    assert changed["PropagateTags"] == tags
+
+
+def test_another_account_does_not_see_it(settled: Capacity) -> None:
+    client = settled.running.client("lambda", OTHER_ROOT)
+    whole = arn("capacity-provider:pool")
+    assert refusal(client.get_capacity_provider, CapacityProviderName="pool")[0] == "ResourceNotFoundException"
+    assert refusal(client.get_capacity_provider, CapacityProviderName=whole)[0] in (
+        "ResourceNotFoundException",
+        "AccessDeniedException",
+    )
+
+
+# --- functions
+
+
+def test_a_function_on_a_provider_says_so(capacity: Capacity) -> None:
+    capacity.provider()
+    made = capacity.managed()
+    used = made["CapacityProviderConfig"]["LambdaManagedInstancesCapacityProviderConfig"]
+    assert used == {
+        "CapacityProviderArn": arn("capacity-provider:pool"),
+        "PerExecutionEnvironmentMaxConcurrency": 16,
+        "ExecutionEnvironmentMemoryGiBPerVCpu": 2.0,
+    }
+    assert made["MemorySize"] == 2048 and made["State"] == "Pending"
+    assert made["LoggingConfig"]["LogFormat"] == "JSON" and "VpcConfig" not in made
+    assert capacity.get()["State"] == "ActiveNonInvocable"
+    (prepared,) = capacity.functions.prepared
+    assert (prepared.concurrency, prepared.cpus) == (16, 1.0)
+    assert prepared.network is not None and prepared.network.subnets == tuple(capacity.subnets)
+    assert prepared.network.vpc == capacity.vpc
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "words"),
+    [
+        ({"Runtime": "python3.12"}, INVALID, "python3.12"),
+        ({"Runtime": "ruby3.4"}, INVALID, "ruby3.4"),
+        ({"MemorySize": 1024}, INVALID, "MemorySize"),
+        ({"SnapStart": {"ApplyOn": "PublishedVersions"}}, INVALID, "SnapStart"),
+        ({"TenancyConfig": {"TenantIsolationMode": "PER_TENANT"}}, INVALID, "TenancyConfig"),
+        ({"LoggingConfig": {"LogFormat": "Text"}}, INVALID, "LogFormat"),
+        ({"Timeout": 901}, "ValidationException", "timeout"),
+        ({"PublishTo": "LATEST_PUBLISHED"}, INVALID, "Publish is true"),
+    ],
+)
+def test_what_a_function_on_a_provider_cannot_be(
+    settled: Capacity, changes: dict[str, Any], code: str, words: str
+) -> None:
+    found, message = refusal(settled.managed, **changes)
+    assert found == code and words in message
+    assert refusal(settled.get)[0] == "ResourceNotFoundException"
+
+
+@pytest.mark.parametrize(
+    ("used", "code", "words"),
+    [
+        ({"PerExecutionEnvironmentMaxConcurrency": 65}, INVALID, "64 per vCPU"),
+        ({"ExecutionEnvironmentMemoryGiBPerVCpu": 4.0}, INVALID, "1 vCPU"),
+        ({"CapacityProviderArn": arn("capacity-provider:none")}, "ResourceNotFoundException", "none"),
+    ],
+)
+def test_how_a_function_cannot_use_a_provider(settled: Capacity, used: dict[str, Any], code: str, words: str) -> None:
+    found, message = refusal(settled.create, Runtime="python3.13", **settled.on(**used))
+    assert found == code and words in message
+
+
+def test_a_function_in_a_vpc_of_its_own_is_on_no_provider(settled: Capacity) -> None:
+    settled.grant("ec2:*")
+    vpc = {"SubnetIds": settled.subnets, "SecurityGroupIds": [settled.group]}
+    code, message = refusal(settled.managed, VpcConfig=vpc)
+    assert code == INVALID and "VpcConfig" in message
+
+
+def test_the_caller_has_to_be_allowed_to_pass_the_provider(capacity: Capacity) -> None:
+    whole = capacity.provider()
+    user = capacity.iam.create_user(UserName="dev")["User"]["UserName"]
+    document = (
+        '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": ["lambda:CreateFunction", "iam:PassRole"], '
+        '"Resource": "*"}]}'
+    )
+    capacity.iam.put_user_policy(UserName=user, PolicyName="p", PolicyDocument=document)
+    key = capacity.iam.create_access_key(UserName=user)["AccessKey"]
+    client = capacity.running.client("lambda", key)
+    given = {
+        "FunctionName": "one",
+        "Runtime": "python3.13",
+        "Handler": "app.handler",
+        "Role": capacity.role,
+        "Code": {"ZipFile": archive()},
+        **capacity.on(),
+    }
+    code, message = refusal(client.create_function, **given)
+    assert code == "AccessDeniedException" and "lambda:PassCapacityProvider" in message and whole in message
+
+
+def test_published_versions_are_invoked_and_nothing_else(capacity: Capacity) -> None:
+    capacity.provider()
+    capacity.managed()
+    invoke = capacity.client.invoke
+    code, message = refusal(invoke, FunctionName="one")
+    assert code == "NoPublishedVersionException" and "no published version exists" in message
+    assert capacity.publish() == PUBLISHED
+    assert capacity.state() == "Active"
+    assert capacity.functions.counts() == [3]
+    answer = invoke(FunctionName="one", Payload=b"{}")
+    assert answer["ExecutedVersion"] == PUBLISHED and answer["Payload"].read() == b'"done"'
+    assert capacity.functions.invoked[-1].version == PUBLISHED
+    code, message = refusal(invoke, FunctionName="one", Qualifier="$LATEST")
+    assert code == INVALID and "can't be invoked with $LATEST" in message
+    assert refusal(invoke, FunctionName="one", LogType="Tail")[1] == (
+        "Tail logs are not supported for functions configured with capacity provider"
+    )
+    assert capacity.publish(to="") == "1"
+    assert invoke(FunctionName="one", Qualifier="1")["ExecutedVersion"] == "1"
+    versions = capacity.client.list_versions_by_function(FunctionName="one")["Versions"]
+    assert [v["Version"] for v in versions] == ["$LATEST", PUBLISHED, "1"]
+
+
+def test_publishing_again_replaces_what_is_served_when_it_is_ready(capacity: Capacity) -> None:
+    capacity.provider()
+    capacity.managed(Publish=True, PublishTo="LATEST_PUBLISHED")
+    capacity.later()
+    (first,) = [id for id, count in capacity.functions.wanted.items() if count]
+    client = capacity.client
+    client.update_function_configuration(FunctionName="one", Description="other", Timeout=9)
+    capacity.reconcile()
+    capacity.functions.most = 0
+    again = client.publish_version(FunctionName="one", PublishTo="LATEST_PUBLISHED")
+    assert again["Version"] == PUBLISHED and again["State"] == "Active"
+    capacity.later()
+    now = capacity.get(Qualifier=PUBLISHED)
+    assert (now["State"], now["LastUpdateStatus"], now["Timeout"]) == ("Active", "InProgress", 9)
+    code, _ = refusal(client.publish_version, FunctionName="one", PublishTo="LATEST_PUBLISHED")
+    assert code == CONFLICT
+    client.invoke(FunctionName="one")
+    assert capacity.functions.invoked[-1].id == first
+    capacity.functions.most = 1000
+    capacity.later()
+    assert capacity.get(Qualifier=PUBLISHED)["LastUpdateStatus"] == "Successful"
+    client.invoke(FunctionName="one")
+    assert capacity.functions.invoked[-1].timeout == 9
+    assert first in capacity.functions.retired and capacity.functions.counts() == [3]
+
+
+def test_why_a_version_cannot_be_made_ready(capacity: Capacity) -> None:
+    capacity.provider()
+    capacity.managed()
+    capacity.functions.most = 0
+    capacity.functions.told = {"error": "Runtime.ImportModuleError: no module app"}
+    capacity.publish()
+    found = capacity.get(Qualifier=PUBLISHED)
+    assert (found["State"], found["StateReasonCode"]) == ("Failed", "FunctionError")
+    assert "no module app" in found["StateReason"]
+    assert capacity.functions.counts() == []
+    capacity.functions.told = {"error": "this node has no memory left", "short": True}
+    capacity.publish(to="")
+    found = capacity.get(Qualifier="1")
+    assert (found["State"], found["StateReasonCode"]) == ("Failed", "InsufficientCapacity")
+    assert refusal(capacity.client.invoke, FunctionName="one", Qualifier="1")[0] == CONFLICT
+
+
+def test_files_that_cannot_be_had_fail_a_version(capacity: Capacity) -> None:
+    capacity.provider()
+    capacity.managed()
+    capacity.functions.fault = Permanent("no such runtime on this machine")
+    capacity.publish()
+    found = capacity.get(Qualifier=PUBLISHED)
+    assert found["State"] == "Failed" and "no such runtime" in found["StateReason"]
+
+
+def test_as_many_environments_as_there_is_room_for_will_do(capacity: Capacity) -> None:
+    capacity.provider()
+    capacity.managed()
+    capacity.functions.most = 1
+    capacity.functions.told = {"error": "no memory left", "short": True}
+    capacity.publish()
+    assert capacity.state() == "Active"
+
+
+def test_vcpus_of_a_provider_are_held(capacity: Capacity) -> None:
+    capacity.provider(CapacityProviderScalingConfig={"MaxVCpuCount": 5})
+    capacity.managed()
+    capacity.managed("two", MemorySize=4096)
+    capacity.publish()
+    capacity.publish("two")
+    assert capacity.functions.counts() == [1, 3]
+    assert capacity.state(name="two") == "Active"
+    assert capacity.publish(to="") == "1"
+    found = capacity.get(Qualifier="1")
+    assert (found["State"], found["StateReasonCode"]) == ("Failed", "CapacityProviderScalingLimitExceeded")
+    capacity.client.update_capacity_provider(
+        CapacityProviderName="pool", CapacityProviderScalingConfig={"MaxVCpuCount": 9}
+    )
+    capacity.later()
+    assert capacity.functions.counts() == [3, 3]
+
+
+def test_versions_are_scaled_between_their_bounds(capacity: Capacity) -> None:
+    capacity.provider()
+    capacity.managed()
+    capacity.publish()
+    client, given = capacity.client, {"FunctionName": "one", "Qualifier": PUBLISHED}
+    config = client.get_function_scaling_config(**given)
+    assert config["FunctionArn"] == arn(f"function:one:{PUBLISHED}")
+    assert config["AppliedFunctionScalingConfig"] == config["RequestedFunctionScalingConfig"]
+    assert config["AppliedFunctionScalingConfig"] == {"MinExecutionEnvironments": 3}
+    bounds = {"MinExecutionEnvironments": 1, "MaxExecutionEnvironments": 5}
+    assert client.put_function_scaling_config(**given, FunctionScalingConfig=bounds)["FunctionState"] == "Active"
+    capacity.functions.told = {"busy": 1.0}
+    capacity.later()
+    assert capacity.functions.counts() == [5]
+    assert client.get_function_scaling_config(**given)["AppliedFunctionScalingConfig"] == bounds
+    capacity.functions.told = {}
+    capacity.later(70.0, 2.0)
+    assert capacity.functions.counts() == [4]
+    capacity.later(300.0, 5.0)
+    assert capacity.functions.counts() == [1]
+    capacity.functions.told = {"cpu": 0.9}
+    capacity.later()
+    assert capacity.functions.counts() == [5]
+    client.put_function_scaling_config(**given)
+    assert client.get_function_scaling_config(**given)["RequestedFunctionScalingConfig"] == {
+        "MinExecutionEnvironments": 3
+    }
+
+
+def test_a_version_is_switched_off_and_on(capacity: Capacity) -> None:
+    capacity.provider()
+    capacity.managed()
+    capacity.publish()
+    client, given = capacity.client, {"FunctionName": "one", "Qualifier": PUBLISHED}
+    put = client.put_function_scaling_config
+    off = {"MinExecutionEnvironments": 0, "MaxExecutionEnvironments": 0}
+    assert put(**given, FunctionScalingConfig=off)["FunctionState"] == "Deactivating"
+    capacity.later()
+    assert capacity.state() == "Deactivated" and capacity.functions.counts() == []
+    assert client.get_function_scaling_config(**given)["AppliedFunctionScalingConfig"] == off
+    code, message = refusal(client.invoke, FunctionName="one")
+    assert code == CONFLICT and message.endswith("Deactivated")
+    on = {"MinExecutionEnvironments": 2, "MaxExecutionEnvironments": 2}
+    assert put(**given, FunctionScalingConfig=on)["FunctionState"] == "Pending"
+    capacity.later()
+    assert capacity.state() == "Active" and capacity.functions.counts() == [2]
+    client.invoke(FunctionName="one")
+
+
+@pytest.mark.parametrize(
+    "bounds",
+    [
+        {"MinExecutionEnvironments": 0, "MaxExecutionEnvironments": 4},
+        {"MinExecutionEnvironments": 0},
+        {"MinExecutionEnvironments": 4, "MaxExecutionEnvironments": 3},
+        {"MaxExecutionEnvironments": 2},
+    ],
+)
+def test_bounds_that_are_none(capacity: Capacity, bounds: dict[str, int]) -> None:
+    capacity.provider()
+    capacity.managed()
+    capacity.publish(to="")
+    put = capacity.client.put_function_scaling_config
+    assert refusal(put, FunctionName="one", Qualifier="1", FunctionScalingConfig=bounds)[0] == INVALID
+
+
+def test_default_functions_have_nothing_of_it(settled: Capacity) -> None:
+    settled.create("plain", Publish=True)
+    client, given = settled.client, {"FunctionName": "plain"}
+    bounds = {"MinExecutionEnvironments": 1, "MaxExecutionEnvironments": 1}
+    put = client.put_function_scaling_config
+    assert refusal(put, **given, Qualifier="1", FunctionScalingConfig=bounds)[0] == INVALID
+    assert refusal(put, **given, Qualifier="7", FunctionScalingConfig=bounds)[0] == "ResourceNotFoundException"
+    assert refusal(client.publish_version, **given, PublishTo="LATEST_PUBLISHED")[0] == INVALID
+    code, message = refusal(client.update_function_configuration, **given, **settled.on())
+    assert (code, message) == (INVALID, "CapacityProviderConfig isn't supported for Lambda Default functions.")
+    assert refusal(settled.get, name="plain", Qualifier=PUBLISHED)[0] == "ResourceNotFoundException"
+    client.delete_function(**given)
+
+
+def test_concurrency_is_not_set_aside_for_functions_on_providers(capacity: Capacity) -> None:
+    capacity.provider()
+    capacity.managed()
+    capacity.publish(to="")
+    client = capacity.client
+    code, _ = refusal(client.put_function_concurrency, FunctionName="one", ReservedConcurrentExecutions=1)
+    assert code == INVALID
+    put = client.put_provisioned_concurrency_config
+    given = {"FunctionName": "one", "Qualifier": "1", "ProvisionedConcurrentExecutions": 1}
+    code, message = refusal(put, **given)
+    assert code == INVALID and "capacity provider" in message
+
+
+def test_a_provider_in_use_stays(capacity: Capacity) -> None:
+    capacity.provider()
+    capacity.managed(Publish=True, PublishTo="LATEST_PUBLISHED")
+    capacity.later()
+    client, given = capacity.client, {"CapacityProviderName": "pool"}
+    listed = client.list_function_versions_by_capacity_provider(**given)
+    assert listed["CapacityProviderArn"] == arn("capacity-provider:pool")
+    assert {(v["FunctionArn"], v["State"]) for v in listed["FunctionVersions"]} == {
+        (arn("function:one:$LATEST"), "ActiveNonInvocable"),
+        (arn(f"function:one:{PUBLISHED}"), "Active"),
+    }
+    code, message = refusal(client.delete_capacity_provider, **given)
+    assert code == CONFLICT and "in use" in message
+    client.delete_function(FunctionName="one")
+    capacity.later()
+    assert capacity.functions.counts() == []
+    client.delete_capacity_provider(**given)
+    code, _ = refusal(capacity.managed)
+    assert code == CONFLICT
+
+
+def test_versions_of_a_provider_end(capacity: Capacity, monkeypatch: pytest.MonkeyPatch) -> None:
+    capacity.provider()
+    capacity.managed()
+    monkeypatch.setattr(rules, "VERSIONS", 1)
+    capacity.publish()
+    code, _ = refusal(capacity.client.publish_version, FunctionName="one")
+    assert code == "FunctionVersionsPerCapacityProviderLimitExceededException"
+    capacity.client.delete_function(FunctionName="one", Qualifier=PUBLISHED)
+    capacity.later()
+    assert capacity.functions.counts() == [] and capacity.publish(to="") == "1"
+
+
+def test_the_provider_of_a_function_is_changed(capacity: Capacity) -> None:
+    capacity.provider()
+    capacity.provider("other")
+    capacity.managed()
+    used = capacity.on("other", PerExecutionEnvironmentMaxConcurrency=4)
+    changed = capacity.client.update_function_configuration(FunctionName="one", **used)
+    found = changed["CapacityProviderConfig"]["LambdaManagedInstancesCapacityProviderConfig"]
+    assert found["CapacityProviderArn"] == arn("capacity-provider:other")
+    assert found["PerExecutionEnvironmentMaxConcurrency"] == 4
+    capacity.reconcile()
+    capacity.publish()
+    capacity.client.delete_capacity_provider(CapacityProviderName="pool")
+    assert refusal(capacity.client.delete_capacity_provider, CapacityProviderName="other")[0] == CONFLICT
+
+
+def test_an_alias_leads_to_versions_on_a_provider(capacity: Capacity) -> None:
+    capacity.provider()
+    capacity.managed()
+    capacity.publish()
+    capacity.client.create_alias(FunctionName="one", Name="live", FunctionVersion=PUBLISHED)
+    answer = capacity.client.invoke(FunctionName="one", Qualifier="live")
+    assert answer["ExecutedVersion"] == PUBLISHED
