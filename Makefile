@@ -78,7 +78,7 @@ peers: .venv-peers/.installed ## what the benchmarks compare with, into .venv-pe
 
 lock: install ## write the lock files anew
 	for set in dev:"--extra dev pyproject.toml" run:"pyproject.toml" peers:requirements/peers.in build:requirements/build.in; do \
-	  $(BIN)/uv pip compile -q --generate-hashes --no-header --python-version 3.11 $${set#*:} -o requirements/$${set%%:*}.txt; done
+	  $(BIN)/uv pip compile -q --universal --generate-hashes --no-header --python-version 3.11 $${set#*:} -o requirements/$${set%%:*}.txt; done
 
 clean: ## remove the environments and caches
 	rm -rf .venv .venv-peers .mypy_cache .ruff_cache .import_linter_cache build dist

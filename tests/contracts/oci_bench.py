@@ -11,6 +11,7 @@ import random
 import shutil
 import signal
 import subprocess
+import sys
 import tarfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,6 +28,11 @@ from tests.contracts.container_bench import COMMANDS, SLEEP, Setting
 from tests.contracts.oci_client import Client
 from tests.contracts.oci_data import CONFIG, IMAGE, LAYER, Data
 from tests.contracts.registry_server import Process, running
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 NAME = "sh"
 BUSYBOX = Path("/bin/busybox")
@@ -62,10 +68,15 @@ def base() -> bytes:
     return layer({"bin/busybox": BUSYBOX.read_bytes()}, {f"bin/{name}": "busybox" for name in applets()})
 
 
-def push(server: Process, tag: str, layers: Sequence[bytes], **config: Any) -> str:
-    """The image's reference."""
+def packed(raw: bytes, packing: str) -> bytes:
+    """``packing``: gzip, zstd, or "" for none."""
+    return {"": raw, "zstd": zstd.compress(raw, 1), "gzip": gzip.compress(raw, 1, mtime=0)}[packing]
+
+
+def push(server: Process, tag: str, layers: Sequence[bytes], packing: str = "gzip", **config: Any) -> str:
+    """The image's reference. ``packing``: gzip or zstd."""
     data = Data()
-    described = [data.blob(gzip.compress(raw, 1, mtime=0), LAYER + "+gzip") for raw in layers]
+    described = [data.blob(packed(raw, packing), f"{LAYER}+{packing}") for raw in layers]
     shape = {"os": "linux", "architecture": "amd64", "config": {"Env": ["PATH=/bin"], **config}}
     head = data.blob(json.dumps(shape).encode(), CONFIG)
     data.manifest({"schemaVersion": 2, "mediaType": IMAGE, "config": head, "layers": described}, tag)

@@ -143,6 +143,16 @@ async def test_capabilities_of_files_are_kept(setting: OciSetting) -> None:
     )
 
 
+async def test_layers_in_zstandard(setting: OciSetting) -> None:
+    reference = push(setting.server, "zstd", [base()], packing="zstd")
+    image = await setting.engine.pull(reference, setting.keys)
+    manifest = Puller(image_cache.parse(reference), setting.keys).manifest("zstd")[1]
+    assert [each["mediaType"].rpartition("+")[2] for each in manifest["layers"]] == ["zstd"]
+    container = Container("main", reference, command=("sh", "-c", SLEEP))
+    made = await setting.engine.create(setting.workload(container), container, image, None)
+    assert (await setting.engine.start(made.id)).state == "running"
+
+
 def test_references_as_docker_reads_them() -> None:
     digest = "sha256:" + "a" * 64
     for reference, expected in (

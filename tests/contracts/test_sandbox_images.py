@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import gzip
 import io
 import json
 import os
@@ -25,6 +24,7 @@ from havre.kernel import runtimes
 from havre.kernel.errors import Permanent, Temporary
 from havre.kernel.function import Code
 from havre.kernel.workload import Registry
+from tests.contracts.oci_bench import packed
 from tests.contracts.oci_client import Client
 from tests.contracts.oci_data import CONFIG, IMAGE, INDEX, LAYER, Data, digest
 from tests.contracts.registry_server import Process as Server
@@ -87,11 +87,10 @@ Push = Callable[..., Code]
 def push(server: Server) -> Push:
     """Layers, and what the configuration says → the function's code."""
 
-    def push(*layers: bytes, zipped: bool = True, index: bool = False, **config: Any) -> Code:
+    def push(*layers: bytes, packing: str = "gzip", index: bool = False, **config: Any) -> Code:
         data = Data()
-        described = [
-            data.blob(gzip.compress(raw) if zipped else raw, LAYER + ("+gzip" if zipped else "")) for raw in layers
-        ]
+        kind = f"{LAYER}+{packing}" if packing else LAYER
+        described = [data.blob(packed(raw, packing), kind) for raw in layers]
         shape = {"os": "linux", "architecture": "amd64", "config": config}
         head = data.blob(json.dumps(shape).encode(), CONFIG)
         made = data.manifest(_image(head, described))
@@ -129,13 +128,13 @@ async def runtime(bench: Bench, sandbox: Sandbox, **environment: str) -> str:
     return bench.written(sandbox.id, RUNTIME)
 
 
-@pytest.mark.parametrize("zipped", [True, False])
-async def test_runs_as_its_configuration_says(bench: Bench, push: Push, zipped: bool) -> None:
+@pytest.mark.parametrize("packing", ["gzip", "zstd", ""])
+async def test_runs_as_its_configuration_says(bench: Bench, push: Push, packing: str) -> None:
     script = file("app/say", '#!/bin/sh\necho "$@" $A $B; pwd; id -u; ls /\n', 0o755)
     code = push(
         base(),
         layer(script),
-        zipped=zipped,
+        packing=packing,
         Entrypoint=["/app/say", "one"],
         Cmd=["two"],
         Env=["A=of-image", "B=of-image", "PATH=/bin"],
@@ -228,7 +227,7 @@ async def test_content_that_is_not_what_its_digest_says(
     bench: Bench, push: Push, server: Server, tmp_path: Path
 ) -> None:
     raw = layer(file("marker-of-this-layer", b"0123456789" * 50_000))
-    code = push(raw, zipped=False, Cmd=["x"])
+    code = push(raw, packing="", Cmd=["x"])
     spoilt = 0
     for path in (tmp_path / "registry").rglob("*"):
         if path.is_file() and raw[:512] in path.read_bytes():

@@ -1,17 +1,18 @@
 """A layer of an OCI image, unpacked as overlayfs wants its directories: whiteouts become its own kind of them.
 
-Layers are untrusted: paths that leave the directory or pass a symbolic link are refused, device files are left out, and
-what all of it may take is bounded.
+It is tar, or tar in gzip or Zstandard, told by its first bytes. Layers are untrusted: paths that leave the directory or pass
+a symbolic link are refused, device files are left out, and what all of it may take, on disk and in memory, is bounded.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
+import sys
 import tarfile
 import tempfile
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from havre.kernel.errors import Permanent
 
@@ -20,23 +21,27 @@ LARGEST = 10 << 30
 _MOST_FILES = 1_000_000
 _CAPABILITY = "SCHILY.xattr.security.capability"
 _WHITEOUT, _OPAQUE = ".wh.", ".wh..wh..opq"
+_ZSTANDARD = b"\x28\xb5\x2f\xfd"
+_LARGEST_HEADER = 1 << 20
+_IN_MEMORY = (
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+)
 
 
-def unpack(archive: IO[bytes], target: Path) -> int:
-    """``target`` appears whole, by one rename. Gives its size in bytes. Blocks. Raises Permanent, OSError."""
+def unpack(archive: IO[bytes], target: Path, largest: int = LARGEST) -> int:
+    """``target`` appears whole, by one rename. Gives its size in bytes, uncompressed, at most ``largest``. Blocks. Raises
+    Permanent, OSError."""
     work = Path(tempfile.mkdtemp(dir=target.parent, prefix=".unpacking-"))
     try:
         root = work / "root"
         root.mkdir()
         root.chmod(0o755)
-        unpacking = _Unpacking(root)
-        try:
-            with tarfile.open(fileobj=archive, mode="r|*") as opened:
-                for member in opened:
-                    unpacking.take(opened, member)
-        except (tarfile.TarError, EOFError) as error:
-            raise Permanent(f"a layer cannot be read: {error}") from error
-        unpacking.end()
+        unpacking = _Unpacking(root, largest)
+        _read(archive, unpacking)
         if not target.exists():
             root.rename(target)
         return unpacking.size
@@ -44,9 +49,54 @@ def unpack(archive: IO[bytes], target: Path) -> int:
         shutil.rmtree(work, ignore_errors=True)
 
 
+def _read(archive: IO[bytes], unpacking: _Unpacking) -> None:
+    """Raises Permanent for what is no layer: tarfile lets numbers through that no file's time can be."""
+    peeked = _Peeked(archive)
+    source: Any
+    source, broken = _plain(peeked) if peeked.first == _ZSTANDARD else (peeked, EOFError)
+    try:
+        with tarfile.open(fileobj=source, mode="r|*", tarinfo=_Member) as opened:
+            for member in opened:
+                unpacking.take(opened, member)
+        unpacking.end()
+    except (tarfile.TarError, EOFError, ValueError, OverflowError, broken) as error:
+        raise Permanent(f"a layer cannot be read: {error}") from error
+
+
+class _Peeked:
+    """A stream whose first bytes are known: what a program writes cannot be gone back in."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self.first = self._left = stream.read(len(_ZSTANDARD))
+        self._stream = stream
+
+    def read(self, size: int = -1) -> bytes:
+        left, self._left = self._left, b""
+        return left or self._stream.read(size)
+
+
+def _plain(archive: Any) -> tuple[Any, type[Exception]]:
+    """What is in Zstandard, and how it tells of what is none. It takes 128 MiB at most, the library's bound of a window."""
+    if sys.version_info >= (3, 14):
+        from compression import zstd
+    else:
+        from backports import zstd  # a node that pulls no such layer does without
+    return zstd.ZstdFile(archive), zstd.ZstdError
+
+
+class _Member(tarfile.TarInfo):
+    """What stands before an entry is read into memory whole, and may claim any size."""
+
+    def _proc_member(self, opened: tarfile.TarFile) -> Any:
+        if self.type in _IN_MEMORY and self.size > _LARGEST_HEADER:
+            raise tarfile.ReadError(f"a header of {self.size} bytes")
+        return super()._proc_member(opened)  # type: ignore[misc]  # tarfile's own hook for subclasses
+
+
 class _Unpacking:
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, largest: int) -> None:
         self._root = root
+        self._largest = largest
         self._real = {root}
         """Directories that are known to be such."""
         self._times: list[tuple[Path, float]] = []
@@ -56,8 +106,8 @@ class _Unpacking:
     def take(self, opened: tarfile.TarFile, member: tarfile.TarInfo) -> None:
         self._count += 1
         self.size += member.size
-        if self.size > LARGEST or self._count > _MOST_FILES:
-            raise Permanent(f"a layer is larger than {LARGEST} bytes or {_MOST_FILES} files")
+        if self.size > self._largest or self._count > _MOST_FILES:
+            raise Permanent(f"a layer is larger than {self._largest} bytes or {_MOST_FILES} files")
         path = self._path(member.name)
         if path == self._root:
             return

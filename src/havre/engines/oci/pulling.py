@@ -37,4 +37,4 @@ def layer(puller: Puller, digest: str, target: Path, left: int) -> int:
         return 0
     with tempfile.TemporaryFile(dir=target.parent) as file:
         puller.blob(digest, file, left)
-        return layers.unpack(file, target)
+        return layers.unpack(file, target, left)
