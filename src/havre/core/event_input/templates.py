@@ -1,7 +1,7 @@
 """Input templates: text with ``<variables>`` that stand for parts of an event.
 
-A variable within quotes is filled in as text; one outside of them as JSON. One that the event does not have is empty text
-within quotes, and ``null`` outside.
+A variable within quotes is filled in as text; one outside of them as JSON. One that the event does not have is empty text,
+in quotes of its own where it stands outside of any.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ from typing import Any
 from havre.core.event_input.paths import MISSING, JsonPath
 
 _VARIABLE = re.compile(r"<([A-Za-z0-9_.-]+)>", re.ASCII)
+WHOLE = "aws.events.event.json"
 RESERVED = frozenset(
     {
         "aws.events.rule-arn",
         "aws.events.rule-name",
         "aws.events.event.ingestion-time",
         "aws.events.event",
-        "aws.events.event.json",
+        WHOLE,
     }
 )
 
@@ -41,9 +42,12 @@ class Template:
                 raise TemplateError(f"{name} is reserved: names of variables cannot begin with AWS")
         self._paths = {name: JsonPath(path) for name, path in paths.items()}
         self._pieces = _pieces(text)
-        unknown = sorted({p[0] for p in self._pieces if not isinstance(p, str)} - set(paths) - RESERVED)
+        used = {p[0] for p in self._pieces if not isinstance(p, str)}
+        unknown = sorted(used - set(paths) - RESERVED)
         if unknown:
             raise TemplateError(f"contains invalid placeholder {', '.join(unknown)}")
+        if WHOLE in used and not text.lstrip().startswith("{"):
+            raise TemplateError(f"contains placeholder {WHOLE} valid only for JSON template")
 
     def fill(self, event: Mapping[str, Any], reserved: Mapping[str, Any]) -> str:
         """``reserved``: what stands for those variables that AWS defines."""
@@ -87,4 +91,4 @@ def _within(value: Any) -> str:
 
 
 def _outside(value: Any) -> str:
-    return "null" if value is MISSING else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return '""' if value is MISSING else json.dumps(value, ensure_ascii=False, separators=(",", ":"))

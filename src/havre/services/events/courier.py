@@ -102,6 +102,10 @@ def _reserved(shipment: Shipment) -> dict[str, Any]:
         "aws.events.rule-arn": shipment.rule,
         "aws.events.rule-name": shipment.rule.rpartition("/")[2],
         "aws.events.event.ingestion-time": timestamp(shipment.taken),
-        "aws.events.event": {k: v for k, v in shipment.event.items() if k != "detail"},
+        "aws.events.event": {
+            "detailType" if name == "detail-type" else name: value
+            for name, value in shipment.event.items()
+            if name != "detail"
+        },
         "aws.events.event.json": shipment.event,
     }

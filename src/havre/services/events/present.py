@@ -36,7 +36,7 @@ def rule(found: RuleRecord) -> dict[str, Any]:
     }
 
 
-def archive(found: ArchiveRecord, extent: Extent | None) -> dict[str, Any]:
+def archive(found: ArchiveRecord, extent: Extent | None, events: int) -> dict[str, Any]:
     spec, meta = found.spec, found.meta
     return {
         "ArchiveName": meta.name,
@@ -44,6 +44,7 @@ def archive(found: ArchiveRecord, extent: Extent | None) -> dict[str, Any]:
         "State": "ENABLED",
         "RetentionDays": spec.retention,
         "SizeBytes": extent.bytes if extent is not None else 0,
+        "EventCount": events,
         "CreationTime": meta.created,
     }
 

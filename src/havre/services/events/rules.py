@@ -14,7 +14,7 @@ from havre.kernel.errors import not_built
 from havre.services.events.errors import bad_pattern, validation
 from havre.services.events.resources import DEFAULT
 
-MOST_TARGETS = 100
+MOST_TARGETS = 5
 MOST_RULES = 2000
 _ABSENT = (
     "RunCommandParameters", "BatchParameters", "HttpParameters", "RedshiftDataParameters", "SageMakerPipelineParameters",

@@ -58,7 +58,7 @@ PATHS |= {"quote": "$.detail.quote"}
         ('"<instance> is in state <state>"', '"i-0123456789 is in state RUNNING"'),
         ('{"instance": <instance>, "state": "<state>"}', '{"instance": "i-0123456789", "state": "RUNNING"}'),
         ('{"list": <list>}', '{"list": [1,{"x":"y"}]}'),
-        ('{"a": "<none>", "b": <none>}', '{"a": "", "b": null}'),
+        ('{"a": "<none>", "b": <none>}', '{"a": "", "b": ""}'),
         ('{"q": "<quote>"}', '{"q": "a \\"b\\" \\\\ <c>"}'),
         ('{"q": <quote>}', '{"q": "a \\"b\\" \\\\ <c>"}'),
         ('"a \\"<state>\\" b"', '"a \\"RUNNING\\" b"'),
@@ -74,6 +74,9 @@ def test_templates(template: str, expected: str) -> None:
 def test_what_is_no_template() -> None:
     with pytest.raises(TemplateError, match="invalid placeholder nowhere"):
         Template('"<nowhere>"', PATHS)
+    for whole in ("[<aws.events.event.json>]", '"<aws.events.event.json>"'):
+        with pytest.raises(TemplateError, match=r"aws\.events\.event\.json valid only for JSON template"):
+            Template(whole, {})
     with pytest.raises(TemplateError, match="reserved"):
         Template("x", {"awsthing": "$.a"})
     with pytest.raises(PathError):
@@ -91,7 +94,7 @@ JSON = st.recursive(
 def test_a_json_template_stays_json_whatever_is_filled_in(value: Any) -> None:
     text = Template('{"as": <v>, "in": "x<v>y", "no": <w>}', {"v": "$.v", "w": "$.w"}).fill({"v": value}, {})
     found = json.loads(text)
-    assert found["as"] == value and found["no"] is None
+    assert found["as"] == value and found["no"] == ""
     inside = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     assert found["in"] == f"x{inside}y"
 

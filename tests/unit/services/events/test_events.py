@@ -258,7 +258,8 @@ def test_archives_keep_events_and_replays_put_them_again(events: Events) -> None
     rule = events.rule("r", {"source": ["app"]}, [to(queue_arn("q"))])
     events.rule("unasked", {"source": ["app"]}, [to(queue_arn("unasked"))])
     described = events.client.describe_archive(ArchiveName="a")
-    assert described["State"] == "ENABLED" and described["SizeBytes"] > 0
+    assert described["State"] == "ENABLED" and described["SizeBytes"] > 0 and described["EventCount"] == 3
+    assert [a["EventCount"] for a in events.client.list_archives()["Archives"]] == [3]
     asked = {
         "ReplayName": "again", "EventSourceArn": archive, "EventStartTime": begin,
         "EventEndTime": events.running.world.now() + 1, "Destination": {"Arn": bus, "FilterArns": [rule]},
@@ -275,8 +276,13 @@ def test_archives_keep_events_and_replays_put_them_again(events: Events) -> None
     assert refusal(events.client.start_replay, **asked)[0] == "ResourceAlreadyExistsException"
     wrong = {**asked, "ReplayName": "w", "EventEndTime": begin - 5}
     assert refusal(events.client.start_replay, **wrong)[0] == "ValidationException"
-    elsewhere = {**asked, "ReplayName": "w", "Destination": {"Arn": f"{HERE}:event-bus/x"}}
-    assert "Cross event bus" in refusal(events.client.start_replay, **elsewhere)[1]
+    events.client.create_event_bus(Name="y")
+    for name, words in (("x", "Event bus x does not exist."), ("y", "Cross event bus replay is not permitted.")):
+        elsewhere = {**asked, "ReplayName": "w", "Destination": {"Arn": f"{HERE}:event-bus/{name}"}}
+        assert refusal(events.client.start_replay, **elsewhere)[1].endswith(words)
+    nothing = {**asked, "ReplayName": "w", "EventSourceArn": f"{archive}s"}
+    told = "Parameter EventSourceArn is not valid. Reason: Archive as does not exist."
+    assert refusal(events.client.start_replay, **nothing) == ("ValidationException", told)
     assert [r["ReplayName"] for r in events.client.list_replays(State="COMPLETED")["Replays"]] == ["again"]
     events.client.update_archive(ArchiveName="a", RetentionDays=1)
     events.running.offset = 2 * 86_400
@@ -287,6 +293,30 @@ def test_archives_keep_events_and_replays_put_them_again(events: Events) -> None
 def _bytes(events: Events) -> int:
     extents = events.running.wait(events.running.journal.extents("events/"))
     return sum(e.bytes for e in extents.values())
+
+
+def test_the_event_in_a_template(events: Events) -> None:
+    template = '{"about": <aws.events.event>, "whole": <aws.events.event.json>, "none": <missing>}'
+    transformer = {"InputTemplate": template, "InputPathsMap": {"missing": "$.detail.gone"}}
+    events.rule("r", {"source": ["app"]}, [to(queue_arn("q"), InputTransformer=transformer)])
+    events.put(detail={"n": 1})
+    events.quiet()
+    found = json.loads(events.sent("q")[0]["MessageBody"])
+    whole = found["whole"]
+    about = {k: whole[k] for k in ("version", "id", "source", "account", "time", "region", "resources")}
+    assert found == {"about": {**about, "detailType": whole["detail-type"]}, "whole": whole, "none": ""}
+    assert whole["detail"] == {"n": 1}
+
+
+def test_a_rule_has_five_targets(events: Events) -> None:
+    events.rule("r", {"source": ["app"]})
+    targets = [{"Id": str(n), "Arn": queue_arn("q")} for n in range(6)]
+    told = "The requested resource exceeds the maximum number allowed."
+    assert refusal(events.client.put_targets, Rule="r", Targets=targets) == ("LimitExceededException", told)
+    events.client.put_targets(Rule="r", Targets=targets[:3])
+    assert refusal(events.client.put_targets, Rule="r", Targets=targets[3:])[0] == "LimitExceededException"
+    assert events.client.put_targets(Rule="r", Targets=targets[1:5])["FailedEntryCount"] == 0
+    assert len(events.client.list_targets_by_rule(Rule="r")["Targets"]) == 5
 
 
 def test_deliveries_go_on_after_a_restart(events: Events) -> None:

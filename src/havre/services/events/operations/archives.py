@@ -99,12 +99,19 @@ async def delete_archive(call: Call, request: Request) -> Answer:
     return {}
 
 
+async def _kept(call: Call, archive: ArchiveRecord) -> int:
+    """How many events: they are numbered, and go in the order in which they came."""
+    first = await call.journal.scan(archive.spec.journal, limit=1)
+    last = await call.journal.scan(archive.spec.journal, limit=1, reverse=True)
+    return last[0].seq - first[0].seq + 1 if first and last else 0
+
+
 @ops("DescribeArchive", resources=of_archive)
 async def describe_archive(call: Call, request: Request) -> Answer:
     found = found_archive(call, request["ArchiveName"])
     extents = await call.journal.extents(found.spec.journal)
     return {
-        **present.archive(found, extents.get(found.spec.journal)),
+        **present.archive(found, extents.get(found.spec.journal), await _kept(call, found)),
         "ArchiveArn": found.meta.arn,
         "Description": found.spec.description or None,
         "EventPattern": found.spec.pattern or None,
@@ -126,4 +133,5 @@ async def list_archives(call: Call, request: Request) -> Answer:
     ]
     shown, token = page(call, request, found, lambda r: r.meta.name)
     extents = await call.journal.extents(f"{JOURNALS}{call.account}/{call.region}/")
-    return {"Archives": [present.archive(r, extents.get(r.spec.journal)) for r in shown], "NextToken": token}
+    told = [present.archive(r, extents.get(r.spec.journal), await _kept(call, r)) for r in shown]
+    return {"Archives": told, "NextToken": token}

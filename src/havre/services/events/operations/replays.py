@@ -8,10 +8,9 @@ from havre.control.operation import Answer, Call, Operations, Request
 from havre.kernel.errors import ApiError
 from havre.services.events import present
 from havre.services.events.errors import exists, missing, validation
-from havre.services.events.names import Place, of_replay
-from havre.services.events.operations.archives import found_archive
+from havre.services.events.names import Place, of_replay, own_bus
 from havre.services.events.paging import page
-from havre.services.events.resources import REPLAY, Replay, ReplayRecord, ReplayStatus
+from havre.services.events.resources import ARCHIVE, REPLAY, Replay, ReplayRecord, ReplayStatus
 from havre.store.ports import Reader, Transaction
 
 ops = Operations()
@@ -28,10 +27,11 @@ def _found(call: Call, name: str, reader: Reader | None = None) -> ReplayRecord:
 @ops("StartReplay", resources=of_replay)
 async def start_replay(call: Call, request: Request) -> Answer:
     name, source, to = request["ReplayName"], request["EventSourceArn"], request["Destination"]
-    archive = found_archive(call, source.rpartition("/")[2])
-    if archive.meta.arn != source:
-        raise missing(f"Archive {source} does not exist.")
-    if to["Arn"] != Place(call.account, call.region, archive.spec.bus).arn:
+    archive = call.store.get(ARCHIVE, call.account, call.region, source.rpartition("/")[2])
+    if archive is None or archive.meta.arn != source:
+        told = f"Archive {source.rpartition('/')[2]} does not exist."
+        raise validation(f"Parameter EventSourceArn is not valid. Reason: {told}")
+    if own_bus(call, to["Arn"], call.store).arn != Place(call.account, call.region, archive.spec.bus).arn:
         raise validation("Parameter Destination.Arn is not valid. Reason: Cross event bus replay is not permitted.")
     begin, end = request["EventStartTime"], request["EventEndTime"]
     if begin >= end:

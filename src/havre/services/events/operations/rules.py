@@ -75,7 +75,7 @@ async def _said(call: Call, request: Request, place: names.Place) -> Rule:
 
 def _may_have_one_more(tx: Transaction, place: names.Place) -> None:
     if tx.count(RULE, "bus", scoped(*place)) >= rules.MOST_RULES:
-        raise limit(f"The requested resource exceeds the maximum number allowed: {rules.MOST_RULES} rules a bus.")
+        raise limit("The requested resource exceeds the maximum number allowed.")
 
 
 @ops("DeleteRule", resources=of_rule("Name"))

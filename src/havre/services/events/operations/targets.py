@@ -37,9 +37,7 @@ async def put_targets(call: Call, request: Request) -> Answer:
         found = queries.rule(tx, place, request["Rule"])
         targets = {**found.spec.targets, **new}
         if len(targets) > rules.MOST_TARGETS:
-            raise limit(
-                f"The requested resource exceeds the maximum number allowed: {rules.MOST_TARGETS} targets a rule."
-            )
+            raise limit("The requested resource exceeds the maximum number allowed.")
         tx.update(found, spec=replace(found.spec, targets=targets))
 
     await call.store.transact(change)
