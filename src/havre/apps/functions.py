@@ -13,6 +13,7 @@ from havre.control.functions.hub import FunctionHub
 from havre.control.images.addresses import HOME
 from havre.control.images.kinds import ADDRESS
 from havre.kernel.errors import ApiError, Permanent
+from havre.kernel.function import session_name
 from havre.services.ec2.resources import INTERFACE
 
 log = logging.getLogger("havre.functions")
@@ -43,7 +44,7 @@ async def role_credentials(aws_for: AwsFor, hub: FunctionHub, node: str, id: str
     sts = aws_for(function.account, function.region, LAMBDA)
     try:
         made = await sts(
-            "sts", "AssumeRole", {"RoleArn": function.role, "RoleSessionName": function.name.ljust(2, "-")}
+            "sts", "AssumeRole", {"RoleArn": function.role, "RoleSessionName": session_name(function.name)}
         )
     except ApiError as refusal:
         raise Permanent(f"The role defined for the function cannot be assumed by Lambda: {refusal.message}") from None

@@ -111,6 +111,11 @@ class Outcome(msgspec.Struct, frozen=True):
     memory: int = 0
 
 
+def session_name(function: str) -> str:
+    """Of the session in which a function of that name has its role: names of one character are too short for one."""
+    return function if len(function) > 1 else f"{function}@lambda_function"
+
+
 class Provisioned(msgspec.Struct, frozen=True):
     """Environments of one function that are kept initialised. ``error`` is why some are not, ``short`` that there was no
     room for them. Of those that work on several invocations at once: ``cpu`` is the share of their processors that they use,

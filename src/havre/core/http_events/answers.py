@@ -23,18 +23,18 @@ class HttpAnswer(msgspec.Struct, frozen=True):
     body: bytes
 
 
-def answer_of(payload: bytes, *, loose: bool = True, compact: bool = False) -> HttpAnswer:
+def answer_of(payload: bytes, *, loose: bool = True, of_url: bool = False) -> HttpAnswer:
     """A proxy integration's answer. ``loose`` (format 2.0): anything without ``statusCode`` is the body of a 200;
-    ``compact``: without blanks. Raises BadAnswer."""
+    ``of_url``, a function URL's: without blanks, and never without a type. Raises BadAnswer."""
     try:
         value: Any = json.loads(payload) if payload.strip() else None
     except (ValueError, RecursionError):
         raise BadAnswer("the function's answer is no JSON") from None
     if isinstance(value, Mapping) and "statusCode" in value:
-        return _structured(value)
+        return _structured(value, of_url)
     if not loose:
         raise BadAnswer("the function's answer has no statusCode")
-    return HttpAnswer(200, (("content-type", "application/json"),), _whole(value, payload, compact))
+    return HttpAnswer(200, (("content-type", "application/json"),), _whole(value, payload, of_url))
 
 
 def balancer_answer(payload: bytes) -> HttpAnswer:
@@ -42,25 +42,25 @@ def balancer_answer(payload: bytes) -> HttpAnswer:
     return answer_of(payload, loose=False)
 
 
-def _whole(value: Any, payload: bytes, compact: bool) -> bytes:
+def _whole(value: Any, payload: bytes, of_url: bool) -> bytes:
     """An answer that is all body."""
     if value is None:
         return b""
     if isinstance(value, str):
         return value.encode("utf-8", "replace")
-    if not compact:
+    if not of_url:
         return payload.strip()
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
 
 
-def _structured(value: Mapping[str, Any]) -> HttpAnswer:
+def _structured(value: Mapping[str, Any], typed: bool) -> HttpAnswer:
     headers = [*_single(value.get("headers")), *_multiple(value.get("multiValueHeaders"))]
     cookies = value.get("cookies") or ()
     if not isinstance(cookies, list | tuple):
         raise BadAnswer("cookies is no list")
     headers += [("set-cookie", str(cookie)) for cookie in cookies]
     body = _body(value)
-    if body and not any(name == "content-type" for name, _ in headers):
+    if (body or typed) and not any(name == "content-type" for name, _ in headers):
         headers.append(("content-type", "application/json"))
     return HttpAnswer(_status(value["statusCode"]), tuple(headers), body)
 

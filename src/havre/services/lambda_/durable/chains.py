@@ -16,6 +16,7 @@ from havre.core.durable.updates import Changed
 from havre.core.durable.updates import fault as read_fault
 from havre.core.invoking.payloads import value
 from havre.kernel.errors import ApiError, Permanent, Temporary
+from havre.kernel.function import session_name
 from havre.services.lambda_.durable.executions import Executions
 from havre.services.lambda_.durable.live import Live
 from havre.services.lambda_.invoking.invoker import Invoker
@@ -79,7 +80,8 @@ class Chains:
         own = self._invoker.find(execution.account, execution.region, execution.function, execution.version)
         role = own.role(execution.version)
         trace = op.trace or execution.trace
-        aws = await self._roles.acting(role, execution.account, execution.region, execution.function, trace)
+        session = session_name(execution.function)
+        aws = await self._roles.acting(role, execution.account, execution.region, session, trace)
         target = self._invoker.find(execution.account, execution.region, op.function)
         request: dict[str, Any] = {"FunctionName": op.function, "Payload": (op.payload or "{}").encode()}
         if op.tenant:

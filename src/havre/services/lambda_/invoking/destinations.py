@@ -11,6 +11,7 @@ from havre.control.roles import Roles
 from havre.core.invoking import records, retries
 from havre.core.invoking.records import Told
 from havre.kernel.errors import ApiError, Permanent, Temporary
+from havre.kernel.function import session_name
 from havre.services.lambda_.invoking.events import Event, Letter, Where
 from havre.services.lambda_.invoking.queue import DEAD_LETTER, STATUS
 from havre.services.lambda_.resources import LATEST
@@ -35,7 +36,8 @@ class Destinations:
         if kind == STATUS:
             await self._tell_of_status(where, letter)
             return
-        aws = await self._roles.acting(letter.role, where.account, where.region, where.function, event.trace)
+        session = session_name(where.function)
+        aws = await self._roles.acting(letter.role, where.account, where.region, session, event.trace)
         told = Told(
             event.request_id,
             event.arn if event.qualifier else f"{event.arn}:{LATEST}",

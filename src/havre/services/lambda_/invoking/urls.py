@@ -57,7 +57,7 @@ class FunctionUrls:
         call = _Call(found[0], asked, id, self._invoking(), self._gate)
         answer = await call.answer()
         if isinstance(answer, HttpAnswer):
-            await send(send_, _named(answer, id), head)
+            await send(send_, _named(answer, id, call.trace), head)
         else:
             await call.pass_on(answer, send_)
 
@@ -71,7 +71,7 @@ class _Call:
         self._id = id
         self._invoker = invoking.invoker
         self._gate = gate
-        self._trace = ""
+        self.trace = ""
         self._cors = _rules(url.spec.cors) if url.spec.cors is not None else None
 
     async def answer(self) -> HttpAnswer | Streamed:
@@ -86,7 +86,7 @@ class _Call:
             if invocation.streaming:
                 return await self._invoker.stream(target, invocation)
             outcome = (await self._invoker.invoke(target, invocation)).outcome
-            return self._with_cors(FAILED if outcome.error else answer_of(outcome.payload, compact=True))
+            return self._with_cors(FAILED if outcome.error else answer_of(outcome.payload, of_url=True))
         except BadAnswer:
             return self._with_cors(BAD_ANSWER)
         except ApiError as error:
@@ -115,7 +115,7 @@ class _Call:
 
     def _invocation(self, target: Target, who: Principal) -> Invocation:
         asked = self._asked
-        self._trace = self._invoker.trace(target, asked.header("x-amzn-trace-id"))
+        self.trace = self._invoker.trace(target, asked.header("x-amzn-trace-id"))
         place = Place(
             self._url.spec.id,
             who.account or "anonymous",
@@ -123,10 +123,10 @@ class _Call:
             authorizer={"iam": caller(who)} if who is not ANONYMOUS else None,
             decoded=False,
         )
-        seen = msgspec.structs.replace(asked, headers=(*asked.headers, *sent_headers(asked, self._trace)))
+        seen = msgspec.structs.replace(asked, headers=(*asked.headers, *sent_headers(asked, self.trace)))
         payload = msgspec.json.encode(event_2(seen, place))
         streaming = self._url.spec.mode == "RESPONSE_STREAM"
-        return Invocation(self._id, target.arn, payload, trace=self._trace, streaming=streaming)
+        return Invocation(self._id, target.arn, payload, trace=self.trace, streaming=streaming)
 
     def _with_cors(self, answer: HttpAnswer) -> HttpAnswer:
         if self._cors is None:
@@ -138,7 +138,7 @@ class _Call:
         """A streamed answer, as it comes. What breaks off is cut off: the client sees that its end is missing."""
         try:
             head, first = await self._head(streamed)
-            answer = _named(self._with_cors(head), self._id)
+            answer = _named(self._with_cors(head), self._id, self.trace)
             headers = [(n.encode("latin-1", "replace"), v.encode("latin-1", "replace")) for n, v in answer.headers]
             await send_({"type": "http.response.start", "status": answer.status, "headers": headers})
             silent = self._asked.method == "HEAD"
@@ -195,5 +195,6 @@ def refusal(error: ApiError) -> HttpAnswer:
     return plain(502, {"Message": None})
 
 
-def _named(answer: HttpAnswer, id: str) -> HttpAnswer:
-    return HttpAnswer(answer.status, (*answer.headers, ("x-amzn-requestid", id)), answer.body)
+def _named(answer: HttpAnswer, id: str, trace: str = "") -> HttpAnswer:
+    named = (("x-amzn-requestid", id), ("x-amzn-trace-id", trace))
+    return HttpAnswer(answer.status, (*answer.headers, *(each for each in named if each[1])), answer.body)

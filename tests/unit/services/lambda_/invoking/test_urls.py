@@ -123,6 +123,7 @@ def test_a_request_becomes_an_event(aws: Urls) -> None:
     assert (answer.status, answer.body, answer.headers["x-own"]) == (201, b"made", "1")
     assert [v for n, v in answer.all if n == "set-cookie"] == ["a=1", "b=2"]
     assert answer.headers["x-amzn-requestid"] == aws.functions.asked[0][1].request_id
+    assert answer.headers["x-amzn-trace-id"] == aws.functions.asked[0][1].trace
     event = aws.event()
     assert event["version"] == "2.0" and event["rawPath"] == "/a/b" and event["rawQueryString"] == "x=1&x=2&y="
     assert event["cookies"] == ["c=1", "d=2"] and event["queryStringParameters"] == {"x": "1,2", "y": ""}
@@ -165,6 +166,13 @@ def test_bodies_without_status_have_no_blanks(aws: Urls, told: bytes, body: byte
     aws.url()
     aws.answers(told)
     assert aws.ask().body == body
+
+
+def test_answers_without_a_body_have_a_type(aws: Urls) -> None:
+    aws.url()
+    aws.answers({"statusCode": 202})
+    answer = aws.ask()
+    assert (answer.status, answer.body, answer.headers["content-type"]) == (202, b"", "application/json")
 
 
 def test_the_path_stays_as_it_was_sent(aws: Urls) -> None:
