@@ -74,6 +74,7 @@ _BY_PROTOCOL = {
 }
 
 _BY_SERVICE = {
+    "apigatewayv2": Dialect("BadRequestException", malformed="BadRequestException"),
     "dynamodb": Dialect(
         "ValidationException", namespace="com.amazonaws.dynamodb.v20120810", front="com.amazon.coral.validate"
     ),

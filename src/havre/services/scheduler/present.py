@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from havre.core.delivery import DAY
 from havre.kernel.arn import arn
 from havre.services.scheduler.resources import GroupRecord, ScheduleRecord
+
+_RETRIES = {"MaximumEventAgeInSeconds": int(DAY), "MaximumRetryAttempts": 185}
 
 
 def group_arn(account: str, region: str, name: str) -> str:
@@ -37,10 +41,16 @@ def schedule(found: ScheduleRecord) -> dict[str, Any]:
         "State": spec.state,
         "CreationDate": meta.created,
         "LastModificationDate": spec.started,
-        "Target": dict(spec.target),
+        "Target": _target(spec.target),
         "FlexibleTimeWindow": window,
         "ActionAfterCompletion": spec.after_completion,
     }
+
+
+def _target(given: Mapping[str, Any]) -> dict[str, Any]:
+    """How often and how long is tried is told even where nobody said."""
+    retries = {k: v for k, v in (given.get("RetryPolicy") or {}).items() if v is not None}
+    return {**given, "RetryPolicy": {**_RETRIES, **retries}}
 
 
 def summary(found: ScheduleRecord) -> dict[str, Any]:

@@ -7,6 +7,8 @@ import json
 import threading
 from typing import Any
 
+import pytest
+from botocore.exceptions import ClientError
 from tests.running_gateway import ACCOUNT, code
 from tests.unit.services.apigatewayv2.http_world import FUNCTION, POLICY, World
 
@@ -256,3 +258,33 @@ def test_lists_pages_and_tags(world: World) -> None:
     assert world.api.get_tags(ResourceArn=arn)["Tags"] == {"more": "1"}
     changed = world.api.update_api(ApiId=id, Name="renamed")
     assert changed["Name"] == "renamed" and world.api.get_api(ApiId=id)["Name"] == "renamed"
+
+
+@pytest.mark.parametrize(
+    ("operation", "arguments", "words"),
+    [
+        (
+            "create_api",
+            {"Name": "a"},
+            "Value null at 'protocolType' failed to satisfy constraint: Member must not be null",
+        ),
+        (
+            "create_api",
+            {"Name": "a", "ProtocolType": "GOPHER"},
+            "Value 'GOPHER' at 'protocolType' failed to satisfy constraint: Member must satisfy enum value set: [WEBSOCKET, HTTP]",
+        ),
+        (
+            "create_integration",
+            {"ApiId": "none", "IntegrationType": "HTTP_PROXY", "TimeoutInMillis": 1},
+            "Value '1' at 'timeoutInMillis' failed to satisfy constraint: Member must have value greater than or equal to 50",
+        ),
+    ],
+)
+def test_what_breaks_the_model_is_a_bad_request(
+    world: World, operation: str, arguments: dict[str, Any], words: str
+) -> None:
+    api = world.running.client("apigatewayv2", parameter_validation=False)
+    with pytest.raises(ClientError) as refused:
+        getattr(api, operation)(**arguments)
+    error: Any = refused.value.response["Error"]
+    assert (error["Code"], error["Message"]) == ("BadRequestException", f"1 validation error detected: {words}")

@@ -26,7 +26,10 @@ def test_a_schedule_as_it_was_made(scheduler: Scheduler) -> None:
     assert found == {
         "Arn": arn, "GroupName": "default", "Name": "s", "ScheduleExpression": "rate(5 minutes)", "State": "DISABLED",
         "ScheduleExpressionTimezone": "UTC", "Description": "d", "FlexibleTimeWindow": OFF, "ActionAfterCompletion": "NONE",
-        "Target": {"Arn": queue_arn("q"), "RoleArn": scheduler.role},
+        "Target": {
+            "Arn": queue_arn("q"), "RoleArn": scheduler.role,
+            "RetryPolicy": {"MaximumEventAgeInSeconds": 86_400, "MaximumRetryAttempts": 185},
+        },
     }  # fmt: skip
     window = {"Mode": "FLEXIBLE", "MaximumWindowInMinutes": 5}
     scheduler.client.update_schedule(
