@@ -271,12 +271,14 @@ def test_lists_pages_and_tags(world: World) -> None:
         (
             "create_api",
             {"Name": "a", "ProtocolType": "GOPHER"},
-            "Value 'GOPHER' at 'protocolType' failed to satisfy constraint: Member must satisfy enum value set: [WEBSOCKET, HTTP]",
+            "Value 'GOPHER' at 'protocolType' failed to satisfy constraint: "
+            "Member must satisfy enum value set: [WEBSOCKET, HTTP]",
         ),
         (
             "create_integration",
             {"ApiId": "none", "IntegrationType": "HTTP_PROXY", "TimeoutInMillis": 1},
-            "Value '1' at 'timeoutInMillis' failed to satisfy constraint: Member must have value greater than or equal to 50",
+            "Value '1' at 'timeoutInMillis' failed to satisfy constraint: "
+            "Member must have value greater than or equal to 50",
         ),
     ],
 )
