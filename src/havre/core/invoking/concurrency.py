@@ -24,12 +24,14 @@ REASONS = (CONCURRENT, CONCURRENT_RESERVED, TOO_FAST, TOO_FAST_RESERVED)
 
 class Share(msgspec.Struct, frozen=True):
     """What one function may have. ``function`` is its name, ``version`` what provisioned environments belong to;
-    ``provisioned`` counts those that are ready. ``reserved`` None: it runs in the unreserved pool."""
+    ``provisioned`` counts those that are ready. ``reserved`` None: it runs in the unreserved pool.
+    ``held``: what of the reservation is provisioned environments of any version, and nobody else's."""
 
     function: str
     version: str = "$LATEST"
     reserved: int | None = None
     provisioned: int = 0
+    held: int = 0
 
 
 class Pool(msgspec.Struct, frozen=True):
@@ -127,6 +129,8 @@ class Concurrency:
         if reserved is not None and function.running >= reserved:
             return CONCURRENT_RESERVED
         ready = function.provisioned.get(share.version, 0) < share.provisioned
+        if not ready and reserved is not None and function.on_demand >= reserved - share.held:
+            return CONCURRENT_RESERVED
         if not ready and reserved is None and self._unreserved >= pool.unreserved:
             return CONCURRENT
         rate = self._rate_of(function, reserved, pool, now) if synchronous else None

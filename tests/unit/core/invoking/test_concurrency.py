@@ -53,6 +53,17 @@ def test_provisioned_environments_come_first_and_take_nothing_from_the_pool() ->
     assert admitted(counts.admit(share, pool, 0.0)).provisioned
 
 
+def test_provisioned_environments_are_part_of_the_reservation() -> None:
+    counts, pool = Concurrency(0.0), Pool()
+    latest, kept = Share("f", reserved=3, held=2), Share("f", "1", 3, provisioned=2, held=2)
+    one = admitted(counts.admit(latest, pool, 0.0))
+    assert counts.admit(latest, pool, 0.0) == CONCURRENT_RESERVED
+    assert all(admitted(counts.admit(kept, pool, 0.0)).provisioned for _ in range(2))
+    assert counts.admit(kept, pool, 0.0) == CONCURRENT_RESERVED
+    counts.release(one)
+    assert not admitted(counts.admit(kept, pool, 0.0)).provisioned, "the one that is left is anybody's"
+
+
 def test_synchronous_invocations_are_ten_a_second_for_each_unit_of_concurrency() -> None:
     counts, share = Concurrency(0.0), Share("f", reserved=2)
     for _ in range(2 * RATE):
@@ -118,18 +129,20 @@ class Machine(RuleBasedStateMachine):
     @rule(name=st.sampled_from("abc"), synchronous=st.booleans())
     def admit(self, name: str, synchronous: bool) -> None:
         reserved, provisioned = self.reserved[name], self.provisioned[name]
-        share = Share(name, "1", reserved, provisioned)
+        share = Share(name, "1", reserved, provisioned, held=provisioned)
         running = sum(s.function == name for s in self.open)
+        spilled = sum(s.function == name and not s.provisioned for s in self.open)
         unreserved = sum(s.unreserved for s in self.open)
         found = self.counts.admit(share, self.pool, self.now, synchronous)
         if isinstance(found, str):
             assert found in REASONS
             if found == CONCURRENT_RESERVED:
-                assert reserved is not None and running >= reserved
+                assert reserved is not None and (running >= reserved or spilled >= reserved - provisioned)
             if found == CONCURRENT:
                 assert reserved is None and unreserved >= self.pool.unreserved
             return
         assert reserved is None or running < reserved
+        assert reserved is None or found.provisioned or spilled < reserved - provisioned
         assert not found.unreserved or unreserved < self.pool.unreserved
         self.open.append(found)
 

@@ -83,6 +83,7 @@ class Targets:
         self._functions = functions
         self._known: dict[tuple[str, str, str, str], _Known] = {}
         self._pools: dict[tuple[str, str], tuple[int, Pool]] = {}
+        self._holds: dict[str, tuple[int, int]] = {}
 
     def find(self, account: str, region: str, name: str, qualifier: str = "") -> Target:
         """By the name in any form. Raises ApiError as ``queries.resolve`` does."""
@@ -163,10 +164,27 @@ class Targets:
 
     def share(self, served: Served) -> Share:
         """What this version may have now, provisioned environments as they are ready."""
+        share = served.share
+        held = 0 if share.reserved is None else self._held(served.record)
+        if held:
+            share = msgspec.structs.replace(share, held=held)
         if not served.kept:
-            return served.share
+            return share
         kept = self._functions().provisioned().get(served.function.id)
-        return msgspec.structs.replace(served.share, provisioned=kept.ready if kept is not None else 0)
+        return msgspec.structs.replace(share, provisioned=kept.ready if kept is not None else 0)
+
+    def _held(self, record: FunctionR | VersionR) -> int:
+        """Provisioned environments that are there, of all versions of the function."""
+        m = record.meta
+        function, revision = scoped(m.account, m.region, record.spec.function), self._store.revision
+        known = self._holds.get(function)
+        if known is not None and known[0] == revision:
+            return known[1]
+        held = sum(each.status.available for each in self._store.find(PROVISIONED, "function", function))
+        if len(self._holds) >= REMEMBERED:
+            self._holds.clear()
+        self._holds[function] = (revision, held)
+        return held
 
     def pool(self, account: str, region: str) -> Pool:
         known = self._pools.get((account, region))

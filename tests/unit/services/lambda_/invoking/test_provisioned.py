@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from tests.unit.services.lambda_.invoking.invoking_fakes import (
     ACCOUNT,
     REGION,
@@ -181,3 +182,21 @@ async def test_invocations_use_what_is_kept(scene: Scene) -> None:
     assert [slot.provisioned for slot in slots] == [True, True, False]
     await invoking.invoker.invoke(target, Invocation("id", target.arn))
     assert invoking.invoker.concurrency(ACCOUNT, REGION).running("f") == 3
+
+
+async def test_what_is_kept_ready_is_taken_from_the_reservation(scene: Scene) -> None:
+    function = scene.store.get(FUNCTION, ACCOUNT, REGION, "f")
+    assert function is not None
+    await scene.change(lambda tx: tx.update(function, spec=replace(function.spec, reserved=3)))
+    await scene.want("1", 2)
+    await scene.pass_time(1)
+    targets = scene.facilities.open_invoking(scene.store, scene.world).invoker.targets
+
+    def held(qualifier: str) -> int:
+        served = targets.find(ACCOUNT, REGION, "f", qualifier).draw(0.0)
+        return targets.share(served).held
+
+    assert (held(""), held("1")) == (0, 0)
+    scene.all_ready()
+    await scene.pass_time(1)
+    assert (held(""), held("1"), held("2")) == (2, 2, 2)
