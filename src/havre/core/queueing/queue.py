@@ -130,11 +130,11 @@ class Queue:
         return message
 
     def change(self, id: int, receipt: int, hidden: int, now: int) -> Message:
-        """Hide for ``hidden`` milliseconds from now on; 0 shows it at once. What a standard queue shows again, and nobody
-        else has received since, can be hidden still. Raises Missing, NotInFlight, TooLong."""
+        """Hide for ``hidden`` milliseconds from now on; 0 shows it at once. In a standard queue any receipt of the message
+        is good for that, and what it shows again can be hidden still. Raises Missing, NotInFlight, TooLong."""
         self.tick(now)
         message = self.messages.get(id)
-        if message is None or receipt < message.received:
+        if message is None or (self.fifo and receipt < message.received):
             raise Missing
         if message.state != IN_FLIGHT and (self.fifo or message.state != VISIBLE or not message.received):
             raise NotInFlight

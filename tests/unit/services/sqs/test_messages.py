@@ -100,7 +100,6 @@ def test_visibility_can_be_changed(queues: Queues) -> None:
     assert queues.receive(url) == []
     queues.client.change_message_visibility(**change, VisibilityTimeout=0)
     (again,) = queues.receive(url)
-    assert code(queues.client.change_message_visibility, **change, VisibilityTimeout=1) == "InvalidParameterValue"
     change["ReceiptHandle"] = again["ReceiptHandle"]
     assert code(queues.client.change_message_visibility, **change, VisibilityTimeout=43_201) == "InvalidParameterValue"
     queues.client.change_message_visibility(**change, VisibilityTimeout=43_000)

@@ -174,6 +174,21 @@ def test_a_message_in_flight_keeps_back_only_those_behind_it(queues: Queues, hel
     assert queues.bodies(url) == expected
 
 
+def test_an_older_receipt_changes_the_visibility_in_a_standard_queue(queues: Queues) -> None:
+    for name, shown in (("q", ["x"]), ("f.fifo", [])):
+        more = {"MessageGroupId": "g", "MessageDeduplicationId": "d"} if name.endswith("fifo") else {}
+        url = queues.make(name)
+        queues.send(url, "x", **more)
+        (first,) = queues.receive(url, VisibilityTimeout=0)
+        assert len(queues.receive(url)) == 1
+        change = {"QueueUrl": url, "ReceiptHandle": first["ReceiptHandle"], "VisibilityTimeout": 0}
+        if shown:
+            queues.client.change_message_visibility(**change)
+        else:
+            assert "not available for visibility" in _told(queues.client.change_message_visibility, change)[2]
+        assert queues.bodies(url) == shown
+
+
 def test_what_a_fifo_queue_shows_again_is_not_in_flight(queues: Queues) -> None:
     url = queues.make("f.fifo", ContentBasedDeduplication="true", VisibilityTimeout="5")
     queues.send(url, "x", MessageGroupId="g")
