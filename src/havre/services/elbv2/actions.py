@@ -104,7 +104,9 @@ def _fixed(config: Mapping[str, Any], order: int | None) -> Action:
         raise validation("A fixed-response action must have a FixedResponseConfig")
     kind = config.get("ContentType", "")
     if kind and kind not in CONTENT_TYPES:
-        raise validation(f"The content type must be one of '[{', '.join(CONTENT_TYPES)}]'")
+        raise ApiError(
+            "InvalidLoadBalancerAction", f"The ContentType must be one of:{', '.join(map(repr, CONTENT_TYPES))}"
+        )
     body = config.get("MessageBody")
     return Action("fixed-response", status=config["StatusCode"], content_type=kind, body=body, order=order)
 

@@ -17,11 +17,13 @@ Check = Callable[[str], bool]
 
 
 class Attribute(msgspec.Struct, frozen=True):
-    """``valid`` is what AWS takes, ``built`` what Havre does."""
+    """``valid`` is what AWS takes, ``built`` what Havre does, ``told`` AWS's words for what it does not take, where it has
+    some of their own."""
 
     default: str
     valid: Check
     built: Check = lambda value: True
+    told: str = ""
 
 
 def _one_of(*values: str) -> Check:
@@ -84,7 +86,11 @@ GROUP: Mapping[str, Attribute] = {
     "stickiness.app_cookie.duration_seconds": Attribute("86400", _between(1, 604800)),
     "stickiness.enabled": Attribute("false", _BOOL),
     "stickiness.lb_cookie.duration_seconds": Attribute("86400", _between(1, 604800)),
-    "stickiness.type": Attribute("lb_cookie", _one_of("lb_cookie", "app_cookie")),
+    "stickiness.type": Attribute(
+        "lb_cookie",
+        _one_of("lb_cookie", "app_cookie", "source_ip"),
+        told="'Stickiness type' must be one of [app_cookie, lb_cookie, source_ip]",
+    ),
     "target_group_health.dns_failover.minimum_healthy_targets.count": _ONE,
     "target_group_health.dns_failover.minimum_healthy_targets.percentage": _OFF_OR,
     "target_group_health.unhealthy_state_routing.minimum_healthy_targets.count": _ONE,
@@ -150,7 +156,7 @@ def changed(
         if attribute is None:
             raise validation(f"{what} attribute key '{key}' is not recognized")
         if not attribute.valid(value):
-            raise configuration(f"The value '{value}' of the {what} attribute '{key}' is not valid")
+            raise configuration(attribute.told or f"The value '{value}' of the {what} attribute '{key}' is not valid")
         if not attribute.built(value):
             raise not_built("elbv2", f"the value '{value}' of the attribute {key}")
         result[key] = value
@@ -165,9 +171,11 @@ def value(known: Mapping[str, Attribute], set_: Mapping[str, str], key: str) -> 
     return set_.get(key, known[key].default)
 
 
-def check_group(attributes: Mapping[str, str]) -> None:
+def check_group(attributes: Mapping[str, str], protocol: str) -> None:
     """What holds between a target group's attributes. Raises InvalidConfigurationRequest."""
     kind = value(GROUP, attributes, "stickiness.type")
+    if kind == "source_ip":
+        raise configuration(f"Stickiness type '{kind}' is not supported for target groups with the {protocol} protocol")
     on = value(GROUP, attributes, "stickiness.enabled") == "true"
     if on and kind == "app_cookie" and not value(GROUP, attributes, "stickiness.app_cookie.cookie_name"):
         raise configuration("You must specify 'stickiness.app_cookie.cookie_name' for the stickiness type 'app_cookie'")

@@ -20,12 +20,15 @@ CONFIGS = {
     "source-ip": "SourceIpConfig",
 }
 MOST_VALUES, MOST_WILDCARDS = 5, 6
+_LONGEST, _LONGEST_NAME = 128, 40
+_OLD = ("host-header", "path-pattern")
+"""Fields whose value may stand in Values, as it had to before there were configurations."""
 _ONCE = ("host-header", "path-pattern", "http-request-method", "source-ip")
-_HOST = re.compile(r"[A-Za-z0-9.*?-]{1,128}")
-_PATH = re.compile(r"[A-Za-z0-9_.$/~\"'@:+&*?;=!,%()\[\]{}|^-]{1,128}")
-_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,40}")
-_METHOD = re.compile(r"[A-Z_-]{1,40}")
-_PRINTABLE = re.compile(r"[\x20-\x7e]{0,128}")
+_HOST = re.compile(r"[A-Za-z0-9.*?-]+")
+_PATH = re.compile(r"[A-Za-z0-9_.$/~\"'@:+&*?;=!,%()\[\]{}|^-]+")
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_METHOD = re.compile(r"[A-Z_-]+")
+_PRINTABLE = re.compile(r"[\x20-\x7e]*")
 
 
 def parse(given: Sequence[Mapping[str, Any]]) -> tuple[Condition, ...]:
@@ -58,12 +61,9 @@ def _one(given: Mapping[str, Any]) -> Condition:
         raise not_built("elbv2", "regular expressions in rule conditions (RegexValues); wildcards work")
     if config.get("IpAddressType", "ipv4") != "ipv4":
         raise not_built("elbv2", "source-ip conditions on IPv6 addresses")
-    values = given.get("Values") or config.get("Values") or ()
-    if not values:
-        raise validation("A condition value must be specified")
-    if given.get("Values") and config.get("Values"):
-        raise validation("You cannot specify both Values and a configuration of the condition")
+    values = _values(field, given, config)
     header = config.get("HttpHeaderName", "")
+    _check_length("HttpHeaderName", header, _LONGEST_NAME)
     pairs = tuple(_pair(field, value) for value in values)
     if field == "http-header" and not _HEADER_NAME.fullmatch(header):
         raise validation(f"The HTTP header name '{header}' is not valid")
@@ -72,14 +72,38 @@ def _one(given: Mapping[str, Any]) -> Condition:
     return Condition(field, pairs, header)
 
 
+def _values(field: str, given: Mapping[str, Any], config: Mapping[str, Any]) -> Sequence[Any]:
+    old = given.get("Values") or ()
+    if field not in _OLD and CONFIGS[field] not in given:
+        raise validation(f"A '{CONFIGS[field]}' must be specified with '{field}'")
+    if len(old) > 1:
+        raise validation(f"The '{field}' field contains too many values; the limit is '1'")
+    if old and config.get("Values"):
+        raise validation("You cannot specify both Values and a configuration of the condition")
+    values: Sequence[Any] = old or config.get("Values") or ()
+    if not values:
+        raise validation(f"A {'condition' if field in _OLD else repr(field)} value must be specified")
+    return values
+
+
+def _check_length(name: str, value: str, longest: int) -> None:
+    if len(value) > longest:
+        raise validation(f"The '{name}' value is too long; the limit is '{longest}'")
+
+
 def _pair(field: str, value: Any) -> tuple[str, str]:
     if field == "query-string":
         key, text = (value.get("Key") or "", value.get("Value")) if isinstance(value, Mapping) else ("", value)
         if not text:
-            raise validation("A query string condition must have a value")
+            raise validation("A 'Value' must be specified in 'QueryStringKeyValuePair'")
+        _check_length("Key", key, _LONGEST)
+        _check_length("Value", text, _LONGEST)
         if not _PRINTABLE.fullmatch(key) or not _PRINTABLE.fullmatch(text) or "=" in key:
-            raise validation(f"Condition value '{key}={text}' contains a character that is not valid or is too long")
+            raise validation(f"Condition value '{key}={text}' contains a character that is not valid")
         return (key, text)
+    _check_length(field, value, _LONGEST_NAME if field == "http-request-method" else _LONGEST)
+    if field == "http-request-method" and not _METHOD.fullmatch(value):
+        raise validation(f"The '{field}' value is invalid; the allowed characters are A-Z, hyphen and underscore")
     check = _CHECKS[field]
     if not check(value):
         raise validation(f"Condition value '{value}' is not valid for the condition field '{field}'")
@@ -101,7 +125,7 @@ _CHECKS = {
     "path-pattern": lambda v: bool(_PATH.fullmatch(v)),
     "host-header": _host,
     "http-header": lambda v: bool(v) and bool(_PRINTABLE.fullmatch(v)),
-    "http-request-method": lambda v: bool(_METHOD.fullmatch(v)),
+    "http-request-method": bool,
     "source-ip": _cidr,
 }
 

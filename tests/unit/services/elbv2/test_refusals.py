@@ -77,7 +77,7 @@ async def test_one_subnet_is_not_enough(h: Harness) -> None:
         ({"Port": None}, "ValidationError", "A port must be specified"),
         ({"HealthCheckIntervalSeconds": 4}, "ValidationError", "interval '4' must be between '5' and '300'"),
         ({"HealthCheckTimeoutSeconds": 121}, "ValidationError", "timeout '121'"),
-        ({"HealthCheckIntervalSeconds": 5}, "ValidationError", "must be greater than the timeout"),
+        ({"HealthCheckIntervalSeconds": 5}, "ValidationError", "timeout '5' must be smaller than the interval '5'"),
         ({"HealthyThresholdCount": 11}, "ValidationError", "healthy threshold count '11'"),
         ({"UnhealthyThresholdCount": 1}, "ValidationError", "unhealthy threshold count '1'"),
         ({"HealthCheckPath": "up"}, "ValidationError", "must begin with a '/'"),
@@ -98,6 +98,7 @@ async def test_target_groups(h: Harness, more: dict[str, Any], code: str, words:
 
 
 FIXED = {"Type": "fixed-response", "FixedResponseConfig": {"StatusCode": "404"}}
+AS_IMAGE = {"Type": "fixed-response", "FixedResponseConfig": {"StatusCode": "404", "ContentType": "image/png"}}
 
 
 @pytest.mark.parametrize(
@@ -105,13 +106,15 @@ FIXED = {"Type": "fixed-response", "FixedResponseConfig": {"StatusCode": "404"}}
     [
         ({"Protocol": "HTTPS"}, "ValidationError", "A certificate must be specified"),
         ({"MutualAuthentication": {"Mode": "on"}}, "ValidationError", "must be one of"),
-        ({"Protocol": "TCP"}, "ValidationError", "must be one of '[HTTP, HTTPS]'"),
-        ({"Port": None}, "ValidationError", "A port must be specified"),
+        ({"Protocol": "TCP"}, "ValidationError", "Listener protocol 'TCP' must be one of 'HTTP, HTTPS'"),
+        ({"Protocol": None}, "ValidationError", "A listener protocol must be specified"),
+        ({"Port": None}, "ValidationError", "A listener port must be specified"),
         ({"Certificates": [{"CertificateArn": "a"}]}, "ValidationError", "cannot be specified for HTTP"),
         ({"AlpnPolicy": ["None"]}, "NotImplementedException", "AlpnPolicy"),
         ({"DefaultActions": []}, "ValidationError", "at least one action"),
         ({"DefaultActions": [FIXED, FIXED]}, "TooManyActions", "number of actions"),
         ({"DefaultActions": [{"Type": "forward"}]}, "ValidationError", "target group ARN"),
+        ({"DefaultActions": [AS_IMAGE]}, "InvalidLoadBalancerAction", "The ContentType must be one of:'text/plain', "),
         ({"DefaultActions": [{"Type": "authenticate-oidc"}]}, "NotImplementedException", "authenticate-oidc"),
         ({"DefaultActions": [{"Type": "authenticate-cognito"}]}, "NotImplementedException", "authenticate-cognito"),
         ({"DefaultActions": [{"Type": "jwt-validation"}]}, "NotImplementedException", "jwt-validation"),
@@ -141,6 +144,57 @@ async def test_unknown_load_balancers(h: Harness, operation: str, more: dict[str
         assert (await refused(h, operation, LoadBalancerArn=unknown, **more)).code == "LoadBalancerNotFound"
     for bad in ("web", "arn:aws:ec2:us-east-1:000000000000:vpc/vpc-1", arn.replace("loadbalancer", "targetgroup")):
         assert (await refused(h, operation, LoadBalancerArn=bad, **more)).code == "ValidationError"
+
+
+LONG = "x" * 129
+HEADER = "HttpHeaderConfig"
+
+
+@pytest.mark.parametrize(
+    ("field", "more", "words"),
+    [
+        ("host-header", {"Values": [LONG]}, "The 'host-header' value is too long; the limit is '128'"),
+        ("path-pattern", {"PathPatternConfig": {"Values": [LONG]}},
+         "The 'path-pattern' value is too long; the limit is '128'"),
+        ("path-pattern", {"Values": ["/a", "/b"]}, "The 'path-pattern' field contains too many values; the limit is '1'"),
+        ("host-header", {}, "A condition value must be specified"),
+        ("source-ip", {"SourceIpConfig": {"Values": []}}, "A 'source-ip' value must be specified"),
+        ("source-ip", {"Values": ["10.0.0.0/8"]}, "A 'SourceIpConfig' must be specified with 'source-ip'"),
+        ("http-request-method", {"HttpRequestMethodConfig": {"Values": ["get"]}},
+         "The 'http-request-method' value is invalid; the allowed characters are A-Z, hyphen and underscore"),
+        ("http-request-method", {"HttpRequestMethodConfig": {"Values": ["X" * 41]}},
+         "The 'http-request-method' value is too long; the limit is '40'"),
+        ("http-header", {HEADER: {"HttpHeaderName": "x" * 41, "Values": ["y"]}},
+         "The 'HttpHeaderName' value is too long; the limit is '40'"),
+        ("http-header", {HEADER: {"HttpHeaderName": "a b", "Values": ["y"]}}, "The HTTP header name 'a b' is not valid"),
+        ("http-header", {HEADER: {"HttpHeaderName": "x", "Values": [LONG]}},
+         "The 'http-header' value is too long; the limit is '128'"),
+        ("query-string", {"QueryStringConfig": {"Values": [{"Key": LONG, "Value": "v"}]}},
+         "The 'Key' value is too long; the limit is '128'"),
+        ("query-string", {"QueryStringConfig": {"Values": [{"Value": LONG}]}},
+         "The 'Value' value is too long; the limit is '128'"),
+        ("query-string", {"QueryStringConfig": {"Values": [{"Key": "k"}]}},
+         "A 'Value' must be specified in 'QueryStringKeyValuePair'"),
+    ],
+)  # fmt: skip
+async def test_conditions(h: Harness, field: str, more: dict[str, Any], words: str) -> None:
+    listener = await h.listener(await h.balancer(), await h.group())
+    condition = {"Field": field, **more}
+    error = await refused(h, "CreateRule", ListenerArn=listener, Priority=1, Conditions=[condition], Actions=[FIXED])
+    assert (error.code, error.message) == ("ValidationError", words)
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("source_ip", "Stickiness type 'source_ip' is not supported for target groups with the HTTP protocol"),
+        ("moon", "'Stickiness type' must be one of [app_cookie, lb_cookie, source_ip]"),
+    ],
+)
+async def test_ways_to_stick(h: Harness, kind: str, words: str) -> None:
+    wanted = [{"Key": "stickiness.type", "Value": kind}]
+    error = await refused(h, "ModifyTargetGroupAttributes", TargetGroupArn=await h.group(), Attributes=wanted)
+    assert (error.code, error.message) == ("InvalidConfigurationRequest", words)
 
 
 async def test_priorities_of_no_rule(h: Harness) -> None:
@@ -241,13 +295,13 @@ VALUES = {
 @given(st.data(), st.sampled_from(sorted(VALUES)))
 def test_a_condition_is_shown_as_it_was_given(data: st.DataObject, field: str) -> None:
     values = data.draw(st.lists(VALUES[field], min_size=1, max_size=3))
-    old_way, new_way = {"Values": values}, {conditions.CONFIGS[field]: {"Values": values}}
     try:
-        (parsed,) = conditions.parse([{"Field": field, **old_way}])
+        (parsed,) = conditions.parse([{"Field": field, conditions.CONFIGS[field]: {"Values": values}}])
     except ApiError as error:
         assert "wildcards" in error.message
         return
-    assert conditions.parse([{"Field": field, **new_way}]) == (parsed,)
+    if field in ("path-pattern", "host-header") and len(values) == 1:
+        assert conditions.parse([{"Field": field, "Values": values}]) == (parsed,)
     shown = conditions.shown(parsed)
     assert shown["Field"] == field and shown[conditions.CONFIGS[field]]["Values"] == values
     assert conditions.parse([{k: v for k, v in shown.items() if k != "Values"}]) == (parsed,)
@@ -279,11 +333,11 @@ def test_conditions_that_aws_does_not_take(given_: dict[str, Any]) -> None:
 
 
 def test_a_rule_has_few_values_and_wildcards() -> None:
-    paths = [{"Field": "path-pattern", "Values": [f"/{n}" for n in range(6)]}]
+    paths = [{"Field": "path-pattern", "PathPatternConfig": {"Values": [f"/{n}" for n in range(6)]}}]
     with pytest.raises(ApiError, match="condition values"):
         conditions.parse(paths)
     with pytest.raises(ApiError, match="wildcards"):
-        conditions.parse([{"Field": "path-pattern", "Values": ["/*****", "/**"]}])
+        conditions.parse([{"Field": "path-pattern", "PathPatternConfig": {"Values": ["/*****", "/**"]}}])
     assert conditions.parse(
         [{"Field": "http-header", "HttpHeaderConfig": {"HttpHeaderName": "X", "Values": [r"\*" * 9]}}]
     )

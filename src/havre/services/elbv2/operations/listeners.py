@@ -29,10 +29,11 @@ MOST = 50
 )
 async def create_listener(call: Call, request: Request) -> Answer:
     lb = queries.load_balancer(call, call.store, request["LoadBalancerArn"])
-    _check_protocol(request, request.get("Protocol") or "")
+    for member, called in (("Protocol", "protocol"), ("Port", "port")):
+        if not request.get(member):
+            raise validation(f"A listener {called} must be specified")
+    _check_protocol(request, request["Protocol"])
     secure = _secure(request)
-    if not request.get("Port"):
-        raise validation("A port must be specified")
     action = actions.parse(request["DefaultActions"])
     path = f"app/{lb.meta.name}"
     given = await tags.of_creation(call, request, call.arn(f"listener/{path}/*", "elasticloadbalancing"))
@@ -71,7 +72,7 @@ async def create_listener(call: Call, request: Request) -> Answer:
 
 def _check_protocol(request: Request, protocol: str) -> None:
     if protocol not in ("HTTP", "HTTPS"):
-        raise validation(f"Listener protocol '{protocol}' must be one of '[HTTP, HTTPS]'")
+        raise validation(f"Listener protocol '{protocol}' must be one of 'HTTP, HTTPS'")
     if protocol == "HTTP" and (request.get("SslPolicy") or request.get("Certificates")):
         raise validation("A certificate or an SSL policy cannot be specified for HTTP listeners")
     if protocol == "HTTP" and tls.mutual(request.get("MutualAuthentication") or {}) is not None:

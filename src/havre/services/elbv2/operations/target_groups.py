@@ -141,7 +141,7 @@ def _check_limits(check: r.HealthCheckSpec, codes: tuple[int, int]) -> None:
         if not low <= value <= high:
             raise validation(f"Health check {what} '{value}' must be between '{low}' and '{high}'")
     if check.timeout >= check.interval:
-        raise validation("Health check interval must be greater than the timeout.")
+        raise validation(f"Health check timeout '{check.timeout}' must be smaller than the interval '{check.interval}'")
     if not check.path.startswith("/") or not check.path.isprintable() or " " in check.path:
         raise validation(f"Health check path '{check.path}' must begin with a '/' character")
     port = check.port
@@ -239,7 +239,7 @@ async def modify_target_group_attributes(call: Call, request: Request) -> Answer
     def change(tx: Transaction) -> r.TargetGroupR:
         group = queries.target_group(call, tx, request["TargetGroupArn"])
         after = attributes.changed(_known(group), group.spec.attributes, request["Attributes"], "Target group")
-        attributes.check_group(after)
+        attributes.check_group(after, group.spec.protocol)
         return tx.update(group, spec=replace(group.spec, attributes=after))
 
     return {"Attributes": _shown(await call.store.transact(change))}
