@@ -67,7 +67,7 @@ class Messages:
                 found.append(Written(now, data[at:stop]))
             at = stop + (data[stop] == 10)
         self._rest = data[at:]
-        return found
+        return _in_order(found)
 
     def _frame(self, data: bytes, at: int, now: int, found: list[Written]) -> int:
         """Bytes of the frame at ``at``; 0: it is not whole yet."""
@@ -89,3 +89,11 @@ class Messages:
         if text:
             found += [Written(when, text[part : part + MAX_LINE], level) for part in range(0, len(text), MAX_LINE)]
         return head + size
+
+
+def _in_order(found: list[Written]) -> list[Written]:
+    """Lines are of when they were read, frames of when they were written: what was written before a frame is not later."""
+    for index in range(len(found) - 2, -1, -1):
+        if found[index].level is None and found[index].at > found[index + 1].at:
+            found[index] = found[index]._replace(at=found[index + 1].at)
+    return found

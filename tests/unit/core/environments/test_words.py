@@ -62,6 +62,12 @@ def test_text_before_a_frame_is_a_line_of_its_own() -> None:
     assert [w.text for w in Messages().feed(b"no newline" + frame(b"two\nlines"), 1)] == [b"no newline", b"two\nlines"]
 
 
+def test_lines_are_no_later_than_the_frames_behind_them() -> None:
+    read = 1_700_000_000_200
+    found = Messages().feed(b"one\ntwo\n" + frame(b"three") + b"four\n", read)
+    assert [w.at for w in found] == [1_700_000_000_123] * 3 + [read]
+
+
 REPORT = Report("r-1", 12.345, 128, 40, init=100.5)
 
 
