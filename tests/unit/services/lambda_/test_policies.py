@@ -105,6 +105,16 @@ def test_a_policy_grows_no_longer_than_20_kb(lambdas: Lambda) -> None:
     assert code == "PolicyLengthExceededException" and message.endswith("is bigger than the limit (20480).")
 
 
+def test_aliases_are_the_functions_own_for_whoever_may_change_it(lambdas: Lambda) -> None:
+    lambdas.create(Publish=True)
+    lambdas.client.add_permission(StatementId="s", Action="lambda:*", Principal=OTHER_ROOT.account, **ONE)
+    other, live = lambdas.running.client("lambda", OTHER_ROOT), {"FunctionName": arn("function:one"), "Name": "live"}
+    other.create_alias(FunctionVersion="1", **live)
+    assert other.update_alias(Description="d", **live)["Description"] == other.get_alias(**live)["Description"] == "d"
+    other.delete_alias(**live)
+    assert other.list_aliases(FunctionName=arn("function:one"))["Aliases"] == []
+
+
 def test_another_account_reaches_a_function_by_its_policy(lambdas: Lambda) -> None:
     lambdas.create()
     theirs = lambdas.running.client("lambda", OTHER_ROOT)

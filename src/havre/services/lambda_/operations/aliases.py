@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from msgspec.structs import replace
@@ -29,11 +29,6 @@ ops = LambdaOperations()
 _MEMBERS = "FunctionName Name FunctionVersion Description RoutingConfig"
 
 
-def alias_arns(call: Call, request: Request) -> Sequence[str]:
-    said = queries.named(call.account, call.region, request["FunctionName"])
-    return (queries.function_arn(said.account, said.region, said.name, request["Name"]),)
-
-
 def _function(reader: Reader, call: Call, request: Request) -> FunctionR:
     return queries.function(reader, call.account, call.region, request["FunctionName"])
 
@@ -54,7 +49,7 @@ def weights(reader: Reader, function: FunctionR, version: str, given: Mapping[st
     return dict(shares)
 
 
-@ops.on("CreateAlias", _MEMBERS, resources=alias_arns)
+@ops.on("CreateAlias", _MEMBERS)
 async def create_alias(call: Call, request: Request) -> Answer:
     name, version, revision = request["Name"], request["FunctionVersion"], call.world.uuid()
 
@@ -79,12 +74,12 @@ async def create_alias(call: Call, request: Request) -> Answer:
     return present.alias(await call.store.transact(change))
 
 
-@ops.on("GetAlias", "FunctionName Name", resources=alias_arns)
+@ops.on("GetAlias", "FunctionName Name")
 async def get_alias(call: Call, request: Request) -> Answer:
     return present.alias(queries.alias(call.store, _function(call.store, call, request), request["Name"]))
 
 
-@ops.on("UpdateAlias", f"{_MEMBERS} RevisionId", resources=alias_arns)
+@ops.on("UpdateAlias", f"{_MEMBERS} RevisionId")
 async def update_alias(call: Call, request: Request) -> Answer:
     revision = call.world.uuid()
 
@@ -106,7 +101,7 @@ async def update_alias(call: Call, request: Request) -> Answer:
     return present.alias(await call.store.transact(change))
 
 
-@ops.on("DeleteAlias", "FunctionName Name", resources=alias_arns)
+@ops.on("DeleteAlias", "FunctionName Name")
 async def delete_alias(call: Call, request: Request) -> Answer:
     """No error for an alias that is not there. What hangs on it goes with it, but for its URL, which nobody may use until
     there is an alias of that name again."""
