@@ -28,7 +28,8 @@ class SessionClient:
         self.session = session
         self.handshake = handshake
         self.size = size
-        self.socket: ClientConnection = connect(session["streamUrl"], compression=None)
+        self._connection: Any = connect(session["streamUrl"], compression=None)
+        self.socket: ClientConnection = self._connection.__enter__()
         self.sent = 0
         self.expected = 0
         self.shown = bytearray()
@@ -124,11 +125,12 @@ class SessionClient:
         """Waits for the session's end; gives what the client is told about it."""
         while self.step():
             pass
+        self.close()
         assert self.closed is not None, "the connection ended without a word"
         return self.closed
 
     def close(self) -> None:
-        self.socket.close()
+        self._connection.__exit__(None, None, None)
 
 
 def main() -> None:

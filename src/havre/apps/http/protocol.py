@@ -118,10 +118,7 @@ class Connection(asyncio.Protocol):
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
-            if self.upgrade == b"websocket" and not self.queue:
-                self._speak_websocket(data[upgrade.args[0] :])
-            else:
-                self._refuse(_BAD)
+            self._upgrade(data[upgrade.args[0] :])
         except httptools.HttpParserError:
             self._refuse(_BAD)
         else:
@@ -138,10 +135,25 @@ class Connection(asyncio.Protocol):
         self.transport.set_protocol(two)
         two.begin(data)
 
-    def _speak_websocket(self, rest: bytes) -> None:
-        from havre.apps.http.websocket import WebSocket, head_of
+    def _upgrade(self, rest: bytes) -> None:
+        """``rest`` is behind the head of a request for another protocol: where we do not speak it, that is left out of the
+        head, for the parser takes no body behind it otherwise."""
+        method = self.parser.get_method()
+        if self.upgrade == b"websocket" and method == b"GET" and not self.queue:
+            self._speak_websocket(rest)
+        elif not self.upgrade or self.upgrade == b"websocket" or method == b"CONNECT":
+            self._refuse(_BAD)
+        else:
+            closes = any(name == b"connection" and b"close" in value.lower() for name, value in self.headers)
+            kept = [each for each in self.headers if each[0] not in (b"upgrade", b"connection")]
+            head = _head(method, self.url, kept + [(b"connection", b"close")] * closes)
+            self.parser = self._fresh_parser()
+            self.data_received(head + rest)
 
-        socket = WebSocket(self, self._scope(), head_of(self.url, self.headers))
+    def _speak_websocket(self, rest: bytes) -> None:
+        from havre.apps.http.websocket import WebSocket
+
+        socket = WebSocket(self, self._scope(), _head(b"GET", self.url, self.headers))
         self.shared.connections.discard(self)
         self.parser = None
         self.transport.set_protocol(socket)
@@ -196,8 +208,8 @@ class Connection(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         self.head_size = 0
-        if self.upgrade == b"websocket" and self.parser.should_upgrade():
-            return  # what is behind its head is no request
+        if self.parser.should_upgrade():
+            return  # to be read again, as something else
         length = self.length
         self.unparsed = int(length) if len(length) > 5 and length.isdigit() else 0
         exchange = Exchange(self, self._scope(), self.parser.should_keep_alive())
@@ -276,6 +288,11 @@ class Connection(asyncio.Protocol):
         self.resume()
         if self.queue:
             self.queue[0].start()
+
+
+def _head(method: bytes, url: bytes, headers: list[tuple[bytes, bytes]]) -> bytes:
+    lines = [method + b" " + url + b" HTTP/1.1", *(name + b": " + value for name, value in headers)]
+    return b"\r\n".join(lines) + b"\r\n\r\n"
 
 
 class Hangup(ConnectionResetError):

@@ -196,9 +196,3 @@ class WebSocket(asyncio.Protocol):
         self._flush()
         self._hang_up()
         asyncio.get_running_loop().call_later(5.0, self.transport.close)
-
-
-def head_of(url: bytes, headers: list[tuple[bytes, bytes]]) -> bytes:
-    """The request as it came, for the library to read."""
-    lines = [b"GET " + url + b" HTTP/1.1", *(name + b": " + value for name, value in headers)]
-    return b"\r\n".join(lines) + b"\r\n\r\n"

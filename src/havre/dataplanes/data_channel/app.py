@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -13,7 +12,7 @@ from havre.control.terminals.hub import TerminalHub
 from havre.control.terminals.sessions import Session, Sessions
 from havre.control.terminals.transcripts import Transcripts
 from havre.core.data_channel.messages import Opening
-from havre.dataplanes.data_channel.conversation import Conversation
+from havre.dataplanes.data_channel.conversation import Conversation, Receive, Send
 from havre.kernel.world import World
 
 log = logging.getLogger("havre.terminals")
@@ -21,9 +20,6 @@ log = logging.getLogger("havre.terminals")
 PATH = "/v1/data-channel/"
 _OPENS_WITHIN = 10.0
 _REFUSED = 1008
-
-Receive = Callable[[], Awaitable[Any]]
-Send = Callable[[Any], Awaitable[None]]
 
 
 class DataChannels:

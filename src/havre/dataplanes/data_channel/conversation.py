@@ -9,6 +9,8 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
+import msgspec
+
 from havre.control.tasks import Tasks
 from havre.control.terminals.hub import TerminalHub
 from havre.control.terminals.messages import Ended, Input, Output, Question, Resize, Wire
@@ -42,6 +44,7 @@ _GONE = "\0"
 
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
+"""ASGI's, of a WebSocket that was accepted. ``send`` raises ConnectionError when the client has gone."""
 
 
 class Conversation:
@@ -56,12 +59,10 @@ class Conversation:
         self._typed: asyncio.Queue[Input | Resize] = asyncio.Queue()
         self._typed_size = 0
         self._size: tuple[int, int] | None = None
-        self._answered = False
-        """The client knows the handshake."""
         self._known, self._sized, self._moved = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._over: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         """Why the session ends: what the client is shown."""
-        self._active = self._clock()
+        self._active = self._began = self._clock()
         self._tasks = Tasks()
 
     async def run(self, hub: TerminalHub, recorder: Recorder | None) -> None:
@@ -94,11 +95,8 @@ class Conversation:
 
     async def _begin(self, hub: TerminalHub) -> Wire | None:
         """The command, once the client is ready for it. None when the session is over before."""
-        began = self._clock()
         await self._stream(m.HANDSHAKE_REQUEST, m.handshake_request(AGENT_VERSION))
         await _within(self._known, _HANDSHAKE)
-        if self._answered:
-            await self._stream(m.HANDSHAKE_COMPLETE, m.handshake_complete(self._clock() - began))
         await _within(self._sized, _SIZE)
         if self._over.done():
             return None
@@ -136,27 +134,27 @@ class Conversation:
             if acknowledge:
                 await self._acknowledge(message)
             for each in found:
+                if each.payload_type == m.HANDSHAKE_RESPONSE:
+                    await self._stream(m.HANDSHAKE_COMPLETE, m.handshake_complete(self._clock() - self._began))
                 self._use(each)
 
     async def _acknowledge(self, message: m.Message) -> None:
-        import msgspec
-
         told = m.Acknowledged(message.kind, m.uuid_text(message.id), message.number)
-        await self._message(m.ACKNOWLEDGE, 0, 0, msgspec.json.encode(told))
+        await self._put(self._packed(m.ACKNOWLEDGE, 0, 0, msgspec.json.encode(told)))
 
     def _use(self, message: m.Message) -> None:
         match message.payload_type:
             case m.HANDSHAKE_RESPONSE:
-                self._answered = True
+                self._known.set()
             case m.SIZE:
                 self._resize(message.payload)
+                self._known.set()  # one that knows the handshake says so first
             case m.DATA:
                 self._active = self._clock()
                 self._typed_size += len(message.payload)
                 self._typed.put_nowait(Input(message.payload))
             case m.FLAG if int.from_bytes(message.payload, "big") == m.TERMINATE:
                 self._end("")
-        self._known.set()
 
     def _resize(self, payload: bytes) -> None:
         size = m.read_size(payload)
@@ -209,10 +207,13 @@ class Conversation:
         number = self._outgoing.number
         packed = self._packed(m.OUTPUT, number, payload_type, payload)
         self._outgoing.sent(packed, self._clock())
-        await self._send({"type": "websocket.send", "bytes": packed})
+        await self._put(packed)
 
-    async def _message(self, kind: str, number: int, payload_type: int, payload: bytes) -> None:
-        await self._send({"type": "websocket.send", "bytes": self._packed(kind, number, payload_type, payload)})
+    async def _put(self, packed: bytes) -> None:
+        try:
+            await self._send({"type": "websocket.send", "bytes": packed})
+        except ConnectionError:
+            self._end(_GONE)
 
     def _packed(self, kind: str, number: int, payload_type: int, payload: bytes) -> bytes:
         return m.pack(m.Message(kind, number, payload, payload_type, _id(), self._world.now(), int(number == 0)))
@@ -224,7 +225,7 @@ class Conversation:
             await asyncio.sleep(_TICK)
             now = self._clock()
             if (packed := self._outgoing.due(now)) is not None:
-                await self._send({"type": "websocket.send", "bytes": packed})
+                await self._put(packed)
             stuck = self._outgoing.stuck_since
             if now - self._active > IDLE or (stuck is not None and now - stuck > _STUCK):
                 self._end(TIMED_OUT)
@@ -239,15 +240,15 @@ class Conversation:
                     await self._moved.wait()
         id, now = _id(), self._world.now()
         payload = m.closed(self._session.id, self._session.target, id, now, reason)
-        packed = m.pack(m.Message(m.CLOSED, 0, payload, 0, id, now))
-        await self._send({"type": "websocket.send", "bytes": packed})
-        await self._send({"type": "websocket.close", "code": 1000})
+        await self._put(m.pack(m.Message(m.CLOSED, 0, payload, 0, id, now)))
+        with suppress(ConnectionError):
+            await self._send({"type": "websocket.close", "code": 1000})
 
     async def _resend(self) -> None:
         while not self._outgoing.settled:
             await asyncio.sleep(_TICK)
             if (packed := self._outgoing.due(self._clock())) is not None:
-                await self._send({"type": "websocket.send", "bytes": packed})
+                await self._put(packed)
 
 
 async def _within(event: asyncio.Event, seconds: float) -> None:
