@@ -72,9 +72,9 @@ def _check_kind(spec: QueueSpec, value: str, new: bool) -> None:
     wanted = _boolean("FifoQueue", value)
     if new and not wanted and not spec.fifo:
         raise unknown_attribute("FifoQueue")  # AWS takes it of FIFO queues only
+    if not new and not spec.fifo:
+        raise unknown_attribute("FifoQueue")
     if wanted != spec.fifo:
-        if not new and not spec.fifo:
-            raise unknown_attribute("FifoQueue")
         raise bad_attribute("FifoQueue", "" if new else "Modifying queue type is not supported.")
 
 

@@ -83,6 +83,12 @@ def _entry(id: str, **more: str) -> dict[str, str]:
         ),
         (
             "set_queue_attributes",
+            "q",
+            {"Attributes": {"FifoQueue": "false"}},
+            ("InvalidAttributeName", "InvalidAttributeName", "Unknown Attribute FifoQueue."),
+        ),
+        (
+            "set_queue_attributes",
             "f.fifo",
             {"Attributes": {"FifoQueue": "false"}},
             (
