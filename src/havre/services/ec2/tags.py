@@ -15,12 +15,14 @@ MOST = 50
 def given(request: Request, kind: str) -> dict[str, str]:
     """The tags for the new resource; ``kind`` is EC2's name of it (``security-group``).
 
-    Raises InvalidParameterValue for tags of another kind, which AWS refuses too.
+    Raises InvalidParameterValue for tags of another kind, which AWS refuses too, and InvalidParameter for those of none.
     """
     tags: dict[str, str] = {}
     for each in request.get("TagSpecifications", ()):
-        if each.get("ResourceType") != kind:
-            raise invalid(f"'{each.get('ResourceType')}' is not a valid taggable resource type for this operation.")
+        if not each.get("ResourceType"):
+            raise ApiError("InvalidParameter", "Tag specification resource type must have a value")
+        if each["ResourceType"] != kind:
+            raise invalid(f"'{each['ResourceType']}' is not a valid taggable resource type for this operation.")
         tags.update(pairs(each.get("Tags", ()), already=len(tags)))
     return merged({}, tags)
 

@@ -32,6 +32,7 @@ PARTIAL = {
     "settings.containerInsights": "recorded; no metrics are made of it",
     "runtimePlatform.cpuArchitecture": "the task goes to a node of this architecture, and waits where there is none",
     "versionConsistency": "recorded; each task pulls what the tag names when it starts",
+    "volumes.efsVolumeConfiguration.transitEncryption": "recorded; nothing goes over a network",
     "volumes.dockerVolumeConfiguration.autoprovision": "a shared volume is made where there is none yet, either way",
 }
 

@@ -12,7 +12,7 @@ from havre.core.lifecycle import before, ending, forward
 from havre.kernel.effects import Create, Effect, Plan, Remove, Update, Write
 from havre.kernel.errors import ApiError, Conflict, Gone, Temporary
 from havre.kernel.resource import Resource
-from havre.kernel.workload import Registry, WorkloadStatus
+from havre.kernel.workload import Registry, Share, WorkloadStatus
 from havre.services.ecs import log_streams
 from havre.services.ecs.queries import DefinitionRecord, TaskRecord
 from havre.services.ecs.resources import TaskStatus
@@ -80,6 +80,8 @@ class TaskSeen(msgspec.Struct, frozen=True):
     zone: str
     ec2: str
     registries: Mapping[str, tuple[str, Registry]] | str = {}
+    shares: Mapping[str, Share] = {}
+    """Its volumes of file systems."""
     delays: Mapping[str, float] = {}
     draining: bool = False
     host_gone: bool = False
@@ -136,7 +138,7 @@ def _before(seen: TaskSeen) -> Plan:
         return Plan((effect,), reasons=("A network interface is being made.",), on_failure=_no_interface(seen))
     if isinstance(seen.registries, str):
         return _stopped(seen, "TaskFailedToStart", seen.registries)
-    made = workload(seen.task, seen.definition, seen.registries, seen.zone)
+    made = workload(seen.task, seen.definition, seen.registries, seen.zone, seen.shares)
     status = replace(seen.task.status, last=forward(seen.task.status.last, "PENDING"), assigned=True)
     create: Create[Any, Any] = Create(
         WORKLOAD.name, m.account, m.region, m.name, m.arn, WorkloadSpec(spec.node, made), WorkloadReport()

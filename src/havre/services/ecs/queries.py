@@ -75,6 +75,13 @@ def definition_key(call: Call, reference: str, reader: Reader | None = None) -> 
     return latest.meta.name if latest else ""
 
 
+def check_revision(reference: str) -> None:
+    """Raises ClientException for a revision that is no number."""
+    _, colon, revision = reference.rsplit("/", 1)[-1].partition(":")
+    if colon and not (revision.isascii() and revision.isdigit()):
+        raise client(f"Invalid revision number. Number: {revision}")
+
+
 def latest_active(reader: Reader, account: str, region: str, family: str) -> DefinitionRecord | None:
     active = [
         d for d in reader.find(TASK_DEFINITION, "family", scoped(account, region, family)) if d.spec.state == "ACTIVE"
@@ -84,6 +91,7 @@ def latest_active(reader: Reader, account: str, region: str, family: str) -> Def
 
 def definition(call: Call, reference: str, reader: Reader | None = None) -> DefinitionRecord:
     """Any state. Raises ClientException."""
+    check_revision(reference)
     key = definition_key(call, reference, reader)
     found = (reader or call.store).get(TASK_DEFINITION, call.account, call.region, key) if key else None
     if found is None:

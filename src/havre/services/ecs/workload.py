@@ -15,6 +15,7 @@ from havre.kernel.workload import (
     Mount,
     PortMapping,
     Registry,
+    Share,
     Tmpfs,
     Ulimit,
     Volume,
@@ -45,9 +46,14 @@ def unassumable(arn: str) -> str:
 
 
 def workload(
-    task: TaskRecord, definition: DefinitionRecord, registries: Mapping[str, tuple[str, Registry]], zone: str
+    task: TaskRecord,
+    definition: DefinitionRecord,
+    registries: Mapping[str, tuple[str, Registry]],
+    zone: str,
+    shares: Mapping[str, Share] | None = None,
 ) -> Workload:
-    """``registries``: image → (the image as this installation serves it, credentials)."""
+    """``registries``: image → (the image as this installation serves it, credentials). ``shares``: volume → what it is of a
+    file system."""
     m, spec, body = task.meta, task.spec, definition.spec.body
     limits = _task_limits(body, spec.overrides)
     containers = tuple(_container(task, body, c, registries) for c in body["containerDefinitions"])
@@ -59,7 +65,7 @@ def workload(
         containers=containers,
         network=body.get("networkMode", "bridge"),
         interface=task.status.interface,
-        volumes=tuple(_volume(v) for v in body["volumes"]),
+        volumes=tuple(_volume(v, shares or {}) for v in body["volumes"]),
         cpu=limits[0],
         memory=limits[1],
         pid_mode=body.get("pidMode", ""),
@@ -214,7 +220,9 @@ def _labels(task: TaskRecord, c: Json) -> dict[str, str]:
     }
 
 
-def _volume(given: Json) -> Volume:
+def _volume(given: Json, shares: Mapping[str, Share]) -> Volume:
+    if given.get("efsVolumeConfiguration"):
+        return Volume(given["name"], "share", share=shares[given["name"]])
     source = (given.get("host") or {}).get("sourcePath")
     if source:
         return Volume(given["name"], "host", source)

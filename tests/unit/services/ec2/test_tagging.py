@@ -76,3 +76,13 @@ async def test_tags_have_pages(ec2: Ec2) -> None:
     rest = await ec2("DescribeTags", MaxResults=5, NextToken=first["NextToken"])
     all = [(t["ResourceId"], t["Key"]) for page in (first, rest) for t in page["Tags"]]
     assert len(all) == len(set(all)) == 9
+
+
+async def test_tags_of_a_new_resource_have_to_say_what_they_are_for(ec2: Ec2) -> None:
+    tags = [{"Key": "a", "Value": "b"}]
+    message = await ec2.refused(
+        "InvalidParameter", "CreateVpc", CidrBlock="10.0.0.0/16", TagSpecifications=[{"Tags": tags}]
+    )
+    assert message == "Tag specification resource type must have a value"
+    other = [{"ResourceType": "subnet", "Tags": tags}]
+    await ec2.refused("InvalidParameterValue", "CreateVpc", CidrBlock="10.0.0.0/16", TagSpecifications=other)

@@ -67,7 +67,7 @@ async def describe_container_instances(call: Call, request: Request) -> Answer:
     owner = queries.cluster(call, request.get("cluster"))
     wanted = request["containerInstances"]
     if not wanted:
-        raise invalid("Container instances cannot be empty.")
+        raise invalid("Container Instances cannot be empty.")
     if len(wanted) > MAX_DESCRIBED:
         raise invalid(f"Container instances can have at most {MAX_DESCRIBED} items.")
     with_tags = "TAGS" in (request.get("include") or ())

@@ -70,7 +70,8 @@ async def describe_task_definition(call: Call, request: Request) -> Answer:
 async def deregister_task_definition(call: Call, request: Request) -> Answer:
     reference = request["taskDefinition"]
     if ":" not in reference.rsplit("/", 1)[-1]:
-        raise client("The specified task definition does not have a revision: Invalid revision number. Number: 0")
+        raise client("Revision is missing.")
+    queries.check_revision(reference)
 
     def deregister(tx: Transaction) -> queries.DefinitionRecord:
         key = queries.definition_key(call, reference, tx)
@@ -96,13 +97,8 @@ async def delete_task_definitions(call: Call, request: Request) -> Answer:
             key = queries.definition_key(call, reference, tx) if ":" in reference.rsplit("/", 1)[-1] else ""
             found = tx.get(TASK_DEFINITION, call.account, call.region, key) if key else None
             if found is None or found.spec.state == "ACTIVE":
-                arn = found.meta.arn if found is not None else call.arn(f"task-definition/{reference}")
-                reason = (
-                    "The specified task definition is still in ACTIVE status. Please deregister the target and try again."
-                    if found is not None
-                    else "The specified task definition does not exist."
-                )
-                failures.append({"arn": arn, "reason": reason})
+                arn = found.meta.arn if found is not None else reference
+                failures.append({"arn": arn, "reason": _why_not_deleted(reference, found)})
             elif found.spec.state == "INACTIVE":
                 spec = replace(found.spec, state="DELETE_IN_PROGRESS", delete_requested=call.now)
                 deleted.append(tx.update(found, spec=spec))
@@ -112,6 +108,14 @@ async def delete_task_definitions(call: Call, request: Request) -> Answer:
 
     deleted, failures = await call.store.transact(delete)
     return {"taskDefinitions": [shapes.definition(d) for d in deleted], "failures": failures}
+
+
+def _why_not_deleted(reference: str, found: queries.DefinitionRecord | None) -> str:
+    if found is not None:
+        return "The specified task definition is still in ACTIVE status. Please deregister the target and try again."
+    if ":" not in reference.rsplit("/", 1)[-1]:
+        return "The specified task definition identifier is invalid. Specify a valid name or ARN and try again."
+    return "The specified task definition does not exist. Specify a valid account, family, revision and try again."
 
 
 @ops("ListTaskDefinitions")

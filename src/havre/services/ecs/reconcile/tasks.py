@@ -12,7 +12,7 @@ from havre.control.reconciler import Executor
 from havre.core.lifecycle import ending
 from havre.kernel.effects import Effect, Plan
 from havre.kernel.errors import ApiError
-from havre.services.ecs import secrets
+from havre.services.ecs import file_systems, secrets
 from havre.services.ecs.instances import ec2_id
 from havre.services.ecs.ledger import ledger_of
 from havre.services.ecs.life import TaskSeen, decide
@@ -92,7 +92,10 @@ class Tasks:
                 return seen
             body = seen.definition.spec.body
             refused = await secrets.problem(self._registries.caller, task, body)
-            return replace(seen, registries=refused or await self._registries.of(task, body))
+            shares = await file_systems.shares(self._deps, task, body)
+            if isinstance(shares, str):
+                return replace(seen, registries=shares)
+            return replace(seen, registries=refused or await self._registries.of(task, body), shares=shares)
         if not stopping or not status.registered or status.last == "STOPPED":
             self._draining.discard(key)
             return seen

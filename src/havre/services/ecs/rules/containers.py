@@ -83,16 +83,19 @@ def bad(name: str, message: str) -> ApiError:
     return client(f"Invalid setting for container '{name}'. {message}")
 
 
+def named(given: Json) -> tuple[str, str]:
+    """The container's name and image, without which nothing else is looked at. Raises ClientException."""
+    for member in ("name", "image"):
+        if not (given.get(member) or "").strip():
+            raise client(f"Container.{member} should not be null or empty.")
+    return given["name"], given["image"]
+
+
 def container(given: Json, network: str, fargate: bool) -> dict[str, Any]:
     """The ContainerDefinition as it is stored. Raises ClientException."""
-    name = given.get("name") or ""
-    if not name:
-        raise client("Container.name should not be null or empty.")
+    name, image = named(given)
     if not NAME.fullmatch(name):
         raise client(f"Container.name contains invalid characters: {name}")
-    image = given.get("image") or ""
-    if not image.strip():
-        raise client("Container.image should not be null or empty.")
     if not _IMAGE.fullmatch(image):
         raise client("Container.image contains invalid characters.")
     for member, asks in NOT_BUILT.items():

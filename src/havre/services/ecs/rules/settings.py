@@ -45,7 +45,7 @@ def check(name: str, value: str) -> None:
     if value not in VALUES[name]:
         raise invalid(f"Invalid value {value} for {name}. Valid values are: {', '.join(VALUES[name])}.")
     if name in LONG and value == "disabled":
-        raise invalid(f"The setting {name} cannot be disabled: every resource has the long format.")
+        raise invalid(f"You can no longer disable {name}: every resource has the long format.")
     if name == "tagResourceAuthorization" and value == "off":
         raise invalid(
             "The setting tagResourceAuthorization cannot be off: tags at creation always need ecs:TagResource."

@@ -8,9 +8,9 @@ from typing import Any
 
 from havre.core.placement import QueryError, parse
 from havre.kernel.errors import not_built
-from havre.services.ecs.rules import fargate
+from havre.services.ecs.rules import fargate, file_systems
 from havre.services.ecs.rules.common import NAME, ROLE, client
-from havre.services.ecs.rules.containers import container
+from havre.services.ecs.rules.containers import container, named
 
 Json = Mapping[str, Any]
 
@@ -46,6 +46,8 @@ def body(request: Json) -> dict[str, Any]:
         if each not in COMPATIBILITIES:
             raise client(f"Invalid requiresCompatibilities: {each}.")
     on_fargate = "FARGATE" in wanted
+    for each in request["containerDefinitions"]:
+        named(each)
     if on_fargate and network != "awsvpc":
         raise client("Fargate only supports network mode ‘awsvpc’.")
     containers = [container(c, network, on_fargate) for c in request["containerDefinitions"]]
@@ -81,7 +83,6 @@ def _volumes(given: Sequence[Json], on_fargate: bool) -> list[dict[str, Any]]:
             raise client(f"Volume name '{name}' is given twice.")
         names.add(name)
         for member in (
-            "efsVolumeConfiguration",
             "fsxWindowsFileServerVolumeConfiguration",
             "s3filesVolumeConfiguration",
         ):
@@ -90,8 +91,12 @@ def _volumes(given: Sequence[Json], on_fargate: bool) -> list[dict[str, Any]]:
         if volume.get("configuredAtLaunch"):
             raise not_built("ecs", "RegisterTaskDefinition volumes.configuredAtLaunch")
         source, docker = (volume.get("host") or {}).get("sourcePath"), volume.get("dockerVolumeConfiguration")
-        if source and docker:
-            raise client("Only one of host and dockerVolumeConfiguration may be given for a volume.")
+        if efs := volume.get("efsVolumeConfiguration"):
+            file_systems.check(name, efs)
+        if sum(map(bool, (source, docker, efs))) > 1:
+            raise client(
+                "Only one of host, dockerVolumeConfiguration and efsVolumeConfiguration may be given for a volume."
+            )
         if on_fargate and (source or docker):
             raise client(f"Fargate does not support {'host sourcePath' if source else 'Docker volume configuration'}.")
         if source and (not source.startswith("/") or ".." in source.split("/")):
@@ -218,8 +223,12 @@ def _budget(containers: Sequence[Json], cpu: int, memory: int) -> None:
 
 
 def _fargate_level(made: Json) -> None:
-    if made.get("pidMode") == "host" or made.get("ipcMode"):
-        raise client("Fargate does not support pidMode host or ipcMode.")
+    if made.get("pidMode") == "host":
+        raise client(
+            "Tasks using the Fargate launch type do not support pidMode 'host'. The supported value for pidMode is 'task'."
+        )
+    if made.get("ipcMode"):
+        raise client("Tasks using the Fargate launch type do not support ipcMode.")
     fargate.check_disk(made)
     if made.get("executionRoleArn"):
         return
