@@ -32,40 +32,39 @@ async def check_source(call: Call, kind: str, arn: str, config: Configuration) -
                 f"Queue visibility timeout: {hidden} seconds is less than Function timeout: {config.timeout} seconds"
             )
     elif kind == "kinesis" and "/consumer/" in arn:
-        await _ask(call, kind, "kinesis", "DescribeStreamConsumer", {"ConsumerARN": arn})
+        await _ask(call, arn, "kinesis", "DescribeStreamConsumer", {"ConsumerARN": arn})
         await grants.check(call, config.role, _OF_CONSUMERS, arn)
         await grants.check(call, config.role, ("kinesis:ListShards",), arn.partition("/consumer/")[0])
         return
     elif kind == "kinesis":
-        await _ask(call, kind, "kinesis", "DescribeStreamSummary", {"StreamARN": arn})
+        await _ask(call, arn, "kinesis", "DescribeStreamSummary", {"StreamARN": arn})
     else:
-        await _ask(call, kind, "dynamodbstreams", "DescribeStream", {"StreamArn": arn, "Limit": 1})
+        await _ask(call, arn, "dynamodbstreams", "DescribeStream", {"StreamArn": arn, "Limit": 1})
     await grants.check(call, config.role, _NEEDED[kind], arn, policy)
 
 
 async def _queue(call: Call, arn: str) -> Mapping[str, str]:
     *_, account, name = arn.split(":")
-    located = await _ask(call, "sqs", "sqs", "GetQueueUrl", {"QueueName": name, "QueueOwnerAWSAccountId": account})
+    located = await _ask(call, arn, "sqs", "GetQueueUrl", {"QueueName": name, "QueueOwnerAWSAccountId": account})
     wanted = ["VisibilityTimeout", "Policy"]
     answer = await _ask(
-        call, "sqs", "sqs", "GetQueueAttributes", {"QueueUrl": located["QueueUrl"], "AttributeNames": wanted}
+        call, arn, "sqs", "GetQueueAttributes", {"QueueUrl": located["QueueUrl"], "AttributeNames": wanted}
     )
     attributes: Mapping[str, str] = answer["Attributes"]
     return attributes
 
 
-async def _ask(call: Call, kind: str, service: str, operation: str, request: Mapping[str, Any]) -> Mapping[str, Any]:
+async def _ask(call: Call, arn: str, service: str, operation: str, request: Mapping[str, Any]) -> Mapping[str, Any]:
     assert call.as_service is not None
     try:
         return await call.as_service(PRINCIPAL)(service, operation, request)
     except ApiError as error:
         if error.status is not None and error.status >= 500:
             raise
-        if kind == "sqs":
+        if service == "sqs":
             raise invalid(
                 f"Error occurred while ReceiveMessage. SQS Error Code: {error.code}. SQS Error Message: {error.message}"
             ) from None
-        name = grants.NAMES[kind]
-        raise invalid(
-            f"Stream not found: {name} Error Code: {error.code}. {name} Error Message: {error.message}"
-        ) from None
+        if error.code == "ResourceNotFoundException":
+            raise invalid(f"Stream not found: {arn}") from None
+        raise invalid(f"Received Exception while reading from provided stream. {error.message}") from None

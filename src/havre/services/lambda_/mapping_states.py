@@ -27,6 +27,13 @@ def state(mapping: MappingR) -> str:
     return "Deleting" if mapping.meta.deleting is not None else mapping.status.state
 
 
+def created(spec: MappingSpec, result: str) -> MappingStatus:
+    """Of a new mapping. One that is not to be polled has nothing to wait for."""
+    if spec.enabled:
+        return MappingStatus(result=result)
+    return MappingStatus("Disabled", spec.generation, result)
+
+
 def asked(status: MappingStatus, old: MappingSpec, new: MappingSpec) -> MappingStatus:
     """Of a mapping whose spec changes."""
     if old.enabled != new.enabled:

@@ -47,6 +47,8 @@ def streams() -> tuple[Service, Service]:
 
     @kinesis("DescribeStreamConsumer")
     async def consumer(call: Any, request: Any) -> Any:
+        if "/mute:" in request["ConsumerARN"]:
+            raise ApiError("LimitExceededException", "Not so fast", 400)
         if "/mine:" not in request["ConsumerARN"]:
             raise ApiError("ResourceNotFoundException", "Consumer gone not found", 400)
         return {}
@@ -156,7 +158,8 @@ def test_a_consumer_of_a_stream_needs_its_own_permission(lambdas: Lambda) -> Non
         (QUEUE, {"BatchSize": 11}, INVALID, "Maximum batch window in seconds must be greater than 0"),
         (QUEUE, {"ParallelizationFactor": 2}, INVALID, "Unsupported ParallelizationFactor parameter"),
         (QUEUE, {"MaximumRetryAttempts": 0}, INVALID, "Unsupported MaximumRetryAttempts parameter"),
-        (STREAM + "/consumer/gone:1", {"StartingPosition": "LATEST"}, INVALID, "Consumer gone"),
+        (STREAM + "/consumer/gone:1", {"StartingPosition": "LATEST"}, INVALID,
+         f"Stream not found: {STREAM}/consumer/gone:1"),
         (QUEUE, {"ScalingConfig": {"MaximumConcurrency": 1}}, "ValidationException", "greater than or equal to 2"),
         (QUEUE, {"FilterCriteria": {"Filters": [{"Pattern": "{"}]}}, INVALID, "Invalid filter pattern definition."),
         (QUEUE, {"FilterCriteria": {"Filters": [{"Pattern": '{"a":["b"]}'}] * 6}}, INVALID, "exceeds the limit of 5"),
@@ -177,9 +180,13 @@ def test_a_consumer_of_a_stream_needs_its_own_permission(lambdas: Lambda) -> Non
         (QUEUE, {"LoggingConfig": {"SystemLogLevel": "INFO"}}, INVALID, "Unsupported LoggingConfig parameter"),
         (QUEUE, {"MetricsConfig": {"Metrics": ["EventCount"]}}, "NotImplementedException", "MetricsConfig"),
         (STREAM, {}, INVALID, "Value null at 'startingPosition'"),
-        (STREAM + "x", {"StartingPosition": "LATEST"}, INVALID, "Stream not found"),
+        (STREAM + "x", {"StartingPosition": "LATEST"}, INVALID, f"Stream not found: {STREAM}x"),
+        (STREAM + "/consumer/mute:1", {"StartingPosition": "LATEST"}, INVALID,
+         "Received Exception while reading from provided stream. Not so fast"),
         (STREAM, {"StartingPosition": "LATEST", "StartingPositionTimestamp": 1}, INVALID, "Timestamp only valid with"),
         (STREAM, {"StartingPosition": "AT_TIMESTAMP"}, INVALID, "StartingPositionTimestamp is required"),
+        (STREAM, {"StartingPosition": "AT_TIMESTAMP", "StartingPositionTimestamp": -1}, INVALID,
+         "can not be converted to a Timestamp"),
         (STREAM, {"StartingPosition": "LATEST", "ScalingConfig": {"MaximumConcurrency": 2}}, INVALID, "ScalingConfig"),
         (STREAM, {"StartingPosition": "LATEST", "MaximumRecordAgeInSeconds": 59}, INVALID, "at least 60"),
         (STREAM, {"StartingPosition": "LATEST", "TumblingWindowInSeconds": 5, "ParallelizationFactor": 2}, INVALID,
@@ -226,6 +233,13 @@ def test_a_source_is_mapped_to_a_function_once(lambdas: Lambda) -> None:
     code, message = refusal(lambda: make(lambdas))
     assert code == "ResourceConflictException" and message.endswith(f"existing mapping with UUID {first}")
     assert make(lambdas, FunctionName="one:$LATEST")["UUID"] != first
+
+
+def test_a_mapping_made_disabled_has_nothing_to_wait_for(lambdas: Lambda) -> None:
+    made = make(lambdas, Enabled=False)
+    assert made["State"] == "Disabled"
+    assert not mapping_states.settling(stored(lambdas, made["UUID"]))
+    assert lambdas.client.update_event_source_mapping(UUID=made["UUID"], Enabled=True)["State"] == "Enabling"
 
 
 def test_mappings_change_one_thing_at_a_time(lambdas: Lambda) -> None:

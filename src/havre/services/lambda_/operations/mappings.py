@@ -17,7 +17,7 @@ from havre.services.lambda_.errors import conflict, in_use, invalid, not_found
 from havre.services.lambda_.event_sources import check_source
 from havre.services.lambda_.paging import page
 from havre.services.lambda_.queries import Resolved
-from havre.services.lambda_.resources import MAPPING, MappingR, MappingSpec, MappingStatus
+from havre.services.lambda_.resources import MAPPING, MappingR, MappingSpec
 from havre.services.lambda_.rules import mappings as rules
 from havre.services.lambda_.rules.values import merged_tags
 from havre.store.ports import Reader, Transaction
@@ -89,7 +89,7 @@ async def create_event_source_mapping(call: Call, request: Request) -> Answer:
             name=uuid,
             arn=call.arn(f"event-source-mapping:{uuid}", "lambda"),
             spec=spec,
-            status=MappingStatus(result=result),
+            status=mapping_states.created(spec, result),
         )
 
     return shown(await call.store.transact(change))

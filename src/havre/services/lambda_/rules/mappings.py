@@ -82,6 +82,11 @@ def _starting(request: Mapping[str, Any], kind: str) -> dict[str, Any]:
             raise invalid(f"Unsupported starting position for arn type: {request['EventSourceArn']}")
         if at is None:
             raise invalid("StartingPositionTimestamp is required with StartingPosition AT_TIMESTAMP")
+        if float(at) < 0:
+            raise invalid(
+                "Received Exception while reading from provided stream. class java.lang.Long can not be converted to a "
+                "Timestamp"
+            )
     elif at is not None:
         raise invalid("Timestamp only valid with StartingPosition AT_TIMESTAMP")
     return {"position": position, "position_at": None if at is None else float(at)}
