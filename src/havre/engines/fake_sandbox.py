@@ -62,6 +62,7 @@ class FakeSandboxes:
         self.interfaces: list[str] = []
         """ENIs that it was given, in order."""
         self.peak = 42 << 20
+        self.cpu = 0.0
         self._boxes: dict[str, _Box] = {}
         self._made = 0
 
@@ -188,6 +189,9 @@ class FakeSandboxes:
 
     def memory_peak(self, id: str) -> int:
         return self.peak if id in self._boxes else 0
+
+    def cpu_used(self, id: str) -> float:
+        return self.cpu if id in self._boxes else 0.0
 
     def enis(self) -> Collection[str]:
         return tuple(self.interfaces)

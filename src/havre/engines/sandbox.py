@@ -105,6 +105,10 @@ class SandboxEngine(Protocol):
         """Bytes, highest since the sandbox became the function's."""
         ...
 
+    def cpu_used(self, id: str) -> float:
+        """Seconds of processor time since the sandbox was made, 0 where it is not known (any more)."""
+        ...
+
     def enis(self) -> Collection[str]:
         """The ENIs that its sandboxes have, or are being given: nobody else may take them away."""
         ...

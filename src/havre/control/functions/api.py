@@ -13,6 +13,8 @@ class Exchange(Protocol):
     body: bytes
     """"" where the request was too large (``too_large``), or is streamed."""
     too_large: bool
+    on_lost: Callable[[Exchange], None] | None
+    """Called when the process's connection is gone."""
 
     def header(self, name: bytes) -> str:
         """By its name in lower case; "" for none. Trailers too, once the body has ended."""
@@ -40,7 +42,9 @@ class Sink(Protocol):
 
 
 class Host(Protocol):
-    """An environment, as its processes see it over HTTP. Nothing in here waits."""
+    """An environment, as its processes see it over HTTP. Nothing in here waits. ``connections``: so many at once."""
+
+    connections: int
 
     def next(self, exchange: Exchange) -> None: ...
 

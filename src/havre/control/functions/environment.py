@@ -30,7 +30,7 @@ from havre.kernel.workload import Interface
 log = logging.getLogger("havre.functions")
 
 OK = b'{"status":"OK"}\n'
-_WRONG_ID = b'{"errorMessage":"Invalid request ID","errorType":"InvalidRequestID"}\n'
+WRONG_ID = b'{"errorMessage":"Invalid request ID","errorType":"InvalidRequestID"}\n'
 _MIB = 1 << 20
 
 
@@ -59,6 +59,7 @@ class Environment:
         self.telemetry = Telemetry(self.log)
         self.variables = function.environment
         """The function's own, as its processes get them."""
+        self.connections = 64
         self.sandbox: Sandbox | None = None
         self.api: ApiServer | None = None
         self.interface: Interface | None = None
@@ -274,7 +275,7 @@ class Environment:
         """The invocation that this is the answer to; None: it was answered with an error."""
         run = self.run
         if run is None or run.answered or run.id != request_id:
-            exchange.answer(400, _WRONG_ID)
+            exchange.answer(400, WRONG_ID)
             return None
         return run
 

@@ -54,6 +54,7 @@ class Extensions:
         self._changed = changed
         self._failed = failed
         self._all: dict[str, Extension] = {}
+        self.hear_invocations = True
         self.closed = False
         """From the first invocation on, none registers."""
 
@@ -123,6 +124,8 @@ class Extensions:
         if self.closed:
             return ("Extension.RegistrationClosed", "Extension registration closed already")
         allowed = _EVENTS[extension is not None]
+        if not self.hear_invocations:
+            allowed = tuple(e for e in allowed if e != "INVOKE")
         if other := [e for e in events if e not in allowed]:
             return ("Extension.InvalidEventType", f"{other[0]}: event type is invalid")
         if extension is None and len(self._all) >= MOST:

@@ -91,8 +91,7 @@ class FunctionHub:
         found = {}
         for id, (_, count) in self._wanted.items():
             states = [node.states[id] for node in self._nodes.values() if id in node.states]
-            error = next((s.error for s in states if s.error), "")
-            found[id] = Provisioned(count, min(count, sum(s.ready for s in states)), error)
+            found[id] = together(count, states)
         return found
 
     async def retire(self, id: str) -> None:
@@ -167,6 +166,20 @@ class FunctionHub:
         nodes = [self._nodes[name] for name in sorted(self._nodes) if not self._nodes[name].error]
         for index, node in enumerate(nodes):
             node.provision(function, count // len(nodes) + (index < count % len(nodes)))
+
+
+def together(count: int, states: Sequence[Provisioned]) -> Provisioned:
+    """Of all nodes: shares are weighed by the environments that each has."""
+    ready = sum(state.ready for state in states)
+    return Provisioned(
+        count,
+        min(count, ready),
+        next((state.error for state in states if state.error), ""),
+        any(state.short for state in states),
+        sum(state.cpu * state.ready for state in states) / (ready or 1),
+        sum(state.busy * state.ready for state in states) / (ready or 1),
+        sum(state.refused for state in states),
+    )
 
 
 class _Guest:

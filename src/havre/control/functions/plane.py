@@ -9,7 +9,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from havre.control.functions import messages as m
 from havre.control.functions.environment import Environment
@@ -22,6 +22,9 @@ from havre.control.tasks import Tasks
 from havre.core.environments.fleet import Fleet, Member, Rules, Step
 from havre.kernel.errors import Gone, Permanent, Temporary
 from havre.kernel.function import Function
+
+if TYPE_CHECKING:
+    from havre.control.functions.managed import Managed
 
 log = logging.getLogger("havre.functions")
 
@@ -56,6 +59,7 @@ class Plane:
         self._timer: asyncio.TimerHandle | None = None
         self._due = float("inf")
         self._readiness = Readiness(self._fleet, self._do, self._steady, self._retire)
+        self._managed: Managed | None = None
         parts.engine.on_output = self._on_output
         parts.engine.on_exit = self._on_exit
 
@@ -63,11 +67,15 @@ class Plane:
     def connected(self, frames: Frames) -> None:
         self._frames = frames
         self._readiness.connected(frames)
+        if self._managed is not None:
+            self._managed.connected(frames)
 
     def disconnected(self) -> None:
         """Invocations under way come to their end; nobody hears of it. What waits is not begun any more."""
         self._frames = None
         self._readiness.disconnected()
+        if self._managed is not None:
+            self._managed.disconnected()
         tickets, self._tickets = self._tickets, {}
         for ticket in tickets.values():
             ticket.abandon()
@@ -107,6 +115,9 @@ class Plane:
         ticket = Ticket(asked, frames, pool)
         if asked.streaming:
             self._keep(ticket)
+        if function.concurrency:
+            self._open_managed().invoke(function, ticket)
+            return
         if not self._fleet.knows(pool):
             self._fleet.know(pool, function.memory, function.snap_start)
         if function.snap_start and not self._readiness.parks(function.id):
@@ -120,6 +131,16 @@ class Plane:
             self._do(steps)
         else:
             self._wake_by(now, now + self._settle)
+
+    def _open_managed(self) -> Managed:
+        """Most nodes never have such functions: what runs them is loaded with the first."""
+        if self._managed is None:
+            from havre.control.functions.managed import Managed
+
+            self._managed = Managed(self._parts, self._fleet, self._do, self._sandboxes, self._retire)
+            if self._frames is not None:
+                self._managed.connected(self._frames)
+        return self._managed
 
     def _keep(self, ticket: Ticket) -> None:
         """It may be cancelled, or told of room, until it is done."""
@@ -323,18 +344,27 @@ class Plane:
 
     def _provision(self, asked: m.Provision) -> None:
         function = self._functions.get(asked.function)
-        if function is not None:
+        if function is not None and function.concurrency:
+            self._open_managed().provision(function, asked.count)
+        elif function is not None:
             pool = self._fresh_pool(function) if function.code.kind == "directory" else function.id
             self._readiness.provision(function, pool, asked.count)
 
     def _retire(self, id: str) -> None:
         self._readiness.forget(id)
+        if self._managed is not None:
+            self._managed.retire(id)
         self._retiring[id] = self._pool_of(id)
         self._do(self._fleet.retire(self._retiring[id]))
 
     def _forget_retired(self) -> None:
         """What has no environment any more."""
-        over = [id for id, pool in self._retiring.items() if not self._fleet.knows(pool)]
+        managed = self._managed
+        over = [
+            id
+            for id, pool in self._retiring.items()
+            if not self._fleet.knows(pool) and not (managed is not None and managed.knows(id))
+        ]
         for id in over:
             for known in (self._retiring, self._functions, self._stamps):
                 known.pop(id, None)
@@ -371,9 +401,13 @@ class Plane:
             self._timer.cancel()
         environments = list(self._environments.values())
         self._environments.clear()
-        if environments:
-            ends = [self._tasks.spawn(self._end(e, "spindown"), "end an environment") for e in environments]
+        ends = [self._tasks.spawn(self._end(e, "spindown"), "end an environment") for e in environments]
+        if self._managed is not None:
+            ends += self._managed.ends()
+        if ends:
             await asyncio.wait(ends, timeout=_END_PATIENCE)
+        if self._managed is not None:
+            await self._managed.close()
         await self._tasks.close()
         if self._timer is not None:
             self._timer.cancel()

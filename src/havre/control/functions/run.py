@@ -140,9 +140,12 @@ class Run:
         else:
             self.tell_done(log)
             log.platform("platform.end", {"requestId": report.request_id}, end)
-            log.platform("platform.report", words.report_record(report), text)
+            log.platform("platform.report", self._record(report), text)
         if self._outcome is not None:
             self.ticket.finish(msgspec.structs.replace(self._outcome, log_tail=log.end_tail(), memory=used))
+
+    def _record(self, report: Report) -> dict[str, Any]:
+        return words.report_record(report)
 
     def _report(self, used: int) -> Report:
         trace = self.ticket.asked.trace

@@ -24,11 +24,13 @@ class CrowdRules(msgspec.Struct, frozen=True):
 
 
 class Shared(Member, eq=False):
-    """One environment. ``free`` slots: workers of it that wait for an invocation; ``running`` invocations. ``leaving``: it
-    takes none any more, and ends when the last is done."""
+    """One environment. ``free`` slots: workers of it that wait for an invocation; ``running`` invocations; ``resting``:
+    workers whose invocation has ended and that have not asked for more yet. ``leaving``: it takes none any more, and ends
+    when the last is done."""
 
     free: int = 0
     running: int = 0
+    resting: int = 0
     leaving: bool = False
 
 
@@ -77,7 +79,8 @@ class Crowd:
         if found is None:
             return Counts()
         ready = [m for m in found.members.values() if m.phase is Phase.IDLE and not m.leaving]
-        slots, running = sum(m.free + m.running for m in ready), sum(m.running for m in ready)
+        running = sum(m.running for m in ready)
+        slots = running + sum(m.free + m.resting for m in ready)
         return Counts(found.wanted, len(ready), slots, running, found.short)
 
     # --- how many
@@ -129,6 +132,7 @@ class Crowd:
 
     def offered(self, member: Shared) -> Hashable:
         """A worker of it asks for work: the ticket that it takes, None when it waits."""
+        member.resting = max(0, member.resting - 1)
         found = self._pools.get(member.pool)
         if found is None or not found.waiting or member.leaving or member.phase is not Phase.IDLE:
             member.free += 1
@@ -136,13 +140,17 @@ class Crowd:
         member.running += 1
         return found.waiting.popleft()[1]
 
-    def withdrawn(self, member: Shared) -> None:
-        """A worker that waited has gone."""
-        member.free -= 1
+    def withdrawn(self, member: Shared, *, waited: bool) -> None:
+        """A worker has gone: one that ``waited``, or one that had not asked for more yet."""
+        if waited:
+            member.free -= 1
+        else:
+            member.resting = max(0, member.resting - 1)
 
     def done(self, member: Shared, now: float) -> list[Step]:
         """One of its invocations has ended; its worker may be at work still."""
         member.running -= 1
+        member.resting += 1
         return self._leave(member, now) if member.leaving else []
 
     # --- environments

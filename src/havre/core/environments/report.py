@@ -122,6 +122,11 @@ def report_record(report: Report) -> dict[str, Any]:
     return {**found, **tracing(report.trace)}
 
 
+def shared_record(report: Report) -> dict[str, Any]:
+    """Of an invocation that had its environment together with others: what they used is not told apart."""
+    return report_record(report) | {"metrics": {"durationMs": round(report.duration, 3)}}
+
+
 def level_of(kind: str, record: Mapping[str, Any]) -> str:
     """Under which level an event is logged."""
     good = record.get("status", "success") == "success"

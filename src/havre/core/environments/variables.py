@@ -30,6 +30,7 @@ RESERVED = frozenset(
         "AWS_LAMBDA_INITIALIZATION_TYPE",
         "AWS_LAMBDA_LOG_GROUP_NAME",
         "AWS_LAMBDA_LOG_STREAM_NAME",
+        "AWS_LAMBDA_MAX_CONCURRENCY",
         "AWS_ACCESS_KEY",
         "AWS_ACCESS_KEY_ID",
         "AWS_SECRET_ACCESS_KEY",
@@ -43,7 +44,8 @@ RESERVED = frozenset(
 
 
 class Surroundings(msgspec.Struct, frozen=True):
-    """What differs from one environment to the next. ``kind``: on-demand, provisioned-concurrency, snap-start.
+    """What differs from one environment to the next. ``kind``: on-demand, provisioned-concurrency, snap-start,
+    lambda-managed-instances.
     ``credentials`` in the shape of STS (AccessKeyId, SecretAccessKey, SessionToken); empty for none."""
 
     kind: str
@@ -79,7 +81,9 @@ def variables(function: Function, around: Surroundings, given: Mapping[str, str]
     if managed:
         found["AWS_EXECUTION_ENV"] = f"AWS_Lambda_{function.runtime}"
         found |= _paths(function.runtime)
-    if not function.runtime.startswith("provided"):
+    if function.concurrency:
+        found["AWS_LAMBDA_MAX_CONCURRENCY"] = str(function.concurrency)
+    elif not function.runtime.startswith("provided"):  # workers side by side would share it, and one of them closes it
         found["_LAMBDA_TELEMETRY_LOG_FD"] = _LOG_DESCRIPTOR
     if function.logs.format == "JSON":
         found["AWS_LAMBDA_LOG_FORMAT"] = "JSON"

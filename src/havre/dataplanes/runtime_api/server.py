@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
 import httptools
 
-from havre.control.functions.api import Host, Sink
+from havre.control.functions.api import Exchange, Host, Sink
 from havre.dataplanes.runtime_api.routes import STREAMED, Route, route
 
 log = logging.getLogger("havre.functions")
@@ -19,7 +20,6 @@ MAX_BODY = 6_291_556
 """Bytes that a function may answer, and AWS's number for it."""
 _MAX_HEAD = 2 << 20
 """Bytes of a request's head; the runtime's X-Ray cause of an error, in a header, may take 1 MiB."""
-_MAX_CONNECTIONS = 64
 _LINES = {s.value: f"HTTP/1.1 {s.value} {s.phrase}\r\nContent-Type: application/json\r\n".encode() for s in HTTPStatus}
 _NEXT = b"GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\n"
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -43,12 +43,13 @@ class Connection(asyncio.Protocol):
         self._sink: Sink | None = None
         self.body = b""
         self.too_large = False
+        self.on_lost: Callable[[Exchange], None] | None = None
 
     # --- asyncio's
     def connection_made(self, transport: Any) -> None:
         self._transport = transport
         self._server.connections.add(self)
-        if len(self._server.connections) > _MAX_CONNECTIONS:
+        if len(self._server.connections) > self._server.host.connections:
             transport.abort()
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -58,6 +59,8 @@ class Connection(asyncio.Protocol):
         if self._sink is not None:
             sink, self._sink = self._sink, None
             sink.end(self, whole=False)
+        if self.on_lost is not None:
+            self.on_lost(self)
 
     def data_received(self, data: bytes) -> None:
         if self._closing:

@@ -23,6 +23,7 @@ LEAST_QUOTA = 1_000
 MIB_PER_CPU = 1769
 PROCESSES = 1024
 _PATIENCE = 2.0
+_TICKS = os.sysconf("SC_CLK_TCK")
 _CONTROLLERS = ("memory", "cpu", "pids", "freezer")
 
 
@@ -54,6 +55,10 @@ class Cgroups(Protocol):
     def thaw(self, id: str) -> None: ...
 
     def peak(self, id: str) -> int: ...
+
+    def cpu(self, id: str) -> float:
+        """Seconds of processor time. Raises OSError."""
+        ...
 
     def killed(self, id: str) -> int:
         """How many processes the kernel has killed for want of memory."""
@@ -169,6 +174,15 @@ def _gone(path: Path) -> bool:
     return True
 
 
+def _ran(pid: str) -> float:
+    """Seconds that a process and its children that have ended have run; 0 when it has gone."""
+    try:
+        fields = _read(Path(f"/proc/{pid}/stat")).rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return sum(int(n) for n in fields[11:15]) / _TICKS
+
+
 def _quota(cpus: float) -> int:
     return max(LEAST_QUOTA, int(PERIOD * cpus))
 
@@ -220,6 +234,10 @@ class Version1:
 
     def peak(self, id: str) -> int:
         return self._peaks.read(id, lambda: self._at("memory", id, "memory.max_usage_in_bytes"))
+
+    def cpu(self, id: str) -> float:
+        """Of what runs in it now: the account is in a hierarchy of its own, which sandboxes are not in."""
+        return sum(_ran(pid) for pid in _read(self._at("cpu", id, "cgroup.procs")).split())
 
     def killed(self, id: str) -> int:
         return _word(_read(self._at("memory", id, "memory.oom_control")), "oom_kill")
@@ -293,6 +311,9 @@ class Version2:
             now = int(_read(self._root / id / "memory.current"))
             self._seen[id] = max(now, self._seen.get(id, 0))
             return self._seen[id]
+
+    def cpu(self, id: str) -> float:
+        return _word(_read(self._root / id / "cpu.stat"), "usage_usec") / 1e6
 
     def killed(self, id: str) -> int:
         return _word(_read(self._root / id / "memory.events"), "oom_kill")

@@ -36,6 +36,8 @@ _PARALLEL = 8
 _RETRY = 0.002
 _PATIENCE = 30.0
 _KILLED = 137
+_EACH = 8
+"""Processes and threads more, for each invocation that an environment works on beside others."""
 _USUAL = 512
 """MiB of /tmp that functions have who do not say how much: mounted before it is known whose it is."""
 
@@ -182,7 +184,7 @@ class OciEngine:
         except BaseException:
             await self._discard(box)
             raise
-        self._bound[box.id] = Bound(box, plan, groups.cpus_of(function.memory))
+        self._bound[box.id] = Bound(box, plan, function.cpus or groups.cpus_of(function.memory))
         api, box.api = box.api, -1
         return Sandbox(
             box.id,
@@ -201,7 +203,8 @@ class OciEngine:
 
     async def _bind(self, box: Box, plan: Plan, function: Function) -> tuple[str, ...]:
         """Gives the names of its extensions."""
-        _now(lambda: self._groups.limit(box.id, groups.Limits(function.memory * MIB)))
+        limits = groups.Limits(function.memory * MIB, groups.PROCESSES + _EACH * function.concurrency)
+        _now(lambda: self._groups.limit(box.id, limits))
         held = self._disks and function.temporary == _USUAL
         fds = [] if held else await self._disk(function.temporary)
         message = {
@@ -278,6 +281,12 @@ class OciEngine:
             return self._groups.peak(id)
         except OSError:
             return 0
+
+    def cpu_used(self, id: str) -> float:
+        try:
+            return self._groups.cpu(id)
+        except OSError:
+            return 0.0
 
     def enis(self) -> Collection[str]:
         own = self._own.taken if self._own is not None else ()

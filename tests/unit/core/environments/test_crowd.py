@@ -189,6 +189,13 @@ class Random(RuleBasedStateMachine):
             self.waiting.remove(ticket)
             self.running.append(member)
 
+    @precondition(lambda self: any(m.free for pool in POOLS for m in self.crowd.members(pool)))
+    @rule(data=st.data())
+    def go(self, data: st.DataObject) -> None:
+        """A worker that waits ends."""
+        members = [m for pool in POOLS for m in self.crowd.members(pool) if m.free]
+        self.crowd.withdrawn(members[data.draw(st.integers(0, len(members) - 1))], waited=True)
+
     @rule(pool=st.sampled_from(POOLS))
     def invoke(self, pool: str) -> None:
         member = self.crowd.take(pool)
@@ -218,7 +225,9 @@ class Random(RuleBasedStateMachine):
         for member in members:
             assert member.free >= 0
             assert member.running == sum(m is member for m in self.running)
-            assert member.free + member.running <= SLOTS
+            resting = sum(m is member for m in self.resting)
+            assert member.free + member.running + member.resting <= SLOTS
+            assert member.resting <= resting
         for pool in POOLS:
             counts = self.crowd.counts(pool)
             assert sum(not m.leaving for m in self.crowd.members(pool)) <= counts.wanted

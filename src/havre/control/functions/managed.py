@@ -1,0 +1,326 @@
+"""All environments of one node that work on several invocations at once. Decisions are ``core.environments.Crowd``'s."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from typing import cast
+
+from havre.control.functions import messages as m
+from havre.control.functions.environment import Environment
+from havre.control.functions.life import boot, end, init_limit
+from havre.control.functions.parts import InitFailed, Parts, describe
+from havre.control.functions.shared import SharedEnvironment
+from havre.control.functions.ticket import Ticket
+from havre.control.functions.wire import Frames
+from havre.control.tasks import Tasks
+from havre.core.environments.crowd import Crowd, CrowdRules, Shared
+from havre.core.environments.fleet import Fleet, Step
+from havre.kernel.errors import Gone, Permanent, Temporary
+from havre.kernel.function import Function, Provisioned
+
+log = logging.getLogger("havre.functions")
+
+_LOOK = 1.0
+"""Seconds between two looks at how busy environments are."""
+_CONFIRM = 120.0
+_FINE = 20
+"""Parts of a whole in which shares are told: what changes by less is not worth a message."""
+_ALL_AT_WORK = "all environments of the function are at work"
+
+
+class _Use:
+    """Of one pool since the last look: processor time by sandbox, the most invocations at once, how many were refused."""
+
+    __slots__ = ("cpu", "error", "peak", "refused", "seen")
+
+    def __init__(self) -> None:
+        self.seen: dict[str, float] = {}
+        self.cpu = 0.0
+        self.peak = 0
+        self.refused = 0
+        self.error = ""
+
+
+class Managed:
+    """``others`` carries out steps about environments of the usual kind, which share the node's memory; ``sandboxes`` tells
+    whose output is whose."""
+
+    def __init__(
+        self,
+        parts: Parts,
+        fleet: Fleet,
+        others: Callable[[Iterable[Step]], None],
+        sandboxes: dict[str, Environment],
+        retire: Callable[[str], None],
+    ) -> None:
+        self._parts = parts
+        self._steady = parts.steady
+        self._crowd = Crowd(fleet, CrowdRules())
+        self._others = others
+        self._sandboxes = sandboxes
+        self._retire = retire
+        self._functions: dict[str, Function] = {}
+        self._environments: dict[str, SharedEnvironment] = {}
+        self._uses: dict[str, _Use] = {}
+        self._told: dict[str, Provisioned] = {}
+        self._unconfirmed: set[str] = set()
+        self._frames: Frames | None = None
+        self._tasks = Tasks()
+        self._timer: asyncio.TimerHandle | None = None
+        self._due = float("inf")
+        self._looked = 0.0
+        self._look: asyncio.TimerHandle | None = None
+        self._confirming: asyncio.TimerHandle | None = None
+
+    # --- the link
+    def connected(self, frames: Frames) -> None:
+        """What a server does not speak of within a while is not wanted any more."""
+        self._frames = frames
+        self._told.clear()
+        self._unconfirmed = {pool for pool in self._crowd.pools() if self._crowd.counts(pool).wanted}
+        if self._unconfirmed:
+            self._confirming = asyncio.get_running_loop().call_later(_CONFIRM, self.drop_unconfirmed)
+
+    def disconnected(self) -> None:
+        self._frames = None
+        if self._confirming is not None:
+            self._confirming.cancel()
+
+    def drop_unconfirmed(self) -> None:
+        unconfirmed, self._unconfirmed = self._unconfirmed, set()
+        for id in unconfirmed:
+            self._retire(id)
+
+    # --- what is wanted
+    def knows(self, id: str) -> bool:
+        return self._crowd.knows(id)
+
+    def provision(self, function: Function, count: int) -> None:
+        id = function.id
+        self._unconfirmed.discard(id)
+        self._functions[id] = function
+        use = self._uses.setdefault(id, _Use())
+        use.error = ""
+        self._do(self._crowd.keep(id, function.memory, count, self._steady()))
+        self._told.pop(id, None)
+        self._tell(id)
+        if self._look is None:
+            self._look_later()
+
+    def retire(self, id: str) -> None:
+        self._do(self._crowd.retire(id, self._steady()))
+        self._uses.pop(id, None)
+        self._told.pop(id, None)
+
+    # --- invocations
+    def invoke(self, function: Function, ticket: Ticket) -> None:
+        pool = function.id
+        member = self._crowd.take(pool)
+        if member is not None:
+            self._begun(pool)
+            self._environments[member.id].begin(ticket)
+            return
+        now = self._steady()
+        if self._crowd.wait(pool, ticket, now):
+            self._wake_by(now, now + self._crowd.rules.patience)
+        else:
+            self._refuse(pool, ticket)
+
+    def _begun(self, pool: str) -> None:
+        use = self._uses.get(pool)
+        if use is not None:
+            use.peak = max(use.peak, self._crowd.counts(pool).running)
+
+    def _refuse(self, pool: str, ticket: Ticket) -> None:
+        if (use := self._uses.get(pool)) is not None:
+            use.refused += 1
+        ticket.refuse(_ALL_AT_WORK, 1.0)
+
+    # --- what environments say
+    def attach(self, environment: Environment) -> None:
+        if environment.sandbox is not None:
+            self._sandboxes[environment.sandbox.id] = environment
+
+    def detach(self, environment: Environment) -> None:
+        if environment.sandbox is not None:
+            self._sandboxes.pop(environment.sandbox.id, None)
+
+    def answered(self, environment: Environment) -> None:
+        """See ``done``."""
+
+    def settled(self, environment: Environment) -> None:
+        """See ``offered``."""
+
+    def offered(self, environment: SharedEnvironment) -> None:
+        ticket = self._crowd.offered(environment.shared)
+        if ticket is not None:
+            self._begun(environment.function.id)
+            environment.begin(cast(Ticket, ticket))
+
+    def withdrawn(self, environment: SharedEnvironment, waited: bool) -> None:
+        self._crowd.withdrawn(environment.shared, waited=waited)
+
+    def done(self, environment: SharedEnvironment) -> None:
+        if steps := self._crowd.done(environment.shared, self._steady()):
+            self._do(steps)
+
+    def broken(self, environment: Environment, reason: str) -> None:
+        member = environment.member
+        if self._environments.pop(member.id, None) is None:
+            return
+        environment.ending = True
+        self._tasks.spawn(self._end(environment, reason), "end an environment")
+        self._do(self._crowd.gone(cast(Shared, member), self._steady()))
+        self._tell(member.pool)
+
+    # --- steps
+    def _do(self, steps: Iterable[Step]) -> None:
+        others: list[Step] = []
+        for step in steps:
+            member = step.member
+            if step.what == "refuse" and self._crowd.knows(step.pool):
+                self._refuse(step.pool, cast(Ticket, step.ticket))
+            elif not isinstance(member, Shared):
+                others.append(step)
+            elif step.what == "start":
+                self._tasks.spawn(self._start(member), "start an environment")
+            elif step.what == "give":
+                self._begun(step.pool)
+                self._environments[member.id].begin(cast(Ticket, step.ticket))
+            elif environment := self._environments.pop(member.id, None):
+                environment.ending = True
+                self._tasks.spawn(self._end(environment, "spindown"), "end an environment")
+        if others:
+            self._others(others)
+        self._wake()
+
+    async def _start(self, member: Shared) -> None:
+        function = self._functions[member.pool]
+        environment = SharedEnvironment(self._parts, self, member, function)
+        self._environments[member.id] = environment
+        try:
+            await self._parts.engine.prepare(function)
+            await boot(environment, init_limit(environment))
+        except InitFailed as failed:
+            await self._failed(environment, describe(failed.failure))
+        except (Permanent, Temporary, Gone) as error:
+            log.warning("no environment for %s: %s", function.arn, error)
+            await self._failed(environment, str(error))
+        else:
+            self._started(environment)
+
+    def _started(self, environment: SharedEnvironment) -> None:
+        member = environment.shared
+        if self._environments.get(member.id) is not environment:  # it was ended meanwhile
+            return
+        if (use := self._uses.get(member.pool)) is not None:
+            use.error = ""
+        self._do(self._crowd.started(member, self._steady()))
+        self._tell(member.pool)
+
+    async def _failed(self, environment: SharedEnvironment, why: str) -> None:
+        member = environment.shared
+        self._environments.pop(member.id, None)
+        await self._end(environment, "failure")
+        if (use := self._uses.get(member.pool)) is not None:
+            use.error = why
+        self._do(self._crowd.gone(member, self._steady(), failed=True))
+        self._tell(member.pool)
+
+    async def _end(self, environment: Environment, reason: str) -> None:
+        try:
+            await end(environment, reason)
+        except (Permanent, Temporary, Gone) as error:
+            log.error("a sandbox of %s could not be removed: %s", environment.function.arn, error)
+
+    # --- how they do
+    def _look_later(self) -> None:
+        self._looked = self._steady()
+        self._look = asyncio.get_running_loop().call_later(_LOOK, self._look_now)
+
+    def _look_now(self) -> None:
+        self._look = None
+        took = max(self._steady() - self._looked, 1e-3)
+        for pool in self._crowd.pools():
+            if (use := self._uses.get(pool)) is not None:
+                use.cpu = self._cpu(pool, use, took)
+                self._tell(pool)
+                use.peak = self._crowd.counts(pool).running
+        if self._crowd.pools():
+            self._look_later()
+
+    def _cpu(self, pool: str, use: _Use, took: float) -> float:
+        """The share of their processors that the environments of a pool used since the last look."""
+        before, use.seen = use.seen, {}
+        spent = 0.0
+        for member in self._crowd.members(pool):
+            environment = self._environments.get(member.id)
+            if environment is not None and environment.sandbox is not None:
+                id = environment.sandbox.id
+                use.seen[id] = self._parts.engine.cpu_used(id)
+                spent += max(0.0, use.seen[id] - before.get(id, use.seen[id]))
+        have = self._functions[pool].cpus * len(use.seen) * took
+        return spent / have if have else 0.0
+
+    def _tell(self, pool: str) -> None:
+        """The server, how far it is and how busy."""
+        use = self._uses.get(pool)
+        if self._frames is None or use is None:
+            return
+        counts = self._crowd.counts(pool)
+        busy = min(1.0, use.peak / counts.slots) if counts.slots else 0.0
+        error = use.error or ("this node has no memory left for another environment" if counts.short else "")
+        state = Provisioned(
+            counts.wanted,
+            counts.ready,
+            error if counts.ready < counts.wanted else "",
+            counts.short and counts.ready < counts.wanted,
+            _rounded(use.cpu),
+            _rounded(busy),
+            use.refused,
+        )
+        if self._told.get(pool) != state:
+            self._told[pool] = state
+            self._frames.send(m.State(pool, state))
+
+    # --- time
+    def _wake(self) -> None:
+        now = self._steady()
+        self._wake_by(now, self._crowd.wake_at(now))
+
+    def _wake_by(self, now: float, due: float) -> None:
+        if self._timer is not None:
+            if self._due <= due:
+                return
+            self._timer.cancel()
+        self._timer = None
+        if due < float("inf"):
+            self._due = due
+            self._timer = asyncio.get_running_loop().call_later(max(0.001, due - now), self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        self._do(self._crowd.tick(self._steady()))
+
+    def ends(self) -> list[asyncio.Task[None]]:
+        """All of them begin to end."""
+        for timer in (self._timer, self._look, self._confirming):
+            if timer is not None:
+                timer.cancel()
+        environments = list(self._environments.values())
+        self._environments.clear()
+        for environment in environments:
+            environment.ending = True
+        return [self._tasks.spawn(self._end(e, "spindown"), "end an environment") for e in environments]
+
+    async def close(self) -> None:
+        await self._tasks.close()
+        for timer in (self._timer, self._look):
+            if timer is not None:
+                timer.cancel()
+
+
+def _rounded(share: float) -> float:
+    return round(share * _FINE) / _FINE

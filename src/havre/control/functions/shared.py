@@ -1,0 +1,236 @@
+"""An environment that works on several invocations at once (functions on capacity providers).
+
+What differs from one that works on one: each of the runtime's workers asks for work on a connection of its own, and those
+that wait are the slots. An invocation whose time is up has failed, but its worker goes on, and so do the others; a worker
+that has gone fails its invocation alone. Nothing is frozen. Extensions hear of the end only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from typing import Any, Protocol, cast
+
+from havre.control.functions.api import Exchange, Sink
+from havre.control.functions.environment import OK, WRONG_ID, Environment
+from havre.control.functions.extensions import Extensions, refuse
+from havre.control.functions.parts import Owner, Parts
+from havre.control.functions.run import Run
+from havre.control.functions.streams import StreamSink
+from havre.control.functions.ticket import Ticket
+from havre.core.environments import failures
+from havre.core.environments import report as words
+from havre.core.environments.crowd import Shared
+from havre.core.environments.failures import Failure
+from havre.core.environments.report import Report
+from havre.engines.sandbox import RUNTIME
+from havre.kernel.function import Function
+
+KIND = "lambda-managed-instances"
+_GRACE = 1.0
+"""Seconds in which an answer may come although the connection is gone on which the invocation was given."""
+_LATE = 1000
+"""Invocations whose time was up that are remembered, so that their answers can be told from wrong ones."""
+
+
+class SharedOwner(Owner, Protocol):
+    """Who has all such environments of the node."""
+
+    def offered(self, environment: SharedEnvironment) -> None:
+        """A worker of it asks for work."""
+        ...
+
+    def withdrawn(self, environment: SharedEnvironment, waited: bool) -> None:
+        """A worker has gone: one that ``waited``, or one whose invocation has ended."""
+        ...
+
+    def done(self, environment: SharedEnvironment) -> None:
+        """One of its invocations has ended."""
+        ...
+
+
+class SharedRun(Run):
+    """``exchange`` is the connection on which it was given; ``timer`` ends its time."""
+
+    __slots__ = ("exchange", "timer")
+
+    def __init__(self, ticket: Ticket, function: Function, began: float, exchange: Exchange) -> None:
+        super().__init__(ticket, function, began)
+        self.exchange = exchange
+        self.timer: asyncio.TimerHandle | None = None
+
+    def _record(self, report: Report) -> dict[str, Any]:
+        return words.shared_record(report)
+
+
+class SharedEnvironment(Environment):
+    def __init__(self, parts: Parts, owner: SharedOwner, member: Shared, function: Function) -> None:
+        super().__init__(parts, owner, member, function, KIND)
+        self._shared_owner = owner
+        self._offered: deque[Exchange] = deque()
+        self._runs: dict[str, SharedRun] = {}
+        self._late: OrderedDict[str, None] = OrderedDict()
+        self.extensions = self._no_invoke()
+        self.connections = 64 + 2 * function.concurrency
+
+    def _no_invoke(self) -> Extensions:
+        made = Extensions(self.function, self.parts.world.uuid, self._extension_changed, self._extension_failed)
+        made.hear_invocations = False
+        return made
+
+    @property
+    def shared(self) -> Shared:
+        return cast(Shared, self.member)
+
+    # --- an invocation
+    def begin(self, ticket: Ticket) -> None:
+        """In a slot that is free."""
+        exchange = self._offered.popleft()
+        began, timeout = self.parts.steady(), self.function.timeout
+        run = self._runs[ticket.asked.request_id] = SharedRun(ticket, self.function, began, exchange)
+        run.timer = asyncio.get_running_loop().call_later(timeout, self._too_late, run)
+        run.announce(self.log)
+        deadline = int((self.parts.world.now() + timeout) * 1000)
+        exchange.answer(200, ticket.asked.payload, run.head(deadline))
+
+    def _too_late(self, run: SharedRun) -> None:
+        """It has failed; its worker goes on and asks for more when it is done."""
+        if self._runs.get(run.id) is not run:
+            return
+        self._late[run.id] = None
+        if len(self._late) > _LATE:
+            self._late.popitem(last=False)
+        timeout = self.function.timeout
+        run.fail(timeout * 1000, 0, failures.timed_out(run.id, timeout), "timeout")
+        self._close(run)
+
+    def _close(self, run: SharedRun) -> None:
+        """It was answered, or has failed."""
+        self._runs.pop(run.id, None)
+        if run.timer is not None:
+            run.timer.cancel()
+        run.close(self.log, 0)
+        if not self.ending:
+            self._shared_owner.done(self)
+
+    def _lost(self, exchange: Exchange) -> None:
+        """The connection of a worker is gone, and so is the worker, unless its answer comes by another."""
+        if exchange in self._offered:
+            self._offered.remove(exchange)
+            self._shared_owner.withdrawn(self, True)
+            return
+        for run in self._runs.values():
+            if run.exchange is exchange:
+                asyncio.get_running_loop().call_later(_GRACE, self._worker_gone, run)
+                return
+        self._shared_owner.withdrawn(self, False)
+
+    def _worker_gone(self, run: SharedRun) -> None:
+        if self._runs.get(run.id) is run and not self.ending:
+            run.fail(self._took(run), 0, failures.failure(failures.EXIT, f"RequestId: {run.id} Error: {_GONE}"))
+            self._close(run)
+            self._shared_owner.withdrawn(self, False)
+
+    # --- the runtime, over HTTP
+    def next(self, exchange: Exchange) -> None:
+        exchange.on_lost = self._lost
+        self._offered.append(exchange)
+        self._shared_owner.offered(self)
+        if self.ready is not None:
+            self._waiting = exchange
+            self._check_ready()
+
+    def response(self, exchange: Exchange, request_id: str) -> None:
+        run = self._of(exchange, request_id)
+        if run is None:
+            return
+        if exchange.too_large:
+            run.fail(self._took(run), 0, failures.too_large())
+            message = f"Exceeded maximum allowed payload size ({failures.MAX_RESPONSE} bytes)."
+            refuse(exchange, "RequestEntityTooLarge", message, 413)
+        else:
+            run.answer(self._took(run), 0, exchange.body, exchange.header(b"content-type"))
+            exchange.answer(202, OK)
+        self._close(run)
+
+    def stream(self, exchange: Exchange, request_id: str) -> Sink | None:
+        run = self._of(exchange, request_id)
+        if run is None:
+            return None
+        if exchange.header(b"lambda-runtime-function-response-mode").lower() != "streaming":
+            refuse(exchange, "InvalidFunctionResponseMode", "Invalid function response mode", 400)
+            return None
+        return StreamSink(run.ticket, exchange, self._streamed)
+
+    def _streamed(self, ticket: Ticket, payload: bytes, kind: str, failure: Failure | None) -> None:
+        run = self._runs.get(ticket.asked.request_id)
+        if run is None or run.ticket is not ticket:
+            return
+        if failure is None:
+            run.answer(self._took(run), 0, payload, kind)
+        else:
+            run.fail(self._took(run), 0, failure)
+        self._close(run)
+
+    def error(self, exchange: Exchange, request_id: str) -> None:
+        run = self._of(exchange, request_id)
+        if run is None:
+            return
+        kind = exchange.header(b"lambda-runtime-function-error-type")
+        run.fail(self._took(run), 0, failures.reported(exchange.body, kind))
+        exchange.answer(202, OK)
+        self._close(run)
+
+    def _of(self, exchange: Exchange, request_id: str) -> SharedRun | None:
+        """The invocation that this is the answer to; None: the exchange was answered."""
+        run = self._runs.get(request_id)
+        if run is None and request_id in self._late:
+            del self._late[request_id]
+            exchange.answer(202, OK)
+        elif run is None:
+            exchange.answer(400, WRONG_ID)
+        return run
+
+    def subscribe(self, exchange: Exchange, version: str) -> None:
+        if version == "2020-08-15":
+            refuse(exchange, "Logs.NotSupported", "The Logs API is not supported on capacity providers", 404)
+            return
+        super().subscribe(exchange, version)
+
+    # --- how it ends
+    def fail(self, failure: Failure, status: str = "error") -> None:
+        self._fail_all(lambda id: failure)
+
+    def exited(self, process: str, code: int, out_of_memory: bool) -> None:
+        self.log.ended(process, extension=process != RUNTIME)
+        if (waiter := self.exits.get(process)) is not None and not waiter.done():
+            waiter.set_result(None)
+        if self.ending:
+            return
+        if process == RUNTIME:
+            self._fail_all(lambda id: failures.exited(id, code, out_of_memory))
+        else:
+            self._fail_all(lambda id: failures.extension_crashed(id, process, code))
+
+    def _fail_all(self, of: Callable[[str], Failure]) -> None:
+        """The init phase, or whatever is under way."""
+        if self.ready is not None:
+            self.break_init(of(""))
+            return
+        self.ending = True
+        for run in tuple(self._runs.values()):
+            run.fail(self._took(run), 0, of(run.id))
+            self._close(run)
+        self._shared_owner.broken(self, "failure")
+
+    def disarm(self) -> None:
+        for run in self._runs.values():
+            if run.timer is not None:
+                run.timer.cancel()
+
+    def _check_settled(self) -> None:
+        """Nothing waits for the runtime: an answer is the end of an invocation."""
+
+
+_GONE = "Runtime worker exited without providing a reason"
