@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from havre.engines.oci.containers import programs
+from havre.engines.oci.containers import apparmor, programs
 from havre.kernel.errors import Permanent
 from havre.kernel.workload import Container, Device, Mount, Tmpfs, Ulimit, Volume, Workload
 from tests.contracts.container_bench import SLEEP, awsvpc, until
@@ -93,11 +93,29 @@ async def test_it_may_what_docker_lets_containers_do(setting: OciSetting) -> Non
     assert any("Operation not permitted" in line for line in status)
     dropped = await output(setting, script, capabilities_drop=("ALL",), capabilities_add=("CAP_CHOWN",))
     assert "CapEff:\t0000000000000001" in dropped
-    admin = await output(setting, "mkdir /m; mount -t tmpfs x /m && echo mounted", capabilities_add=("SYS_ADMIN",))
+    free: Any = {"capabilities_add": ("SYS_ADMIN",), "security_options": ("apparmor:unconfined",)}
+    admin = await output(setting, "mkdir /m; mount -t tmpfs x /m && echo mounted", **free)
     assert admin[-1] == "mounted"
     other = await output(setting, script, tag="rich")
     assert "CapEff:\t0000000000000000" in other
     assert "NoNewPrivs:\t1" in await output(setting, script, security_options=("no-new-privileges",))
+
+
+async def test_a_profile_of_apparmor_where_the_kernel_has_it(setting: OciSetting) -> None:
+    own = "cat /proc/self/attr/current 2>/dev/null || echo none; "
+    ask = own + "mkdir /m; mount -t tmpfs x /m && echo mounted; umount /m; echo x > /proc/self/comm && echo renamed"
+    usual = await output(setting, ask, capabilities_add=("SYS_ADMIN",))
+    free = await output(setting, own, security_options=("apparmor:unconfined",))
+    all_may = await output(setting, ask, privileged=True)
+    if apparmor.enabled():
+        assert usual[0] == f"{apparmor.NAME} (enforce)" and "mounted" not in usual
+        assert free == ["unconfined"] and all_may[0] == "unconfined"
+        id = await begun(setting, shell(setting, SLEEP))
+        assert (await setting.engine.exec(id, ["cat", "/proc/self/attr/current"]))[1].decode().startswith(apparmor.NAME)
+        await setting.engine.stop(id, 5.0)
+    else:
+        assert usual[0] == free[0] == all_may[0] == "none" and "mounted" in usual
+    assert usual[-1] == "renamed" and "mounted" in all_may
 
 
 async def test_a_privileged_one_may_all(setting: OciSetting) -> None:

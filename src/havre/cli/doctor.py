@@ -160,6 +160,14 @@ def _without_docker() -> Finding:
     return Finding("crun and conmon", bool(found), found or "not installed", cost, ("crun", "conmon"), required=False)
 
 
+def _apparmor(switch: Path = Path("/sys/module/apparmor/parameters/enabled")) -> Finding:
+    program = shutil.which("apparmor_parser", path=_PATH)
+    if not switch.exists() or switch.read_text().strip() != "Y":
+        return Finding("AppArmor", True, "not in this kernel")
+    cost = "the kernel has AppArmor, but containers of havre up --engine oci run without a profile"
+    return Finding("AppArmor", program is not None, program or "not installed", cost, ("apparmor",), required=False)
+
+
 def _nftables() -> Finding:
     library = ctypes.util.find_library("nftables")
     ok = library is not None or shutil.which("nft", path=_PATH) is not None
@@ -208,6 +216,7 @@ CHECKS: tuple[Callable[[], Finding], ...] = (
     ),
     _program("haproxy", "load balancers stay in the state provisioning", ("haproxy",)),
     _without_docker,
+    _apparmor,
     _nftables,
     _namespaces,
     _seccomp,

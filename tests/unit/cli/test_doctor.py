@@ -69,6 +69,18 @@ def test_an_engine_that_is_there_is_not_installed_again(
     assert ("/usr/sbin/dockerd is not running" in found.detail) is there
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_a_kernel_with_apparmor_wants_its_parser(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: bool) -> None:
+    switch = tmp_path / "enabled"
+    monkeypatch.setattr(doctor.shutil, "which", lambda name, path="": f"/sbin/{name}" if there else None)
+    assert doctor._apparmor(switch).detail == "not in this kernel"
+    switch.write_text("N\n")
+    assert doctor._apparmor(switch).ok
+    switch.write_text("Y\n")
+    found = doctor._apparmor(switch)
+    assert (found.ok, found.packages, found.required) == (there, ("apparmor",), False)
+
+
 def test_another_system(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(doctor.sys, "platform", "darwin")
     assert doctor.examine(fix=False, as_json=False) == 1

@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from havre.engines.docker import spec as docker
 from havre.engines.groups import limits
-from havre.engines.oci.containers import jobs, programs, spec
+from havre.engines.oci.containers import apparmor, jobs, programs, spec
 from havre.engines.oci.containers.execs import run_in
 from havre.engines.oci.containers.groups import Groups
 from havre.engines.oci.containers.image_cache import ImageCache, Stored
@@ -106,6 +106,7 @@ class OciContainers:
             init=programs.init(),
             capabilities=spec.held(programs.capabilities()),
             queues=Path("/dev/mqueue").exists(),
+            apparmor=apparmor.load(),
         )
         self.life.ready(self.image_cache.directory, self._run, machine)
 

@@ -73,7 +73,8 @@ class HostDevice(msgspec.Struct, frozen=True):
 
 class Machine(msgspec.Struct, frozen=True):
     """What of this machine the description depends on. ``swap``: whether control groups count it. ``init`` is a path, or
-    ""; ``seccomp`` is a program for the kernel in base 64, ``rules`` the same as the specification has it."""
+    ""; ``seccomp`` is a program for the kernel in base 64, ``rules`` the same as the specification has it; ``apparmor`` is
+    the profile of containers that say none, None where the kernel has no AppArmor: what they say is nothing then."""
 
     version2: bool = False
     swap: bool = False
@@ -82,6 +83,7 @@ class Machine(msgspec.Struct, frozen=True):
     queues: bool = False
     seccomp: str = ""
     rules: Mapping[str, Any] | None = None
+    apparmor: str | None = None
 
 
 class Inside(msgspec.Struct, frozen=True):
@@ -196,17 +198,20 @@ def _process(container: Container, image: Stored, inside: Inside, machine: Machi
         "rlimits": [{"type": f"RLIMIT_{u.name.upper()}", "soft": u.soft, "hard": u.hard} for u in container.ulimits],
         "noNewPrivileges": any(o.startswith("no-new-privileges") and "false" not in o for o in options),
     }
-    if profile := _apparmor(container):
+    if profile := apparmor(container, machine):
         told["apparmorProfile"] = profile
     return told
 
 
-def _apparmor(container: Container) -> str:
+def apparmor(container: Container, machine: Machine) -> str:
+    """The profile that it has, "" for none."""
+    if machine.apparmor is None:
+        return ""
     for option in container.security_options:
         word, _, profile = option.replace("=", ":", 1).partition(":")
         if word == "apparmor":
             return profile
-    return ""
+    return "" if container.privileged else machine.apparmor
 
 
 # --- capabilities
