@@ -56,9 +56,10 @@ class Policy:
         """(type, value) of all that Principal elements name, for the caller to check that they exist."""
 
 
-def parse(text: str, kind: str = "identity", name: str = "") -> Policy:
+def parse(text: str, kind: str = "identity", name: str = "", *, repeated_sids: bool = False) -> Policy:
     """``kind``: identity (also boundaries and session policies), managed (an identity policy that has to name its
-    version), resource, or trust. Raises PolicyError; of several faults it is the one that AWS would name."""
+    version), resource, or trust. ``repeated_sids``: whether statements may share one, as ECR's may. Raises PolicyError;
+    of several faults it is the one that AWS would name."""
     named, kind = kind == "managed", "identity" if kind == "managed" else kind
     document = _load(text, kind)
     version = document.get("Version", "" if named else "2008-10-17")
@@ -73,7 +74,7 @@ def parse(text: str, kind: str = "identity", name: str = "") -> Policy:
     if kind == "identity":
         check_legacy(statements)
     sids = [s["Sid"] for s in statements if s.get("Sid")]
-    if len(set(map(str, sids))) != len(sids):
+    if len(set(map(str, sids))) != len(sids) and not repeated_sids:
         raise PolicyError("Statement IDs (SID) in a single policy must be unique.")
     reader = _Reader(kind, version == _VERSIONS[1])
     compiled = [reader.statement(s, i) for i, s in enumerate(statements)]

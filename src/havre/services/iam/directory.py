@@ -193,7 +193,7 @@ class Directory:
         known = self._compiled.get((text, f"{kind}-policy"))
         if known is None:
             try:
-                known = parse(text, kind, f"{kind}-policy")
+                known = parse(text, kind, f"{kind}-policy", repeated_sids=kind == "resource")
             except PolicyError:
                 known = parse(_DENY_EVERYBODY, "resource", f"{kind}-policy")
             _bound(self._compiled)

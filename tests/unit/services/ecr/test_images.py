@@ -8,6 +8,7 @@ import os
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 from tests.contracts.oci_client import ACCEPT
 from tests.running_gateway import ACCOUNT, code
 
@@ -51,6 +52,15 @@ def test_put_get_describe_list(api: Any) -> None:
     assert refused["failures"][0]["failureCode"] == "ImageNotFound"
     assert code(api.describe_images, repositoryName="app", imageIds=[{"imageTag": "no"}]) == "ImageNotFoundException"
     assert code(api.describe_images, repositoryName="none") == "RepositoryNotFoundException"
+
+
+def test_a_manifest_or_its_request_has_to_say_what_it_is(api: Any) -> None:
+    silent = json.dumps({k: v for k, v in json.loads(manifest(api, "app")).items() if k != "mediaType"})
+    with pytest.raises(ClientError, match="image manifest mediatype not provided in manifest or parameter") as told:
+        api.put_image(repositoryName="app", imageManifest=silent)
+    assert told.value.response["Error"]["Code"] == "InvalidParameterException"
+    made = api.put_image(repositoryName="app", imageManifest=silent, imageManifestMediaType=IMAGE)["image"]
+    assert made["imageManifestMediaType"] == IMAGE
 
 
 def test_putting_what_is_there_is_told(api: Any) -> None:

@@ -111,6 +111,19 @@ def test_a_policy_lets_another_account_pull(installation: Installation, api: Any
     assert code(api.get_repository_policy, repositoryName="shared") == "RepositoryPolicyNotFoundException"
 
 
+def test_statements_of_a_repository_policy_may_share_an_id_and_be_of_the_older_version(
+    installation: Installation, api: Any
+) -> None:
+    api.create_repository(repositoryName="shared")
+    put(api, "shared", "v1")
+    stranger = installation.client(OTHER_ROOT)
+    wanted = {"registryId": ACCOUNT, "repositoryName": "shared", "imageIds": [{"imageTag": "v1"}]}
+    allow = [{"Sid": "x", "Effect": "Allow", "Principal": {"AWS": OTHER}, "Action": action} for action in PULL]
+    text = _policy(*allow).replace("2012-10-17", "2008-10-17")
+    api.set_repository_policy(repositoryName="shared", policyText=text)
+    assert stranger.batch_get_image(**wanted)["failures"] == []
+
+
 def test_the_registry_policy_counts_too(installation: Installation, api: Any) -> None:
     api.create_repository(repositoryName="shared")
     put(api, "shared", "v1")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -159,6 +160,8 @@ async def put(given: Facilities, call: Call, request: Request) -> Answer:
         manifest = parse(content, request.get("imageManifestMediaType", ""))
     except ManifestError as error:
         raise invalid("imageManifest", f"Invalid image manifest provided: {error}") from None
+    if not request.get("imageManifestMediaType") and not json.loads(content).get("mediaType"):
+        raise ApiError("InvalidParameterException", "image manifest mediatype not provided in manifest or parameter")
     if len(content) > INLINE_LIMIT:
         await given.open_layers().keep(content, digest)
 

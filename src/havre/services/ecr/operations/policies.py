@@ -94,7 +94,7 @@ def _parse(text: str, repository: bool) -> Policy:
     """Raises ApiError for what is no policy, and for a repository policy that names resources (it is on one)."""
     what = "repository" if repository else "registry"
     try:
-        policy = parse(text, "resource")
+        policy = parse(text, "resource", repeated_sids=True)
         statements = json.loads(text)["Statement"]
     except (PolicyError, ValueError) as error:
         raise invalid("PolicyText", f"Invalid {what} policy provided: {error}") from None
