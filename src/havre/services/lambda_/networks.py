@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from havre.control.operation import Call
+from havre.control.operation import Call, Request
 from havre.kernel.errors import ApiError
 from havre.kernel.function import FunctionNetwork
+from havre.services.lambda_.conditions import about
 from havre.services.lambda_.errors import absent, invalid
 from havre.services.lambda_.roles import PRINCIPAL
 
@@ -22,13 +23,27 @@ async def network(call: Call, given: Mapping[str, Any]) -> FunctionNetwork | Non
         return None
     if not subnets or not groups:
         raise invalid("Both subnet IDs and security group IDs are required to configure VPC access.")
-    vpcs = {s["VpcId"] for s in await _ask(call, "DescribeSubnets", "SubnetIds", subnets, "Subnets")}
+    vpcs = await _vpcs(call, subnets)
     if len(vpcs) != 1:
         raise invalid("The subnets provided must be in the same VPC.")
     owners = {g["VpcId"] for g in await _ask(call, "DescribeSecurityGroups", "GroupIds", groups, "SecurityGroups")}
     if owners != vpcs:
         raise invalid("The security groups and the subnets provided must be in the same VPC.")
     return FunctionNetwork(vpcs.pop(), subnets, groups)
+
+
+async def authorize(call: Call, action: str, arns: Sequence[str], request: Request, keys: Mapping[str, Any]) -> None:
+    """Decides on a request with subnets: their VPC is a condition key, too. Raises ApiError."""
+    subnets = request["VpcConfig"]["SubnetIds"]
+    for arn in arns:
+        known = {**keys, **about(call, arn)}
+        try:
+            known["lambda:VpcIds"] = sorted(await _vpcs(call, subnets))
+        except ApiError:
+            await call.authorize(action, [arn], known)
+            await network(call, request["VpcConfig"])  # which has its own order of saying what is wrong
+            raise
+        await call.authorize(action, [arn], known)
 
 
 async def provider_network(call: Call, given: Mapping[str, Any]) -> FunctionNetwork:
@@ -46,6 +61,10 @@ async def provider_network(call: Call, given: Mapping[str, Any]) -> FunctionNetw
     found = await network(call, {"SubnetIds": given["SubnetIds"], "SecurityGroupIds": groups})
     assert found is not None
     return found
+
+
+async def _vpcs(call: Call, subnets: Sequence[str]) -> set[str]:
+    return {s["VpcId"] for s in await _ask(call, "DescribeSubnets", "SubnetIds", subnets, "Subnets")}
 
 
 async def _ask(call: Call, operation: str, member: str, ids: Sequence[str], answer: str) -> Sequence[Mapping[str, Any]]:

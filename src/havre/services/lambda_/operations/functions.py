@@ -41,14 +41,16 @@ from havre.services.lambda_.rules.managed import LEAST_MEMORY
 from havre.services.lambda_.rules.values import merged_tags
 from havre.store.ports import Transaction
 
-_CREATE = f"FunctionName Code Publish PublishTo PackageType Tags CodeSigningConfigArn Architectures TenancyConfig {MEMBERS}"
+_CREATE = (
+    f"FunctionName Code Publish PublishTo PackageType Tags CodeSigningConfigArn Architectures TenancyConfig {MEMBERS}"
+)
 _OWNED: tuple[Kind[Any, Any], ...] = (VERSION, ALIAS, URL, EVENT_INVOKE, PROVISIONED)
 """What goes with its function."""
 
 
 def operations(facilities: Facilities) -> LambdaOperations:
     ops = LambdaOperations()
-    ops.on("CreateFunction", _CREATE, conditions=_new_conditions)(partial(create_function, facilities))
+    ops.on("CreateFunction", _CREATE, conditions=_new_conditions, in_vpc=True)(partial(create_function, facilities))
     ops.on("GetFunction", "FunctionName Qualifier")(partial(get_function, facilities))
     ops.on("GetFunctionConfiguration", "FunctionName Qualifier")(get_function_configuration)
     ops.on("ListFunctions", "FunctionVersion MasterRegion Marker MaxItems", resources=None)(list_functions)

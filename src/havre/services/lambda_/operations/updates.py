@@ -27,9 +27,13 @@ def operations(facilities: Facilities) -> LambdaOperations:
     ops = LambdaOperations()
     code = f"FunctionName {_CODE} Architectures Publish PublishTo DryRun RevisionId"
     ops.on("UpdateFunctionCode", code)(partial(update_function_code, facilities))
-    ops.on("UpdateFunctionConfiguration", f"FunctionName RevisionId {MEMBERS}", conditions=lambda c, r: settings(r))(
-        update_function_configuration
+    update = ops.on(
+        "UpdateFunctionConfiguration",
+        f"FunctionName RevisionId {MEMBERS}",
+        conditions=lambda call, request: settings(request),
+        in_vpc=True,
     )
+    update(update_function_configuration)
     return ops
 
 

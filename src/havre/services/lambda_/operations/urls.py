@@ -33,7 +33,12 @@ _CORS = (
 
 
 def _conditions(call: Call, request: Request) -> Mapping[str, str | Sequence[str]]:
-    return {"lambda:FunctionUrlAuthType": request["AuthType"]} if request.get("AuthType") else {}
+    """The function, and how its URL lets callers in: as the request wants it, else as it is."""
+    said = queries.named(call.account, call.region, request["FunctionName"], request.get("Qualifier", ""))
+    keys = {"lambda:FunctionArn": queries.function_arn(said.account, said.region, said.name, said.qualifier)}
+    found = call.store.get(URL, said.account, said.region, qualified(said.name, said.qualifier))
+    auth = request.get("AuthType") or (found.spec.auth if found is not None else "")
+    return {**keys, "lambda:FunctionUrlAuthType": auth} if auth else keys
 
 
 def _named(call: Call, request: Request) -> FunctionName:
@@ -108,7 +113,7 @@ async def create_function_url_config(call: Call, request: Request) -> Answer:
     return {member: value for member, value in shown.items() if member != "LastModifiedTime"}
 
 
-@ops.on("GetFunctionUrlConfig", "FunctionName Qualifier")
+@ops.on("GetFunctionUrlConfig", "FunctionName Qualifier", conditions=_conditions)
 async def get_function_url_config(call: Call, request: Request) -> Answer:
     return _shown(call, _get(call.store, _named(call, request)))
 
@@ -131,7 +136,7 @@ async def update_function_url_config(call: Call, request: Request) -> Answer:
     return _shown(call, await call.store.transact(change))
 
 
-@ops.on("DeleteFunctionUrlConfig", "FunctionName Qualifier")
+@ops.on("DeleteFunctionUrlConfig", "FunctionName Qualifier", conditions=_conditions)
 async def delete_function_url_config(call: Call, request: Request) -> Answer:
     await call.store.transact(lambda tx: tx.remove(_get(tx, _named(call, request))))
     return {}
