@@ -26,6 +26,7 @@ SERVICES = (
         "ec2",
         "ecr",
         "ecs",
+        "efs",
         "eks",
     ),
     *("elbv2", "events", "iam", "kinesis", "kms", "lambda", "logs", "s3", "scheduler", "secretsmanager", "sns", "sqs"),

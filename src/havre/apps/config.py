@@ -15,6 +15,8 @@ from havre.control.operation import Site
 from havre.kernel.world import World
 
 TARGETS = "targets.sock"
+FILES = "files"
+"""In the state directory: a directory for each file system."""
 """In the state directory: where the server answers load balancers for functions."""
 
 

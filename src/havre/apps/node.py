@@ -16,7 +16,7 @@ import sys
 from msgspec.structs import replace
 
 from havre.apps import engines
-from havre.apps.config import TARGETS, Config, system_world
+from havre.apps.config import FILES, TARGETS, Config, system_world
 from havre.apps.host_doors import HostDoors, serve
 from havre.apps.node_functions import NodeFunctions, sandboxes
 from havre.control.nodelink.client import Link, LinkParts
@@ -39,6 +39,7 @@ from havre.engines.haproxy import HaproxyEngine
 from havre.engines.host_network import HostNetwork
 from havre.engines.host_network.listening import tcp_ports, udp_ports
 from havre.engines.ports import Capacity
+from havre.engines.shares import Shares
 from havre.kernel.errors import Gone, Permanent, Temporary
 
 log = logging.getLogger("havre.node")
@@ -58,6 +59,7 @@ class Node:
         self.network = HostNetwork(site.instance, site.host, site.port)
         self.containers = engines.containers(config, self.world, self.network.resolver_for("")[0])
         self.balancer = HaproxyEngine(state / "haproxy", functions=state / TARGETS)
+        self.shares = Shares(state / FILES, state / "mounts")
         self.doors = HostDoors(self.network, site)
         self.link = Link(self._link_parts())
         self.terminals = Terminals(self.containers, config.state / TERMINALS, self._token)
@@ -111,6 +113,7 @@ class Node:
             ec2_instance(NAME),
             lambda: self.functions.engine.enis(),
             self.terminals,
+            self.shares,
         )
 
     def _loops(self) -> list[Loop]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from havre.apps.borrowing import Borrowing
-from havre.apps.config import TARGETS, Config, system_world, token
+from havre.apps.config import FILES, TARGETS, Config, system_world, token
 from havre.apps.http.listeners import Listeners
 from havre.apps.internal import Page
 from havre.apps.services import Services
@@ -44,6 +44,7 @@ from havre.wire.models import ModelSource
 if TYPE_CHECKING:
     import ssl
 
+    from havre.apps.file_systems import DiskShelf
     from havre.apps.nodes import Nodes
     from havre.apps.registry import Registry
     from havre.control.terminals.sessions import Sessions
@@ -56,7 +57,7 @@ if TYPE_CHECKING:
     from havre.services.sqs import Broker
 
 log = logging.getLogger("havre")
-_WITH_POLICIES = ("ecr", "events", "kms", "lambda", "logs", "s3", "sns", "sqs")
+_WITH_POLICIES = ("ecr", "elasticfilesystem", "events", "kms", "lambda", "logs", "s3", "sns", "sqs")
 """Services whose resources have policies of their own, by the service part of their ARNs."""
 NODE_PATIENCE = 10.0
 """Seconds after which the server calls itself ready without a node: what needs none works."""
@@ -179,6 +180,12 @@ class Server:
         from havre.services import kms
 
         return kms.service(self.vault)
+
+    @cached_property
+    def shelf(self) -> DiskShelf:
+        from havre.apps.file_systems import DiskShelf
+
+        return DiskShelf(self.config.state / FILES)
 
     def _measures(self) -> Measures:
         from havre.services.applicationautoscaling import Measures
@@ -304,6 +311,7 @@ class Server:
         facilities: dict[str, Any] = {"lambda": self.functions, "application-autoscaling": self._measures()}
         facilities["acm"] = self.authority
         facilities["kms"] = self.vault
+        facilities["efs"] = self.shelf
         for name in catalogue.NAMES:
             make = getattr(catalogue.package(name), what, None)
             more = (facilities[name],) if name in facilities else ()
@@ -388,8 +396,12 @@ class Server:
             await self.records.close()
 
 
+_PACKAGES = {"elasticfilesystem": "efs"}
+"""Services whose ARNs call them otherwise than botocore does."""
+
+
 def _resource_policy(service: str, store: Store, arn: str) -> str | None:
-    found: str | None = catalogue.package(service).resource_policy(store, arn)
+    found: str | None = catalogue.package(_PACKAGES.get(service, service)).resource_policy(store, arn)
     return found
 
 

@@ -35,9 +35,22 @@ class Mount(msgspec.Struct, frozen=True):
     read_only: bool = False
 
 
+class Share(msgspec.Struct, frozen=True):
+    """A directory of a file system that many may have at once. ``path`` is below the file system's root, and made with
+    ``owner`` (uid, gid, mode) if it is not there; None: it must be there. Whoever has it acts as ``user`` (uid, gid), None
+    for as himself; with ``squashed``, root acts as nobody."""
+
+    file_system: str
+    path: str = "/"
+    read_only: bool = False
+    user: tuple[int, int] | None = None
+    owner: tuple[int, int, int] | None = None
+    squashed: bool = False
+
+
 class Volume(msgspec.Struct, frozen=True):
     """``kind``: host (``source`` is a path), docker (``source`` is the volume's name; "" makes one for this workload),
-    empty (goes with the workload)."""
+    empty (goes with the workload), share (``share`` says which)."""
 
     name: str
     kind: str = "empty"
@@ -46,6 +59,7 @@ class Volume(msgspec.Struct, frozen=True):
     driver_options: Mapping[str, str] = {}
     labels: Mapping[str, str] = {}
     shared: bool = False
+    share: Share | None = None
 
 
 class HealthCheck(msgspec.Struct, frozen=True):

@@ -274,6 +274,8 @@ async def _remove_containers(parts: AgentParts) -> None:
         await containers.stop(state.id, 1.0)
         await containers.remove(state.id)
     await containers.remove_volumes(None)
+    if parts.shares is not None:
+        await asyncio.to_thread(parts.shares.release)
     await containers.tidy(())
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from havre.control.terminals.node import Terminals
+from havre.control.workloads.shares import Shares
 from havre.engines.ports import BalancerEngine, ContainerEngine, NetworkEngine, RunState
 from havre.kernel.workload import BalancerStatus, Container, Workload, WorkloadStatus
 from havre.kernel.world import World
@@ -57,6 +58,8 @@ class AgentParts:
     instance_name: str = "this machine"
     kept: Callable[[], Collection[str]] = frozenset
     terminals: Terminals | None = None
+    shares: Shares | None = None
+    """What mounts file systems; None where none can be."""
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from havre.control.workloads import shares
 from havre.core.workload_steps import (
     Clean,
     Connect,
@@ -20,7 +21,7 @@ from havre.core.workload_steps import (
 )
 from havre.engines.ports import Image
 from havre.kernel.effects import Effect
-from havre.kernel.errors import Gone
+from havre.kernel.errors import Gone, Permanent
 from havre.kernel.workload import Container
 
 if TYPE_CHECKING:
@@ -42,8 +43,7 @@ async def carry_out(worker: Worker, step: Effect) -> None:
             await connect(worker)
             worker.memory = msgspec.structs.replace(worker.memory, connected=True)
         case Volumes():
-            for volume in worker.workload.volumes:
-                await worker.agent.parts.containers.ensure_volume(worker.workload, volume)
+            await _volumes(worker)
             worker.memory = msgspec.structs.replace(worker.memory, volumes=True)
         case CreateContainer():
             await _create(worker, step.container)
@@ -90,7 +90,8 @@ async def _create(worker: Worker, name: str) -> None:
     workload, parts = worker.workload, worker.agent.parts
     if workload.network != "awsvpc":
         await parts.metadata.open(workload, 0)
-    container = _container(worker, name)
+    workload = shares.placed(workload, parts.shares)
+    container = next(c for c in workload.containers if c.name == name)
     environment = {**parts.metadata.environment(workload, container), **container.environment}
     if container.secrets:
         environment |= await parts.reports.ask("secrets", {"workload": workload.id, "container": name})
@@ -100,6 +101,17 @@ async def _create(worker: Worker, name: str) -> None:
     async with worker.agent.creates:
         made = await parts.containers.create(workload, container, Image(id, digest), worker.sandbox)
     worker.changed(name, made)
+
+
+async def _volumes(worker: Worker) -> None:
+    workload, parts = worker.workload, worker.agent.parts
+    for volume in workload.volumes:
+        if volume.share is None:
+            await parts.containers.ensure_volume(workload, volume)
+    for share, user in shares.wanted(workload):
+        if parts.shares is None:
+            raise Permanent("this node mounts no file systems")
+        await parts.shares.ensure(share, user)
 
 
 async def _stop(worker: Worker, step: StopContainer) -> None:
@@ -131,7 +143,7 @@ async def _clean(worker: Worker) -> None:
         worker.changed(state.container, None)
     worker.containers.clear()
     worker.sandbox = None
-    if any(v.kind != "host" or not v.source for v in worker.workload.volumes):
+    if any((v.kind != "host" or not v.source) and v.share is None for v in worker.workload.volumes):
         await containers.remove_volumes(worker.workload.id)
     await containers.tidy(worker.agent.others(worker))
     worker.memory = msgspec.structs.replace(worker.memory, cleaned=True)
