@@ -18,7 +18,7 @@ from havre.control.images.changes import link, put_image, remove_image, remove_r
 from havre.control.images.kinds import place_of
 from havre.core.images.manifest import OCI_IMAGE, parse
 from havre.core.images.names import digest_of
-from havre.dataplanes.registry import syncer
+from havre.dataplanes.registry import syncer, writing
 from havre.dataplanes.registry import upload as uploading
 from havre.dataplanes.registry.blobs import SMALL, Blobs
 from havre.dataplanes.registry.sweep import GRACE, UPLOAD_LIFE, Sweeper, Touched
@@ -98,6 +98,11 @@ class Rig:
                 raise OSError(errno.ENOSPC, "No space left on device")
 
         self.blobs.fault = fault
+
+
+@pytest.fixture(autouse=True, params=[writing.DEAR, -1.0], ids=["through-the-page-cache", "around-it"])
+def dear(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writing, "DEAR", request.param)
 
 
 @pytest.fixture
