@@ -74,13 +74,13 @@ def validations(found: CertificateR, instance: str) -> list[dict[str, Any]]:
     state = "SUCCESS" if found.status.facts is not None else "PENDING_VALIDATION"
     shown = []
     for name in spec.names:
-        to = spec.email_domains.get(name) or name.removeprefix("*.")
+        to = spec.email_domains.get(name) or name
         each: dict[str, Any] = {"DomainName": name, "ValidationDomain": to, "ValidationStatus": state}
         each["ValidationMethod"] = spec.method
         if spec.method == "DNS":
             each["ResourceRecord"] = names.record(instance, found.meta.account, name)
         else:
-            each["ValidationEmails"] = names.addresses(to)
+            each["ValidationEmails"] = names.addresses(to.removeprefix("*."))
         shown.append(each)
     return shown
 

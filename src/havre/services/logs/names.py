@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from havre.control.operation import Call, Request
+from havre.kernel.errors import ApiError
 from havre.services.logs.errors import invalid
 from havre.services.logs.resources import GROUP
 
@@ -35,12 +36,10 @@ def identified(call: Call, identifier: str) -> str:
 def group_name(call: Call, request: Request) -> str:
     """The group of a request that takes ``logGroupName`` or ``logGroupIdentifier``."""
     name, identifier = request.get("logGroupName"), request.get("logGroupIdentifier")
-    if (name is None) == (identifier is None):
-        raise invalid(
-            "LogGroup name and LogGroup ARN are mutually exclusive parameters."
-            if name is not None
-            else "At least one of logGroupName or logGroupIdentifier must be specified."
-        )
+    if name is not None and identifier is not None:
+        raise ApiError("ValidationException", "LogGroup name and LogGroup ARN are mutually exclusive parameters.")
+    if name is None and identifier is None:
+        raise invalid("At least one of logGroupName or logGroupIdentifier must be specified.")
     return name if name is not None else identified(call, identifier or "")
 
 

@@ -57,6 +57,8 @@ class Roles(Protocol):
 
 
 def _role_arn(call: Call, request: Request) -> Sequence[str]:
+    """Raises ValidationError: nobody is asked whether he may assume what is no ARN."""
+    rules.check_arn(request["RoleArn"])
     return (request["RoleArn"],)
 
 

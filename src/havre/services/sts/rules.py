@@ -90,17 +90,29 @@ def inherited(principal: Principal) -> dict[str, str]:
 
 
 def check_transitive(tags: Mapping[str, str], passed_on: Mapping[str, str], transitive: Sequence[str]) -> None:
-    """Raises ValidationError."""
+    """Raises InvalidParameterValue."""
     held = {k.lower() for k in passed_on}
     for key in tags:
         if key.lower() in held:
-            raise _invalid(f"One of the specified transitive tag keys can't be set because it conflicts: {key}")
-    unknown = [k for k in transitive if k.lower() not in {t.lower() for t in tags}]
-    if unknown:
-        raise _invalid(f"The specified transitive tag key must be included in the requested tags: {unknown[0]}")
+            raise ApiError(
+                "InvalidParameterValue",
+                "One of the specified transitive tag keys can't be set because it conflicts with a transitive tag key from "
+                "the calling session.",
+            )
+    if not {k.lower() for k in transitive} <= {t.lower() for t in tags}:
+        raise ApiError(
+            "InvalidParameterValue", "The specified transitive tag key must be included in the requested tags."
+        )
 
 
 _ROLE = re.compile(r"arn:aws:iam::\d{12}:role/([!-~]+/)?[\w+=,.@-]{1,64}\Z")
+
+
+def check_arn(arn: str) -> None:
+    """Raises ValidationError for what is no ARN; whether there is such a role is for the caller to see."""
+    parts = arn.split(":", 5)
+    if len(parts) < 6 or parts[0] != "arn" or not (parts[1] and parts[2] and parts[5]):
+        raise _invalid(f"{arn} is invalid")
 
 
 def is_role(arn: str) -> bool:

@@ -50,6 +50,19 @@ def test_by_mail_it_says_whom_aws_would_write_to(acm: Acm) -> None:
     assert refusal(acm.client.resend_validation_email, **resend)[0] == "InvalidStateException"
 
 
+def test_validation_is_told_by_the_name_that_was_asked_for(acm: Acm) -> None:
+    for method in ("DNS", "EMAIL"):
+        arn = acm.client.request_certificate(DomainName="*.c.example.com", ValidationMethod=method)["CertificateArn"]
+        (option,) = acm.described(arn)["DomainValidationOptions"]
+        assert option["ValidationDomain"] == "*.c.example.com"
+    assert "admin@c.example.com" in option["ValidationEmails"]
+
+
+def test_a_configuration_without_events_is_none(acm: Acm) -> None:
+    told = refusal(acm.client.put_account_configuration, IdempotencyToken="once")
+    assert told == ("ValidationException", "Configuration for events is empty.")
+
+
 def test_a_token_stands_for_one_request_for_an_hour(acm: Acm) -> None:
     first = acm.request("token.example.com", IdempotencyToken="abc")
     assert acm.request("token.example.com", IdempotencyToken="abc") == first

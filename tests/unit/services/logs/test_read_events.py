@@ -100,7 +100,7 @@ def test_name_or_identifier_but_not_both(logs: Logs) -> None:
     get = logs.client.get_log_events
     assert get(logGroupIdentifier=GROUP, logStreamName="one")["events"] == []
     assert code(get, logStreamName="one") == "InvalidParameterException"
-    assert code(get, logGroupName=GROUP, logGroupIdentifier=GROUP, logStreamName="one") == "InvalidParameterException"
+    assert code(get, logGroupName=GROUP, logGroupIdentifier=GROUP, logStreamName="one") == "ValidationException"
 
 
 def test_what_the_retention_says_is_over_is_not_shown(logs: Logs) -> None:

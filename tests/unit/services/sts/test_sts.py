@@ -219,9 +219,27 @@ def test_session_tags_and_source_identity(running: Running, iam: Any) -> None:
     running.client("ecs", made).describe_clusters()
     second = running.client("sts", made).assume_role
     assert code(second, RoleArn=arn, RoleSessionName="s2", SourceIdentity="Bea") == "AccessDenied"
-    assert code(second, RoleArn=arn, RoleSessionName="s2", Tags=tags) == "ValidationError"
+    assert code(second, RoleArn=arn, RoleSessionName="s2", Tags=tags) == "InvalidParameterValue"
     running.client("ecs", second(RoleArn=arn, RoleSessionName="s2")["Credentials"]).describe_clusters()
-    assert code(sts.assume_role, RoleArn=arn, RoleSessionName="s1", TransitiveTagKeys=["x"]) == "ValidationError"
+    assert code(sts.assume_role, RoleArn=arn, RoleSessionName="s1", TransitiveTagKeys=["x"]) == "InvalidParameterValue"
+
+
+@pytest.mark.parametrize(
+    "arn",
+    [
+        "no-arn-but-long-enough",
+        "arn::iam::111122223333:role/r",
+        "arn:aws:::111122223333:role/r",
+        "arn:aws:iam:111122223333:role/r",
+        "arn:aws:iam::111122223333:",
+    ],
+)
+def test_what_is_no_arn_is_no_role(running: Running, iam: Any, arn: str) -> None:
+    sts = running.client("sts", user(iam, policy=ALL))
+    with pytest.raises(ClientError) as told:
+        sts.assume_role(RoleArn=arn, RoleSessionName="s1")
+    error = told.value.response["Error"]
+    assert (error["Code"], error["Message"]) == ("ValidationError", f"{arn} is invalid")
 
 
 def test_tokens_of_users(running: Running, iam: Any) -> None:
@@ -232,6 +250,7 @@ def test_tokens_of_users(running: Running, iam: Any) -> None:
     running.client("ecs", made).describe_clusters()
     assert code(running.client("iam", made).list_users) == "InvalidClientTokenId"
     assert code(running.client("sts", made).get_session_token) == "AccessDenied"
+    assert sts.get_federation_token(Name="app")["PackedPolicySize"] == 0
     federated = sts.get_federation_token(Name="app", Policy=READ)
     assert federated["FederatedUser"]["Arn"] == f"arn:aws:sts::{ACCOUNT}:federated-user/app"
     ecs = running.client("ecs", federated["Credentials"])

@@ -22,7 +22,7 @@ async def get_account_configuration(call: Call, request: Request) -> Answer:
 async def put_account_configuration(call: Call, request: Request) -> Answer:
     days = (request.get("ExpiryEvents") or {}).get("DaysBeforeExpiry")
     if days is None:
-        return {}
+        raise validation("Configuration for events is empty.")
     if not 1 <= days <= DAYS_BEFORE_EXPIRY:
         raise validation(f"DaysBeforeExpiry must be between 1 and {DAYS_BEFORE_EXPIRY}.")
 

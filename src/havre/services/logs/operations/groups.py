@@ -104,7 +104,7 @@ async def describe_log_groups(call: Call, request: Request) -> Answer:
 def _wanted(call: Call, request: Request) -> Sequence[Group]:
     prefix, pattern = request.get("logGroupNamePrefix"), request.get("logGroupNamePattern")
     if prefix is not None and pattern is not None:
-        raise invalid("logGroupNamePrefix and logGroupNamePattern are mutually exclusive parameters.")
+        raise invalid("LogGroup name prefix and LogGroup name pattern are mutually exclusive parameters.")
     identifiers = request.get("logGroupIdentifiers")
     every = _of_accounts(call, request)
     if identifiers is not None:

@@ -81,7 +81,7 @@ async def delete_resource_policy(call: Call, request: Request) -> Answer:
         found = tx.get(POLICY, call.account, call.region, name)
         if found is None:
             shown = request.get("policyName") or arn
-            raise ApiError("ResourceNotFoundException", f"Policy with name [{shown}] does not exist")
+            raise ApiError("ResourceNotFoundException", f"Policy with name [{shown}] does not exist.")
         _expected(request, found, arn)
         tx.remove(found)
 

@@ -62,7 +62,7 @@ def _wanted(request: Request) -> Subscription:
     if found[1] in ("firehose", "logs"):
         raise not_built("logs", f"subscription filters with a destination of {found[1]}")
     if found[1] == "kinesis" and not role:
-        raise invalid("destinationArn for vendor kinesis cannot be used without a roleArn")
+        raise invalid("destinationArn for vendor kinesis cannot be used without roleArn")
     if found[1] == "lambda" and role:
         raise invalid("destinationArn for vendor lambda cannot be used with roleArn")
     distribution = request.get("distribution") or "ByLogStream"
