@@ -125,7 +125,8 @@ class EventLog:
         for message in written:
             if self.listener is not None:
                 kind = "extension" if extension else "function"
-                self.listener.event(message.at / 1000, kind, message.text.decode("utf-8", "replace"))
+                text = message.text if message.level is not None else message.text.removesuffix(b"\n")
+                self.listener.event(message.at / 1000, kind, text.decode("utf-8", "replace"))
             if not self._json or self._passes(message):
                 self._add(message.at, message.text)
 

@@ -15,7 +15,8 @@ _MAX_FRAME = 8 << 20
 
 
 class Written(NamedTuple):
-    """``at`` in milliseconds; ``level`` "" where the frame says none, None where it is a line."""
+    """``at`` in milliseconds; ``level`` "" where the frame says none, None where it is a line. Lines have their end, as they
+    have it in AWS's events."""
 
     at: int
     text: bytes
@@ -33,7 +34,7 @@ class Messages:
             data, self._rest = self._rest + data, b""
         if _MAGIC not in data:
             head, _, self._rest = data.rpartition(b"\n")
-            found = [Written(now, line) for line in head.split(b"\n") if line] if head else []
+            found = [Written(now, line + b"\n") for line in head.split(b"\n") if line] if head else []
             return found + self._cut(now)
         return self._mixed(data, now) + self._cut(now)
 
@@ -63,9 +64,10 @@ class Messages:
             if not ends:
                 break
             stop = min(ends)
+            after = stop + (data[stop] == 10)
             if stop > at:
-                found.append(Written(now, data[at:stop]))
-            at = stop + (data[stop] == 10)
+                found.append(Written(now, data[at:after]))
+            at = after
         self._rest = data[at:]
         return _in_order(found)
 

@@ -71,7 +71,7 @@ async def test_it_hears_of_invocations_and_of_the_end(tmp_path: Path) -> None:
         assert invoke["tracing"] == {"type": "X-Amzn-Trace-Id", "spanId": "b", "value": "Root=1-a;Parent=b;Sampled=1"}
         shutdown = await until(told, eventType="SHUTDOWN")
         assert shutdown["shutdownReason"] == "SPINDOWN"
-        assert "extension is ready" in await g.lines("extension is ready")
+        assert "extension is ready\n" in await g.lines("extension is ready")
 
 
 async def test_it_hears_why_an_environment_ends(tmp_path: Path) -> None:
