@@ -252,6 +252,22 @@ async def test_a_command_on_a_terminal(setting: Setting, engine: ContainerEngine
     await terminal.close()
 
 
+async def test_a_terminal_belongs_to_root_and_says_what_it_can(setting: Setting, engine: ContainerEngine) -> None:
+    if not setting.real:
+        return  # users and programs are more than a fake has
+    container = setting.container("sleeper", user="1000", environment={"GREETING": "good day"})
+    workload = setting.workload(container)
+    made = await engine.create(workload, container, await setting.image(container), None)
+    await engine.start(made.id)
+    terminal = await engine.open_terminal(made.id, ["sh", "-c", "echo $(id -u) $GREETING $TERM $LANG"], 80, 24)
+    await shown(terminal, b"0 good day xterm-256color C.UTF-8\r\n")
+    await terminal.close()
+    terminal = await engine.open_terminal(made.id, ["no-such-program"], 80, 24)
+    with pytest.raises(Permanent, match="executable file not found"):
+        await terminal.read()
+    await terminal.close()
+
+
 async def test_a_terminal_that_is_hung_up_ends_its_command(setting: Setting, engine: ContainerEngine) -> None:
     made = await setting.made("sleeper")
     await engine.start(made.id)

@@ -30,9 +30,7 @@ from havre.kernel.errors import Permanent, Temporary
 _PIECE = 64 << 10
 _HANGS_UP_WITHIN = 2.0
 _FAILED = (126, 127, 255, 1)
-_RUNTIMES_OWN = (b"crun: ", b"exec failed", b"time=", b"ERRO[")
-"""How a runtime begins to say, where the command's output would be, that there is none."""
-_MOST_WORDS = 1000
+_MOST_WORDS = 900
 _PSEUDO_TERMINALS = range(136, 144)
 """Major numbers of their devices."""
 
@@ -50,7 +48,9 @@ class OciTerminal:
         self._runtime: subprocess.Popen[bytes] | None = None
         self._ours = -1
         self._readable, self._writable = asyncio.Event(), asyncio.Event()
-        self._begun = False
+        self._shown = False
+        self._why = b""
+        """The runtime's own words."""
         self._ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
     async def begin(self) -> None:
@@ -77,9 +77,8 @@ class OciTerminal:
         own_mounts()
         described = self._inner.with_suffix(".json")
         described.write_text(json.dumps(self._described()))
-        words = self._here.runtime(
-            "exec", "--tty", "--process", str(described), "--pid-file", str(self._inner), self._name
-        )
+        words = self._here.runtime("--log", str(self._inner.with_suffix(".log")), "exec", "--tty")
+        words += ["--process", str(described), "--pid-file", str(self._inner), self._name]
         self._runtime = subprocess.Popen(
             words, env=dict(programs.environment()), stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True
         )
@@ -103,7 +102,10 @@ class OciTerminal:
     def _wait(self) -> int:
         assert self._runtime is not None, "it was started"
         code = self._runtime.wait()
-        for path in (self._inner, self._inner.with_suffix(".json")):
+        log = self._inner.with_suffix(".log")
+        with suppress(OSError), log.open("rb") as file:
+            self._why = file.read(_MOST_WORDS)
+        for path in (self._inner, self._inner.with_suffix(".json"), log):
             path.unlink(missing_ok=True)
         return code if code >= 0 else 128 - code
 
@@ -115,15 +117,11 @@ class OciTerminal:
     # --- the port
 
     async def read(self) -> bytes:
-        if self._begun:
-            return await self._piece()
-        self._begun = True
-        words = await self._piece()
-        while words.startswith(_RUNTIMES_OWN) and len(words) < _MOST_WORDS and (more := await self._piece()):
-            words += more
-        if words.startswith(_RUNTIMES_OWN) and await self.ended() in _FAILED:
-            raise Permanent(docker_words(_FAILED[0], words).decode(errors="replace").strip())
-        return words
+        piece = await self._piece()
+        if not piece and not self._shown and await self.ended() in _FAILED and self._why:
+            raise Permanent(docker_words(_FAILED[0], self._why).decode(errors="replace").strip())
+        self._shown = self._shown or bool(piece)
+        return piece
 
     async def _piece(self) -> bytes:
         while self._ours >= 0:
