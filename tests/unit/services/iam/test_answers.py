@@ -121,6 +121,9 @@ TWICE = [{"Key": "a", "Value": "1"}, {"Key": "a", "Value": "2"}]
          "1 validation error detected: Value at 'tagKeys' failed to satisfy constraint: Member must satisfy constraint: "
          "[Member must have length less than or equal to 128, Member must have length greater than or equal to 1, "
          f"Member must satisfy regular expression pattern: {PATTERN}]"),
+        ("put_user_permissions_boundary",
+         {"UserName": "ann", "PermissionsBoundary": f"arn:aws:iam::{ACCOUNT}:role/none"}, "InvalidInput",
+         f"ARN arn:aws:iam::{ACCOUNT}:role/none is not valid."),
         ("remove_user_from_group", {"GroupName": "none", "UserName": "nobody"}, "NoSuchEntity",
          "The user with name nobody cannot be found."),
         ("delete_account_password_policy", {}, "NoSuchEntity",

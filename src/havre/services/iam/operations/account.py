@@ -60,6 +60,7 @@ async def get_account_summary(call: Call, request: Request) -> Answer:
         "MFADevicesInUse": 0,
         "AccountMFAEnabled": 0,
         "AccountAccessKeysPresent": 1,
+        "AccountPasswordPresent": 0,
         "AccountSigningCertificatesPresent": 0,
         "GlobalEndpointTokenVersion": 1,
     }

@@ -34,10 +34,10 @@ def conditions(call: Call, request: Request) -> Mapping[str, str | Sequence[str]
 
 
 def checked_boundary(call: Call, arn: str) -> str:
-    """Raises NoSuchEntity unless it is a managed policy that this account may use."""
+    """Raises NoSuchEntity unless it is a managed policy that this account may use, InvalidInput for what is none at all."""
     if not arn:
         return ""
-    if not arn.startswith("arn:"):
+    if not arn.startswith("arn:") or ":policy/" not in arn:
         raise invalid(f"ARN {arn} is not valid.")
     owned = any(p.meta.account == call.account for p in call.store.find(POLICY, "arn", arn))
     if not owned and managed.find(arn) is None:
