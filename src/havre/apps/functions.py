@@ -7,6 +7,8 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 from havre.control.deps import AwsFor, ReconcilerDeps
 from havre.control.functions import questions
 from havre.control.functions.hub import FunctionHub
@@ -27,6 +29,8 @@ async def answer(deps: ReconcilerDeps, hub: FunctionHub, node: str, what: str, q
         return await role_credentials(deps.aws_for, hub, node, question)
     if what == questions.ENVIRONMENT:
         return await open_variables(deps, hub, node, question)
+    if what == questions.SHARES:
+        return await find_shares(deps, hub, node, question)
     if what == questions.REGISTRY:
         return await registry_credentials(deps, question)
     if what == questions.INTERFACE:
@@ -66,6 +70,30 @@ async def open_variables(deps: ReconcilerDeps, hub: FunctionHub, node: str, id: 
     if deps.aws_with is None or not keys:
         raise Permanent(f"{function.arn} has no role to open its environment variables by")
     return await open_for(deps.store, function, deps.aws_with(function.account, function.region, keys))
+
+
+async def find_shares(deps: ReconcilerDeps, hub: FunctionHub, node: str, id: str) -> Mapping[str, Any]:
+    """Path → Share, of a function that this node was given. Raises Permanent with a code of Lambda in front, Temporary."""
+    from havre.control import file_systems
+    from havre.services.lambda_.mounting import refused
+
+    function = hub.function(node, id)
+    aws = deps.aws_for(function.account, function.region, LAMBDA)
+    found = {}
+    for use in function.shares:
+        wanted = file_systems.Wanted(
+            function.account,
+            function.region,
+            access_point=use.access_point.rpartition("/")[2],
+            role=function.role,
+            vpc=function.network.vpc if function.network is not None else "",
+            enforced=deps.site.auth != "open",
+        )
+        try:
+            found[use.path] = msgspec.to_builtins(await file_systems.share(aws, wanted))
+        except (Permanent, ApiError) as error:
+            raise refused(use.access_point, error) from None
+    return found
 
 
 async def registry_credentials(deps: ReconcilerDeps, image: str) -> Mapping[str, str]:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from havre.apps.config import Config, system_world
+from havre.apps.config import FILES, Config, system_world
 from havre.control.functions import questions
 from havre.control.functions.debugging import DebugDoors
 from havre.control.functions.lines import LineSpool
@@ -29,10 +29,12 @@ from havre.dataplanes.runtime_api import open_api
 from havre.engines.host_network import HostNetwork
 from havre.engines.host_network.namespaces import inside
 from havre.engines.oci.engine import OciEngine
+from havre.engines.oci.zygotes import GID, UID
 from havre.engines.sandbox import Sandbox, SandboxEngine
+from havre.engines.shares import Shares
 from havre.kernel.errors import Permanent, Temporary
 from havre.kernel.function import Code, Function
-from havre.kernel.workload import Interface, Registry
+from havre.kernel.workload import Interface, Registry, Share
 from havre.kernel.world import World
 
 log = logging.getLogger("havre.functions")
@@ -121,6 +123,7 @@ class NodeFunctions:
     def __init__(self, config: Config, engine: SandboxEngine, link: Link, networks: Networks, spool: Spool) -> None:
         self.engine = engine
         self._link = link
+        self._shares = Shares(config.state / FILES, config.state / "mounts")
         world = system_world()
         parts = Parts(
             engine=engine,
@@ -134,6 +137,7 @@ class NodeFunctions:
             doors=DebugDoors(_connect),
             credentials=RoleCredentials(link, world),
             unseal=self._unseal,
+            shares=self._open_shares,
         )
         total = _meminfo("MemTotal")
         self._short = total * _SHORT
@@ -150,6 +154,21 @@ class NodeFunctions:
         """Raises Permanent, Temporary."""
         found: Mapping[str, str] = await self._link.ask(questions.ENVIRONMENT, function.id)
         return found
+
+    async def _open_shares(self, function: Function) -> Mapping[str, int]:
+        """Raises Permanent, Temporary."""
+        found = msgspec.convert(await self._link.ask(questions.SHARES, function.id), dict[str, Share])
+        opened: dict[str, int] = {}
+        try:
+            for path, share in found.items():
+                opened[path] = await self._shares.open(share, (UID, GID))
+        except BaseException as error:
+            for mount in opened.values():
+                os.close(mount)
+            if isinstance(error, Permanent):
+                raise Permanent(f"{questions.NOT_MOUNTED}: {error.reason}") from None
+            raise
+        return opened
 
     def _pressed(self) -> bool:
         """As of a second ago at most."""

@@ -102,7 +102,9 @@ class FakeSandboxes:
             except (OSError, zipfile.BadZipFile) as error:
                 raise Permanent(f"the archive cannot be unpacked: {error}") from None
 
-    async def obtain(self, function: Function, interface: Interface | None = None) -> Sandbox:
+    async def obtain(
+        self, function: Function, interface: Interface | None = None, shares: Mapping[str, int] | None = None
+    ) -> Sandbox:
         await self._begin("obtain")
         if interface is not None:
             self.interfaces.append(interface.eni)

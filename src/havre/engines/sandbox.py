@@ -78,11 +78,13 @@ class SandboxEngine(Protocol):
         in words, Temporary. Free when nothing is to be done."""
         ...
 
-    async def obtain(self, function: Function, interface: Interface | None = None) -> Sandbox:
+    async def obtain(
+        self, function: Function, interface: Interface | None = None, shares: Mapping[str, int] | None = None
+    ) -> Sandbox:
         """A sandbox that is this function's: /var/task and /opt in place, /tmp empty and bounded, memory, CPU and process
         limits set, network up. Nothing of the function runs yet. From a pool where one is ready. ``interface`` is its own
-        for a function of a VPC (which is built by then); others are in a network that is Havre's. Raises Permanent,
-        Temporary."""
+        for a function of a VPC (which is built by then); others are in a network that is Havre's. ``shares``: path below
+        /mnt → the mount to be seen there, a descriptor that stays the caller's. Raises Permanent, Temporary."""
         ...
 
     async def run(self, id: str, process: Process) -> None:

@@ -40,6 +40,14 @@ class FunctionLogs(msgspec.Struct, frozen=True):
     system_level: str = "INFO"
 
 
+class FunctionShare(msgspec.Struct, frozen=True):
+    """A directory of a file system, seen at ``path``. Which one it is, and whether the function may have it, its node asks
+    for by ``access_point`` (an ARN) when an environment begins."""
+
+    path: str
+    access_point: str
+
+
 class Function(msgspec.Struct, frozen=True):
     """``id`` is unique for ever and changes with anything in here: an environment serves one ``id``. ``arn`` has the
     version behind it. Memory and the size of ``/tmp`` in MiB, ``timeout`` in seconds. ``runtime`` is "" for images, whose
@@ -71,6 +79,7 @@ class Function(msgspec.Struct, frozen=True):
     sealed: str = ""
     """A digest of ``environment`` as it is kept encrypted: the server opens it when an environment begins; "" where it is
     given."""
+    shares: tuple[FunctionShare, ...] = ()
     snap_start: bool = False
     debug_port: int = 0
     """A port in the environment that is reachable on this machine's loopback (``havre lambda dev``); 0: none."""

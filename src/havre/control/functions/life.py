@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 from collections.abc import Mapping
 
@@ -82,7 +83,12 @@ async def _obtain(environment: Environment) -> None:
     parts, function = environment.parts, environment.function
     if function.network is not None:
         environment.interface = await parts.interfaces.take(function)
-    sandbox = await parts.engine.obtain(function, environment.interface)
+    shares = await parts.shares(function) if function.shares and parts.shares is not None else {}
+    try:
+        sandbox = await parts.engine.obtain(function, environment.interface, shares)
+    finally:
+        for mount in shares.values():
+            os.close(mount)
     environment.sandbox = sandbox
     environment.owner.attach(environment)
     environment.api = parts.open_api(sandbox.api, environment)

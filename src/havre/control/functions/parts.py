@@ -52,6 +52,9 @@ class Parts:
     credentials: Callable[[Function], Awaitable[Mapping[str, str | float]]]
     unseal: Callable[[Function], Awaitable[Mapping[str, str]]] | None = None
     """Variables of a function that are kept encrypted; raises Temporary and Permanent."""
+    shares: Callable[[Function], Awaitable[Mapping[str, int]]] | None = None
+    """What it has of file systems: path → a mount that is nowhere yet (descriptor), which whoever asks closes. Raises
+    Temporary and Permanent."""
 
 
 class Owner(Protocol):

@@ -167,7 +167,9 @@ class OciEngine:
                 raise
         return box
 
-    async def obtain(self, function: Function, interface: Interface | None = None) -> Sandbox:
+    async def obtain(
+        self, function: Function, interface: Interface | None = None, shares: Mapping[str, int] | None = None
+    ) -> Sandbox:
         await self._settle()
         if function.network is not None and interface is None and self._network is not None:
             raise Permanent(f"{function.name} is in {function.network.vpc}, and has no interface there")
@@ -180,7 +182,7 @@ class OciEngine:
             if interface is not None and self._network is not None:
                 box.address, box.eni = interface.address, interface.eni
                 await self._network.attach(interface, box.pid)
-            extensions = await self._bind(box, plan, function)
+            extensions = await self._bind(box, plan, function, shares or {})
         except BaseException:
             await self._discard(box)
             raise
@@ -201,7 +203,7 @@ class OciEngine:
             return ""
         return self._network.endpoint_for(interface.vpc if interface is not None else "")
 
-    async def _bind(self, box: Box, plan: Plan, function: Function) -> tuple[str, ...]:
+    async def _bind(self, box: Box, plan: Plan, function: Function, shares: Mapping[str, int]) -> tuple[str, ...]:
         """Gives the names of its extensions."""
         limits = groups.Limits(function.memory * MIB, groups.PROCESSES + _EACH * function.concurrency)
         _now(lambda: self._groups.limit(box.id, limits))
@@ -216,9 +218,10 @@ class OciEngine:
             "opt": [escaped(path) for path in plan.opt] if len(plan.opt) > 1 else list(plan.opt),
             "temporary": function.temporary * MIB,
             "held": str(self._roots.held) if held else "",
+            "shares": list(shares),
         }
         try:
-            answer = await box.bind(message, fds)
+            answer = await box.bind(message, [*fds, *shares.values()])
         finally:
             _close(fds)
         return tuple(str(name) for name in answer.get("extensions") or ())

@@ -22,7 +22,7 @@ from havre.kernel.function import Code, Function
 if TYPE_CHECKING:
     from havre.engines.oci.images import Images
 
-_SKELETON = ("dev", "etc", "opt", "proc", "sys", "tmp", "var/task", "var/rapid")
+_SKELETON = ("dev", "etc", "mnt", "opt", "proc", "sys", "tmp", "var/task", "var/rapid")
 _HOSTS = "127.0.0.1\tlocalhost\n127.0.0.1\tsandbox sandbox.localdomain\n"
 """Extensions take telemetry at the second name."""
 _PYTHONS = "python"

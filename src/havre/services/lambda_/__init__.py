@@ -3,9 +3,9 @@
 The promise: what is acknowledged is kept; a function that says it is Active can be invoked at once; while an update is in
 progress, or when it has failed, invocations run what was before it.
 
-Left out, and refused by name: file systems, KMS keys of archives, event filters, durable executions and capacity
-providers, accelerators, custom runtimes by ARN, versions of runtimes (UpdateRuntimeOn Manual), sources in Kafka, MQ and
-DocumentDB, IPv6 in VPCs, resource policies of runtimes, metrics of event source mappings.
+Left out, and refused by name: KMS keys of archives, event filters, durable executions and capacity providers, file
+systems but EFS's of the own account, accelerators, custom runtimes by ARN, versions of runtimes (UpdateRuntimeOn Manual),
+sources in Kafka, MQ and DocumentDB, IPv6 in VPCs, resource policies of runtimes, metrics of event source mappings.
 
 A capacity provider stands for room on this installation's machines: no instance is started for it. Its vCPUs are held, its
 subnets and security groups are where environments have their interfaces, its target is what versions are scaled by.

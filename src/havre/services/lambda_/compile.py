@@ -7,7 +7,7 @@ import hashlib
 import msgspec
 from msgspec.structs import replace
 
-from havre.kernel.function import Function
+from havre.kernel.function import Function, FunctionShare
 from havre.services.lambda_ import sealing
 from havre.services.lambda_.queries import function_arn
 from havre.services.lambda_.resources import LATEST, Configuration, FunctionR, VersionR
@@ -45,6 +45,7 @@ def compiled(record: FunctionR | VersionR, config: Configuration) -> Function:
         layers=tuple(layer.code for layer in config.layers),
         environment=config.environment,
         sealed=sealing.digest(config.sealed),
+        shares=tuple(FunctionShare(use.path, use.access_point) for use in config.file_systems),
         memory=config.memory,
         timeout=config.timeout,
         temporary=config.temporary,

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from havre.control.operation import Call, Request
 from havre.kernel.arn import Arn
 from havre.kernel.function import FunctionLogs
-from havre.services.lambda_ import grants, sealing
+from havre.services.lambda_ import grants, mounting, sealing
 from havre.services.lambda_.capacity_queries import use
 from havre.services.lambda_.errors import absent, invalid
 from havre.services.lambda_.layer_queries import used_layers
@@ -21,7 +21,7 @@ from havre.services.lambda_.rules import archives, managed, runtimes, values
 
 MEMBERS = (
     "Role Handler Description Timeout MemorySize VpcConfig Environment Runtime DeadLetterConfig TracingConfig Layers "
-    "ImageConfig EphemeralStorage SnapStart LoggingConfig DurableConfig CapacityProviderConfig KMSKeyArn"
+    "ImageConfig EphemeralStorage SnapStart LoggingConfig DurableConfig CapacityProviderConfig KMSKeyArn FileSystemConfigs"
 )
 """Of both requests."""
 _YEAR = 31_622_400
@@ -41,6 +41,8 @@ async def configured(call: Call, request: Request, old: Configuration, name: str
         config = replace(config, network=await network(call, request["VpcConfig"]))
     if "Layers" in request:
         config = replace(config, layers=await used_layers(call, request["Layers"], config))
+    if config.file_systems or "FileSystemConfigs" in request:
+        config = replace(config, file_systems=await mounting.used(call, request, config))
     check_unzipped(config)
     if config.managed is not None:
         managed.check_function(config, config.managed)

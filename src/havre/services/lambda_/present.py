@@ -79,6 +79,9 @@ def _where_given(config: Configuration) -> Mapping[str, Any]:
         shown |= {"Runtime": config.runtime, "Handler": config.handler or None}
     if not config.sealed and (config.environment or "Environment" in config.named):
         shown["Environment"] = {"Variables": dict(config.environment)}
+    if config.file_systems:
+        uses = config.file_systems
+        shown["FileSystemConfigs"] = [{"Arn": use.access_point, "LocalMountPath": use.path} for use in uses]
     if config.key:
         shown["KMSKeyArn"] = config.key
     if config.layers:

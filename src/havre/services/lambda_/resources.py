@@ -46,6 +46,13 @@ class Durable(msgspec.Struct, frozen=True):
     retention: int = 14
 
 
+class FileSystemUse(msgspec.Struct, frozen=True):
+    """``access_point`` is an ARN, ``path`` below /mnt."""
+
+    access_point: str
+    path: str
+
+
 class Configuration(msgspec.Struct, frozen=True):
     """What a version of a function is. ``timeout`` in seconds, ``memory`` and ``temporary`` (``/tmp``) in MiB;
     ``dead_letter`` is an ARN, "" for none; ``image`` overrides what the image says. ``runtime`` and ``handler`` are "" for
@@ -76,6 +83,7 @@ class Configuration(msgspec.Struct, frozen=True):
     """Bytes of the code when it is unpacked, without layers."""
     image_uri: str = ""
     """As the user named it; ``code.image`` is where it is pulled from."""
+    file_systems: tuple[FileSystemUse, ...] = ()
     key: str = ""
     """The ARN of the KMS key of its variables; then these are ``sealed`` (sealing.py), and ``environment`` is empty."""
     sealed: bytes = b""

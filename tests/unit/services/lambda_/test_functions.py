@@ -142,7 +142,7 @@ def test_a_dry_run_changes_nothing(lambdas: Lambda) -> None:
         ({"Layers": [arn("layer:none:1")]}, INVALID, "does not exist."),
         ({"Layers": [arn(f"layer:l{n}:1") for n in range(6)]}, INVALID, "Cannot reference more than 5 layers."),
         ({"FileSystemConfigs": [{"Arn": "arn:aws:elasticfilesystem:us-east-1:111122223333:access-point/fsap-"
-          + "a" * 17, "LocalMountPath": "/mnt/x"}]}, "NotImplementedException", "CreateFunction with FileSystemConfigs"),
+          + "a" * 17, "LocalMountPath": "/mnt/x"}]}, INVALID, "must be configured to execute in a VPC"),
         ({"Architectures": ["arm64"]}, "NotImplementedException", "the architecture arm64"),
         ({"DeadLetterConfig": {"TargetArn": "arn:aws:s3:::bucket"}}, INVALID, "dead-letter queue"),
         ({"DeadLetterConfig": {"TargetArn": "arn:aws:sqs:us-east-1:111122223333:d.fifo"}}, INVALID, "dead-letter queue"),

@@ -12,7 +12,9 @@ import struct
 from havre.engines.oci.zygote.calls import (
     BIND,
     DETACH,
+    FROM_EMPTY,
     MOVE,
+    MOVE_MOUNT,
     NEWCGROUP,
     NEWIPC,
     NEWNET,
@@ -108,7 +110,10 @@ class Box:
         elif layers:
             flags = RDONLY | NOSUID | NODEV
             mount("overlay", stage + "/opt", "overlay", flags, "lowerdir=" + ":".join(layers))
-        self.temporary(stage + "/tmp", message, fds)
+        shares: list[str] = message["shares"]
+        at = len(fds) - len(shares)
+        self.temporary(stage + "/tmp", message, fds[:at])
+        self.shares(stage, shares, fds[at:])
         self.processes(stage, message["empty"])
         os.chdir(stage)
         check(libc.syscall(PIVOT_ROOT[os.uname().machine], b".", b"."), "cannot change the root")
@@ -148,6 +153,18 @@ class Box:
         else:
             data = f"size={message['temporary']},mode=700,uid={self.settings.uid},gid={self.settings.gid}"
             mount("tmpfs", target, "tmpfs", NOSUID | NODEV, data)
+
+    def shares(self, stage: str, paths: list[str], mounts: list[int]) -> None:
+        """What came as descriptors, below /mnt."""
+        if not paths:
+            return
+        mount("tmpfs", stage + "/mnt", "tmpfs", NOSUID | NODEV | NOEXEC, "size=64k,mode=755")
+        for number, path in enumerate(paths):
+            os.mkdir(stage + path)
+            moved = libc.syscall(MOVE_MOUNT, mounts[number], b"", -100, os.fsencode(stage + path), FROM_EMPTY)
+            check(moved, "cannot mount " + path)
+            os.close(mounts[number])
+        mount(None, stage + "/mnt", None, REMOUNT | BIND | RDONLY | NOSUID | NODEV | NOEXEC)
 
     def processes(self, stage: str, empty: str) -> None:
         proc = stage + "/proc/"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from havre.core.invoking import payloads
 from havre.kernel.errors import ApiError
-from havre.services.lambda_ import sealing
+from havre.services.lambda_ import mounting, sealing
 from havre.services.lambda_.errors import conflict, invalid
 from havre.services.lambda_.resources import Readiness
 
@@ -86,9 +86,9 @@ def no_tail() -> ApiError:
 
 
 def cannot_run(reason: str) -> ApiError:
-    """What the nodes say of a function that they cannot run; KMS's part in it has codes of its own."""
+    """What the nodes say of a function that they cannot run; those of KMS and EFS have codes of their own."""
     code, _, rest = reason.partition(": ")
-    if code in sealing.CODES:
+    if code in sealing.CODES or code in mounting.CODES:
         return ApiError(code, rest)
     return conflict(f"The function cannot be run: {reason}")
 
