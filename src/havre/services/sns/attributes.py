@@ -141,6 +141,12 @@ SUBSCRIPTION: dict[str, Check] = {
 }
 
 
+def whole(given: Mapping[str, str]) -> dict[str, str]:
+    """Attributes of a subscription, with those that hold unless others are given, and flags in small letters."""
+    raw = given.get("RawMessageDelivery") or "false"
+    return {"FilterPolicyScope": ATTRIBUTES, **given, "RawMessageDelivery": raw.lower()}
+
+
 def check_alone(name: str, value: str) -> None:
     """A flag that is set to nothing is no flag; all else that is set to nothing is taken away. Raises ApiError."""
     if name == "RawMessageDelivery":

@@ -14,7 +14,7 @@ from havre.engines.webhook import without_password
 from havre.kernel.errors import ApiError, Permanent, Temporary
 from havre.services.sns import envelope
 from havre.services.sns.attributes import dead_letter_queue
-from havre.services.sns.delivery_policy import effective
+from havre.services.sns.delivery_policy import CONTENT_TYPE, effective
 from havre.services.sns.resources import SUBSCRIPTION, TOPIC, Letter, Subscription, TopicRecord
 from havre.services.sns.signing import Signer
 
@@ -86,19 +86,21 @@ class Courier:
         await self._aws(found.endpoint, letter)("lambda", "Invoke", request)
 
     async def _to_server(self, parcel: Parcel, found: Subscription, letter: Letter) -> None:
-        raw = _is_raw(found) and letter.kind == "Notification"
         topic = self._topic(found, letter)
         whole = topic.spec.attributes.get("DeliveryPolicy", "") if topic is not None else ""
         policy = effective(whole, found.attributes.get("DeliveryPolicy", ""))
+        notified = letter.kind == "Notification"
         headers = {
-            "Content-Type": policy["requestPolicy"]["headerContentType"],
+            "Content-Type": policy["requestPolicy"]["headerContentType"] if notified else CONTENT_TYPE,
+            "Accept-Encoding": "gzip,deflate",
             "User-Agent": "Amazon Simple Notification Service Agent",
             "x-amz-sns-message-type": letter.kind,
             "x-amz-sns-message-id": letter.id,
             "x-amz-sns-topic-arn": letter.topic,
         }
-        if letter.kind == "Notification":
+        if letter.kind != "SubscriptionConfirmation":
             headers["x-amz-sns-subscription-arn"] = letter.subscription
+        raw = notified and _is_raw(found)
         if raw:
             headers["x-amz-sns-rawdelivery"] = "true"
         text = letter.text if raw else await self._written(found, letter)

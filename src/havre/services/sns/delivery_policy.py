@@ -75,6 +75,19 @@ def effective_of_topic(topic: str) -> dict[str, Any]:
     }
 
 
+def shown_of_topic(policy: str) -> dict[str, Any]:
+    """What its owner said, with what he need not say."""
+    said = {name: value for name, value in json.loads(policy).get("http", {}).items() if value is not None}
+    order = ("defaultHealthyRetryPolicy", "disableSubscriptionOverrides", "defaultRequestPolicy")
+    said.setdefault("disableSubscriptionOverrides", False)
+    return {"http": {name: said[name] for name in order if name in said}}
+
+
+def shown_of_subscription(policy: str) -> dict[str, Any]:
+    nothing = dict.fromkeys(("healthyRetryPolicy", "sicklyRetryPolicy", "throttlePolicy", "requestPolicy"))
+    return {**nothing, "guaranteed": False, **json.loads(policy)}
+
+
 def retry_policy(found: Mapping[str, Any]) -> RetryPolicy:
     """Of what ``effective`` gives."""
     says = found["healthyRetryPolicy"]

@@ -9,7 +9,7 @@ from havre.kernel.errors import ApiError, not_built
 from havre.services.sns.errors import invalid
 from havre.services.sns.names import FIFO
 
-_TOKEN = re.compile(r"[0-9a-f]{64,1024}").fullmatch
+_TOKEN = re.compile(r"[0-9a-f]+").fullmatch
 PROTOCOLS = ("http", "https", "lambda", "sqs")
 ABSENT = ("email", "email-json", "sms", "application", "firehose")
 

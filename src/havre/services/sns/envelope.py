@@ -42,11 +42,12 @@ def shown_attributes(attributes: Mapping[str, Any]) -> dict[str, dict[str, str]]
 
 def confirm_url(endpoint: str, letter: Letter) -> str:
     asked = {"Action": "ConfirmSubscription", "TopicArn": letter.topic, "Token": letter.token}
-    return f"{endpoint}/?{urlencode(asked)}"
+    return f"{endpoint}/?{urlencode(asked, safe=':')}"
 
 
 def unsubscribe_url(endpoint: str, subscription: str) -> str:
-    return f"{endpoint}/?{urlencode({'Action': 'Unsubscribe', 'SubscriptionArn': subscription})}"
+    asked = {"Action": "Unsubscribe", "SubscriptionArn": subscription}
+    return f"{endpoint}/?{urlencode(asked, safe=':')}"
 
 
 def notification(letter: Letter, endpoint: str) -> dict[str, Any]:

@@ -37,8 +37,12 @@ def topic_place(call: Call, text: str, member: str = "TopicArn") -> Place:
 def subscription_place(call: Call, text: str) -> Place:
     """Raises ApiError for what is not the ARN of a subscription in this Region."""
     parts = text.split(":")
+    if not text:
+        raise invalid("SubscriptionArn Reason: no value for required parameter")
+    if len(parts) < 6:
+        raise invalid(f"SubscriptionArn Reason: An ARN must have at least 6 elements, not {len(parts)}")
     if len(parts) != 7 or parts[:3] != ["arn", "aws", "sns"] or not _UUID.match(parts[6]):
-        raise invalid(f"SubscriptionArn Reason: An ARN must have at least 7 elements, not {len(parts)}")
+        raise invalid("SubscriptionId")
     if _is_elsewhere(call, parts[3]):
         raise invalid("SubscriptionArn")
     return Place(parts[4], parts[3], f"{parts[5]}:{parts[6]}")

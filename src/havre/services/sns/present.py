@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 
 from havre.engines.webhook import without_password
-from havre.services.sns import delivery_policy
+from havre.services.sns import attributes, delivery_policy
 from havre.services.sns.resources import SubscriptionRecord, TopicRecord
 
 _ACTIONS = (
@@ -46,7 +46,10 @@ def topic_attributes(found: TopicRecord, subscriptions: Sequence[SubscriptionRec
     }
     if spec.fifo:
         shown |= {"FifoTopic": "true", "ContentBasedDeduplication": "false", "FifoThroughputScope": "Topic"}
-    return shown | {name: value for name, value in spec.attributes.items() if value}
+    shown |= {name: value for name, value in spec.attributes.items() if value}
+    if policy := spec.attributes.get("DeliveryPolicy"):
+        shown["DeliveryPolicy"] = json.dumps(delivery_policy.shown_of_topic(policy))
+    return shown
 
 
 def subscription_attributes(found: SubscriptionRecord, topic: TopicRecord) -> dict[str, str]:
@@ -59,15 +62,16 @@ def subscription_attributes(found: SubscriptionRecord, topic: TopicRecord) -> di
         "Endpoint": without_password(spec.endpoint),
         "PendingConfirmation": "true" if spec.pending else "false",
         "ConfirmationWasAuthenticated": "true" if spec.authenticated and not spec.pending else "false",
-        "RawMessageDelivery": "false",
         "SubscriptionPrincipal": f"arn:aws:iam::{spec.owner}:root",
     }
     if spec.protocol in ("http", "https"):
         whole, own = topic.spec.attributes.get("DeliveryPolicy", ""), spec.attributes.get("DeliveryPolicy", "")
         shown["EffectiveDeliveryPolicy"] = json.dumps(delivery_policy.effective(whole, own))
-    shown |= {name: value for name, value in spec.attributes.items() if value and name != "FilterPolicyScope"}
-    if spec.attributes.get("FilterPolicy"):
-        shown["FilterPolicyScope"] = spec.attributes.get("FilterPolicyScope") or "MessageAttributes"
+    shown |= {name: value for name, value in attributes.whole(spec.attributes).items() if value}
+    if not spec.attributes.get("FilterPolicy"):
+        del shown["FilterPolicyScope"]
+    if policy := spec.attributes.get("DeliveryPolicy"):
+        shown["DeliveryPolicy"] = json.dumps(delivery_policy.shown_of_subscription(policy))
     return shown
 
 

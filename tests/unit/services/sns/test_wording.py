@@ -91,8 +91,67 @@ def test_the_scope_is_shown_with_a_policy_alone(sns: Sns) -> None:
 def test_tokens_that_confirm_nothing(sns: Sns) -> None:
     topic, confirm = sns.topic(), sns.client.confirm_subscription
     assert refusal(confirm, TopicArn=topic, Token="soon") == (PARAMETER, "Invalid token")
+    assert refusal(confirm, TopicArn=topic, Token="0a") == (PARAMETER, "Invalid parameter: Token")
+    for about in ("news", topic.replace("us-east-1", "eu-west-1")):
+        assert refusal(confirm, TopicArn=about, Token="0a" * 64) == (PARAMETER, "Invalid parameter: Topic")
     for about in (topic, f"{topic}s"):
         assert refusal(confirm, TopicArn=about, Token="0a" * 64) == (PARAMETER, "Invalid parameter: Token")
+
+
+@pytest.mark.parametrize(
+    ("arn", "words"),
+    [
+        ("", "SubscriptionArn Reason: no value for required parameter"),
+        ("PendingConfirmation", "SubscriptionArn Reason: An ARN must have at least 6 elements, not 1"),
+        ("arn:aws:sns:us-east-1:news", "SubscriptionArn Reason: An ARN must have at least 6 elements, not 5"),
+        ("arn:aws:sns:us-east-1:111122223333:news", "SubscriptionId"),
+        ("arn:aws:sns:us-east-1:111122223333:news:mine", "SubscriptionId"),
+    ],
+)
+def test_arns_that_are_no_subscriptions(sns: Sns, arn: str, words: str) -> None:
+    assert refusal(sns.client.unsubscribe, SubscriptionArn=arn) == (PARAMETER, f"Invalid parameter: {words}")
+
+
+@pytest.mark.parametrize(
+    ("again", "same"),
+    [
+        ({"RawMessageDelivery": "TRUE"}, True),
+        ({"RawMessageDelivery": "true", "FilterPolicyScope": "MessageAttributes"}, True),
+        ({"FilterPolicyScope": "MessageAttributes"}, True),
+        ({"FilterPolicyScope": "MessageBody"}, False),
+        ({"RawMessageDelivery": "false"}, False),
+    ],
+)
+def test_subscribing_again(sns: Sns, again: dict[str, str], same: bool) -> None:
+    topic = sns.topic()
+    first = sns.subscribe(topic, "sqs", QUEUE, RawMessageDelivery="True")
+    shown = sns.client.get_subscription_attributes(SubscriptionArn=first)["Attributes"]
+    assert shown["RawMessageDelivery"] == "true"
+    if same:
+        assert sns.subscribe(topic, "sqs", QUEUE, **again) == first
+        return
+    new = {"TopicArn": topic, "Protocol": "sqs", "Endpoint": QUEUE, "Attributes": again}
+    words = "Invalid parameter: Attributes Reason: Subscription already exists with different attributes"
+    assert refusal(sns.client.subscribe, **new) == (PARAMETER, words)
+
+
+def test_delivery_policies_are_shown_whole(sns: Sns) -> None:
+    retries = {"numRetries": 2}
+    given = {"http": {"defaultRequestPolicy": None, "defaultHealthyRetryPolicy": retries}}
+    topic = sns.topic(DeliveryPolicy=json.dumps(given))
+    shown = sns.client.get_topic_attributes(TopicArn=topic)["Attributes"]["DeliveryPolicy"]
+    whole = {"defaultHealthyRetryPolicy": retries, "disableSubscriptionOverrides": False}
+    assert json.loads(shown) == {"http": whole}
+    policy = json.dumps({"healthyRetryPolicy": retries})
+    subscription = sns.subscribe(topic, "http", "http://127.0.0.1:9/", DeliveryPolicy=policy)
+    attributes = sns.client.get_subscription_attributes(SubscriptionArn=subscription)["Attributes"]
+    assert json.loads(attributes["DeliveryPolicy"]) == {
+        "healthyRetryPolicy": retries,
+        "sicklyRetryPolicy": None,
+        "throttlePolicy": None,
+        "requestPolicy": None,
+        "guaranteed": False,
+    }
 
 
 @pytest.mark.parametrize(

@@ -89,7 +89,8 @@ def _existing(tx: Transaction, place: Place, protocol: str, endpoint: str) -> Su
 
 def _again(call: Call, tx: Transaction, found: SubscriptionRecord, given: Mapping[str, str]) -> SubscriptionRecord:
     """One that nobody has confirmed yet is asked about anew."""
-    if any(found.spec.attributes.get(k) != v for k, v in given.items()):
+    known = attributes.whole(found.spec.attributes)
+    if any(known.get(k) != v for k, v in attributes.whole(given).items() if k in given):
         raise invalid("Attributes Reason: Subscription already exists with different attributes")
     if not found.spec.pending:
         return found
@@ -110,10 +111,18 @@ def _ask(call: Call, tx: Transaction, about: SubscriptionRecord, kind: str, toke
     send(tx, DELIVERY if direct else HTTP, about.meta.account, about.meta.region, id, spec)
 
 
+def _asked_about(call: Call, topic: str) -> Place:
+    """Raises ApiError, with fewer words than other operations do."""
+    try:
+        return names.topic_place(call, topic)
+    except ApiError:
+        raise invalid("Topic") from None
+
+
 @ops("ConfirmSubscription", action=_unless_anonymous, resources=of_topic())
 async def confirm_subscription(call: Call, request: Request) -> Answer:
     """The token says who may: it was sent to the endpoint alone."""
-    place = names.topic_place(call, request["TopicArn"])
+    place = _asked_about(call, request["TopicArn"])
     endpoints.check_token(request["Token"])
     guarded = str(request.get("AuthenticateOnUnsubscribe") or "false").lower() == "true"
     token = request["Token"].encode()
