@@ -220,6 +220,7 @@ async def test_what_others_ask_of_every_load_balancer_is_answered(h: Harness) ->
         ("idle_timeout.timeout_seconds", "ten", "InvalidConfigurationRequest"),
         ("nonsense", "1", "ValidationError"),
         ("access_logs.s3.enabled", "true", "NotImplementedException"),
+        ("health_check_logs.s3.enabled", "true", "NotImplementedException"),
         ("waf.fail_open.enabled", "true", "NotImplementedException"),
         ("routing.http.desync_mitigation_mode", "monitor", "NotImplementedException"),
     ],
