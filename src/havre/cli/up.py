@@ -125,6 +125,15 @@ def banner(options: UpOptions) -> str:
     return "\n".join(lines)
 
 
+def notify(what: str) -> None:
+    """A service manager that waits to be told (systemd's ``Type=notify``); nobody else is told anything."""
+    if address := os.environ.get("NOTIFY_SOCKET", ""):
+        told = _socket.socket(_socket.AF_UNIX, _socket.SOCK_DGRAM)
+        with contextlib.suppress(OSError):
+            told.sendto(what.encode(), "\0" + address[1:] if address.startswith("@") else address)
+        told.close()
+
+
 def _engine_socket() -> str:
     chosen = os.environ.get("DOCKER_HOST", "")
     return chosen.removeprefix("unix://") if chosen.startswith("unix://") else "/var/run/docker.sock"
@@ -178,6 +187,7 @@ class Supervisor:
         if fd := os.environ.get("HAVRE_READY_FD"):
             os.write(int(fd), b"ready\n")
             os.close(int(fd))
+        notify("READY=1")
         while not self.asked:
             select.select([wake, self.shelf.fileno()], [], [], 5.0)
             self.shelf.receive()
@@ -185,6 +195,7 @@ class Supervisor:
                 os.read(wake, 4096)
             self._revive()
         keep = self.asked == signal.SIGUSR1
+        notify("STOPPING=1")
         _say("stopping" + (", tasks run on" if keep else ""), 0, sys.stdout)
         return self._stop(keep=keep)
 
