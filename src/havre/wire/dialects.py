@@ -58,6 +58,8 @@ class Dialect(msgspec.Struct, frozen=True):
     """Error shape → what the query protocol says of it, where that is something else."""
     type_names: Mapping[str, str] = {}
     """Code that the model does not have → what ``__type`` calls it, where that is another name."""
+    headers: Mapping[str, str] = {}
+    """Member of answers that the model does not have → the header that tells it."""
 
 
 _JSON = Dialect("ValidationException")
@@ -86,6 +88,7 @@ _BY_SERVICE = {
         unreadable="InvalidRequestContentException",
         typed=True,
         rules=Rules(loose=frozenset(("Runtime",)), whole=True),
+        headers={"TraceHeader": "X-Amzn-Trace-Id"},
     ),
     "iam": Dialect("ValidationError", malformed="MalformedInput", unsaid=("*",)),
     "logs": Dialect("InvalidParameterException", unsaid=("logGroupIdentifier", "logGroupIdentifiers")),

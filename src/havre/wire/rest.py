@@ -129,6 +129,9 @@ class _Rest:
             return response
         members = self._bound(shape)
         response.headers += bindings.write_headers(members, answer)
+        for name, header in self.spoken.headers.items():
+            if name in answer and name not in shape.members:
+                response.headers.append((header, answer[name]))
         for each in members:
             if each.place == "statusCode" and answer.get(each.name) is not None:
                 response.status = int(answer[each.name])

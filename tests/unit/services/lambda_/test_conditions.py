@@ -87,3 +87,20 @@ def test_urls_are_decided_on_by_function_and_by_how_they_let_in(lambdas: Lambda,
     for name, denied in (("one", True), ("two", False)):
         for call in (ann.get_function_url_config, ann.update_function_url_config, ann.delete_function_url_config):
             assert (refusal(call, FunctionName=name)[0] == DENIED) is denied
+
+
+def test_some_signing_is_forbidden(lambdas: Lambda) -> None:
+    lambdas.create()
+    made = [
+        lambdas.client.create_code_signing_config(
+            AllowedPublishers={
+                "SigningProfileVersionArns": ["arn:aws:signer:us-east-1:111122223333:/signing-profiles/p/abc1234567"]
+            }
+        )["CodeSigningConfig"]["CodeSigningConfigArn"]
+        for _ in range(2)
+    ]
+    condition = {"StringNotEquals": {"lambda:CodeSigningConfigArn": made[0]}}
+    ann = user(lambdas, {"Action": "lambda:PutFunctionCodeSigningConfig", "Condition": condition})
+    put = ann.put_function_code_signing_config
+    assert refusal(put, FunctionName="one", CodeSigningConfigArn=made[1])[0] == DENIED
+    assert put(FunctionName="one", CodeSigningConfigArn=made[0])["CodeSigningConfigArn"] == made[0]

@@ -49,8 +49,8 @@ class InvokeOperations:
         invocation = _invocation(invoker, call, request, target, payload)
         _check_tail(target, invocation)
         if name:
-            return _answer(await self._named(invoking, target, invocation, name), invocation.tail)
-        return _answer(await invoker.invoke(target, invocation), invocation.tail)
+            return _answer(await self._named(invoking, target, invocation, name), invocation)
+        return _answer(await invoker.invoke(target, invocation), invocation)
 
     @staticmethod
     async def _named(invoking: Invoking, target: Target, invocation: Invocation, name: str) -> Done:
@@ -67,11 +67,11 @@ class InvokeOperations:
         if served.config.durable is not None:
             invocation = Invocation(call.request_id, target.arn, payload, trace=trace, tenant=tenant)
             begun = await invoking.durable.begin(target, served, invocation, name, False)
-            return {"StatusCode": 202, "DurableExecutionArn": begun.arn}
+            return {"StatusCode": 202, "DurableExecutionArn": begun.arn, "TraceHeader": trace}
         if name:
             raise refusals.not_durable()
         await invoking.events.put(target, call.request_id, payload, trace, tenant)
-        return {"StatusCode": 202}
+        return {"StatusCode": 202, "TraceHeader": trace}
 
     async def invoke_async(self, call: Call, request: Request) -> Answer:
         invoking = self._open(call)
@@ -200,14 +200,19 @@ def _client_context(given: str) -> str:
     return text.decode()
 
 
-def _answer(done: Done, tail: bool) -> Answer:
+def _answer(done: Done, asked: Invocation) -> Answer:
     outcome = done.outcome
-    answer: dict[str, Any] = {"StatusCode": 200, "ExecutedVersion": done.version, "Payload": outcome.payload}
+    answer: dict[str, Any] = {
+        "StatusCode": 200,
+        "ExecutedVersion": done.version,
+        "Payload": outcome.payload,
+        "TraceHeader": asked.trace,
+    }
     if done.execution:
         answer["DurableExecutionArn"] = done.execution
     if outcome.error:
         answer["FunctionError"] = UNHANDLED
-    if tail:
+    if asked.tail:
         answer["LogResult"] = _tail(outcome.log_tail)
     return answer
 

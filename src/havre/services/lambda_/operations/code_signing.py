@@ -135,7 +135,16 @@ def _put_arns(call: Call, request: Request) -> Sequence[str]:
     return (*function_arns(call, request), request["CodeSigningConfigArn"])
 
 
-@ops.on("PutFunctionCodeSigningConfig", "CodeSigningConfigArn FunctionName", resources=_put_arns)
+def _put_conditions(call: Call, request: Request) -> Conditions:
+    return {"lambda:CodeSigningConfigArn": request["CodeSigningConfigArn"]}
+
+
+@ops.on(
+    "PutFunctionCodeSigningConfig",
+    "CodeSigningConfigArn FunctionName",
+    resources=_put_arns,
+    conditions=_put_conditions,
+)
 async def put_function_code_signing_config(call: Call, request: Request) -> Answer:
     """It is looked at when code is deployed next."""
     config = request["CodeSigningConfigArn"]

@@ -89,6 +89,13 @@ def test_the_payload_passes_as_it_is(aws: Lambda) -> None:
     assert aws.running() == 0
 
 
+def test_callers_are_told_the_trace(aws: Lambda) -> None:
+    answer = aws.client.invoke(FunctionName="f")
+    trace = answer["ResponseMetadata"]["HTTPHeaders"]["x-amzn-trace-id"]
+    assert trace == aws.functions.asked[0][1].trace and trace.startswith("Root=1-")
+    assert "TraceHeader" not in answer
+
+
 def test_nothing_given_is_an_empty_event(aws: Lambda) -> None:
     assert aws.client.invoke(FunctionName="f")["Payload"].read() == b"{}"
 
