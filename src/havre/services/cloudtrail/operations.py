@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +18,8 @@ from havre.store.ports import Entry
 
 ops = Operations()
 PAGE, BATCH = 50, 2_000
+SHORTEST, LONGEST = 3, 128
+_NAME = re.compile(r"[A-Za-z0-9._-]+")
 LOOKED_THROUGH = 100_000
 """Events after which a page ends, found or not: the rest is the next page's, as on AWS."""
 
@@ -122,13 +125,37 @@ async def list_trails(call: Call, request: Request) -> Answer:
 
 @ops("GetTrail", read_only=True)
 async def get_trail(call: Call, request: Request) -> Answer:
-    raise _unknown(request)
+    raise _unknown(call, request["Name"])
 
 
 @ops("GetTrailStatus", read_only=True)
 async def get_trail_status(call: Call, request: Request) -> Answer:
-    raise _unknown(request)
+    name = request["Name"]
+    raise _unknown(call, name if name.startswith("arn:") else call.arn(f"trail/{name}"), name)
 
 
-def _unknown(request: Request) -> ApiError:
-    return ApiError("TrailNotFoundException", f"Unknown trail: {request['Name']}")
+def _unknown(call: Call, told: str, name: str = "") -> ApiError:
+    """``told`` names the trail that is not there; one whose ``name`` no trail can have is refused for that."""
+    wrong = _wrong(name or told)
+    if wrong:
+        return ApiError("InvalidTrailNameException", wrong)
+    return ApiError("TrailNotFoundException", f"Unknown trail: {told} for the user: {call.account}")
+
+
+def _wrong(name: str) -> str:
+    """What is wrong with a trail's name or ARN, "" for nothing."""
+    name = name.rpartition(":trail/")[2]
+    length = f"Specified name length: {len(name)} characters."
+    if len(name) < SHORTEST:
+        return f"Trail name too short. Minimum allowed length: {SHORTEST} characters. {length}"
+    if len(name) > LONGEST:
+        return f"Trail name too long. Maximum allowed length: {LONGEST} characters. {length}"
+    for end, what in ((name[0], "starts"), (name[-1], "ends")):
+        if not (end.isascii() and end.isalnum()):
+            return f"Trail name must {what} with a letter or number."
+    if not _NAME.fullmatch(name):
+        return (
+            "Trail name or ARN can only contain uppercase letters, lowercase letters, numbers, periods (.), hyphens (-), "
+            "and underscores (_)."
+        )
+    return ""

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.running_gateway import ACCOUNT, OTHER_ROOT, ROOT, Running, code
@@ -125,7 +126,35 @@ def test_times_and_pages(shared: Running) -> None:
     assert code(client.lookup_events, LookupAttributes=other * 2) == "InvalidLookupAttributesException"
     assert client.describe_trails()["trailList"] == []
     assert code(client.create_trail, Name="t", S3BucketName="b") == "NotImplementedException"
-    assert code(client.get_trail, Name="t") == "TrailNotFoundException"
+
+
+@pytest.mark.parametrize(
+    ("name", "code_", "words"),
+    [
+        ("main", "TrailNotFoundException", f"Unknown trail: main for the user: {ACCOUNT}"),
+        ("my", "InvalidTrailNameException",
+         "Trail name too short. Minimum allowed length: 3 characters. Specified name length: 2 characters."),
+        ("m" * 129, "InvalidTrailNameException",
+         "Trail name too long. Maximum allowed length: 128 characters. Specified name length: 129 characters."),
+        ("-main", "InvalidTrailNameException", "Trail name must starts with a letter or number."),
+        ("main.", "InvalidTrailNameException", "Trail name must ends with a letter or number."),
+        ("ma in", "InvalidTrailNameException",
+         "Trail name or ARN can only contain uppercase letters, lowercase letters, numbers, periods (.), hyphens (-), "
+         "and underscores (_)."),
+    ],
+)  # fmt: skip
+def test_trails_that_are_not_there(shared: Running, name: str, code_: str, words: str) -> None:
+    with pytest.raises(ClientError) as told:
+        shared.client("cloudtrail").get_trail(Name=name)
+    assert (told.value.response["Error"]["Code"], told.value.response["Error"]["Message"]) == (code_, words)
+
+
+def test_the_status_of_a_trail_that_is_not_there_names_its_arn(shared: Running) -> None:
+    arn = f"arn:aws:cloudtrail:us-east-1:{ACCOUNT}:trail/main"
+    for name in ("main", arn):
+        with pytest.raises(ClientError) as told:
+            shared.client("cloudtrail").get_trail_status(Name=name)
+        assert told.value.response["Error"]["Message"] == f"Unknown trail: {arn} for the user: {ACCOUNT}"
 
 
 IDENTITY = Identity("Root", ACCOUNT, "arn", ACCOUNT)
