@@ -38,6 +38,7 @@ def service() -> Service:
         merge(*(m.ops for m in modules)),
         KINDS,
         partial={
+            "GetRole": "RoleLastUsed is empty, whether the role was used or not",
             "SimulateCustomPolicy": "statements carry no positions",
             "SimulatePrincipalPolicy": "statements carry no positions",
         },
