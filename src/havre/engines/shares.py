@@ -33,6 +33,7 @@ _FROM_EMPTY = 0x04
 _RDONLY, _NOSUID, _NODEV, _IDMAP = 0x01, 0x02, 0x04, 0x100000
 _DETACH = 2
 _PATIENCE = 10.0
+_IDS = 2**32 - 1
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -115,7 +116,7 @@ class Shares:
 
 
 def acting(share: Share, user: tuple[int, int] | None) -> tuple[tuple[int, int], tuple[int, int]] | None:
-    """(who he is, as whom he acts), None where nothing is mapped: nobody else but ``user`` can write then."""
+    """(who he is, as whom he acts), None where nothing is mapped."""
     if share.user is not None:
         return (user, share.user) if user is not None and user != share.user else None
     if share.squashed and (user is None or user[0] == 0):
@@ -175,15 +176,29 @@ def _set(tree: int, attributes: int, namespace: int = 0) -> None:
     _call(_MOUNT_SETATTR, tree, b"", _EMPTY_PATH, what, ctypes.c_size_t(len(what)))
 
 
+def id_map(who: int, acts: int, alone: bool) -> str:
+    """Lines of uid_map: id on the disk, id that is seen, how many. ``alone``: nobody else has an id; else the two change
+    places, and everybody else is himself."""
+    if alone:
+        return f"{acts} {who} 1\n"
+    low, high = sorted((who, acts))
+    ranges = [(0, 0, low), (low, high, 1), (low + 1, low + 1, high - low - 1), (high, low, 1)]
+    ranges.append((high + 1, high + 1, _IDS - high - 1))
+    if low == high:
+        ranges = [(0, 0, _IDS)]
+    return "".join(f"{disk} {seen} {count}\n" for disk, seen, count in ranges if count > 0)
+
+
 def _map(tree: int, who: tuple[int, int], acts: tuple[int, int]) -> None:
-    """On the disk it is ``acts`` who acts, and whoever looks sees ``who``. Nobody else has an id there."""
+    """On the disk it is ``acts`` who acts, and whoever looks sees ``who``. Where that is root, nobody else has an id there,
+    so that root's power ends with the files of ``acts``."""
     arguments = ["unshare", "--user", "--", "sh", "-c", "echo; read _"]
     with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as held:
         assert held.stdin is not None and held.stdout is not None
         if not held.stdout.readline():
             raise OSError(95, "no user namespace can be made")
         for name, n in (("uid_map", 0), ("gid_map", 1)):
-            Path(f"/proc/{held.pid}/{name}").write_text(f"{acts[n]} {who[n]} 1\n")
+            Path(f"/proc/{held.pid}/{name}").write_text(id_map(who[n], acts[n], who[0] == 0))
         namespace = os.open(f"/proc/{held.pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
         try:
             _set(tree, _IDMAP, namespace)
