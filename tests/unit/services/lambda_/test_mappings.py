@@ -154,6 +154,8 @@ def test_a_consumer_of_a_stream_needs_its_own_permission(lambdas: Lambda) -> Non
     ("source", "given", "code", "words"),
     [
         (QUEUE, {"FunctionName": "none"}, INVALID, "Function does not exist"),
+        (QUEUE, {"FunctionName": "none", "DestinationConfig": {"OnSuccess": {"Destination": QUEUE}}}, INVALID,
+         "Unsupported DestinationConfig parameter"),
         (QUEUE, {"StartingPosition": "LATEST"}, INVALID, "StartingPosition is not valid for SQS event sources."),
         (QUEUE, {"BatchSize": 11}, INVALID, "Maximum batch window in seconds must be greater than 0"),
         (QUEUE, {"ParallelizationFactor": 2}, INVALID, "Unsupported ParallelizationFactor parameter"),

@@ -67,12 +67,13 @@ def _get(reader: Reader, call: Call, request: Request) -> MappingR:
 
 @ops.on("CreateEventSourceMapping", _CREATE, resources=None, conditions=_function_condition)
 async def create_event_source_mapping(call: Call, request: Request) -> Answer:
+    """What is wrong with the request is said before what its function is like, as in AWS."""
     kind = rules.kind_of(request)
-    found = _target(call.store, call, request["FunctionName"])
     source = request["EventSourceArn"]
     uuid, tags = call.world.uuid(), merged_tags({}, request.get("Tags") or {})
-    bare = MappingSpec(uuid, found.function.meta.name, found.qualifier, source, kind, call.now, tags=tags)
-    spec = rules.fresh(request, kind, bare)
+    said = rules.fresh(request, kind, MappingSpec(uuid, "", "", source, kind, call.now, tags=tags))
+    found = _target(call.store, call, request["FunctionName"])
+    spec = replace(said, function=found.function.meta.name, qualifier=found.qualifier)
     if Arn.parse(source).region != call.region:
         raise invalid(f"The event source has to be in the region of the function, {call.region}.")
     config = queries.record(call.store, found.function, found.version).spec.config
