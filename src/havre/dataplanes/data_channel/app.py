@@ -40,7 +40,7 @@ class DataChannels:
             return
         conversation = Conversation(session, receive, send, self._world)
         try:
-            await conversation.run(self._hub, self._transcripts.of(session))
+            await conversation.run(self._hub, self._transcripts.of(session), lambda: self._sessions.end(session.id))
         finally:
             self._sessions.end(session.id)
 

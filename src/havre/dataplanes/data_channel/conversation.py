@@ -65,8 +65,8 @@ class Conversation:
         self._active = self._began = self._clock()
         self._tasks = Tasks()
 
-    async def run(self, hub: TerminalHub, recorder: Recorder | None) -> None:
-        """To the session's end."""
+    async def run(self, hub: TerminalHub, recorder: Recorder | None, over: Callable[[], None]) -> None:
+        """To the session's end. ``over`` is called before the client hears of it: another may be opened at once."""
         self._tasks.spawn(self._hear(), "a client's messages")
         self._tasks.spawn(self._tick(), "a session's clock")
         wire: Wire | None = None
@@ -76,6 +76,7 @@ class Conversation:
                 self._tasks.spawn(self._type(wire), "a session's input")
                 self._tasks.spawn(self._show(wire, recorder), "a session's output")
             reason = await self._over
+            over()
             if reason != _GONE:
                 await self._close(reason)
         finally:

@@ -69,7 +69,12 @@ class Client:
         self.number = 0
         world = World(lambda: 1_800_000_000.0, Random(1))
         self.conversation = Conversation(SESSION, self.to_server.get, self._send, world)
-        self.running = asyncio.ensure_future(self.conversation.run(self.hub, None))
+        self.overs = 0
+        self.running = asyncio.ensure_future(self.conversation.run(self.hub, None, self._over))
+
+    def _over(self) -> None:
+        assert self.closed == []
+        self.overs += 1
 
     async def _send(self, message: Any) -> None:
         if message["type"] == "websocket.close":
@@ -143,7 +148,7 @@ async def test_a_session_from_its_handshake_to_its_end():
     wire.to_server.put_nowait(Ended(0))
     await client.running
     assert [(c["SessionId"], c["Output"], c["DestinationId"]) for c in client.closed] == [("s-1", "", "ecs:c_t_r")]
-    assert client.code == 1000 and wire.ended
+    assert client.code == 1000 and wire.ended and client.overs == 1
 
 
 async def test_a_client_that_knows_no_handshake_begins_at_once():
