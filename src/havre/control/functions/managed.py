@@ -103,7 +103,8 @@ class Managed:
         self._functions[id] = function
         use = self._uses.setdefault(id, _Use())
         use.error = ""
-        self._do(self._crowd.keep(id, function.memory, count, self._steady()))
+        self._crowd.know(id, function.memory, function.concurrency)
+        self._do(self._crowd.keep(id, count, self._steady()))
         self._told.pop(id, None)
         self._tell(id)
         if self._look is None:

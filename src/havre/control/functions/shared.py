@@ -1,8 +1,9 @@
 """An environment that works on several invocations at once (functions on capacity providers).
 
-What differs from one that works on one: each of the runtime's workers asks for work on a connection of its own, and those
-that wait are the slots. An invocation whose time is up has failed, but its worker goes on, and so do the others; a worker
-that has gone fails its invocation alone. Nothing is frozen. Extensions hear of the end only.
+What differs from one that works on one: each of the runtime's workers asks for work on a connection of its own, be it when
+it is done with what it had (Python's), be it at once (Node.js's). An invocation whose time is up has failed, but its worker
+goes on, and so do the others; a worker that is seen to go fails its invocations alone. Nothing is frozen. Extensions hear
+of the end only.
 """
 
 from __future__ import annotations
@@ -71,6 +72,9 @@ class SharedEnvironment(Environment):
         self._offered: deque[Exchange] = deque()
         self._runs: dict[str, SharedRun] = {}
         self._late: OrderedDict[str, None] = OrderedDict()
+        self._faithful: bool | None = None
+        """Whether workers answer on the connection on which they were given their invocation (Python's do): only then does
+        the end of that connection tell of the worker's."""
         self.extensions = self._no_invoke()
         self.connections = 64 + 2 * function.concurrency
 
@@ -115,16 +119,17 @@ class SharedEnvironment(Environment):
             self._shared_owner.done(self)
 
     def _lost(self, exchange: Exchange) -> None:
-        """The connection of a worker is gone, and so is the worker, unless its answer comes by another."""
-        if exchange in self._offered:
+        """The connection of a worker is gone: a worker that waited has gone with it."""
+        waited = exchange in self._offered
+        if waited:
             self._offered.remove(exchange)
-            self._shared_owner.withdrawn(self, True)
+        elif not self._faithful:
             return
-        for run in self._runs.values():
-            if run.exchange is exchange:
-                asyncio.get_running_loop().call_later(_GRACE, self._worker_gone, run)
-                return
-        self._shared_owner.withdrawn(self, False)
+        runs = [run for run in self._runs.values() if run.exchange is exchange]
+        for run in runs:
+            asyncio.get_running_loop().call_later(_GRACE, self._worker_gone, run)
+        if waited or not runs:
+            self._shared_owner.withdrawn(self, waited)
 
     def _worker_gone(self, run: SharedRun) -> None:
         if self._runs.get(run.id) is run and not self.ending:
@@ -185,10 +190,12 @@ class SharedEnvironment(Environment):
     def _of(self, exchange: Exchange, request_id: str) -> SharedRun | None:
         """The invocation that this is the answer to; None: the exchange was answered."""
         run = self._runs.get(request_id)
-        if run is None and request_id in self._late:
+        if run is not None:
+            self._faithful = self._faithful is not False and run.exchange is exchange
+        elif request_id in self._late:
             del self._late[request_id]
             exchange.answer(202, OK)
-        elif run is None:
+        else:
             exchange.answer(400, WRONG_ID)
         return run
 

@@ -24,18 +24,31 @@ class CrowdRules(msgspec.Struct, frozen=True):
 
 
 class Shared(Member, eq=False):
-    """One environment. ``free`` slots: workers of it that wait for an invocation; ``running`` invocations; ``resting``:
-    workers whose invocation has ended and that have not asked for more yet. ``leaving``: it takes none any more, and ends
-    when the last is done."""
+    """One environment. ``free``: workers of it that wait for an invocation; ``running`` invocations, ``most`` at once;
+    ``resting``: workers whose invocation has ended and that have not asked for more yet. ``known`` is the most workers that
+    there were. ``elastic``: they ask for more while they are at work, so that its slots are ``most`` and no fewer.
+    ``leaving``: it takes none any more, and ends when the last is done."""
 
+    most: int = 1
     free: int = 0
     running: int = 0
     resting: int = 0
+    known: int = 0
+    elastic: bool = False
     leaving: bool = False
+
+    @property
+    def able(self) -> bool:
+        return self.free > 0 and self.running < self.most and not self.leaving and self.phase is Phase.IDLE
+
+    @property
+    def slots(self) -> int:
+        return self.most if self.elastic else min(self.most, self.free + self.running + self.resting)
 
 
 class _Pool(msgspec.Struct, eq=False):
     memory: int
+    most: int
     wanted: int = 0
     members: dict[str, Shared] = {}
     waiting: deque[tuple[float, Hashable]] = msgspec.field(default_factory=deque)
@@ -79,16 +92,18 @@ class Crowd:
         if found is None:
             return Counts()
         ready = [m for m in found.members.values() if m.phase is Phase.IDLE and not m.leaving]
-        running = sum(m.running for m in ready)
-        slots = running + sum(m.free + m.resting for m in ready)
+        slots, running = sum(m.slots for m in ready), sum(m.running for m in ready)
         return Counts(found.wanted, len(ready), slots, running, found.short)
 
     # --- how many
-    def keep(self, pool: str, memory: int, count: int, now: float) -> list[Step]:
+    def know(self, pool: str, memory: int, most: int) -> None:
+        """Before anything else of a pool: MiB of an environment, and how many invocations it works on at once."""
+        if pool not in self._pools:
+            self._pools[pool] = _Pool(memory, most)
+
+    def keep(self, pool: str, count: int, now: float) -> list[Step]:
         """So many of it, from now on."""
-        found = self._pools.get(pool)
-        if found is None:
-            found = self._pools[pool] = _Pool(memory)
+        found = self._pools[pool]
         found.wanted, found.retry_at, found.retired, found.short = count, now, False, False
         staying = self._staying(found, now)
         surplus = sorted(staying, key=lambda m: (m.phase is not Phase.STARTING, m.running))[: len(staying) - count]
@@ -99,7 +114,7 @@ class Crowd:
         found = self._pools.get(pool)
         if found is None:
             return []
-        steps = self.keep(pool, found.memory, 0, now)
+        steps = self.keep(pool, 0, now)
         found.retired = True
         steps += [Step("refuse", pool, None, ticket) for _, ticket in found.waiting]
         found.waiting.clear()
@@ -114,8 +129,7 @@ class Crowd:
             return None
         best: Shared | None = None
         for member in found.members.values():
-            able = member.free and not member.leaving and member.phase is Phase.IDLE
-            if able and (best is None or member.running < best.running):
+            if member.able and (best is None or member.running < best.running):
                 best = member
         if best is not None:
             best.free -= 1
@@ -133,12 +147,15 @@ class Crowd:
     def offered(self, member: Shared) -> Hashable:
         """A worker of it asks for work: the ticket that it takes, None when it waits."""
         member.resting = max(0, member.resting - 1)
+        member.free += 1
+        workers = member.free + member.running + member.resting
+        if workers > member.known:
+            member.elastic = member.elastic or member.running > 0
+            member.known = workers
         found = self._pools.get(member.pool)
-        if found is None or not found.waiting or member.leaving or member.phase is not Phase.IDLE:
-            member.free += 1
+        if found is None or not found.waiting or not member.able:
             return None
-        member.running += 1
-        return found.waiting.popleft()[1]
+        return self._taken(found, member)
 
     def withdrawn(self, member: Shared, *, waited: bool) -> None:
         """A worker has gone: one that ``waited``, or one that had not asked for more yet."""
@@ -151,7 +168,12 @@ class Crowd:
         """One of its invocations has ended; its worker may be at work still."""
         member.running -= 1
         member.resting += 1
-        return self._leave(member, now) if member.leaving else []
+        if member.leaving:
+            return self._leave(member, now)
+        found = self._pools.get(member.pool)
+        if found is None or not found.waiting or not member.able:
+            return []
+        return [Step("give", member.pool, member, self._taken(found, member))]
 
     # --- environments
     def started(self, member: Shared, now: float) -> list[Step]:
@@ -160,10 +182,8 @@ class Crowd:
         if found is None or member.leaving:
             return self._leave(member, now)
         steps: list[Step] = []
-        while found.waiting and member.free:
-            member.free -= 1
-            member.running += 1
-            steps.append(Step("give", member.pool, member, found.waiting.popleft()[1]))
+        while found.waiting and member.able:
+            steps.append(Step("give", member.pool, member, self._taken(found, member)))
         return steps
 
     def gone(self, member: Shared, now: float, *, failed: bool = False) -> list[Step]:
@@ -206,6 +226,12 @@ class Crowd:
         return max(due, now)
 
     # --- inside
+    def _taken(self, found: _Pool, member: Shared) -> Hashable:
+        """What has waited longest, for this one."""
+        member.free -= 1
+        member.running += 1
+        return found.waiting.popleft()[1]
+
     def _staying(self, found: _Pool, now: float) -> list[Shared]:
         """Those that need no other in their place yet."""
         return [m for m in found.members.values() if not m.leaving and m.expires > now + self.rules.lead]
@@ -221,7 +247,7 @@ class Crowd:
                 found.retry_at = now + self.rules.retry
                 break
             self._made += 1
-            member = Shared(f"m{self._made}", pool, found.memory, True, Phase.STARTING, now)
+            member = Shared(f"m{self._made}", pool, found.memory, True, Phase.STARTING, now, most=found.most)
             found.members[member.id] = member
             steps += [*room, Step("start", pool, member)]
         return steps

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -125,30 +126,48 @@ async def test_time_is_up_for_one_invocation_alone(tmp_path: Path) -> None:
         assert g.engine.calls["obtain"] == 1
 
 
-async def test_a_worker_that_ends_fails_its_invocation_and_no_other(tmp_path: Path) -> None:
-    code = """
-        import os
+ENDS = """
+    import os
 
-        def handler(event, context):
-            if event == "end":
-                os._exit(3)
-            return event
-    """
+    def handler(event, context):
+        if event == "end":
+            os._exit(3)
+        return event
+"""
+
+
+async def test_a_worker_that_ends_fails_its_invocation_and_no_other(tmp_path: Path) -> None:
     async with ground(tmp_path) as g:
-        function = managed(g, code, 2)
+        function = managed(g, ENDS, 2, runtime="python3.11", timeout=600)
         await ready(g, function, 1)
-        ended = await g.invoke(function, "end")
-        assert ended.error == "Runtime.ExitError"
-        member = g.plane._open_managed()._crowd.members(function.id)[0]
+        assert json.loads((await g.invoke(function, "well")).payload) == "well"
+        assert (await g.invoke(function, "end")).error == "Runtime.ExitError"
+        (member,) = g.plane._open_managed()._crowd.members(function.id)
         for n in range(3):
             assert json.loads((await g.invoke(function, n)).payload) == n
         await until(lambda: (member.free, member.running) == (1, 0))
-        ended = await g.invoke(function, "end")
-        assert ended.error == "Runtime.ExitError"
-        await until(lambda: g.plane._open_managed()._crowd.members(function.id) != (member,))
+        assert (await g.invoke(function, "end")).error == "Runtime.ExitError"
         await until(lambda: g.engine.calls["obtain"] == 2)
         await ready(g, function, 1)
         assert json.loads((await g.invoke(function, "again")).payload) == "again"
+
+
+async def test_workers_may_ask_for_more_while_they_work_and_answer_elsewhere(tmp_path: Path) -> None:
+    """There are as many slots as the function says, and no more; who takes long is not taken for gone."""
+    async with ground(tmp_path) as g:
+        function = managed(g, "", 4, entry_point=(sys.executable, str(Path(__file__).with_name("hasty.py"))))
+        await g.hub.provision(function, 1)
+        crowd = g.plane._open_managed()._crowd
+        await until(lambda: sum(m.free for m in crowd.members(function.id)) == 2)
+        at_work = [asyncio.ensure_future(g.invoke(function, 1.5)) for _ in range(4)]
+        await until(lambda: crowd.counts(function.id).running == 4)
+        assert crowd.counts(function.id).slots == 4
+        with pytest.raises(NoRoom):
+            await g.invoke(function, 0)
+        assert [json.loads(each.payload) for each in await asyncio.gather(*at_work)] == [1.5] * 4
+        at_work = [asyncio.ensure_future(g.invoke(function, event)) for event in (60, "end")]
+        assert [each.error for each in await asyncio.gather(*at_work)] == ["Runtime.ExitError"] * 2
+        await until(lambda: g.engine.calls["obtain"] == 2)
 
 
 async def test_errors_of_one_invocation_leave_the_environment_as_it_is(tmp_path: Path) -> None:

@@ -12,11 +12,13 @@ from havre.core.environments.crowd import Crowd, CrowdRules, Shared
 from havre.core.environments.fleet import Fleet, Rules, Step
 
 POOLS = ("a", "b")
-MEMORY, SLOTS = 2048, 3
+MEMORY, SLOTS, MOST = 2048, 3, 2
 
 
-def crowd(memory: int = 100 * MEMORY) -> Crowd:
-    return Crowd(Fleet(Rules(memory=memory)), CrowdRules())
+def crowd(memory: int = 100 * MEMORY, most: int = SLOTS) -> Crowd:
+    made = Crowd(Fleet(Rules(memory=memory)), CrowdRules())
+    made.know("a", MEMORY, most)
+    return made
 
 
 def begun(c: Crowd, steps: Iterable[Step], now: float, slots: int = SLOTS) -> list[Shared]:
@@ -34,7 +36,7 @@ def begun(c: Crowd, steps: Iterable[Step], now: float, slots: int = SLOTS) -> li
 
 def test_invocations_are_spread_over_environments_and_slots() -> None:
     c = crowd()
-    one, two = begun(c, c.keep("a", MEMORY, 2, 0.0), 0.0)
+    one, two = begun(c, c.keep("a", 2, 0.0), 0.0)
     taken = [c.take("a") for _ in range(2 * SLOTS)]
     assert {taken[0], taken[1]} == {one, two}
     assert one.running == two.running == SLOTS
@@ -43,7 +45,7 @@ def test_invocations_are_spread_over_environments_and_slots() -> None:
 
 def test_who_finds_no_slot_waits_a_moment_for_one_and_is_refused_then() -> None:
     c = crowd()
-    (one,) = begun(c, c.keep("a", MEMORY, 1, 0.0), 0.0, slots=1)
+    (one,) = begun(c, c.keep("a", 1, 0.0), 0.0, slots=1)
     assert c.take("a") is one
     assert c.wait("a", "first", 1.0)
     assert not c.wait("a", "second", 1.0)
@@ -55,18 +57,33 @@ def test_who_finds_no_slot_waits_a_moment_for_one_and_is_refused_then() -> None:
     assert [(s.what, s.ticket) for s in c.tick(2.2)] == [("refuse", "third")]
 
 
+def test_workers_that_ask_for_more_at_once_have_as_many_invocations_as_there_may_be_and_no_more() -> None:
+    c = crowd(most=4)
+    (one,) = begun(c, c.keep("a", 1, 0.0), 0.0, slots=2)
+    assert c.counts("a").slots == 2
+    for _ in range(4):
+        assert c.take("a") is one
+        assert c.offered(one) is None
+    assert (one.running, one.free, c.counts("a").slots) == (4, 2, 4)
+    assert c.take("a") is None
+    assert c.wait("a", "fifth", 1.0)
+    assert c.offered(one) is None
+    assert [(s.what, s.member, s.ticket) for s in c.done(one, 1.01)] == [("give", one, "fifth")]
+    assert (one.running, one.free) == (4, 2)
+
+
 def test_nobody_waits_where_there_is_no_environment() -> None:
     c = crowd()
     assert not c.wait("a", "x", 0.0)
-    c.keep("a", MEMORY, 1, 0.0)
+    c.keep("a", 1, 0.0)
     assert not c.wait("a", "x", 0.0)
 
 
 def test_one_that_leaves_ends_with_its_last_invocation() -> None:
     c = crowd()
-    one, two = begun(c, c.keep("a", MEMORY, 2, 0.0), 0.0)
+    one, two = begun(c, c.keep("a", 2, 0.0), 0.0)
     assert c.take("a") is one and c.take("a") is two
-    assert c.keep("a", MEMORY, 0, 1.0) == []
+    assert c.keep("a", 0, 1.0) == []
     assert c.take("a") is None
     assert [s.what for s in c.done(one, 2.0)] == ["end"]
     assert c.offered(two) is None
@@ -76,16 +93,16 @@ def test_one_that_leaves_ends_with_its_last_invocation() -> None:
 
 def test_what_has_no_room_is_tried_again_and_told() -> None:
     c = crowd(memory=2 * MEMORY)
-    begun(c, c.keep("a", MEMORY, 3, 0.0), 0.0)
+    begun(c, c.keep("a", 3, 0.0), 0.0)
     assert c.counts("a").ready == 2 and c.counts("a").short
     assert c.wake_at(0.0) == c.rules.retry
-    begun(c, c.keep("a", MEMORY, 2, 1.0), 1.0)
+    begun(c, c.keep("a", 2, 1.0), 1.0)
     assert not c.counts("a").short
 
 
 def test_one_whose_credentials_end_is_replaced_before_it_goes() -> None:
     c = crowd()
-    (one,) = begun(c, c.keep("a", MEMORY, 1, 0.0), 0.0)
+    (one,) = begun(c, c.keep("a", 1, 0.0), 0.0)
     one.expires = 1000.0
     assert c.wake_at(1.0) == 1000.0 - c.rules.lead
     (two,) = begun(c, c.tick(945.0), 945.0)
@@ -98,7 +115,7 @@ def test_one_whose_credentials_end_is_replaced_before_it_goes() -> None:
 
 def test_an_environment_that_fails_is_replaced_later_and_one_that_worked_at_once() -> None:
     c = crowd()
-    steps = c.keep("a", MEMORY, 1, 0.0)
+    steps = c.keep("a", 1, 0.0)
     assert isinstance(steps[0].member, Shared)
     assert c.gone(steps[0].member, 0.0, failed=True) == []
     (one,) = begun(c, c.tick(c.rules.retry), c.rules.retry)
@@ -107,7 +124,7 @@ def test_an_environment_that_fails_is_replaced_later_and_one_that_worked_at_once
 
 def test_a_pool_that_is_retired_is_forgotten_with_its_last_environment() -> None:
     c = crowd()
-    (one,) = begun(c, c.keep("a", MEMORY, 1, 0.0), 0.0, slots=1)
+    (one,) = begun(c, c.keep("a", 1, 0.0), 0.0, slots=1)
     c.take("a")
     c.wait("a", "late", 0.0)
     assert [(s.what, s.ticket) for s in c.retire("a", 1.0)] == [("refuse", "late")]
@@ -119,10 +136,11 @@ def test_a_pool_that_is_retired_is_forgotten_with_its_last_environment() -> None
 def test_what_is_lent_is_given_back_to_environments_of_the_usual_kind() -> None:
     fleet = Fleet(Rules(memory=MEMORY))
     c = Crowd(fleet, CrowdRules())
+    c.know("a", MEMORY, 1)
     fleet.know("usual", 128)
-    begun(c, c.keep("a", MEMORY, 1, 0.0), 0.0)
+    begun(c, c.keep("a", 1, 0.0), 0.0)
     assert [s.what for s in fleet.wait("usual", "t", 0.0)] == ["refuse"]
-    c.keep("a", MEMORY, 0, 1.0)
+    c.keep("a", 0, 1.0)
     assert fleet.memory == 0
     assert [s.what for s in fleet.wait("usual", "t", 1.0)] == ["start"]
 
@@ -163,7 +181,8 @@ class Random(RuleBasedStateMachine):
 
     @rule(pool=st.sampled_from(POOLS), count=st.integers(0, 5))
     def keep(self, pool: str, count: int) -> None:
-        self.do(self.crowd.keep(pool, MEMORY, count, self.now))
+        self.crowd.know(pool, MEMORY, MOST)
+        self.do(self.crowd.keep(pool, count, self.now))
 
     @rule(pool=st.sampled_from(POOLS))
     def retire(self, pool: str) -> None:
@@ -226,6 +245,7 @@ class Random(RuleBasedStateMachine):
             assert member.free >= 0
             assert member.running == sum(m is member for m in self.running)
             resting = sum(m is member for m in self.resting)
+            assert member.running <= MOST
             assert member.free + member.running + member.resting <= SLOTS
             assert member.resting <= resting
         for pool in POOLS:

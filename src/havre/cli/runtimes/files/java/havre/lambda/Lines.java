@@ -24,6 +24,8 @@ final class Lines implements LambdaLogger {
     private final boolean framed = "1".equals(System.getenv("_LAMBDA_TELEMETRY_LOG_FD"));
     private final LogFormat format = LogFormat.fromString(System.getenv("AWS_LAMBDA_LOG_FORMAT"));
     private final LogLevel least = level(System.getenv("AWS_LAMBDA_LOG_LEVEL"));
+    private final boolean alone = System.getenv("AWS_LAMBDA_MAX_CONCURRENCY") == null;
+    private final InheritableThreadLocal<String> own = new InheritableThreadLocal<>();
     private volatile String request = "";
 
     private static LogLevel level(String name) {
@@ -37,8 +39,10 @@ final class Lines implements LambdaLogger {
         logger.set(null, this);
     }
 
+    /** Of this thread, and of those that it starts, where others work on other invocations. */
     void of(String id) {
-        request = id;
+        if (alone) request = id;
+        else own.set(id);
     }
 
     void failure(Failures failure) {
@@ -79,7 +83,7 @@ final class Lines implements LambdaLogger {
         found.put("timestamp", Instant.now().truncatedTo(ChronoUnit.MILLIS).toString());
         if (level != LogLevel.UNDEFINED) found.put("level", level.name());
         found.put("message", text);
-        found.put("AWSRequestId", request);
+        found.put("AWSRequestId", alone ? request : own.get());
         try {
             return Json.PLAIN.writeValueAsBytes(found);
         } catch (IOException e) {
