@@ -2,12 +2,14 @@
 
 How far the sink has taken them is written down beside the file after each look; a look whose word was lost is taken again. A
 file that has become large is put aside, and the monitor told to begin another. Reading is done in turns, not line by line.
+Monitors drop what they cannot write: room is reserved for what comes next, and a full disk that has none is told of.
 """
 
 from __future__ import annotations
 
 import asyncio
 import ctypes
+import errno
 import logging
 import os
 import struct
@@ -27,6 +29,9 @@ _TURN = 0.002
 _PATIENCE = 1.0
 _LARGE = 64 << 20
 """Bytes of a file whose lines are all taken, after which another is begun."""
+_RESERVE = 256 << 10
+"""Bytes behind the end of a file that its monitor can write on a disk that is full."""
+_KEEP_SIZE = 1
 _MODIFY, _NONBLOCK, _CLOEXEC = 0x2, 0x800, 0x80000
 _EVENT = struct.Struct("iIII")
 _REOPEN = b"2 0 0\n"
@@ -54,6 +59,8 @@ class Tail:
         self._taken = place.path / "taken"
         self.at, self._begun = self._read_taken()
         self.busy = False
+        self._reserved = 0
+        self._losing = False
 
     def _read_taken(self) -> tuple[int, lines.Open]:
         with suppress(OSError, msgspec.DecodeError):
@@ -65,10 +72,28 @@ class Tail:
     def path(self) -> Path:
         return self._old if self._old.exists() else self._place.log
 
+    def reserve(self) -> None:
+        """Before the room that there is has been used."""
+        with suppress(OSError):  # it has not been started, or is gone
+            fd = os.open(self._place.log, os.O_WRONLY | os.O_CLOEXEC)
+            try:
+                self._grow(fd, os.fstat(fd).st_size)
+            finally:
+                os.close(fd)
+
+    def _grow(self, fd: int, size: int) -> None:
+        if not size <= self._reserved - _RESERVE // 2 <= size + _RESERVE:  # or another file was begun
+            if _libc().fallocate(fd, _KEEP_SIZE, ctypes.c_long(size), ctypes.c_long(_RESERVE)) == 0:
+                self._reserved, self._losing = size + _RESERVE, False
+            elif ctypes.get_errno() == errno.ENOSPC and size >= self._reserved and not self._losing:
+                self._losing = True
+                log.error("the disk is full: from here on lines of %s of %s are lost", *reversed(self._names))
+
     async def look(self, sink: LogSink, *, last: bool = False) -> None:
         """Hand over all that there is; ``last``: what has no end as well. Raises
         OSError, as the sink does when its disk is full."""
         self.busy = True
+        self.reserve()
         try:
             while await self._look(sink):  # noqa: ASYNC110 (it is the work itself)
                 await asyncio.sleep(_TURN)  # others have a turn too
@@ -94,6 +119,7 @@ class Tail:
             return self._turn(path)
         self.at, self._begun = self.at + used, begun
         self._write_taken()
+        self.reserve()
         return True
 
     def _turn(self, path: Path) -> bool:
