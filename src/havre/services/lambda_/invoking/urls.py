@@ -29,6 +29,15 @@ FORBIDDEN = (
     "Forbidden. For troubleshooting Function URL authorization issues, see: "
     "https://docs.aws.amazon.com/lambda/latest/dg/urls-auth.html"
 )
+SIGNATURES = frozenset(
+    (
+        "ExpiredTokenException",
+        "IncompleteSignatureException",
+        "InvalidSignatureException",
+        "UnrecognizedClientException",
+    )
+)
+"""What is said of requests that are signed, but not rightly."""
 _DENIED = ("x-amzn-errortype", "AccessDeniedException")
 NOBODY, TOO_LARGE = plain(403, {"Message": None}, _DENIED), plain(413, {"Message": "Request Too Long"})
 FAILED = HttpAnswer(502, (("content-type", "application/json"),), b"Internal Server Error")
@@ -101,7 +110,7 @@ class _Call:
         )
 
     def _let_in(self, target: Target) -> Principal:
-        """Raises ApiError: 403 in AWS's words, whatever the reason is."""
+        """Raises ApiError: 403, which says of signatures what is wrong, and of policies nothing."""
         auth, region = self._url.spec.auth, self._url.meta.region
         try:
             who = self._gate.sender(self._asked) if auth == "AWS_IAM" else ANONYMOUS
@@ -110,6 +119,8 @@ class _Call:
             via = {**keys, "lambda:InvokedViaFunctionUrl": "true"}
             self._gate.authorize(who, region, "lambda:InvokeFunction", target.arn, via)
         except ApiError as refused:
+            if refused.code in SIGNATURES:
+                raise
             raise ApiError("AccessDeniedException", FORBIDDEN, 403) from refused
         return who
 
@@ -188,6 +199,8 @@ def refusal(error: ApiError) -> HttpAnswer:
     if error.code == "TooManyRequestsException":
         told = {"Reason": error.fields["Reason"], "Type": "User", "message": error.message}
         return plain(429, told, ("retry-after", error.fields["retryAfterSeconds"]), ("x-amzn-errortype", error.code))
+    if error.code in SIGNATURES:
+        return plain(403, {"message": error.message}, ("x-amzn-errortype", error.code))
     if error.status == 403:
         return plain(403, {"Message": error.message}, _DENIED)
     if error.code == "ResourceNotFoundException":

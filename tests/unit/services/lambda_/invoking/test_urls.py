@@ -228,9 +228,14 @@ def test_open_urls_need_a_policy_for_everybody(aws: Urls) -> None:
 def test_urls_for_those_who_may(aws: Urls) -> None:
     aws.url("AWS_IAM")
     aws.change(policies={})
-    assert aws.ask().status == 403
+    unsigned = aws.ask()
+    assert (unsigned.status, json.loads(unsigned.body)) == (403, {"Message": FORBIDDEN})
     assert aws.signed(ROOT, service="s3").status == 403
-    assert aws.signed(RootKey(ACCOUNT, ROOT.access_key, "wrong")).status == 403
+    wrong = aws.signed(RootKey(ACCOUNT, ROOT.access_key, "wrong"))
+    assert wrong.status == 403 and wrong.headers["x-amzn-errortype"] == "InvalidSignatureException"
+    assert json.loads(wrong.body)["message"].startswith("The request signature we calculated does not match")
+    unknown = aws.signed(RootKey(ACCOUNT, "AKIAAAAAAAAAAAAAAAAA", "wrong"))
+    assert json.loads(unknown.body) == {"message": "The security token included in the request is invalid."}
     assert aws.signed(OTHER_ROOT).status == 403
     assert aws.functions.asked == []
     answer = aws.signed(ROOT, "/p?q=1", b'{"a":1}')
