@@ -49,10 +49,20 @@ def fault(key: str) -> str:
     segments = path[1:].split("/")
     names = [s.strip("{}+") for s in segments if _VARIABLE.match(s)]
     if any(not _VARIABLE.match(s) and not _TEXT.match(s) for s in segments) or len(set(names)) < len(names):
-        return f"The resource path {path} is not valid"
+        return "One or more path parts appear to be invalid"
     if any(s.endswith("+}") for s in segments[:-1]):
         return "A greedy path variable is only allowed as the last segment"
     return ""
+
+
+def alike(one: str, other: str) -> bool:
+    """Whether two route keys without a fault take the same requests, so that nothing would tell which of them does."""
+    return _shape(one) == _shape(other)
+
+
+def _shape(key: str) -> list[str]:
+    method, _, path = key.partition(" ")
+    return [method, *(("{+}" if s.endswith("+}") else "{}") if _VARIABLE.match(s) else s for s in path.split("/"))]
 
 
 class Routes:

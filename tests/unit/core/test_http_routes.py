@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from havre.core.http_routes import METHODS, Routes, Taken, fault
+from havre.core.http_routes import METHODS, Routes, Taken, alike, fault
 
 
 @pytest.mark.parametrize(
@@ -56,6 +56,22 @@ def test_keys(key: str) -> None:
 )
 def test_what_is_no_key(key: str) -> None:
     assert fault(key)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("GET /a/{b}/c", "GET /a/{d}/c", True),
+        ("ANY /{p+}", "ANY /{q+}", True),
+        ("GET /a/{b}", "POST /a/{d}", False),
+        ("GET /a/{b}", "GET /a/{b+}", False),
+        ("GET /a/{b}", "GET /a/b", False),
+        ("GET /a/{b}", "GET /a/{d}/c", False),
+        ("$default", "GET /", False),
+    ],
+)
+def test_keys_that_take_the_same(one: str, other: str, same: bool) -> None:
+    assert alike(one, other) == same
 
 
 _SEGMENT = st.sampled_from(["a", "b", "{x}", "{y}", "{p+}"])

@@ -65,18 +65,18 @@ def route(members: Mapping[str, Any]) -> None:
 
 def unfit(authorization: str) -> str:
     """A route without an authorizer of its kind."""
-    kind = "JWT" if authorization == "JWT" else "Lambda"
-    return (
-        f"Invalid authorizer ID specified. Setting the authorization type to {authorization} requires a valid {kind} "
-        "authorizer."
-    )
+    needed = "JWT requires a valid JWT" if authorization == "JWT" else "CUSTOM or COGNITO_USER_POOLS requires a valid"
+    return f"Invalid authorizer ID specified. Setting the authorization type to {needed} authorizer."
 
 
 def integration(members: Mapping[str, Any], region: str) -> dict[str, Any]:
     """With what AWS fills in."""
     kind, uri = members["IntegrationType"], members.get("IntegrationUri") or ""
     if kind not in ("AWS_PROXY", "HTTP_PROXY"):
-        raise bad("Invalid integration type for HTTP protocol")
+        raise bad(
+            "Currently, an API with a protocol type of HTTP may only be associated with proxy integrations (AWS_PROXY, "
+            "HTTP_PROXY)"
+        )
     if members.get("ConnectionType", "INTERNET") != "INTERNET":
         raise absent("integrations of the connection type VPC_LINK")
     mapped = members.get("RequestParameters") or {}
@@ -188,6 +188,7 @@ def stage(name: str, members: Mapping[str, Any]) -> None:
             raise bad(f"Invalid stage variable name: {variable}")
     settings = [members.get("DefaultRouteSettings") or {}, *(members.get("RouteSettings") or {}).values()]
     for each in settings:
-        for member, usual in (("DataTraceEnabled", False), ("LoggingLevel", "OFF"), ("DetailedMetricsEnabled", False)):
-            if each.get(member) not in (None, usual):
-                raise absent(f"stages with {member}")
+        if each.get("DataTraceEnabled") or each.get("LoggingLevel") not in (None, "OFF"):
+            raise bad("Execution logs are not supported on protocolType HTTP")
+        if each.get("DetailedMetricsEnabled"):
+            raise absent("stages with DetailedMetricsEnabled")

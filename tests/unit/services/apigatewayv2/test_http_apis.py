@@ -120,7 +120,7 @@ def test_a_function_says_who_may(world: World) -> None:
     asked = len(world.events)
     world.ask(id, "/secret", authorization="good")
     assert len(world.events) == asked + 1, "the authorizer's word is remembered"
-    assert code(world.api.delete_authorizer, ApiId=id, AuthorizerId=authorizer) == "BadRequestException"
+    assert code(world.api.delete_authorizer, ApiId=id, AuthorizerId=authorizer) == "ConflictException"
 
 
 def test_an_authorizer_is_asked_for_its_own_sake_or_by_a_role(world: World) -> None:
@@ -242,6 +242,52 @@ def test_bad_input_changes_nothing(world: World) -> None:
     assert len(api.get_routes(ApiId=id)["Items"]) == 1 and not api.get_stages(ApiId=id)["Items"]
     used = api.get_routes(ApiId=id)["Items"][0]["Target"].partition("/")[2]
     assert code(api.delete_integration, ApiId=id, IntegrationId=used) == "ConflictException"
+
+
+def test_what_is_said_of_bad_input(world: World) -> None:
+    api, id = world.api, world.make()
+    kept = world.integrate(id, "GET /a/{b}")
+    used = api.get_routes(ApiId=id)["Items"][0]["Target"].partition("/")[2]
+    valid = "Invalid authorizer ID specified. Setting the authorization type to"
+    for call, arguments, words in (
+        (api.get_api, {"ApiId": "none"}, f"Invalid API identifier specified {ACCOUNT}:none"),
+        (api.create_route, {"RouteKey": "GET /a/{b}"}, "Route with key GET /a/{b} already exists for this API"),
+        (
+            api.create_route,
+            {"RouteKey": "GET /a/{c}"},
+            'The provided route key "GET /a/{c}" has a conflicting variable on the same hierarchical level as "GET /a/{b}"',
+        ),
+        (api.create_route, {"RouteKey": "GET /a/{c}d"}, "One or more path parts appear to be invalid"),
+        (
+            api.create_route,
+            {"RouteKey": "GET /b", "AuthorizationType": "JWT"},
+            f"{valid} JWT requires a valid JWT authorizer.",
+        ),
+        (
+            api.create_route,
+            {"RouteKey": "GET /b", "AuthorizationType": "CUSTOM"},
+            f"{valid} CUSTOM or COGNITO_USER_POOLS requires a valid authorizer.",
+        ),
+        (
+            api.create_integration,
+            {"IntegrationType": "MOCK"},
+            "Currently, an API with a protocol type of HTTP may only be associated with proxy integrations (AWS_PROXY, "
+            "HTTP_PROXY)",
+        ),
+        (
+            api.create_stage,
+            {"StageName": "s", "DefaultRouteSettings": {"LoggingLevel": "INFO"}},
+            "Execution logs are not supported on protocolType HTTP",
+        ),
+        (
+            api.delete_integration,
+            {"IntegrationId": used},
+            f"Cannot delete Integration because it is referenced by the following Routes with Ids: [{kept}]",
+        ),
+    ):
+        with pytest.raises(ClientError) as refused:
+            call(**{"ApiId": id, **arguments})
+        assert refused.value.response["Error"]["Message"] == words
 
 
 def test_lists_pages_and_tags(world: World) -> None:

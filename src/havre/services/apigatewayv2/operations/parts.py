@@ -9,6 +9,7 @@ import msgspec
 from msgspec.structs import replace
 
 from havre.control.operation import Answer, Call, Request
+from havre.core import http_routes
 from havre.kernel.errors import Permanent, Temporary
 from havre.kernel.resource import Kind, NoStatus
 from havre.services.apigatewayv2 import present, rules, store
@@ -31,6 +32,11 @@ def _route(call: Call, reader: Reader, found: Api, members: Members, own: str) -
     for each in store.parts(reader, ROUTE, found):
         if each.spec.members["RouteKey"] == given["RouteKey"] and each.spec.id != own:
             raise conflict(f"Route with key {given['RouteKey']} already exists for this API")
+        if each.spec.id != own and http_routes.alike(each.spec.members["RouteKey"], given["RouteKey"]):
+            raise conflict(
+                f'The provided route key "{given["RouteKey"]}" has a conflicting variable on the same hierarchical level as '
+                f'"{each.spec.members["RouteKey"]}"'
+            )
     if given.get("Target"):
         store.part(call, INTEGRATION, found.spec.id, given["Target"].partition("/")[2], reader)
     if given.get("AuthorizerId"):
@@ -213,11 +219,11 @@ def _unused(tx: Transaction, found: Api, noun: Noun, id: str) -> None:
     if noun.name not in uses:
         return
     member, value = uses[noun.name]
-    for route in store.parts(tx, ROUTE, found):
-        if route.spec.members.get(member) == value:
-            if noun.name == "Integration":
-                raise conflict(f"Cannot delete Integration '{id}' due to it being referenced by a Route")
-            raise bad(f"Cannot delete Authorizer '{id}': it is used by the route {route.spec.members['RouteKey']}")
+    users = [route.spec.id for route in store.parts(tx, ROUTE, found) if route.spec.members.get(member) == value]
+    if users:
+        raise conflict(
+            f"Cannot delete {noun.name} because it is referenced by the following Routes with Ids: [{', '.join(users)}]"
+        )
 
 
 for _noun in NOUNS:
