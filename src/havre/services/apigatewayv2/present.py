@@ -27,8 +27,11 @@ IDS: dict[str, str] = {
 
 
 def api(call: Call, found: Api) -> dict[str, Any]:
+    members = dict(found.spec.members)
+    if members.get("CorsConfiguration"):
+        members["CorsConfiguration"] = {"AllowCredentials": False, **members["CorsConfiguration"]}
     return {
-        **found.spec.members,
+        **members,
         "ApiId": found.spec.id,
         "ApiEndpoint": endpoint(call, found.spec.id),
         "CreatedDate": found.meta.created,
@@ -49,6 +52,9 @@ def part(kind: Kind[PartSpec, NoStatus], found: Part) -> dict[str, Any]:
         told |= {"DeploymentStatus": "DEPLOYED", "CreatedDate": found.meta.created}
     if kind is STAGE:
         told |= {
+            "DefaultRouteSettings": {"DetailedMetricsEnabled": False, **(members.get("DefaultRouteSettings") or {})},
+            "RouteSettings": members.get("RouteSettings") or {},
+            "StageVariables": members.get("StageVariables") or {},
             "CreatedDate": found.meta.created,
             "LastUpdatedDate": found.meta.updated,
             "Tags": dict(found.spec.tags),

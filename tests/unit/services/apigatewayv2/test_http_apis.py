@@ -290,6 +290,17 @@ def test_what_is_said_of_bad_input(world: World) -> None:
         assert refused.value.response["Error"]["Message"] == words
 
 
+def test_what_nobody_said_is_shown_all_the_same(world: World) -> None:
+    api, id = world.api, world.make(CorsConfiguration={"AllowOrigins": ["https://a.b"]})
+    cors = {"AllowCredentials": False, "AllowOrigins": ["https://a.b"]}
+    assert api.get_api(ApiId=id)["CorsConfiguration"] == cors
+    plain = api.create_stage(ApiId=id, StageName="plain")
+    assert plain["DefaultRouteSettings"] == {"DetailedMetricsEnabled": False}
+    assert plain["RouteSettings"] == plain["StageVariables"] == plain["Tags"] == {}
+    limited = api.update_stage(ApiId=id, StageName="plain", DefaultRouteSettings={"ThrottlingBurstLimit": 5})
+    assert limited["DefaultRouteSettings"] == {"DetailedMetricsEnabled": False, "ThrottlingBurstLimit": 5}
+
+
 def test_lists_pages_and_tags(world: World) -> None:
     for n in range(5):
         world.api.create_api(Name=f"n{n}", ProtocolType="HTTP", Tags={"n": str(n)})
