@@ -10,7 +10,7 @@ import logging
 from functools import partial
 
 from havre.control.functions.api import ApiServer, Exchange, Sink
-from havre.control.functions.extensions import Extensions, extension_text, refuse
+from havre.control.functions.extensions import Extensions, extension_record, extension_text, refuse
 from havre.control.functions.lines import EventLog
 from havre.control.functions.parts import InitFailed, Owner, Parts
 from havre.control.functions.run import Run
@@ -338,10 +338,13 @@ class Environment:
         at_end = self._waiting is not None or self._at_restore is not None
         if self.ready is not None and not self.ready.done() and at_end and self.extensions.idle():
             self.extensions.closed = True
-            for extension in self.extensions.registered:
-                record = {"name": extension.name, "state": "Ready", "events": list(extension.events or ())}
-                self.log.platform("platform.extension", record, extension_text(extension))
+            self.tell_extensions()
             self.ready.set_result(None)
+
+    def tell_extensions(self) -> None:
+        """How far they have come, at the end of the init phase."""
+        for extension in self.extensions.all:
+            self.log.platform("platform.extension", extension_record(extension), extension_text(extension))
 
     @property
     def parked(self) -> bool:
@@ -384,7 +387,8 @@ class Environment:
         if process == RUNTIME:
             self._break(failures.exited(self._request_id(), code, out_of_memory))
         else:
-            self._break(failures.extension_crashed(self._request_id(), process, code))
+            self.extensions.ended(process)
+            self._break(failures.extension_crashed(self._request_id(), code))
 
     def _request_id(self) -> str:
         return self.run.id if self.run is not None else ""

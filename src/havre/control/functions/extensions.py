@@ -23,9 +23,10 @@ def refuse(exchange: Exchange, kind: str, words: str, status: int = 403) -> None
 
 
 class Extension:
-    """``waiting`` is its unanswered /event/next; ``due`` what it is to hear at the next one."""
+    """``waiting`` is its unanswered /event/next; ``due`` what it is to hear at the next one; ``error`` the type of the error
+    that it has told, ``fault`` the state that it is in since."""
 
-    __slots__ = ("asked", "due", "events", "external", "id", "name", "waiting")
+    __slots__ = ("asked", "due", "error", "events", "external", "fault", "id", "name", "waiting")
 
     def __init__(self, name: str, id: str, external: bool) -> None:
         self.name = name
@@ -36,6 +37,14 @@ class Extension:
         self.due: bytes | None = None
         self.asked = False
         """It has asked for an event since the last one that it got."""
+        self.fault = self.error = ""
+
+    @property
+    def state(self) -> str:
+        """As AWS's logs have it."""
+        if self.fault:
+            return self.fault
+        return "Started" if self.events is None else "Ready" if self.asked else "Registered"
 
 
 class Extensions:
@@ -65,6 +74,10 @@ class Extensions:
 
     def __bool__(self) -> bool:
         return bool(self._all)
+
+    @property
+    def all(self) -> Sequence[Extension]:
+        return list(self._all.values())
 
     @property
     def registered(self) -> Sequence[Extension]:
@@ -162,8 +175,15 @@ class Extensions:
             refuse(exchange, "Extension.MissingHeader", "Lambda-Extension-Function-Error-Type header not found")
             return
         exchange.answer(202, _OK)
-        default = "Extension.InitError" if phase == "init" else "Extension.ExitError"
-        self._failed(extension.name, kind if kind.startswith("Extension.") else default)
+        extension.fault = "InitError" if phase == "init" else "ExitError"
+        extension.error = kind if kind.startswith("Extension.") else f"Extension.{extension.fault}"
+        self._failed(extension.name, extension.error)
+
+    def ended(self, name: str) -> None:
+        """Its process has."""
+        extension = self._all.get(name)
+        if extension is not None and not extension.fault:
+            extension.fault = "Exited"
 
     # --- what they hear
     def announce(self, event: Mapping[str, Any]) -> None:
@@ -184,9 +204,15 @@ class Extensions:
             exchange.answer(200, body, f"Lambda-Extension-Event-Identifier: {self._new_id()}\r\n".encode())
 
 
+def extension_record(extension: Extension) -> dict[str, Any]:
+    record = {"name": extension.name, "state": extension.state, "events": list(extension.events or ())}
+    return {**record, "errorType": extension.error} if extension.error else record
+
+
 def extension_text(extension: Extension) -> bytes:
     events = ", ".join(extension.events or ())
-    return f"EXTENSION\tName: {extension.name}\tState: Ready\tEvents: [{events}]\n".encode()
+    text = f"EXTENSION\tName: {extension.name}\tState: {extension.state}\tEvents: [{events}]"
+    return (text + (f"\tError Type: {extension.error}" if extension.error else "") + "\n").encode()
 
 
 def _events(body: bytes) -> tuple[str, ...] | None:

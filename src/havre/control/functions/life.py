@@ -151,6 +151,7 @@ def _report_init(environment: Environment, phase: str, took: float, failed: Init
         done["errorType"] = kind
     text = b""
     if failed:
+        environment.tell_extensions()
         text = words.init_report_text(took, phase, status, kind)
     elif environment.parked:
         text = words.snapshot_text(took)

@@ -218,7 +218,8 @@ class SharedEnvironment(Environment):
         if process == RUNTIME:
             self._fail_all(lambda id: failures.exited(id, code, out_of_memory))
         else:
-            self._fail_all(lambda id: failures.extension_crashed(id, process, code))
+            self.extensions.ended(process)
+            self._fail_all(lambda id: failures.extension_crashed(id, code))
 
     def _fail_all(self, of: Callable[[str], Failure]) -> None:
         """The init phase, or whatever is under way."""

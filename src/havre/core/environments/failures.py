@@ -71,9 +71,10 @@ _SIGNALS = {
 }
 
 
-def extension_crashed(request_id: str, name: str, code: int) -> Failure:
-    words = f"exit status {code}" if code <= _KILLED else f"signal: {_SIGNALS.get(code - _KILLED, code - _KILLED)}"
-    return failure(EXTENSION, f"RequestId: {request_id} Error: extension {name} exited: {words}")
+def extension_crashed(request_id: str, code: int) -> Failure:
+    """Which one it was, the log says."""
+    words = f"exit code {code}" if code <= _KILLED else f"signal: {_SIGNALS.get(code - _KILLED, code - _KILLED)}"
+    return failure(EXTENSION, f"RequestId: {request_id} Error: {words}")
 
 
 def cannot_start(request_id: str, why: str) -> Failure:

@@ -161,8 +161,11 @@ async def test_what_is_no_subscription(tmp_path: Path, wanted: dict[str, Any], w
 async def test_one_that_dies_takes_the_environment_along(tmp_path: Path) -> None:
     async with ground(tmp_path) as g:
         install(g, events=["INVOKE", "NONSENSE"])
-        found = await g.invoke(g.function(ECHO))
+        found = await g.invoke(g.function(ECHO), request_id="r-1")
         assert found.error == "Extension.Crash"
+        assert json.loads(found.payload)["errorMessage"].startswith("RequestId: r-1 Error: exit code ")
+        lines = await g.lines("REPORT RequestId: r-1")
+        assert "EXTENSION\tName: watcher\tState: Exited\tEvents: []\n" in lines
 
 
 async def test_one_inside_of_the_runtime(tmp_path: Path) -> None:
