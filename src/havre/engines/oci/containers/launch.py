@@ -259,16 +259,26 @@ def undo(here: Here, record: Record, *, interrupted: bool = False) -> None:
     Raises OSError, Temporary."""
     own_mounts()
     name = record.id[:32]
-    for starter in _starters(name) if interrupted else ():
-        with suppress(ProcessLookupError):
-            os.kill(starter.pid, signal.SIGKILL)
-        wait_for(starter, 5.0)
+    if interrupted:
+        _end_starters(name)
     here.groups.kill(record.workload, record.id)
     if (here.run / "runtime" / name).exists():
         run_runtime(here, "delete", "--force", name)
         shutil.rmtree(here.run / "runtime" / name, ignore_errors=True)
     here.groups.remove(record.workload, record.id)
     (here.run / "s" / name).unlink(missing_ok=True)
+
+
+def _end_starters(name: str) -> None:
+    """Until two looks in a row find none: one that is killed may have begun another since it was seen."""
+    quiet = 0
+    while quiet < 2:
+        found = _starters(name)
+        quiet = 0 if found else quiet + 1
+        for starter in found:
+            with suppress(ProcessLookupError):
+                os.kill(starter.pid, signal.SIGKILL)
+            wait_for(starter, 5.0)
 
 
 def _starters(name: str) -> list[Process]:
