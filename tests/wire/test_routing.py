@@ -145,6 +145,23 @@ def test_what_is_unknown(models: ModelSource, case: tuple[Any, ...]) -> None:
     assert read["ResponseMetadata"]["RequestId"] == "rid"
 
 
+@pytest.mark.parametrize(
+    ("scope", "version", "words"),
+    [
+        ("iam", "2010-05-08", "Could not find operation Nope for version 2010-05-08"),
+        ("iam", "", "Could not find operation Nope for version NO_VERSION_SPECIFIED"),
+        ("sqs", "2012-11-05", "The action Nope is not valid for this endpoint."),
+        ("ec2", "2016-11-15", "The action Nope is not valid for this web service."),
+    ],
+)
+def test_words_about_unknown_actions(models: ModelSource, scope: str, version: str, words: str) -> None:
+    router = Router(models, ["iam", "ec2", "sqs"])
+    query = "Action=Nope" + (f"&Version={version}" if version else "")
+    with pytest.raises(RouteError) as refused:
+        router.route(HttpRequest("GET", "/", query, {}), scope)
+    assert refused.value.message == words
+
+
 def test_errors_reach_clients_as_their_modelled_exceptions(models: ModelSource) -> None:
     """A whole client, with its transport cut out: the exception class is what callers catch."""
     for name, method, params, code, exception in (

@@ -58,6 +58,8 @@ class Dialect(msgspec.Struct, frozen=True):
     """Error shape → what the query protocol says of it, where that is something else."""
     type_names: Mapping[str, str] = {}
     """Code that the model does not have → what ``__type`` calls it, where that is another name."""
+    unknown: str = "Could not find operation {action} for version {version}"
+    """What the query protocol says of an Action that there is not."""
     headers: Mapping[str, str] = {}
     """Member of answers that the model does not have → the header that tells it."""
 
@@ -99,6 +101,7 @@ _BY_SERVICE = {
         "MissingParameter",
         rules=Rules(enums=False),
         namespace="com.amazonaws.sqs",
+        unknown="The action {action} is not valid for this endpoint.",
         front="com.amazon.coral.service",
         query_codes={
             "QueueDoesNotExist": "AWS.SimpleQueueService.NonExistentQueue",

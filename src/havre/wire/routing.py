@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import msgspec
 
 from havre.kernel.errors import ApiError
+from havre.wire.dialects import dialect
 from havre.wire.http import HttpRequest, media_type, parse_pairs, whole
 from havre.wire.models import ModelSource, ServiceModel, signing_names
 from havre.wire.uris import UriTable
@@ -166,12 +167,13 @@ class Router:
         models = list(self._speaking(self._candidates(scope_service, request), _QUERY))
         models = [each for each in models if each[0].api_version == version] or models[:1]
         unknown = Route(models[0][0].name, None, models[0][1]) if models else None
+        shown, asked = action[:128], version[:32] or "NO_VERSION_SPECIFIED"
         if not action:
             return RouteError("MissingAction", "The request must contain the parameter Action", 400, unknown)
         if unknown is None or unknown.protocol == "ec2":
-            told = f"The action {action[:128]} is not valid for this web service."
+            told = f"The action {shown} is not valid for this web service."
         else:
-            told = f"Could not find operation {action[:128]} for version {version[:32] or 'NO_VERSION_SPECIFIED'}"
+            told = dialect(*models[0]).unknown.format(action=shown, version=asked)
         return RouteError("InvalidAction", told, 400, unknown)
 
     def _speaking(self, names: Iterable[str], protocols: Sequence[str]) -> Iterator[tuple[ServiceModel, str]]:

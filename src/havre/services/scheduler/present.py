@@ -40,7 +40,7 @@ def schedule(found: ScheduleRecord) -> dict[str, Any]:
         "Description": spec.description or None,
         "State": spec.state,
         "CreationDate": meta.created,
-        "LastModificationDate": spec.started,
+        "LastModificationDate": max(spec.started, meta.created),
         "Target": _target(spec.target),
         "FlexibleTimeWindow": window,
         "ActionAfterCompletion": spec.after_completion,
@@ -61,6 +61,6 @@ def summary(found: ScheduleRecord) -> dict[str, Any]:
         "GroupName": spec.group,
         "State": spec.state,
         "CreationDate": meta.created,
-        "LastModificationDate": spec.started,
+        "LastModificationDate": max(spec.started, meta.created),
         "Target": {"Arn": spec.target["Arn"]},
     }
