@@ -7,10 +7,11 @@ import json
 import logging
 from datetime import UTC, datetime
 from typing import Any
+from uuid import NAMESPACE_URL, uuid5
 
 import msgspec
 
-from havre.core.event_sources.retries import StreamRecord
+from havre.core.event_sources.retries import TOO_OLD, StreamRecord
 from havre.kernel.errors import ApiError, Permanent, Temporary
 from havre.services.lambda_.sources.source import Access, Invoked, Source, problem
 
@@ -64,10 +65,10 @@ def record(source: Source, loss: Loss, now: float) -> dict[str, Any]:
     """As AWS writes it; times are ISO 8601."""
     told: dict[str, Any] = {
         "requestContext": {
-            "requestId": loss.invoked.request_id if loss.invoked is not None else "",
+            "requestId": loss.invoked.request_id if loss.invoked is not None else _no_request(source, loss),
             "functionArn": source.function,
             "condition": loss.why,
-            "approximateInvokeCount": loss.tries,
+            "approximateInvokeCount": 1 if loss.why == TOO_OLD else loss.tries,
         },
         "version": "1.0",
         "timestamp": _iso(now),
@@ -82,11 +83,17 @@ def record(source: Source, loss: Loss, now: float) -> dict[str, Any]:
         },
     }
     if loss.invoked is not None:
-        response: dict[str, Any] = {"statusCode": 200, "executedVersion": loss.invoked.version}
-        if loss.invoked.error:
-            response["functionError"] = loss.invoked.error
-        told["responseContext"] = response
+        told["responseContext"] = {
+            "statusCode": 200,
+            "executedVersion": loss.invoked.version,
+            "functionError": loss.invoked.error or None,
+        }
     return told
+
+
+def _no_request(source: Source, loss: Loss) -> str:
+    """Names what no function was asked about: the same however often it is told."""
+    return str(uuid5(NAMESPACE_URL, f"{source.id}/{loss.shard}/{loss.records[0].sequence}"))
 
 
 def _iso(at: float) -> str:

@@ -131,6 +131,23 @@ async def test_poison_is_told_to_the_destination_and_the_rest_goes_on() -> None:
     assert rig.checkpoints.get("s").sequence == "00019"
 
 
+async def test_what_a_function_reports_is_told_without_an_error_of_its_own() -> None:
+    stream = FakeStream(Shard("s"))
+
+    def function(event: Any) -> Any:
+        return {"batchItemFailures": [{"itemIdentifier": "00002"}]}
+
+    on_failure = "arn:aws:sqs:us-east-1:000000000000:lost"
+    rig = Rig(stream, function, limits=Limits(attempts=1), on_failure=on_failure, partial=True, window=1, batch=4)
+    for n in range(4):
+        stream.put("s", "k", n)
+    await rig.run(30)
+    sent = [json.loads(request["MessageBody"]) for operation, request in rig.queue.told if operation == "SendMessage"]
+    assert sent[0]["requestContext"]["approximateInvokeCount"] == 2
+    assert sent[0]["responseContext"] == {"statusCode": 200, "executedVersion": "$LATEST", "functionError": None}
+    assert [each["KinesisBatchInfo"]["startSequenceNumber"] for each in sent] == ["00002"]
+
+
 async def test_records_that_are_too_old_are_given_up() -> None:
     stream = FakeStream(Shard("s"))
 
@@ -141,7 +158,10 @@ async def test_records_that_are_too_old_are_given_up() -> None:
     stream.put("s", "k", 1)
     await rig.run(200)
     published = [json.loads(r["Message"]) for o, r in rig.queue.told if o == "Publish"]
-    assert [p["requestContext"]["condition"] for p in published] == ["RecordAgeExceeded"]
+    (told,) = published
+    assert told["requestContext"].pop("functionArn") and len(told["requestContext"].pop("requestId")) == 36
+    assert told["requestContext"] == {"condition": "RecordAgeExceeded", "approximateInvokeCount": 1}
+    assert "responseContext" not in told
     assert rig.checkpoints.get("s").sequence == "00000"
 
 
