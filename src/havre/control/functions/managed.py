@@ -15,6 +15,7 @@ from havre.control.functions.shared import SharedEnvironment
 from havre.control.functions.ticket import Ticket
 from havre.control.functions.wire import Frames
 from havre.control.tasks import Tasks
+from havre.core.environments import failures
 from havre.core.environments.crowd import Crowd, CrowdRules, Shared
 from havre.core.environments.fleet import Fleet, Step
 from havre.kernel.errors import Gone, Permanent, Temporary
@@ -63,6 +64,7 @@ class Managed:
         self._retire = retire
         self._functions: dict[str, Function] = {}
         self._environments: dict[str, SharedEnvironment] = {}
+        self._booting: set[str] = set()
         self._uses: dict[str, _Use] = {}
         self._told: dict[str, Provisioned] = {}
         self._unconfirmed: set[str] = set()
@@ -191,31 +193,45 @@ class Managed:
                 self._begun(step.pool)
                 self._environments[member.id].begin(cast(Ticket, step.ticket))
             elif environment := self._environments.pop(member.id, None):
-                environment.ending = True
-                self._tasks.spawn(self._end(environment, "spindown"), "end an environment")
+                self._let_go(environment)
         if others:
             self._others(others)
         self._wake()
 
+    def _let_go(self, environment: SharedEnvironment) -> None:
+        """It ends; one that is about to begin as soon as it is seen by who begins it."""
+        if environment.member.id in self._booting:
+            environment.break_init(failures.failure(failures.EXIT, "the environment is not wanted any more"))
+            return
+        environment.ending = True
+        self._tasks.spawn(self._end(environment, "spindown"), "end an environment")
+
     async def _start(self, member: Shared) -> None:
+        if not self._crowd.holds(member):
+            return
         function = self._functions[member.pool]
-        environment = SharedEnvironment(self._parts, self, member, function)
-        self._environments[member.id] = environment
+        environment = self._environments[member.id] = SharedEnvironment(self._parts, self, member, function)
+        why = ""
+        self._booting.add(member.id)
         try:
             await self._parts.engine.prepare(function)
-            await boot(environment, init_limit(environment))
+            if self._environments.get(member.id) is environment:
+                await boot(environment, init_limit(environment))
         except InitFailed as failed:
-            await self._failed(environment, describe(failed.failure))
+            why = describe(failed.failure)
         except (Permanent, Temporary, Gone) as error:
             log.warning("no environment for %s: %s", function.arn, error)
-            await self._failed(environment, str(error))
+            why = str(error)
+        self._booting.discard(member.id)
+        if self._environments.get(member.id) is not environment:  # it was let go meanwhile
+            await self._end(environment, "spindown")
+        elif why:
+            await self._failed(environment, why)
         else:
             self._started(environment)
 
     def _started(self, environment: SharedEnvironment) -> None:
         member = environment.shared
-        if self._environments.get(member.id) is not environment:  # it was ended meanwhile
-            return
         if (use := self._uses.get(member.pool)) is not None:
             use.error = ""
         self._do(self._crowd.started(member, self._steady()))
@@ -312,8 +328,6 @@ class Managed:
                 timer.cancel()
         environments = list(self._environments.values())
         self._environments.clear()
-        for environment in environments:
-            environment.ending = True
         return [self._tasks.spawn(self._end(e, "spindown"), "end an environment") for e in environments]
 
     async def close(self) -> None:

@@ -87,6 +87,11 @@ class Crowd:
         found = self._pools.get(pool)
         return tuple(found.members.values()) if found else ()
 
+    def holds(self, member: Shared) -> bool:
+        """Whether it has not been ended meanwhile."""
+        found = self._pools.get(member.pool)
+        return found is not None and found.members.get(member.id) is member
+
     def counts(self, pool: str) -> Counts:
         found = self._pools.get(pool)
         if found is None:

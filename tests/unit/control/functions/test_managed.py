@@ -170,6 +170,20 @@ async def test_workers_may_ask_for_more_while_they_work_and_answer_elsewhere(tmp
         await until(lambda: g.engine.calls["obtain"] == 2)
 
 
+@pytest.mark.parametrize("turns", [0, 1, 2, 5, 50])
+async def test_an_environment_that_is_not_wanted_before_it_has_begun_goes(tmp_path: Path, turns: int) -> None:
+    """However far it is: nothing of it is left."""
+    async with ground(tmp_path) as g:
+        function = managed(g, "import time\ntime.sleep(60)", 2)
+        managing = g.plane._open_managed()
+        managing.provision(function, 2)
+        for _ in range(turns):
+            await asyncio.sleep(0.002)
+        managing.provision(function, 0)
+        await until(lambda: not managing._booting and not len(managing._tasks))
+        assert not g.engine.boxes and not managing._environments and g.plane._fleet.memory == 0
+
+
 async def test_errors_of_one_invocation_leave_the_environment_as_it_is(tmp_path: Path) -> None:
     async with ground(tmp_path) as g:
         function = managed(g, "def handler(event, context):\n    raise KeyError(event)")
