@@ -115,6 +115,11 @@ _BY_SERVICE = {
             "InvalidBatchEntryId": "AWS.SimpleQueueService.InvalidBatchEntryId",
             "TooManyEntriesInBatchRequest": "AWS.SimpleQueueService.TooManyEntriesInBatchRequest",
             "UnsupportedOperation": "AWS.SimpleQueueService.UnsupportedOperation",
+            "KmsAccessDenied": "KMS.AccessDeniedException",
+            "KmsDisabled": "KMS.DisabledException",
+            "KmsInvalidKeyUsage": "KMS.InvalidKeyUsageException",
+            "KmsInvalidState": "KMS.KMSInvalidStateException",
+            "KmsNotFound": "KMS.NotFoundException",
         },
         query_words={"QueueDoesNotExist": "The specified queue does not exist for this wsdl version."},
         type_names={

@@ -18,7 +18,6 @@ __all__ = ["Broker", "resource_policy", "run", "service"]
 
 PARTIAL = {
     "ListQueues": "version 1 of the AWS CLI needs --endpoint-url for sqs: it passes over AWS_ENDPOINT_URL",
-    "CreateQueue.KmsMasterKeyId": "is kept and shown; messages are not encrypted, and no key is asked for",
     "CreateQueue.SqsManagedSseEnabled": "is kept and shown; messages lie on the disk of this machine as they are",
     "CreateQueue.FifoThroughputLimit": "is kept and shown; FIFO queues have no quota of messages a second here",
     "DeleteQueue": "is done at once: its name is free again without 60 seconds of QueueDeletedRecently",

@@ -21,6 +21,7 @@ from havre.services.sqs.live import Ask, Live, Told, milliseconds
 from havre.services.sqs.loading import load
 from havre.services.sqs.messages import Draft, Envelope, Head, decode_envelope, encode
 from havre.services.sqs.resources import Queue
+from havre.services.sqs.sealing import Keys
 from havre.store.durably import durably
 from havre.store.ports import Clear, Put, Records, Take
 
@@ -39,6 +40,7 @@ class Broker:
         self.limit = IN_FLIGHT_LIMIT
         self.hold = HELD_BYTES
         self.lives: dict[str, Live] = {}
+        self.keys = Keys()
         self._held = 0
         self._tasks = Tasks()
 
@@ -121,7 +123,9 @@ class Broker:
     def _made(
         self, live: Live, draft: Draft, message_id: str, sender: str, now: int, changes: list[Change]
     ) -> tuple[Message, Envelope]:
-        envelope = Envelope(message_id, sender, draft.body, draft.md5, draft.attributes, draft.trace, "", draft.dedup)
+        envelope = Envelope(
+            message_id, sender, draft.body, draft.md5, draft.attributes, draft.trace, "", draft.dedup, draft.sealed
+        )
         due = now + 1000 * draft.delay if draft.delay else 0
         head = Head(now, due, draft.group)
         return self._kept(live, head, encode(envelope), changes), envelope

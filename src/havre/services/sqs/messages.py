@@ -37,9 +37,18 @@ class Attribute(msgspec.Struct, frozen=True, array_like=True):
         return self.text.encode() if self.text is not None else self.data or b""
 
 
+class Sealed(msgspec.Struct, frozen=True, array_like=True):
+    """A body that is kept encrypted (sealing.py). ``key``: the data key as KMS has encrypted it for the queue ``arn``."""
+
+    arn: str
+    key: bytes
+    nonce: bytes
+    text: bytes
+
+
 class Envelope(msgspec.Struct, frozen=True, array_like=True):
     """A message as it is kept. ``source`` is the ARN of the queue whose dead letter it is, ``dedup`` its deduplication
-    id."""
+    id. Where ``sealed`` is there, it has the body and its digest."""
 
     message_id: str
     sender: str
@@ -49,6 +58,7 @@ class Envelope(msgspec.Struct, frozen=True, array_like=True):
     trace: str = ""
     source: str = ""
     dedup: str = ""
+    sealed: Sealed | None = None
 
 
 class Head(msgspec.Struct, frozen=True, array_like=True):
@@ -74,6 +84,7 @@ class Draft(msgspec.Struct, frozen=True):
     size: int
     md5: str
     system_md5: str = ""
+    sealed: Sealed | None = None
 
 
 encode = msgspec.msgpack.Encoder().encode

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tests.running_gateway import ACCOUNT, ROOT, Running
 
+from havre.control.operation import Service
 from havre.services import sqs
 from havre.store.memory import MemoryRecords
 from havre.wire.answers import check_answer
@@ -14,13 +16,16 @@ from havre.wire.answers import check_answer
 class Queues:
     """Signatures are not checked unless ``auth`` is strict: the server's clock may go on by hours."""
 
-    def __init__(self, auth: str = "open") -> None:
+    def __init__(
+        self, auth: str = "open", besides: Sequence[Service] = (), policies: Mapping[str, Any] | None = None
+    ) -> None:
+        """``policies``: of resources of the services ``besides``."""
         self.records = MemoryRecords()
         self.broker = sqs.Broker(self.records)
         self.running = Running(
             auth,
-            besides=(sqs.service(self.broker),),
-            resource_policies={"sqs": lambda store, arn: sqs.resource_policy(store, arn)},
+            besides=(sqs.service(self.broker), *besides),
+            resource_policies={"sqs": lambda store, arn: sqs.resource_policy(store, arn), **(policies or {})},
         )
         self._hold_answers()
         self.client = self.running.client("sqs", parameter_validation=False)

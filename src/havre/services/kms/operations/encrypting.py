@@ -171,7 +171,7 @@ async def generate_data_key(vault: Vault, call: Call, request: Request) -> Answe
     using.check_dry_run(request)
     return {
         "CiphertextBlob": ciphertext,
-        "Plaintext": None if call.operation.endswith("WithoutPlaintext") else plaintext,
+        **({} if call.operation.endswith("WithoutPlaintext") else {"Plaintext": plaintext}),
         "KeyId": key.meta.arn,
         "KeyMaterialId": present.material_id(key.spec),
     }
@@ -194,7 +194,7 @@ async def generate_data_key_pair(vault: Vault, call: Call, request: Request) -> 
     private, public = await asyncio.to_thread(crypto.pair, spec)
     return {
         "PrivateKeyCiphertextBlob": _encrypted(vault, key, SYMMETRIC, private, request.get("EncryptionContext") or {}),
-        "PrivateKeyPlaintext": None if call.operation.endswith("WithoutPlaintext") else private,
+        **({} if call.operation.endswith("WithoutPlaintext") else {"PrivateKeyPlaintext": private}),
         "PublicKey": public,
         "KeyId": key.meta.arn,
         "KeyPairSpec": spec,

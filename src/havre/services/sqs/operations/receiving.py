@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from typing import Any
 
 from havre.control.operation import Answer, Call, Request
-from havre.core.queueing import Message
+from havre.core.queueing import Message, Missing, NotInFlight
+from havre.kernel.errors import ApiError
 from havre.services.sqs import queries
 from havre.services.sqs.broker import Broker
 from havre.services.sqs.declaring import OfMessages
 from havre.services.sqs.errors import bad_value, no_queue, unknown_attribute, wrong_type
-from havre.services.sqs.live import Ask
+from havre.services.sqs.live import Ask, Live, milliseconds
 from havre.services.sqs.messages import Attribute, Envelope, chosen, digest, sequence
 from havre.services.sqs.receipts import handle
 from havre.services.sqs.resources import Queue
+from havre.services.sqs.sealing import Found
 
 messages = OfMessages()
 SYSTEM = frozenset(
@@ -42,10 +45,27 @@ async def receive_message(broker: Broker, call: Call, request: Request) -> Answe
     _check(request, system)
     names = request.get("MessageAttributeNames") or ()
     live = await broker.live(queue)
+    if queue.spec.kms_key:
+        await broker.keys.check(call, queue)
     found = await broker.receive(live, await _ask(broker, call, request, queue), call.world.now, call.hung_up)
     if live.gone:
         raise no_queue()
+    if any(envelope.sealed is not None for _, envelope in found):
+        found = await _opened(broker, call, queue, live, found)
     return {"Messages": [_shown(queue, m, e, system, names) for m, e in found] or None}
+
+
+async def _opened(broker: Broker, call: Call, queue: Queue, live: Live, found: Found) -> Found:
+    """What the receiver may not open is there for others at once. Raises ApiError."""
+    try:
+        return await broker.keys.open(call, queue, found)
+    except ApiError:
+        now = milliseconds(call.now)
+        for message, _ in found:
+            with suppress(Missing, NotInFlight):
+                live.queue.change(message.id, message.received, 0, now)
+        live.wake(len(found))
+        raise
 
 
 async def _ask(broker: Broker, call: Call, request: Request, queue: Queue) -> Ask:

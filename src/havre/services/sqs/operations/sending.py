@@ -19,9 +19,10 @@ messages = OfMessages()
 
 
 async def _send(broker: Broker, call: Call, queue: Queue, drafts: Sequence[Draft]) -> Sequence[Told]:
+    kept = await broker.keys.seal(call, queue, drafts) if queue.spec.kms_key else drafts
     return await broker.send(
         await broker.live(queue),
-        drafts,
+        kept,
         ids=call.world.uuid,
         sender=call.principal.id,
         scope=queue.spec.deduplication_scope,
