@@ -77,6 +77,15 @@ def test_a_failure_is_told_with_its_trace(capsys: pytest.CaptureFixture[str]) ->
     assert out == "" and "KeyError: 'x'" in err and 'File "app.py", line 3' in err
 
 
+def test_functions_on_capacity_providers_are_invoked_without_the_log(capsys: pytest.CaptureFixture[str]) -> None:
+    words = "Tail logs are not supported for functions configured with capacity provider"
+    refused = ClientError({"Error": {"Code": "InvalidParameterValueException", "Message": words}}, "Invoke")
+    clients: Any = Playing(invoke=[refused, answered(b'{"a":1}')])
+    assert invoke(clients, "f", b"{}", qualifier="", asynchronous=False) == 0
+    assert json.loads(capsys.readouterr().out) == {"a": 1}
+    assert ["LogType" in request for _, request in clients.told] == [True, False]
+
+
 def test_what_cannot_be_invoked_and_what_is_queued(capsys: pytest.CaptureFixture[str]) -> None:
     assert (
         invoke(Playing(invoke=refusal("ResourceNotFoundException")), "f", b"{}", qualifier="", asynchronous=False) == 1

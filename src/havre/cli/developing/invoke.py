@@ -22,7 +22,7 @@ def invoke(clients: Clients, name: str, payload: bytes, *, qualifier: str, async
         request["Qualifier"] = qualifier
     request |= {"InvocationType": "Event"} if asynchronous else {"LogType": "Tail"}
     try:
-        answer = clients("lambda").invoke(**request)
+        answer = _asked(clients("lambda"), request)
         body = answer["Payload"].read()
     except (ClientError, BotoCoreError) as error:
         print(f"havre lambda invoke: {error}", file=sys.stderr)
@@ -37,6 +37,16 @@ def invoke(clients: Clients, name: str, payload: bytes, *, qualifier: str, async
         return 1
     sys.stdout.write(pretty(body) + "\n")
     return 0
+
+
+def _asked(client: Any, request: dict[str, Any]) -> Any:
+    """With the log's tail, where there is one: functions on capacity providers have none."""
+    try:
+        return client.invoke(**request)
+    except ClientError as error:
+        if "Tail logs are not supported" not in str(error):
+            raise
+        return client.invoke(**{k: v for k, v in request.items() if k != "LogType"})
 
 
 def read_payload(text: str) -> bytes:
