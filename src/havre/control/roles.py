@@ -30,22 +30,23 @@ class Roles:
     def __init__(self, deps: ReconcilerDeps, principal: str) -> None:
         self._deps = deps
         self._principal = principal
-        self._kept: dict[tuple[str, str], _Session] = {}
+        self._kept: dict[tuple[str, str, str], _Session] = {}
 
     async def acting(self, role: str, account: str, region: str, session: str, trace: str = "") -> Aws:
-        """``account`` and ``region`` of what the role is used for, ``trace`` what its calls carry on. Raises ApiError when
-        it cannot be assumed."""
+        """``account`` and ``region`` of what the role is used for, ``trace`` what its calls carry on. ``session`` names what
+        acts, not the occasion, for credentials are kept for it. Raises ApiError when the role cannot be assumed."""
+        name = session[:64].ljust(2, "-")
         now = self._deps.world.now()
         if self._deps.aws_with is None:
             raise Permanent("Roles cannot be assumed here")
-        kept = self._kept.get((role, region))
+        kept = self._kept.get((role, region, name))
         if kept is None or now >= kept.since + FRESH:
             sts = self._deps.aws_for(account, region, self._principal)
-            answer = await sts("sts", "AssumeRole", {"RoleArn": role, "RoleSessionName": session[:64].ljust(2, "-")})
+            answer = await sts("sts", "AssumeRole", {"RoleArn": role, "RoleSessionName": name})
             kept = _Session(now, answer["Credentials"])
             if len(self._kept) >= _MOST:
                 self._kept.clear()
-            self._kept[role, region] = kept
+            self._kept[role, region, name] = kept
         owner = role.split(":")[4]
         if trace:
             return self._deps.aws_with(owner, region, kept.keys, trace)

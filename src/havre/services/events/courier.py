@@ -45,7 +45,8 @@ class Courier:
         which, role = kind(arn), shipment.target.get("RoleArn")
         of_aws = which == "events" and str(shipment.event["source"]).startswith("aws.")
         if role and which in ("ecs", "kinesis", "events", "lambda", "sqs", "sns"):
-            acting = await self._roles.acting(role, account, region, f"events-{shipment.event['id']}")
+            session = f"events-{shipment.rule.rpartition('/')[2]}"
+            acting = await self._roles.acting(role, account, region, session)
             if not of_aws:
                 return acting
         if which == "logs" or (of_aws and role):

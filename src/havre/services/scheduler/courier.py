@@ -37,7 +37,7 @@ class Courier:
         own = parcel.meta
         any_of_aws = universal.is_universal(arn)
         account, region = (own.account, own.region) if any_of_aws else (arn.split(":")[4], arn.split(":")[3])
-        aws = await self._roles.acting(role, account, region, f"scheduler-{invocation.id}")
+        aws = await self._roles.acting(role, account, region, _session(invocation))
         text = _input(parcel, invocation)
         if any_of_aws:
             await aws(*universal.call(arn, json.loads(text)))
@@ -57,7 +57,7 @@ class Courier:
         _, _, _, region, account, _ = queue.split(":", 5)
         role = str(invocation.target["RoleArn"])
         try:
-            aws = await self._roles.acting(role, account, region, f"scheduler-{invocation.id}")
+            aws = await self._roles.acting(role, account, region, _session(invocation))
         except ApiError as error:
             raise temporary(error) from error
         about = {
@@ -67,6 +67,10 @@ class Courier:
         }
         told = attributes(parcel.status, invocation.target, about)
         await send_letter(aws, self._deps.site.endpoint, queue, _input(parcel, invocation), told)
+
+
+def _session(invocation: Invocation) -> str:
+    return f"scheduler-{invocation.schedule.rpartition('/')[2]}"
 
 
 def timestamp(at: float) -> str:
