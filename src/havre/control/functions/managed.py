@@ -265,6 +265,8 @@ class Managed:
                 use.cpu = self._cpu(pool, use, took)
                 self._tell(pool)
                 use.peak = self._crowd.counts(pool).running
+        for id in [id for id in self._functions if not self._crowd.knows(id)]:
+            del self._functions[id]
         if self._crowd.pools():
             self._look_later()
 

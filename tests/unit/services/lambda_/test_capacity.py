@@ -6,10 +6,21 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
-from tests.unit.services.lambda_.lambda_harness import OTHER_ROOT, FakeFunctions, Lambda, archive, arn, refusal
+from tests.unit.services.lambda_.lambda_harness import (
+    ACCOUNT,
+    OTHER_ROOT,
+    REGION,
+    FakeFunctions,
+    Lambda,
+    archive,
+    arn,
+    refusal,
+)
 
+from havre.core.invoking.retries import Tried
 from havre.kernel.errors import Permanent
 from havre.kernel.function import Function, Invocation, Outcome, Provisioned
+from havre.services.lambda_.invoking.events import Event, Where
 from havre.services.lambda_.rules import managed as rules
 from havre.store.memory import MemoryRecords
 
@@ -586,3 +597,18 @@ def test_an_alias_leads_to_versions_on_a_provider(capacity: Capacity) -> None:
     capacity.client.create_alias(FunctionName="one", Name="live", FunctionVersion=PUBLISHED)
     answer = capacity.client.invoke(FunctionName="one", Qualifier="live")
     assert answer["ExecutedVersion"] == PUBLISHED
+
+
+def test_what_is_said_of_events_of_the_function_holds_for_what_it_leads_to(capacity: Capacity) -> None:
+    capacity.provider()
+    capacity.managed()
+    capacity.publish()
+    events = capacity.facilities.open_invoking(capacity.running.store, capacity.running.world).events
+    where, event = Where(ACCOUNT, REGION, "one"), Event("r", PUBLISHED, "", "", Tried(0.0))
+    put = capacity.client.put_function_event_invoke_config
+    put(FunctionName="one", MaximumRetryAttempts=1)
+    config = events._config(where, event)
+    assert config is not None and config.retries == 1
+    put(FunctionName="one", Qualifier=PUBLISHED, MaximumRetryAttempts=0)
+    config = events._config(where, event)
+    assert config is not None and config.retries == 0

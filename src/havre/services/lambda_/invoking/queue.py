@@ -32,7 +32,7 @@ from havre.services.lambda_.invoking.events import (
 from havre.services.lambda_.invoking.invoker import Done, Invoker
 from havre.services.lambda_.invoking.line import Line
 from havre.services.lambda_.invoking.targets import Target
-from havre.services.lambda_.resources import EVENT_INVOKE, LATEST, EventInvokeSpec, qualified
+from havre.services.lambda_.resources import EVENT_INVOKE, LATEST, PUBLISHED, EventInvokeSpec, qualified
 from havre.store.durably import durably
 from havre.store.ports import Put, Reader, Records, Take
 
@@ -239,9 +239,13 @@ class Events:
         return target if target.resolved.function.spec.uid == event.uid else None
 
     def _config(self, where: Where, event: Event) -> EventInvokeSpec | None:
-        name = qualified(where.function, event.qualifier or LATEST)
-        found = self._store.get(EVENT_INVOKE, where.account, where.region, name)
-        return None if found is None else found.spec
+        """What is said of the unqualified function holds for ``$LATEST.PUBLISHED``, too, which it leads to."""
+        named = event.qualifier or LATEST
+        for qualifier in (named, LATEST) if named == PUBLISHED else (named,):
+            found = self._store.get(EVENT_INVOKE, where.account, where.region, qualified(where.function, qualifier))
+            if found is not None:
+                return found.spec
+        return None
 
     async def _decided(
         self, taken: _Taken, verdict: Verdict, done: Done | None = None, error: ApiError | None = None
