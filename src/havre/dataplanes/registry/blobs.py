@@ -147,11 +147,13 @@ class Blobs:
                 await packed
         await self._publish(upload, digest)
         try:
-            return await link(upload.offset)
+            result = await link(upload.offset)
         except Exception:
             if upload.held is None:  # no record was made: whoever tries again finds the upload
                 self.path(digest).rename(upload.path)
             raise
+        upload.held = []  # the file is the blob's now: nothing of it is left to discard
+        return result
 
     def _packed(self, upload: Upload, digest: str) -> Awaitable[None]:
         """A small blob, on its way into the pack. Raises Temporary."""
