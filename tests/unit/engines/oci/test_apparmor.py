@@ -70,7 +70,7 @@ def test_a_kernel_without_it(tmp_path: Path, caplog: pytest.LogCaptureFixture, m
         (Container("c", "i", security_options=("apparmor:mine",)), "mine"),
         (Container("c", "i", security_options=("apparmor=unconfined",)), "unconfined"),
         (Container("c", "i", security_options=("no-new-privileges",)), NAME),
-        (Container("c", "i", privileged=True), ""),
+        (Container("c", "i", privileged=True), "unconfined"),
         (Container("c", "i", privileged=True, security_options=("apparmor:mine",)), "mine"),
     ],
 )

@@ -211,7 +211,7 @@ def apparmor(container: Container, machine: Machine) -> str:
         word, _, profile = option.replace("=", ":", 1).partition(":")
         if word == "apparmor":
             return profile
-    return "" if container.privileged else machine.apparmor
+    return "unconfined" if container.privileged else machine.apparmor
 
 
 # --- capabilities
