@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import subprocess
 import time
@@ -137,3 +138,16 @@ def test_down_clears_up_though_a_process_is_killed_under_it(havre: Starter, role
     instance.process.wait(300)
     assert down.wait(300) == 0
     assert instance.containers() == []
+
+
+@pytest.mark.parametrize("first", ["node", "supervisor"])
+def test_told_all_at_once_to_end_it_leaves_nothing(havre: Starter, first: str) -> None:
+    """As systemd does by default, and whoever ends a control group."""
+    instance = havre()
+    _service(instance, 2)
+    pids = {**instance.run_file["pids"], "supervisor": instance.process.pid}
+    for role in sorted(pids, key=lambda role: role != first):
+        os.kill(pids[role], signal.SIGTERM)
+    assert instance.process.wait(300) == 0
+    assert instance.containers() == []
+    assert not (instance.state / "run.json").exists()

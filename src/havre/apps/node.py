@@ -193,7 +193,7 @@ class Node:
                 await self.containers.remove_pool()
         finally:
             await self.close()
-        if self.incomplete:
+        if self.incomplete or not self.remove_everything:
             sys.exit(1)
 
     async def close(self) -> None:

@@ -212,9 +212,7 @@ class Supervisor:
         reader, writer = os.pipe()
 
         def work() -> int:
-            for number in SIGNALS:
-                signal.signal(number, signal.SIG_DFL)
-            signal.set_wakeup_fd(-1)
+            _hear_nothing()
             with open("/proc/self/comm", "w") as comm:
                 comm.write(f"havre-{role}")
             os.environ["HAVRE_CONFIG"] = json.dumps(self.options.to_json())
@@ -249,7 +247,7 @@ class Supervisor:
         """Start again what has died, at once the first time, later and later if it keeps dying."""
         now = time.monotonic()
         for role, pid in list(self.children.items()):
-            if (status := _ended(pid)) is None or self.asked:
+            if self.asked or (status := _ended(pid)) is None:  # who stops wants to know how it ended
                 continue
             recent = [t for t in self.failures[role] if now - t < 60]
             self.failures[role] = [*recent, now]
@@ -268,10 +266,25 @@ class Supervisor:
         for role, number in (("node", signal.SIGTERM if keep else signal.SIGUSR1), ("server", signal.SIGTERM)):
             if pid := self.children.get(role):
                 codes[role] = _end(pid, number)
+            if role == "node" and codes.get(role) and not keep:
+                codes[role] = self._clear()
         if codes.get("node") and not keep:
             return _say(f"{LEFT}; havre down --state {self.options.state} tries again", 1)
         retire(self.options.state, keep=keep)
         return 0
+
+    def _clear(self) -> int:
+        """The node has ended before it had removed everything, as when a service manager tells all processes at once to
+        end: another one does it. The wait status."""
+
+        def work() -> int:
+            _hear_nothing()
+            os.environ["HAVRE_CONFIG"] = json.dumps(self.options.to_json())
+            __import__("havre.apps.node", fromlist=["clean"]).clean()
+            return 0
+
+        pid = _fork(work, close=(self.lock, *self.wake, self.shelf.fileno()))
+        return _end(pid, 0)  # it needs no telling
 
     def _clear_strays(self) -> None:
         """End the processes of a supervisor that was killed; their containers run on."""
@@ -343,6 +356,13 @@ def _fork(work: Callable[[], int], close: tuple[int, ...]) -> int:
             sys.stdout.flush()
             sys.stderr.flush()
         os._exit(code)
+
+
+def _hear_nothing() -> None:
+    """A child's signals are its own."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_DFL)
+    signal.set_wakeup_fd(-1)
 
 
 def _ended(pid: int) -> int | None:
