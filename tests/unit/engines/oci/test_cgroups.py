@@ -1,4 +1,4 @@
-"""Which files say what, in both versions of the kernel's interface; version 2 is tried nowhere but here."""
+"""Which files say what, in both versions of the kernel's interface."""
 
 from __future__ import annotations
 
