@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from havre.apps.http import protocol
+from havre.apps.http import exchange
 from havre.apps.http.listeners import Listeners
 
 Send = Callable[[dict[str, Any]], Any]
@@ -89,7 +89,7 @@ async def test_bodies_sized_and_chunked(port: int) -> None:
 
 
 async def test_a_body_larger_than_the_water_mark_arrives_whole(port: int) -> None:
-    size = protocol.HIGH_WATER * 5
+    size = exchange.HIGH_WATER * 5
     head = f"POST /big HTTP/1.1\r\nhost: x\r\ncontent-length: {size}\r\n\r\n".encode()
     answer = await talk(port, head, b"x" * size)
     assert answer.count(b"x") > size - 1

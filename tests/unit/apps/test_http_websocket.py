@@ -14,8 +14,8 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from havre.apps.http import websocket
+from havre.apps.http.exchange import HIGH_WATER
 from havre.apps.http.listeners import Listeners
-from havre.apps.http.protocol import HIGH_WATER
 from havre.apps.own_tls import OwnTls
 from havre.control.certificates.authority import Authority
 

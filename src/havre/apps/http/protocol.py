@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import deque
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import httptools
 
+from havre.apps.http.exchange import Exchange
 from havre.apps.http.files import FileSender
 
 if TYPE_CHECKING:
@@ -18,20 +17,13 @@ if TYPE_CHECKING:
 
 HEAD_LIMIT = 64 * 1024
 """Bytes of request line and headers together."""
-HIGH_WATER = 256 * 1024
-"""Bytes of request body that may wait for the application before reading pauses."""
-JOINED = 32 * 1024
-"""Bytes up to which pieces of a request body are joined; copying more costs more than handing over twice."""
 PIPELINE_LIMIT = 32
 LINGER = 0.5
 """Seconds in which what a refused client still sends is read and thrown away."""
-_log = logging.getLogger("havre.http")
 _EXTENSIONS: dict[str, dict[str, Any]] = {"http.response.zerocopysend": {}}
-_LINES = {s.value: f"HTTP/1.1 {s.value} {s.phrase}\r\n".encode() for s in HTTPStatus}
 _TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _BAD = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
-_FAILED = b"HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 
 class Shared:
@@ -293,184 +285,3 @@ class Connection(asyncio.Protocol):
 def _head(method: bytes, url: bytes, headers: list[tuple[bytes, bytes]]) -> bytes:
     lines = [method + b" " + url + b" HTTP/1.1", *(name + b": " + value for name, value in headers)]
     return b"\r\n".join(lines) + b"\r\n\r\n"
-
-
-class Hangup(ConnectionResetError):
-    """The client has gone: a body that goes on would be sent to nobody."""
-
-
-class Exchange:
-    """One request and its response; ``receive`` and ``send`` of ASGI."""
-
-    __slots__ = (
-        "chunked", "chunks", "connection", "ended", "expect", "gone", "head", "keep", "left",
-        "pending", "responded", "scope", "size", "started", "told", "waiter",
-    )  # fmt: skip
-
-    def __init__(self, connection: Connection, scope: dict[str, Any], keep: bool) -> None:
-        self.connection = connection
-        self.scope = scope
-        self.keep = keep
-        self.head = scope["method"] == "HEAD"
-        self.chunks: list[bytes] = []
-        self.size = 0
-        self.ended = self.gone = self.started = self.responded = self.chunked = self.told = False
-        self.left: int | None = None
-        self.pending = b""
-        self.waiter: asyncio.Future[None] | None = None
-        self.expect = connection.expects
-
-    def start(self) -> None:
-        task = asyncio.get_running_loop().create_task(self._run())
-        self.connection.shared.tasks.add(task)
-        task.add_done_callback(self.connection.shared.tasks.discard)
-
-    async def _run(self) -> None:
-        transport = self.connection.transport
-        try:
-            await self.connection.shared.app(self.scope, self.receive, self.send)
-        except Hangup:
-            return
-        except Exception:
-            _log.exception("the application failed on %s %s", self.scope["method"], self.scope["path"])
-        if self.gone:
-            return
-        if not self.responded:
-            # an answer that was begun can only be cut off, so that the client knows
-            if not self.started:
-                transport.write(_FAILED)
-            transport.close()
-
-    # request
-
-    def feed(self, body: bytes) -> None:
-        self.chunks.append(body)
-        self.size += len(body)
-        if self.size > HIGH_WATER:
-            self.connection.pause()
-        self._wake()
-
-    def feed_end(self) -> None:
-        self.ended = True
-        self._wake()
-
-    def disconnect(self) -> None:
-        self.gone = True
-        self._wake()
-
-    def _wake(self) -> None:
-        if self.waiter is not None and not self.waiter.done():
-            self.waiter.set_result(None)
-
-    async def receive(self) -> dict[str, Any]:
-        while not self.chunks and (not self.ended or self.told) and not self.gone and not self.responded:
-            if self.expect and not self.started:
-                self.expect = False
-                self.connection.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-            self.waiter = asyncio.get_running_loop().create_future()
-            await self.waiter
-        if self.gone or (self.ended and not self.chunks and self.responded):
-            return {"type": "http.disconnect"}
-        chunks = self.chunks
-        if len(chunks) == 1 or self.size < JOINED:
-            body, self.chunks = chunks[0] if len(chunks) == 1 else b"".join(chunks), []
-        else:
-            body = chunks.pop(0)
-        self.size -= len(body)
-        if self.size < HIGH_WATER:
-            self.connection.resume()
-        self.told = self.ended and not self.chunks  # who asks again wants to hear when the client has gone
-        return {"type": "http.request", "body": body, "more_body": not self.told}
-
-    # response
-
-    async def send(self, message: dict[str, Any]) -> None:
-        """Raises Hangup for a further piece of a body that nobody is there to read."""
-        if self.gone:
-            if message.get("more_body"):
-                raise Hangup
-            return
-        if message["type"] == "http.response.start":
-            self._begin(message)
-            return
-        more = message.get("more_body", False)
-        if message["type"] == "http.response.zerocopysend" and not await self._send_file(message):
-            return
-        self._write(message.get("body", b""), more)
-        if not more:
-            self._done()
-        elif not self.connection.writable.is_set():
-            await self.connection.writable.wait()
-
-    def _begin(self, message: dict[str, Any]) -> None:
-        """Render the head; it waits for the first piece of the body, so that both leave together."""
-        self.started = True
-        status = message["status"]
-        lines = [_LINES.get(status) or f"HTTP/1.1 {status} \r\n".encode(), self.connection.shared.date]
-        sized = status in (204, 304) or self.head
-        for name, value in message.get("headers", ()):
-            if name == b"content-length":
-                sized = True
-                self.left = None if self.head or status == 304 else int(value)
-            elif name in (b"transfer-encoding", b"connection"):
-                self.keep = self.keep and value.lower() != b"close"
-                continue
-            lines += (name, b": ", value, b"\r\n")
-        old = self.scope["http_version"] == "1.0"
-        if not sized and not old:
-            self.chunked = True
-            lines.append(b"transfer-encoding: chunked\r\n")
-        self.keep = self.keep and (sized or not old)
-        if not self.keep:
-            lines.append(b"connection: close\r\n")
-        elif old:
-            lines.append(b"connection: keep-alive\r\n")
-        lines.append(b"\r\n")
-        self.pending = b"".join(lines)
-
-    def _write(self, body: bytes, more: bool) -> None:
-        """Raises RuntimeError when the application sends other than it announced."""
-        if self.head:
-            body = b""
-        if self.left is not None:
-            self.left -= len(body)
-            if self.left < 0 or (not more and self.left):
-                raise RuntimeError("the body is not as long as content-length says")
-        pieces = [self.pending] if self.pending else []
-        if self.chunked:
-            if body:
-                pieces += (b"%x\r\n" % len(body), body, b"\r\n")
-            if not more:
-                pieces.append(b"0\r\n\r\n")
-        elif body:
-            pieces.append(body)
-        self.pending = b""
-        if len(pieces) == 1:
-            self.connection.transport.write(pieces[0])
-        elif pieces:
-            self.connection.transport.writelines(pieces)
-
-    async def _send_file(self, message: dict[str, Any]) -> bool:
-        """``file`` is a descriptor. False when the client went away. Raises RuntimeError unless content-length was told and
-        has room for it."""
-        count = message["count"]
-        if self.left is None or self.left < count:
-            raise RuntimeError("the file is longer than content-length says")
-        self._write(b"", True)
-        await self.connection.drained()
-        if self.gone:
-            return False
-        transport = self.connection.transport
-        try:
-            await self.connection.shared.files.send(transport, message["file"], message["offset"], count)
-            self.left -= count
-        except OSError as error:
-            _log.info("an answer was cut off: %s", error)
-            self.gone = True
-            transport.abort()
-        return not self.gone
-
-    def _done(self) -> None:
-        self.responded = True
-        self._wake()
-        self.connection.finished(self, self.keep)

@@ -16,7 +16,7 @@ from websockets.frames import Frame, Opcode
 from websockets.http11 import Request
 from websockets.server import ServerProtocol
 
-from havre.apps.http.protocol import HIGH_WATER, Hangup
+from havre.apps.http.exchange import HIGH_WATER, Hangup
 
 if TYPE_CHECKING:
     from havre.apps.http.protocol import Connection
