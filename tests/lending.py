@@ -14,7 +14,7 @@ from havre.control.operation import Aws, Operations, Service, Site
 from havre.control.patient import patient
 from havre.engines.borrowed import Deliver
 from havre.kernel.errors import ApiError
-from havre.services import dynamodb, dynamodbstreams, kinesis, s3, secretsmanager, ssm
+from havre.services import dynamodb, dynamodbstreams, kinesis, kms, s3, secretsmanager, ssm
 from havre.services.s3.preflight import Preflight
 from havre.wire.http import HttpRequest, HttpResponse
 from tests.running_gateway import Running
@@ -48,9 +48,11 @@ class Lent(Running):
         self.notifier = s3.Notifier(self._aws_for, Site())
         packages = (dynamodb, dynamodbstreams, kinesis, secretsmanager, ssm)
         lent = [package.service(self.beside) for package in packages]
-        more = {"resource_policies": {"s3": s3.resource_policy}, "resource_owners": {"s3": s3.resource_owner}} | more
+        policies = {"s3": s3.resource_policy, "kms": kms.resource_policy}
+        more = {"resource_policies": policies, "resource_owners": {"s3": s3.resource_owner}} | more
         more.setdefault("preflight", self._preflight)
-        super().__init__(besides=[*lent, s3.service(self.beside, self.notifier), *besides], **more)
+        keys = kms.service(kms.Vault(b"\x07" * 32))
+        super().__init__(besides=[*lent, keys, s3.service(self.beside, self.notifier), *besides], **more)
 
     def _aws_for(self, account: str, region: str, service: str, source: str = "", trace: str = "") -> Aws:
         return patient(self.gateway.as_service(service, account, region, source, trace))

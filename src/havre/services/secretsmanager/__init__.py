@@ -2,30 +2,33 @@
 
 The promise: secrets, their versions and stages, deletion and recovery, policies and tags, from moto
 (docs/design/borrowed.md): signatures, policies and the trail are Havre's, what an operation does is moto's. Left out:
-rotation, which needs functions that are called, and replication into other regions. Values are kept as they are, without
-KMS, in files that only the owner of the state directory can read.
+rotation, which needs functions that are called, and replication into other regions. Values are encrypted by KMS
+(sealing.py).
 """
 
 from __future__ import annotations
 
 from havre.control.borrowed import Lender, Loans
 from havre.control.operation import Call, Request, Service
+from havre.services.secretsmanager import sealing
 
 
 def service(lender: Lender | None = None) -> Service:
     loans = Loans("secretsmanager", lender)
-    loans.lend("CreateSecret", resources=_new)
+    loans.lend("CreateSecret", resources=_new, own=sealing.create)
     loans.lend(
-        *("DescribeSecret", "GetResourcePolicy", "GetSecretValue", "ListSecretVersionIds"),
-        *("DeleteResourcePolicy", "DeleteSecret", "PutResourcePolicy", "PutSecretValue", "RestoreSecret"),
-        *("TagResource", "UntagResource", "UpdateSecret", "UpdateSecretVersionStage"),
+        *("DescribeSecret", "GetResourcePolicy", "ListSecretVersionIds"),
+        *("DeleteResourcePolicy", "DeleteSecret", "PutResourcePolicy", "RestoreSecret"),
+        *("TagResource", "UntagResource", "UpdateSecretVersionStage"),
         resources=_secret,
     )
-    loans.lend("BatchGetSecretValue", resources=_listed)
+    loans.lend("GetSecretValue", resources=_secret, own=sealing.get)
+    loans.lend("PutSecretValue", "UpdateSecret", resources=_secret, own=sealing.put)
+    loans.lend("BatchGetSecretValue", resources=_listed, own=sealing.get_many)
     loans.lend("GetRandomPassword", "ListSecrets")
     return loans.service(
         partial={
-            "KmsKeyId": "values are not encrypted: there is no KMS",
+            "UpdateSecret.KmsKeyId": "is the key of versions from then on; those that there are stay under theirs",
             "CreateSecret.AddReplicaRegions": "no replicas are made",
             "PutResourcePolicy": "kept and told, not asked for decisions",
         }

@@ -1,28 +1,30 @@
 """Systems Manager: its Parameter Store.
 
 The promise: parameters, their versions, labels, history and tags, from moto (docs/design/borrowed.md): signatures, policies
-and the trail are Havre's, what an operation does is moto's. Left out: everything of Systems Manager that is not a
-parameter. SecureString values are kept as they are, without KMS, in files that only the owner of the state directory can
-read.
+and the trail are Havre's, what an operation does is moto's. SecureString values are encrypted by KMS (secure.py). Left out:
+everything of Systems Manager that is not a parameter.
 """
 
 from __future__ import annotations
 
 from havre.control.borrowed import Lender, Loans
 from havre.control.operation import Call, Request, Service
+from havre.services.ssm import secure
 
 
 def service(lender: Lender | None = None) -> Service:
     loans = Loans("ssm", lender)
-    loans.lend("PutParameter", "DeleteParameter", "GetParameter", "GetParameterHistory", resources=_named)
+    loans.lend("DeleteParameter", resources=_named)
+    loans.lend("PutParameter", resources=_named, own=secure.putting(_arn))
+    loans.lend("GetParameter", "GetParameterHistory", resources=_named, own=secure.get)
     loans.lend("LabelParameterVersion", "UnlabelParameterVersion", resources=_named)
-    loans.lend("DeleteParameters", "GetParameters", resources=_all_named)
-    loans.lend("GetParametersByPath", resources=_path)
+    loans.lend("DeleteParameters", resources=_all_named)
+    loans.lend("GetParameters", resources=_all_named, own=secure.get)
+    loans.lend("GetParametersByPath", resources=_path, own=secure.get)
     loans.lend("DescribeParameters")
     loans.lend("AddTagsToResource", "RemoveTagsFromResource", "ListTagsForResource", resources=_tagged)
     return loans.service(
         partial={
-            "PutParameter.KeyId": "values are not encrypted: there is no KMS",
             "PutParameter.Tier": "the limits of the standard tier hold for all",
             "PutParameter.Policies": "kept, without effect: nothing expires",
         }
