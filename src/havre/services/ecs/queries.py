@@ -50,14 +50,22 @@ def cluster(call: Call, reference: str | None, reader: Reader | None = None) -> 
 
 
 def any_cluster(call: Call, reference: str | None, reader: Reader | None = None) -> ClusterRecord | None:
-    if reference and reference.startswith("arn:") and not _here(call, reference):
+    if (
+        reference
+        and reference.startswith("arn:")
+        and ":cluster/" in reference
+        and not _here(call, reference, "cluster")
+    ):
         raise no_cluster()
     return (reader or call.store).get(CLUSTER, call.account, call.region, cluster_name(reference))
 
 
-def _here(call: Call, arn: str) -> bool:
-    parts = arn.split(":", 5)
-    return len(parts) == 6 and parts[3] == call.region and parts[4] == call.account
+def _here(call: Call, arn: str, kind: str) -> bool:
+    """Whether it can be the ARN of something of this kind, in this account and region."""
+    *front, resource = arn.split(":", 5)
+    names = resource.split("/")
+    most = 3 if kind in ("service", "task") else 2  # the cluster's name may stand between
+    return front == ["arn", "aws", "ecs", call.region, call.account] and names[0] == kind and 2 <= len(names) <= most
 
 
 def definition_key(call: Call, reference: str, reader: Reader | None = None) -> str:
@@ -66,7 +74,7 @@ def definition_key(call: Call, reference: str, reader: Reader | None = None) -> 
     "" when there is none.
     """
     if reference.startswith("arn:"):
-        if not _here(call, reference) or ":task-definition/" not in reference:
+        if not _here(call, reference, "task-definition"):
             return ""
         reference = last_part(reference)
     if ":" in reference:
@@ -122,7 +130,7 @@ def task(call: Call, owner: ClusterRecord, reference: str, reader: Reader | None
     _same_cluster(owner, reference)
     if not reference.startswith("arn:") and len(reference) not in (32, 36):
         raise invalid("taskId length should be one of [32,36]")
-    if reference.startswith("arn:") and (not _here(call, reference) or ":task/" not in reference):
+    if reference.startswith("arn:") and not _here(call, reference, "task"):
         return None
     found = (reader or call.store).get(TASK, call.account, call.region, last_part(reference))
     return found if found is not None and found.spec.cluster == owner.meta.name else None
@@ -131,7 +139,7 @@ def task(call: Call, owner: ClusterRecord, reference: str, reader: Reader | None
 def service(call: Call, owner: ClusterRecord, reference: str, reader: Reader | None = None) -> ServiceRecord | None:
     """The service of this name or ARN, whatever its state."""
     _same_cluster(owner, reference)
-    if reference.startswith("arn:") and (not _here(call, reference) or ":service/" not in reference):
+    if reference.startswith("arn:") and not _here(call, reference, "service"):
         return None
     name = f"{owner.meta.name}/{last_part(reference)}"
     return (reader or call.store).get(SERVICE, call.account, call.region, name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tests.simulation.harness import DEFINITION, Harness
+from tests.simulation.harness import ACCOUNT, DEFINITION, REGION, Harness
 
 from havre.kernel.errors import ApiError
 
@@ -66,3 +66,35 @@ async def test_definitions_that_are_not_deleted_are_named_as_they_were_asked_for
         "arn": "web:9",
         "reason": "The specified task definition does not exist. Specify a valid account, family, revision and try again.",
     }
+
+
+async def test_arns_are_read_whole():
+    h = await ready()
+    service = (await h.call("CreateService", serviceName="web", taskDefinition="web:1", desiredCount=0))["service"]
+    cluster, definition = service["clusterArn"], service["taskDefinition"]
+    for old, new in (
+        (":ecs:", ":lambda:"),
+        ("arn:aws:", "arn:aws-cn:"),
+        (f":{ACCOUNT}:", ":111122223333:"),
+        (f":{REGION}:", ":eu-west-3:"),
+        ("/", "/more/more/"),
+    ):
+        for arn, ask, member in (
+            (cluster.replace(old, new), "DescribeClusters", "clusters"),
+            (service["serviceArn"].replace(old, new, 1), "DescribeServices", "services"),
+        ):
+            answer = await h.call(ask, {member: [arn]})
+            assert answer[member] == [] and answer["failures"] == [{"arn": arn, "reason": "MISSING"}]
+        with pytest.raises(ApiError, match="Unable to describe task definition"):
+            await h.call("DescribeTaskDefinition", taskDefinition=definition.replace(old, new))
+
+
+async def test_the_statistics_of_a_cluster_tell_launch_types_apart():
+    h = await ready()
+    await h.call("CreateService", serviceName="web", taskDefinition="web:1", desiredCount=2)
+    await h.pass_time(10)
+    (cluster,) = (await h.call("DescribeClusters", include=["STATISTICS"]))["clusters"]
+    names = [each["name"] for each in cluster["statistics"]]
+    assert len(names) == 16 and names[:2] == ["runningEC2TasksCount", "runningFargateTasksCount"]
+    told = {each["name"]: each["value"] for each in cluster["statistics"] if each["value"] != "0"}
+    assert told == {"runningEC2TasksCount": "2", "activeEC2ServiceCount": "1"}

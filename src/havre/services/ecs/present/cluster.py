@@ -6,7 +6,7 @@ from collections.abc import Collection
 from typing import Any
 
 from havre.kernel.resource import scoped
-from havre.services.ecs.queries import ClusterRecord, DefinitionRecord
+from havre.services.ecs.queries import ClusterRecord, DefinitionRecord, primary
 from havre.services.ecs.resources import INSTANCE, SERVICE, TASK
 from havre.services.ecs.rules.common import tag_list
 from havre.store.ports import Reader
@@ -41,19 +41,28 @@ def settings(record: ClusterRecord) -> list[dict[str, str]]:
     return [{"name": k, "value": v} for k, v in record.spec.settings.items()]
 
 
+_LAUNCHES = {"EC2": "EC2", "FARGATE": "Fargate"}
+_STATISTICS = (
+    *("runningEC2TasksCount", "runningFargateTasksCount", "pendingEC2TasksCount", "pendingFargateTasksCount"),
+    *("runningExternalTasksCount", "pendingExternalTasksCount"),
+    *("runningManagedInstancesTasksCount", "pendingManagedInstancesTasksCount"),
+    *("activeEC2ServiceCount", "activeFargateServiceCount", "drainingEC2ServiceCount", "drainingFargateServiceCount"),
+    *("activeExternalServiceCount", "drainingExternalServiceCount"),
+    *("activeManagedInstancesServiceCount", "drainingManagedInstancesServiceCount"),
+)
+"""In AWS's order; of launch types that are not here the counts stay 0, as of all that nothing was launched on."""
+
+
 def _statistics(reader: Reader, here: str) -> list[dict[str, str]]:
-    counts = {
-        f"{state}{launch}TasksCount": 0 for launch in ("EC2", "Fargate", "External") for state in ("running", "pending")
-    }
-    names = {"EC2": "EC2", "FARGATE": "Fargate"}
+    counts = dict.fromkeys(_STATISTICS, 0)
     for state in ("RUNNING", "PENDING"):
         for task in reader.find(TASK, "state", f"{here}/{state}"):
-            counts[f"{state.lower()}{names[task.spec.launch]}TasksCount"] += 1
-    kinds = {"active": 0, "draining": 0}
+            counts[f"{state.lower()}{_LAUNCHES[task.spec.launch]}TasksCount"] += 1
     for service in reader.find(SERVICE, "cluster", here):
-        kinds["active" if service.spec.state == "ACTIVE" else "draining"] += 1
-    found = {**counts, "activeServiceCount": kinds["active"], "drainingServiceCount": kinds["draining"]}
-    return [{"name": k, "value": str(v)} for k, v in found.items()]
+        if service.spec.state != "INACTIVE":
+            launch = _LAUNCHES[primary(reader, service).spec.launch.type]
+            counts[f"{service.spec.state.lower()}{launch}ServiceCount"] += 1
+    return [{"name": k, "value": str(v)} for k, v in counts.items()]
 
 
 def definition(record: DefinitionRecord) -> dict[str, Any]:
