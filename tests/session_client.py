@@ -12,6 +12,7 @@ import sys
 import time
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from websockets.exceptions import ConnectionClosed
@@ -95,7 +96,8 @@ class SessionClient:
             "AcknowledgedMessageSequenceNumber": number,
             "IsSequentialMessage": True,
         }
-        self.socket.send(self._message("acknowledge", 0, 0, json.dumps(told).encode()))
+        with suppress(ConnectionClosed):  # of what came twice, and late
+            self.socket.send(self._message("acknowledge", 0, 0, json.dumps(told).encode()))
         if number != self.expected:
             return
         self.expected += 1

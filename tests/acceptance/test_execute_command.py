@@ -21,7 +21,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from tests.contracts.container_bench import IMAGE, build_image
 from tests.session_client import SessionClient
 
-from .conftest import Instance, alive, clear, eventually, kill, start, stop
+from .conftest import HAVRE, Instance, alive, clear, eventually, kill, start, stop
 from .test_without_docker import _images as images_without_docker
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(600)]
@@ -142,6 +142,24 @@ def test_the_command_line(world: World, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert b"Starting session with SessionId: ecs-execute-command-" in done.stdout
     assert b"42 from the inside" in done.stdout
+
+
+def test_the_command_line_of_our_own(world: World) -> None:
+    arn, state = world.run("own"), ["--state", str(world.instance.state)]
+
+    def run(*words: str, typed: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+        command = [HAVRE, "ecs", "exec", *state, arn, *words]
+        return subprocess.run(command, input=typed, capture_output=True, timeout=120)
+
+    done = run("sh", "-c", "id -u; seq 1 20000; echo the-end")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [b"0", *(b"%d" % n for n in range(1, 20_001)), b"the-end"]
+    assert b"42 from a file" in run(typed=b"echo $((6 * 7)) from a file\n").stdout
+    absent = run("no-such-program")
+    assert absent.returncode == 1 and b"executable file not found" in absent.stderr
+    world.ecs.stop_task(cluster="c", task=arn)
+    eventually(lambda: world.task(arn)["lastStatus"] == "STOPPED")
+    assert b"execute command was not enabled" in run("sh").stderr
 
 
 def test_a_program_that_is_not_there(world: World) -> None:

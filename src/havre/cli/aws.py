@@ -24,6 +24,11 @@ class Clients:
         self.state = state
         self._session: Any = botocore.session.Session()
 
+    @property
+    def authority(self) -> str:
+        """The certificates by which an endpoint with TLS is known; "" for one without."""
+        return self._values.get("AWS_CA_BUNDLE", "")
+
     def __call__(self, service: str) -> Any:
         from botocore.config import Config
 
@@ -33,6 +38,7 @@ class Clients:
             endpoint_url=self._values["AWS_ENDPOINT_URL"],
             aws_access_key_id=self._values["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=self._values["AWS_SECRET_ACCESS_KEY"],
+            verify=self.authority or None,
             # a function may take 15 minutes, and must not be invoked twice
             config=Config(read_timeout=960, retries={"max_attempts": 0}),
         )

@@ -9,6 +9,7 @@ import typer
 
 from havre.cli.functions import app as functions
 from havre.cli.options import DEFAULT_ACCOUNT, DEFAULT_PORT, DEFAULT_REGION, UpOptions, default_state
+from havre.cli.tasks import app as tasks
 
 app = typer.Typer(
     name="havre",
@@ -18,6 +19,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 app.add_typer(functions)
+app.add_typer(tasks)
 
 State = Annotated[
     Path | None,
