@@ -27,18 +27,35 @@ class Envelope(msgspec.Struct, frozen=True, array_like=True):
     text: bytes = b""
 
 
+class Sealer(msgspec.Struct, frozen=True):
+    """A data key for some values that belong together."""
+
+    plain: bytes
+    kept: bytes
+    context: Mapping[str, str]
+
+    def __repr__(self) -> str:
+        return f"Sealer(context={self.context!r}, plain=<hidden>)"
+
+    def seal(self, value: bytes) -> bytes:
+        nonce = secrets.token_bytes(_NONCE)
+        text = _cipher(self.plain).encrypt(nonce, value, None)
+        return msgspec.msgpack.encode(Envelope(self.kept, self.context, nonce, text))
+
+
+async def sealer(aws: Aws, key: str, context: Mapping[str, str]) -> Sealer:
+    """Raises ApiError as KMS does."""
+    data = await aws("kms", "GenerateDataKey", {"KeyId": key, "KeySpec": "AES_256", "EncryptionContext": context})
+    return Sealer(data["Plaintext"], data["CiphertextBlob"], context)
+
+
 async def seal(aws: Aws, key: str, value: bytes, context: Mapping[str, str], *, direct: bool = False) -> bytes:
     """``direct``: by the key itself where it takes as much (kms:Encrypt), else by a data key (kms:GenerateDataKey). Raises
     ApiError as KMS does."""
     if direct and len(value) <= DIRECT:
         asked = {"KeyId": key, "Plaintext": value, "EncryptionContext": context}
-        made = Envelope((await aws("kms", "Encrypt", asked))["CiphertextBlob"], context)
-    else:
-        data = await aws("kms", "GenerateDataKey", {"KeyId": key, "KeySpec": "AES_256", "EncryptionContext": context})
-        nonce = secrets.token_bytes(_NONCE)
-        text = _cipher(data["Plaintext"]).encrypt(nonce, value, None)
-        made = Envelope(data["CiphertextBlob"], context, nonce, text)
-    return msgspec.msgpack.encode(made)
+        return msgspec.msgpack.encode(Envelope((await aws("kms", "Encrypt", asked))["CiphertextBlob"], context))
+    return (await sealer(aws, key, context)).seal(value)
 
 
 async def opened(aws: Aws, sealed: bytes) -> bytes:

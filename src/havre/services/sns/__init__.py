@@ -22,7 +22,6 @@ __all__ = ["reconcilers", "resource_policy", "service"]
 
 PARTIAL = {
     "Publish": "notifications are signed by a key of this installation, whose certificate has its own host's name",
-    "SetTopicAttributes.KmsMasterKeyId": "is kept and shown; messages are not encrypted, and no key is asked for",
     "SetTopicAttributes.TracingConfig": "is kept and shown; no traces are sent",
 }
 

@@ -12,7 +12,7 @@ from havre.control.deps import ReconcilerDeps
 from havre.control.operation import Aws
 from havre.engines.webhook import without_password
 from havre.kernel.errors import ApiError, Permanent, Temporary
-from havre.services.sns import envelope
+from havre.services.sns import envelope, sealing
 from havre.services.sns.attributes import dead_letter_queue
 from havre.services.sns.delivery_policy import CONTENT_TYPE, effective
 from havre.services.sns.resources import SUBSCRIPTION, TOPIC, Letter, Subscription, TopicRecord
@@ -34,7 +34,7 @@ class Courier:
         self._decode = msgspec.msgpack.Decoder(Letter).decode
 
     async def carry(self, parcel: Parcel) -> None:
-        letter = self._decode(parcel.spec.parcel)
+        letter = await self._letter(parcel)
         found = self._subscription(parcel, letter)
         if found is None:
             return
@@ -47,6 +47,11 @@ class Courier:
                 await self._to_server(parcel, found, letter)
         except ApiError as error:
             raise temporary(error) from error
+
+    async def _letter(self, parcel: Parcel) -> Letter:
+        """Raises Temporary where it is under a key that does not open it now."""
+        meta = parcel.meta
+        return self._decode(await sealing.opened(self._deps, meta.account, meta.region, parcel.spec.parcel))
 
     def _subscription(self, parcel: Parcel, letter: Letter) -> Subscription | None:
         name = ":".join(letter.subscription.split(":")[-2:])
@@ -128,7 +133,7 @@ class Courier:
 
     async def bury(self, parcel: Parcel) -> None:
         """To the queue of the subscription's RedrivePolicy, as the subscription would have got it."""
-        letter = self._decode(parcel.spec.parcel)
+        letter = await self._letter(parcel)
         found = self._subscription(parcel, letter)
         redrive = found.attributes.get("RedrivePolicy") if found is not None else None
         if found is None or not redrive or letter.kind != "Notification":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -11,6 +12,7 @@ from botocore.exceptions import ClientError
 from tests.running_gateway import ROOT
 from tests.running_targets import Targets, function_arn, queue_arn
 
+from havre.control.operation import Service
 from havre.services import sns
 from havre.services.sns import signing
 from havre.services.sns.resources import DELIVERY, HTTP
@@ -19,14 +21,16 @@ __all__ = ["Server", "Sns", "function_arn", "queue_arn", "refusal"]
 
 
 class Sns(Targets):
-    def __init__(self, **more: Any) -> None:
+    def __init__(self, besides: Sequence[Service] = (), policies: Mapping[str, Any] | None = None, **more: Any) -> None:
+        """``policies``: of resources of the services ``besides``."""
+
         async def certificate(scope: Any, receive: Any, send: Any) -> None:
             await signing.serve(self.running.store, scope, send)
 
         super().__init__(
-            [sns.service()],
+            [sns.service(), *besides],
             sns.reconcilers,
-            resource_policies={"sns": sns.resource_policy},
+            resource_policies={"sns": sns.resource_policy, **(policies or {})},
             internal={signing.PATH: certificate},
             **more,
         )

@@ -11,12 +11,13 @@ import msgspec
 from msgspec.structs import replace
 
 from havre.control.deliveries import Delivery, send
+from havre.control.envelopes import Sealer
 from havre.control.operation import Answer, Call, Operations, Request
 from havre.core.delivery import AWS_ENDPOINT, RetryPolicy
 from havre.core.event_pattern import FilterPolicy, compile_filter_policy
 from havre.kernel.errors import ApiError, not_built
 from havre.kernel.resource import NoStatus
-from havre.services.sns import delivery_policy, messages, names, queries
+from havre.services.sns import delivery_policy, messages, names, queries, sealing
 from havre.services.sns.attributes import LARGEST
 from havre.services.sns.errors import invalid
 from havre.services.sns.messages import Message
@@ -64,9 +65,10 @@ async def publish(call: Call, request: Request) -> Answer:
     if ":endpoint/" in target:
         raise not_built("sns", "Publish to a platform endpoint")
     place = names.topic_place(call, target)
-    message = messages.read(request, queries.topic(call.store, place).spec)
-    id = call.world.uuid()
-    (taken,) = await call.store.transact(lambda tx: _put(call, tx, place, [(id, message)]))
+    topic = queries.topic(call.store, place)
+    message = messages.read(request, topic.spec)
+    id, by = call.world.uuid(), await sealing.sealer(call, topic)
+    (taken,) = await call.store.transact(lambda tx: _put(call, tx, place, [(id, message)], by))
     return {"MessageId": taken.id, "SequenceNumber": taken.sequence or None}
 
 
@@ -76,13 +78,14 @@ async def publish_batch(call: Call, request: Request) -> Answer:
     place = names.topic_place(call, request["TopicArn"])
     entries = request["PublishBatchRequestEntries"]
     _check_batch(entries)
-    topic = queries.topic(call.store, place).spec
-    good = [(entry["Id"], call.world.uuid(), messages.read(entry, topic)) for entry in entries]
-    if sum(message.size for *_, message in good) > int(topic.attributes.get("MaximumMessageSize", LARGEST)):
+    topic = queries.topic(call.store, place)
+    good = [(entry["Id"], call.world.uuid(), messages.read(entry, topic.spec)) for entry in entries]
+    if sum(message.size for *_, message in good) > int(topic.spec.attributes.get("MaximumMessageSize", LARGEST)):
         raise ApiError(
             "BatchRequestTooLongException", "The length of all the messages put together is more than the limit."
         )
-    taken = await call.store.transact(lambda tx: _put(call, tx, place, [(id, message) for _, id, message in good]))
+    by = await sealing.sealer(call, topic)
+    taken = await call.store.transact(lambda tx: _put(call, tx, place, [(id, message) for _, id, message in good], by))
     done = [
         {"Id": entry, "MessageId": each.id, "SequenceNumber": each.sequence or None}
         for (entry, *_), each in zip(good, taken, strict=True)
@@ -109,7 +112,9 @@ def _check_batch(entries: Sequence[Request]) -> None:
         )
 
 
-def _put(call: Call, tx: Transaction, place: Place, sent: Sequence[tuple[str, Message]]) -> list[Taken]:
+def _put(
+    call: Call, tx: Transaction, place: Place, sent: Sequence[tuple[str, Message]], by: Sealer | None
+) -> list[Taken]:
     topic = queries.topic(tx, place)
     subscriptions = [r for r in queries.subscriptions(tx, place) if not r.spec.pending]
     sequence = topic.status.sequence
@@ -125,7 +130,7 @@ def _put(call: Call, tx: Transaction, place: Place, sent: Sequence[tuple[str, Me
             taken = Taken(id, str(FIRST_SEQUENCE + sequence), message)
             _remember(call, tx, topic, taken)
         found.append(taken)
-        _fan_out(call, tx, topic, subscriptions, taken)
+        _fan_out(call, tx, (topic, subscriptions), taken, by)
     if sequence != topic.status.sequence:
         tx.update(topic, status=replace(topic.status, sequence=sequence))
     return found
@@ -155,9 +160,13 @@ def _deduplicated(topic: TopicRecord, message: Message) -> str:
 
 
 def _fan_out(
-    call: Call, tx: Transaction, topic: TopicRecord, subscriptions: Sequence[SubscriptionRecord], taken: Taken
+    call: Call,
+    tx: Transaction,
+    to: tuple[TopicRecord, Sequence[SubscriptionRecord]],
+    taken: Taken,
+    by: Sealer | None,
 ) -> None:
-    id, sequence, message = taken
+    (topic, subscriptions), (id, sequence, message) = to, taken
     for each in subscriptions:
         if not _wants(each, message):
             continue
@@ -177,7 +186,8 @@ def _fan_out(
         direct = each.spec.protocol in ("sqs", "lambda")
         name = f"{sequence or id}:{each.meta.name}"
         lane = f"{each.meta.name}:{message.group}" if sequence else name
-        spec = Delivery(msgspec.msgpack.encode(letter), lane, call.now, _retries(topic, each, direct))
+        kept = sealing.sealed(by, msgspec.msgpack.encode(letter))
+        spec = Delivery(kept, lane, call.now, _retries(topic, each, direct))
         send(tx, DELIVERY if direct else HTTP, topic.meta.account, topic.meta.region, name, spec)
 
 
