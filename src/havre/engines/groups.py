@@ -8,6 +8,7 @@ systemd does. Nothing is remembered: what there is can be read from the file sys
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
@@ -25,6 +26,7 @@ _PERIOD = 100_000
 _MIN_SHARES, _MAX_SHARES = 2, 262_144
 _SECOND = 1_000_000
 _DBUS_PATIENCE = 10.0
+_LOOKS = 20
 
 Run = Callable[[Sequence[str]], Awaitable[tuple[int, str]]]
 """A program with its arguments → exit code and what it said."""
@@ -89,6 +91,31 @@ def _write(path: Path, value: int | str) -> None:
         os.write(fd, str(value).encode())
     finally:
         os.close(fd)
+
+
+def hand_down(root: Path, controllers: str) -> None:
+    """What is below the root of the tree has these (``+cpu +memory``). Where that is no machine's but a container's, whom
+    Havre runs in, it has processes, and groups with processes hand nothing down: they go into one of their own, as where
+    Docker runs in Docker. Raises OSError."""
+    try:
+        _write(root / "cgroup.subtree_control", controllers)
+    except OSError as error:
+        if error.errno != errno.EBUSY:
+            raise
+        _set_aside(root)
+        _write(root / "cgroup.subtree_control", controllers)
+
+
+def _set_aside(root: Path) -> None:
+    aside = root / "havre-aside"
+    aside.mkdir(mode=0o755, exist_ok=True)
+    for _ in range(_LOOKS):  # others are forked meanwhile
+        pids = [pid for pid in (root / "cgroup.procs").read_text().split() if pid != "0"]
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                _write(aside / "cgroup.procs", pid)
+        if not pids:
+            return
 
 
 def _killed(group: Path) -> int:
@@ -162,7 +189,7 @@ class Unified:
             self._root.mkdir(mode=0o755)
         for group in (self._mount, self._root):
             if not {"cpu", "memory"} <= set((group / "cgroup.subtree_control").read_text().split()):
-                _write(group / "cgroup.subtree_control", "+cpu +memory")
+                hand_down(group, "+cpu +memory")
         made = self._root / workload
         made.mkdir(mode=0o755, exist_ok=True)
         _write(made / "cpu.weight", limits.weight)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from havre.engines.groups import Controllers, Limits, Slices, Unified, groups, limits
+from havre.engines.groups import Controllers, Limits, Slices, Unified, groups, hand_down, limits
 from havre.kernel.workload import Container, Workload
 
 MIB = 1024 * 1024
@@ -64,6 +65,36 @@ async def test_version_2_hands_controllers_down(tmp_path: Path) -> None:
     assert found == ["20", "50000 100000", str(64 * MIB), "0"]
     for group in (tmp_path, tmp_path / "havre-i-tasks"):
         assert (group / "cgroup.subtree_control").read_text() == "+cpu +memory"
+
+
+def test_the_root_of_a_container_is_emptied_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel hands nothing down from a group with processes, but from the machine's own root."""
+    _tree(tmp_path, ["cgroup.subtree_control", "cgroup.procs", "havre-aside/cgroup.procs"])
+    (tmp_path / "cgroup.procs").write_text("0\n7\n8\n")
+    moved: list[str] = []
+    code = errno.EBUSY
+
+    def write(path: Path, value: int | str) -> None:
+        there = (tmp_path / "cgroup.procs").read_text().split()
+        if path.name == "cgroup.procs":
+            (tmp_path / "cgroup.procs").write_text("\n".join(pid for pid in there if pid != value))
+            moved.append(str(value))
+            if value == "8":
+                raise ProcessLookupError
+        elif set(there) - {"0"}:
+            raise OSError(code, "busy")
+        else:
+            path.write_text(str(value))
+
+    monkeypatch.setattr("havre.engines.groups._write", write)
+    hand_down(tmp_path, "+cpu +memory")
+    assert moved == ["7", "8"]
+    assert (tmp_path / "cgroup.subtree_control").read_text() == "+cpu +memory"
+    (tmp_path / "cgroup.procs").write_text("9")
+    code = errno.ENOENT
+    with pytest.raises(OSError, match="busy"):
+        hand_down(tmp_path, "+pids")
+    assert moved == ["7", "8"]
 
 
 async def test_groups_of_workloads_that_are_gone_go(tmp_path: Path) -> None:

@@ -16,6 +16,8 @@ from typing import Protocol
 
 import msgspec
 
+from havre.engines.groups import hand_down
+
 MOUNT = Path("/sys/fs/cgroup")
 PERIOD = 20_000
 """Microseconds, as Lambda has it."""
@@ -274,7 +276,7 @@ class Version2:
         if not self._root.exists():
             self._root.mkdir(mode=0o755)
             for group in (self._mount, self._root):
-                _write(group / "cgroup.subtree_control", "+cpu +memory +pids")
+                hand_down(group, "+cpu +memory +pids")
         (self._root / id).mkdir(mode=0o755, exist_ok=True)
         return [str(self._root / id / "cgroup.procs")]
 

@@ -360,6 +360,8 @@ def test_version_2_has_one_tree(mount: Path) -> None:
     assert groups.why_not() == ""
     task = mount / "havre-tasks-x" / "t"
     task.mkdir(parents=True)
+    for path in (mount / "cgroup.subtree_control", mount / "havre-tasks-x" / "cgroup.subtree_control"):
+        path.write_text("")
     for name in ("cpu.max", "cpu.weight", "memory.max"):
         (task / name).write_text("")
     groups.settle_task("t", Limits(cpu=250_000, shares=256, memory=64 << 20))

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from havre.engines.groups import Limits
+from havre.engines.groups import Limits, hand_down
 from havre.engines.oci.cgroups import MOUNT
 
 _PERIOD = 100_000
@@ -85,7 +85,8 @@ class Groups:
             self._at(controller, task).mkdir(mode=0o755, exist_ok=True)
         if self.version2:
             for group in (self._mount, self._at("")):
-                for controller in ("cpu", "memory", "pids", "io", "cpuset"):
+                hand_down(group, "+cpu +memory +pids")
+                for controller in ("io", "cpuset"):
                     with suppress(OSError):  # those that this machine does not hand down
                         _write(group / "cgroup.subtree_control", f"+{controller}")
         for controller, file, value in _settings(limits, self.version2) if limits is not None else ():
