@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from havre.core.policy.conditions import Condition
-from havre.core.policy.grammar import LEGACY, SYNTAX, PolicyError, check_legacy, check_syntax
+from havre.core.policy.grammar import LEGACY, SYNTAX, PolicyError, check_legacy, check_syntax, check_trust
 from havre.core.policy.statement import PrincipalTest, ResourceTest, Statement
 
 _VERSIONS = ("2008-10-17", "2012-10-17")
@@ -65,10 +65,14 @@ def parse(text: str, kind: str = "identity", name: str = "", *, repeated_sids: b
     version = document.get("Version", "" if named else "2008-10-17")
     raw = document.get("Statement")
     statements: list[Any] = raw if isinstance(raw, list) else [raw]
+    if not statements and kind == "trust":
+        raise PolicyError("Could not parse the policy: Statement is empty!")
     if not statements or not all(isinstance(s, dict) for s in statements):
         raise PolicyError("Syntax errors in policy.")
     if kind == "identity":
         check_syntax(document, statements, _VERSIONS)
+    if kind == "trust":
+        check_trust(version, statements, _VERSIONS)
     if version not in _VERSIONS or (kind == "identity" and "Version" in document and version != _VERSIONS[1]):
         raise PolicyError("Policy document must be version 2012-10-17 or greater.")
     if kind == "identity":
@@ -119,8 +123,7 @@ class _Reader:
                 raise PolicyError(f"Unknown field {field}" if self.kind == "trust" else "Syntax errors in policy.")
         effect = raw.get("Effect")
         if effect not in ("Allow", "Deny"):
-            missing = "Missing required field Effect" if self.kind == "trust" and effect is None else ""
-            raise PolicyError(missing or "Syntax errors in policy.")
+            raise PolicyError(SYNTAX)
         negated: set[str] = set()
         actions = _one_of(raw, "Action", negated, "Policy statement must contain actions.")
         if not actions:
@@ -169,7 +172,8 @@ class _Reader:
         """None where a policy of this kind says nothing of resources, nothing where it should have."""
         named = [f for f in ("Resource", "NotResource") if f in raw]
         if self.kind == "trust" and named:
-            raise PolicyError(f"Has prohibited field {named[0]}")
+            whole = "AssumeRole policy must not contain resources."
+            raise PolicyError("Has prohibited field Resource" if "Resource" in raw else whole)
         if not named:
             return [] if self.kind == "identity" else None
         resources = _one_of(raw, "Resource", negated, "Policy statement must contain resources.")
@@ -195,12 +199,12 @@ class _Reader:
                 "Missing required field Principal" if self.kind == "trust" else "Syntax errors in policy."
             )
         if named[0] == "NotPrincipal":
-            if self.kind == "trust":
-                raise PolicyError("Has prohibited field NotPrincipal")
             negated.add("Principal")
         principal = raw[named[0]]
         if principal == "*":
             return PrincipalTest("*")
+        if principal == {} and self.kind == "trust":
+            raise PolicyError("Missing required field Principal cannot be empty!")
         if not isinstance(principal, dict) or not principal or not set(principal) <= _PRINCIPALS:
             raise PolicyError("Invalid principal in policy")
         lists = {}

@@ -14,6 +14,7 @@ from havre.core.policy.conditions import Condition
 
 SYNTAX = "Syntax errors in policy."
 LEGACY = "The policy failed legacy parsing"
+_NOT_PRINCIPAL = "AssumeRole policy must not contain NotPrincipal field."
 
 _DATE = re.compile(
     r"(-?\d{1,9})(?:-0?([1-9]|1[0-2])(?:-0?([1-9]|[12]\d|3[01]))?)?"
@@ -71,6 +72,25 @@ def _is_operator(operator: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def check_trust(version: str, statements: Sequence[Mapping[str, Any]], versions: Sequence[str]) -> None:
+    """Raises PolicyError for what a trust policy lacks, each in the words that only trust policies are told.
+
+    Who everybody but a few could be is no answer to who may take a role: no statement may say NotPrincipal.
+    """
+    if version not in versions:
+        raise PolicyError("The policy must contain a valid version string")
+    for raw in statements:
+        if "Effect" not in raw:
+            raise PolicyError("Missing required field Effect")
+        if raw["Effect"] not in ("Allow", "Deny"):
+            raise PolicyError(f"Invalid effect: {str(raw['Effect'])[:100]}")
+    negated = [raw["Effect"] for raw in statements if "NotPrincipal" in raw]
+    if negated:
+        raise PolicyError("Allow with NotPrincipal is not allowed." if "Allow" in negated else _NOT_PRINCIPAL)
+    if any("Action" not in raw and "NotAction" not in raw for raw in statements):
+        raise PolicyError("Missing required field Action")
 
 
 def check_legacy(statements: Sequence[Mapping[str, Any]]) -> None:

@@ -286,6 +286,42 @@ def test_malformed_documents(text: str, kind: str, message: str) -> None:
     assert str(told.value) == message
 
 
+def _trusts(**change: Any) -> dict[str, Any]:
+    """A statement of a trust policy; what ``change`` makes None is left out."""
+    whole = {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole", **change}
+    return {name: value for name, value in whole.items() if value is not None}
+
+
+_NEGATED = _trusts(Principal=None, NotPrincipal={"AWS": "*"})
+
+
+@pytest.mark.parametrize(
+    ("statements", "message"),
+    [
+        ([], "Could not parse the policy: Statement is empty!"),
+        ([_trusts(Effect=None)], "Missing required field Effect"),
+        ([_trusts(Effect="Perhaps")], "Invalid effect: Perhaps"),
+        ([_trusts(Action=None)], "Missing required field Action"),
+        ([_trusts(Principal=None)], "Missing required field Principal"),
+        ([_trusts(Principal={})], "Missing required field Principal cannot be empty!"),
+        ([_trusts(NotResource="*")], "AssumeRole policy must not contain resources."),
+        ([_NEGATED], "Allow with NotPrincipal is not allowed."),
+        ([_trusts(), {**_NEGATED, "Effect": "Deny"}], "AssumeRole policy must not contain NotPrincipal field."),
+        ([{**_NEGATED, "Effect": "Deny"}, _NEGATED], "Allow with NotPrincipal is not allowed."),
+    ],
+)
+def test_trust_policies_are_refused_in_words_of_their_own(statements: list[dict[str, Any]], message: str) -> None:
+    with pytest.raises(PolicyError) as told:
+        parse(document(*statements), "trust")
+    assert str(told.value) == message
+
+
+def test_a_trust_policy_names_a_version_there_is() -> None:
+    parse(document(_trusts(), version="2008-10-17"), "trust")
+    with pytest.raises(PolicyError, match="must contain a valid version string"):
+        parse(document(_trusts(), version="2013-10-17"), "trust")
+
+
 VERSION = "Policy document must be version 2012-10-17 or greater."
 LEGACY = "The policy failed legacy parsing"
 VENDOR = "Actions/Conditions must be prefaced by a vendor, e.g., iam, sdb, ec2, etc."
