@@ -13,8 +13,9 @@ from tests.unit.control.functions.harness import Ground, ground
 from tests.unit.control.functions.test_extensions import install, read
 
 from havre.control.functions.calls import NoRoom
+from havre.control.functions.hub import together
 from havre.core.environments.fleet import Rules
-from havre.kernel.function import Function, FunctionLogs
+from havre.kernel.function import Function, FunctionLogs, Provisioned
 
 MEET = """
     import os, time
@@ -271,3 +272,11 @@ async def test_extensions_hear_of_the_end_alone(tmp_path: Path) -> None:
         await g.hub.provision(again, 0)
         await until(lambda: any(e.get("eventType") == "SHUTDOWN" for e in read(told)))
         assert not any(e.get("eventType") == "INVOKE" for e in read(told))
+
+
+def test_what_nodes_say_is_put_together() -> None:
+    one = Provisioned(2, 2, "", False, 0.9, 1.0, 3)
+    two = Provisioned(2, 1, "no room", True, 0.3, 0.4, 1)
+    assert together(4, [one, two]) == Provisioned(4, 3, "no room", True, pytest.approx(0.7), pytest.approx(0.8), 4)
+    assert together(3, []) == Provisioned(3)
+    assert together(1, [one]).ready == 1
