@@ -65,7 +65,7 @@ def configuration(record: FunctionR | VersionR, *, qualifier: str = "", listed: 
         "PackageType": config.package,
         "Architectures": [config.architecture],
         "EphemeralStorage": {"Size": config.temporary},
-        "SnapStart": _snap_start(record),
+        "SnapStart": None if config.managed is not None else _snap_start(record),
         "LoggingConfig": _logging(config),
         **_where_given(config),
         **({} if listed else _state(record)),

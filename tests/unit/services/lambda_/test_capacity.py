@@ -277,6 +277,7 @@ def test_a_function_on_a_provider_says_so(capacity: Capacity) -> None:
     }
     assert made["MemorySize"] == 2048 and made["State"] == "Pending"
     assert made["LoggingConfig"]["LogFormat"] == "JSON" and "VpcConfig" not in made
+    assert "SnapStart" not in made
     assert capacity.get()["State"] == "ActiveNonInvocable"
     (prepared,) = capacity.functions.prepared
     assert (prepared.concurrency, prepared.cpus) == (16, 1.0)
