@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from havre.services.sqs import Broker
 
 log = logging.getLogger("havre")
-_WITH_POLICIES = ("ecr", "elasticfilesystem", "events", "kms", "lambda", "logs", "s3", "sns", "sqs")
+_WITH_POLICIES = ("ecr", "elasticfilesystem", "events", "kms", "lambda", "s3", "sns", "sqs")
 """Services whose resources have policies of their own, by the service part of their ARNs."""
 NODE_PATIENCE = 10.0
 """Seconds after which the server calls itself ready without a node: what needs none works."""

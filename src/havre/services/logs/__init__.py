@@ -15,15 +15,15 @@ from typing import Any
 from havre.control.deps import ReconcilerDeps
 from havre.control.operation import Service, merge
 from havre.control.reconciler import Reconciler
-from havre.services.logs.policies import resource_policy
 
-__all__ = ["reconcilers", "resource_policy", "service"]
+__all__ = ["reconcilers", "service"]
 
 PARTIAL = {
     "PutLogEvents.entity": "is not kept; the answer says so in rejectedEntityInfo",
     "GetLogEvents.unmask": "nothing is masked, for data protection policies are not implemented",
     "DescribeLogGroups.includeLinkedAccounts": "there are no linked accounts: only the account's own groups are listed",
-    "PutResourcePolicy": "AWS services of this installation may write without one, and are not held back by one",
+    "PutResourcePolicy": "AWS services of this installation may write without one, and are not held back by one; of users "
+    "and roles it says nothing, as in AWS",
     "StartLiveTail": "clients put stream- in front of the endpoint's name unless AWS_DISABLE_HOST_PREFIX_INJECTION is true",
 }
 

@@ -17,9 +17,7 @@ HOUR, DAY = 3_600_000, 86_400_000
 
 class Logs:
     def __init__(self) -> None:
-        self.running = Running(
-            besides=(logs.service(),), resource_policies={"logs": lambda store, arn: logs.resource_policy(store, arn)}
-        )
+        self.running = Running(besides=(logs.service(),))
         self._hold_answers()
         self.client = self.running.client("logs", parameter_validation=False)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from tests.running_gateway import ACCOUNT, OTHER, OTHER_ROOT, code
 from tests.unit.services.logs.logs_harness import GROUP, STREAM, Logs, refusal
 
@@ -52,21 +53,20 @@ def test_making_a_group_with_tags_wants_more(logs: Logs) -> None:
     other.create_log_group(logGroupName="/b", tags={"a": "b"})
 
 
-def test_a_resource_policy_counts(logs: Logs) -> None:
+def test_a_resource_policy_says_nothing_of_users(logs: Logs) -> None:
+    """It is for AWS services: whom IAM's policies let write may, whatever it says, and nobody else."""
     logs.make()
-    user = logs.as_user("ann", allow("logs:DescribeLogGroups", "*"))
     event = {"logGroupName": GROUP, "logStreamName": STREAM, "logEvents": [{"timestamp": logs.now(), "message": "x"}]}
-    assert code(user.put_log_events, **event) == "AccessDeniedException"
-    principal = {"AWS": f"arn:aws:iam::{ACCOUNT}:user/ann"}
-    document = allow("logs:PutLogEvents", f"{BASE}:*", Principal=principal, Sid="s")
-    made = logs.client.put_resource_policy(policyName="writers", policyDocument=document)["resourcePolicy"]
-    assert (made["policyName"], made["policyScope"], made["policyDocument"]) == ("writers", "ACCOUNT", document)
-    logs.client.put_resource_policy(policyName="again", policyDocument=document)
-    user.put_log_events(**event)
-    logs.client.delete_resource_policy(policyName="writers")
-    logs.client.delete_resource_policy(policyName="again")
-    assert code(user.put_log_events, **event) == "AccessDeniedException"
-    assert code(logs.client.delete_resource_policy, policyName="again") == "ResourceNotFoundException"
+    stranger = logs.as_user("ann", allow("logs:DescribeLogGroups", "*"))
+    writer = logs.as_user("bob", allow("logs:PutLogEvents", "*"))
+    opened = allow("logs:PutLogEvents", f"{BASE}:*", Principal="*", Sid="s")
+    made = logs.client.put_resource_policy(policyName="all", policyDocument=opened)["resourcePolicy"]
+    assert (made["policyName"], made["policyScope"], made["policyDocument"]) == ("all", "ACCOUNT", opened)
+    assert code(stranger.put_log_events, **event) == "AccessDeniedException"
+    logs.client.put_resource_policy(policyName="all", policyDocument=opened.replace("Allow", "Deny"))
+    writer.put_log_events(**event)
+    logs.client.delete_resource_policy(policyName="all")
+    assert code(logs.client.delete_resource_policy, policyName="all") == "ResourceNotFoundException"
 
 
 def test_the_policy_of_a_group_goes_with_it(logs: Logs) -> None:
@@ -74,20 +74,57 @@ def test_the_policy_of_a_group_goes_with_it(logs: Logs) -> None:
     document = allow("logs:PutLogEvents", f"{BASE}:*", Principal={"AWS": OTHER})
     put, listed = logs.client.put_resource_policy, logs.client.describe_resource_policies
     made = put(resourceArn=BASE, policyDocument=document)
-    assert made["resourcePolicy"]["policyScope"] == "RESOURCE" and made["revisionId"]
-    assert code(put, resourceArn=BASE, policyDocument=document) == "OperationAbortedException"
-    put(resourceArn=BASE, policyDocument=document, expectedRevisionId=made["revisionId"])
+    assert (made["resourcePolicy"]["policyScope"], made["revisionId"]) == ("RESOURCE", "1")
+    assert put(resourceArn=BASE, policyDocument=document, expectedRevisionId="1")["revisionId"] == "2"
     assert listed()["resourcePolicies"] == []
-    assert len(listed(resourceArn=BASE)["resourcePolicies"]) == 1
+    assert [found["revisionId"] for found in listed(resourceArn=BASE)["resourcePolicies"]] == ["2"]
     logs.client.delete_log_group(logGroupName=GROUP)
     assert listed(policyScope="RESOURCE")["resourcePolicies"] == []
+
+
+CONFLICT = "A conflicting operation is currently in progress against this resource. Please try again."
+STALE = "Invalid ExpectedRevisionId"
+
+
+@pytest.mark.parametrize(
+    ("there", "operation", "revision", "told"),
+    [
+        (False, "put_resource_policy", "1", ("OperationAbortedException", CONFLICT)),
+        (False, "delete_resource_policy", None, ("ResourceNotFoundException", "No policy found for ResourceArn")),
+        (True, "put_resource_policy", None, ("OperationAbortedException", CONFLICT)),
+        (True, "put_resource_policy", "7", ("InvalidParameterException", STALE)),
+        (True, "delete_resource_policy", None, ("InvalidParameterException", STALE)),
+        (True, "delete_resource_policy", "7", ("InvalidParameterException", STALE)),
+    ],
+)
+def test_who_changes_the_policy_of_a_group_has_seen_it(
+    logs: Logs, there: bool, operation: str, revision: str | None, told: tuple[str, str]
+) -> None:
+    logs.make()
+    document = {"policyDocument": allow("logs:PutLogEvents", f"{BASE}:*", Principal={"AWS": OTHER})}
+    if there:
+        logs.client.put_resource_policy(resourceArn=BASE, **document)
+    asked = document if operation == "put_resource_policy" else {}
+    seen = {"expectedRevisionId": revision} if revision else {}
+    assert refusal(getattr(logs.client, operation), resourceArn=BASE, **asked, **seen) == told
+    assert len(logs.client.describe_resource_policies(resourceArn=BASE)["resourcePolicies"]) == int(there)
+
+
+def test_a_resource_policy_has_a_name_or_a_resource_and_names_accounts_by_their_ids(logs: Logs) -> None:
+    good, put = allow("logs:*", "*", Principal="*"), logs.client.put_resource_policy
+    missing = "{} request must contain policy name or resource arn."
+    assert refusal(put, policyDocument=good)[1] == missing.format("PutResourcePolicy")
+    assert refusal(logs.client.delete_resource_policy)[1] == missing.format("DeleteResourcePolicy")
+    root = f"arn:aws:iam::{OTHER}:root"
+    named = allow("logs:*", "*", Principal={"AWS": [OTHER, root]})
+    words = f"Principal section of policy contains ARN instead of account ID: {root}"
+    assert refusal(put, policyName="p", policyDocument=named) == ("InvalidParameterException", words)
 
 
 def test_wrong_policies_are_refused(logs: Logs) -> None:
     put = logs.client.put_resource_policy
     for document in ("no json", allow("logs:*", "*"), allow("x", "*", Principal="*")):
         assert code(put, policyName="p", policyDocument=document) == "InvalidParameterException"
-    assert code(put, policyDocument=allow("logs:*", "*", Principal="*")) == "InvalidParameterException"
     good = allow("logs:*", "*", Principal="*")
     for n in range(10):
         put(policyName=f"p{n}", policyDocument=good)

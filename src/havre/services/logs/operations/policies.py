@@ -1,4 +1,5 @@
-"""Resource policies: who may write besides what IAM grants. They count in IAM's decisions."""
+"""Resource policies: which AWS services may write. They say nothing of users, roles and other accounts, as in AWS:
+IAM's decisions do not ask for them."""
 
 from __future__ import annotations
 
@@ -15,6 +16,7 @@ from havre.store.ports import Transaction
 ops = Operations()
 MOST = 10
 LONGEST = 5_120
+_CONFLICT = "A conflicting operation is currently in progress against this resource. Please try again."
 
 
 def _key(call: Call, request: Request) -> tuple[str, str]:
@@ -22,7 +24,7 @@ def _key(call: Call, request: Request) -> tuple[str, str]:
     name, arn = request.get("policyName"), request.get("resourceArn")
     if arn is None:
         if not name:
-            raise invalid("Policy name is required.")
+            raise invalid(f"{call.operation} request must contain policy name or resource arn.")
         return f"account/{name}", ""
     if name:
         raise invalid("policyName and resourceArn are mutually exclusive parameters.")
@@ -39,22 +41,28 @@ def _document(request: Request) -> str:
     if len(text) > LONGEST:
         raise invalid(f"The policy document is longer than {LONGEST} characters.")
     try:
-        parse(text, "resource")
+        policy = parse(text, "resource")
     except PolicyError as error:
         raise invalid(f"Invalid resource policy: {error}") from None
+    for of, named in policy.principals:
+        if of == "AWS" and named.startswith("arn:"):
+            raise invalid(f"Principal section of policy contains ARN instead of account ID: {named}")
     return str(text)
 
 
 @ops("PutResourcePolicy")
 async def put_resource_policy(call: Call, request: Request) -> Answer:
     name, arn = _key(call, request)
-    spec = ResourcePolicy(_document(request), arn, call.world.hex(16) if arn else "")
+    document = _document(request)
 
     def change(tx: Transaction) -> Policy:
         if arn:
             queries.group(call, names.tagged_name(arn) or "", tx)
         found = tx.get(POLICY, call.account, call.region, name)
+        if arn and (found is None) != (request.get("expectedRevisionId") is None):
+            raise ApiError("OperationAbortedException", _CONFLICT)
         _expected(request, found, arn)
+        spec = ResourcePolicy(document, arn, _next(found) if arn else "")
         if found is not None:
             return tx.update(found, spec=spec)
         every = tx.list(POLICY, call.account, call.region)
@@ -64,13 +72,19 @@ async def put_resource_policy(call: Call, request: Request) -> Answer:
         return tx.create(POLICY, **key, arn="", spec=spec, status=NoStatus())
 
     made = await call.store.transact(change)
-    return {"resourcePolicy": present.policy(made), "revisionId": spec.revision or None}
+    return {"resourcePolicy": present.policy(made), "revisionId": made.spec.revision or None}
+
+
+def _next(found: Policy | None) -> str:
+    """Revisions count from 1; one that is no number is of before they counted."""
+    before = found.spec.revision if found is not None else ""
+    return str(int(before) + 1) if before.isdecimal() else "1"
 
 
 def _expected(request: Request, found: Policy | None, arn: str) -> None:
     """Who replaces or deletes the policy of a resource says which revision of it he has seen."""
-    if arn and request.get("expectedRevisionId") != (found.spec.revision if found is not None else None):
-        raise ApiError("OperationAbortedException", "The expected revision ID is not that of the resource policy.")
+    if arn and found is not None and request.get("expectedRevisionId") != found.spec.revision:
+        raise invalid("Invalid ExpectedRevisionId")
 
 
 @ops("DeleteResourcePolicy")
@@ -80,8 +94,8 @@ async def delete_resource_policy(call: Call, request: Request) -> Answer:
     def change(tx: Transaction) -> None:
         found = tx.get(POLICY, call.account, call.region, name)
         if found is None:
-            shown = request.get("policyName") or arn
-            raise ApiError("ResourceNotFoundException", f"Policy with name [{shown}] does not exist.")
+            unknown = f"Policy with name [{request.get('policyName')}] does not exist."
+            raise ApiError("ResourceNotFoundException", "No policy found for ResourceArn" if arn else unknown)
         _expected(request, found, arn)
         tx.remove(found)
 
