@@ -1,7 +1,7 @@
 """A command on a terminal (Terminal in engines/ports.py): the runtime's ``exec``, which has one end of a pair of terminals.
 
-The runtime passes on what is typed and written, as it does for whoever types its name. When this process ends, its end of
-the pair goes, and the command is hung up.
+The runtime passes on what is typed and written, as it does for whoever types its name. The pair is its controlling terminal:
+when this process ends, however it does, the runtime gets SIGHUP, which it passes on too.
 """
 
 from __future__ import annotations
@@ -77,10 +77,11 @@ class OciTerminal:
         own_mounts()
         described = self._inner.with_suffix(".json")
         described.write_text(json.dumps(self._described()))
-        words = self._here.runtime("--log", str(self._inner.with_suffix(".log")), "exec", "--tty")
+        words = [programs.find("setsid") or "setsid", "-c"]
+        words += self._here.runtime("--log", str(self._inner.with_suffix(".log")), "exec", "--tty")
         words += ["--process", str(described), "--pid-file", str(self._inner), self._name]
         self._runtime = subprocess.Popen(
-            words, env=dict(programs.environment()), stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True
+            words, env=dict(programs.environment()), stdin=theirs, stdout=theirs, stderr=theirs
         )
 
     def _described(self) -> Mapping[str, object]:
