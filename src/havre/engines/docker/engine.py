@@ -13,12 +13,12 @@ from havre.engines.docker import spec
 from havre.engines.docker.bridged import Bridged, joined, suits
 from havre.engines.docker.client import Docker, Refused
 from havre.engines.docker.endings import Endings, starved
+from havre.engines.docker.execs import open_terminal, run_in
 from havre.engines.docker.framing import demultiplexed, events
 from havre.engines.docker.images import Images
 from havre.engines.docker.netns import interface_counters
 from havre.engines.docker.sandboxes import Sandboxes
 from havre.engines.docker.states import ADDRESS, INSTANCE, POOL, WORKLOAD, from_inspect, workload_of
-from havre.engines.docker.terminal import open_terminal
 from havre.engines.groups import Groups, groups, limits
 from havre.engines.ports import Capacity, Image, RunState, Terminal
 from havre.kernel.errors import Gone, Permanent, Temporary
@@ -42,7 +42,6 @@ _VOLUME_OF = "havre.volume-of"
 _EVENTS = ["die", "oom", "destroy", "health_status"]
 _RECONNECT = 1.0
 _REFUSED = 10.0
-_MAX_EXEC_OUTPUT = 1 << 20
 
 
 class DockerEngine:
@@ -333,19 +332,7 @@ class DockerEngine:
             await asyncio.sleep(_RECONNECT)
 
     async def exec(self, id: str, command: Sequence[str]) -> tuple[int, bytes]:
-        body = {"Cmd": list(command), "AttachStdout": True, "AttachStderr": True}
-        made = await self._docker.call("POST", f"/containers/{id}/exec", body=body)
-        output, size = [], 0
-        start = {"Detach": False, "Tty": False}
-        async with self._docker.stream("POST", f"/exec/{made['Id']}/start", body=start) as pieces:
-            async for piece in pieces:
-                size += len(piece)
-                if size <= _MAX_EXEC_OUTPUT:
-                    output.append(piece)
-        ended = await self._docker.call("GET", f"/exec/{made['Id']}/json")
-        if ended["ExitCode"] is None:
-            raise Temporary("the engine ended the command's output before the command ended")
-        return int(ended["ExitCode"]), demultiplexed(b"".join(output))
+        return await run_in(self._docker, id, command)
 
     async def open_terminal(self, id: str, command: Sequence[str], columns: int, rows: int) -> Terminal:
         return await open_terminal(self._docker, id, command, columns, rows)

@@ -1,4 +1,4 @@
-"""A command on a terminal (Terminal in engines/ports.py): Docker's exec; its connection carries bytes once it has begun."""
+"""Further commands in a container: Docker's exec, and Terminal (engines/ports.py) on it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from havre.engines.docker.client import Docker, Refused
+from havre.engines.docker.framing import demultiplexed
 from havre.kernel.errors import Gone, Permanent, Temporary
 
 ENVIRONMENT = ["TERM=xterm-256color"]
@@ -25,6 +26,7 @@ _HANGS_UP_WITHIN = 2.0
 _FAILED = b"OCI runtime exec failed: "
 """How an engine begins to say, where the command's output would be, that there is none."""
 _MOST_WORDS = 2000
+_MOST_OUTPUT = 1 << 20
 
 
 class DockerTerminal:
@@ -111,6 +113,23 @@ class DockerTerminal:
             return True
         finally:
             os.close(held)
+
+
+async def run_in(docker: Docker, container: str, command: Sequence[str]) -> tuple[int, bytes]:
+    """Without a terminal: its exit code, and what it wrote. Raises Gone, Permanent, Temporary."""
+    body = {"Cmd": list(command), "AttachStdout": True, "AttachStderr": True}
+    made = await docker.call("POST", f"/containers/{container}/exec", body=body)
+    output, size = [], 0
+    start = {"Detach": False, "Tty": False}
+    async with docker.stream("POST", f"/exec/{made['Id']}/start", body=start) as pieces:
+        async for piece in pieces:
+            size += len(piece)
+            if size <= _MOST_OUTPUT:
+                output.append(piece)
+    ended = await docker.call("GET", f"/exec/{made['Id']}/json")
+    if ended["ExitCode"] is None:
+        raise Temporary("the engine ended the command's output before the command ended")
+    return int(ended["ExitCode"]), demultiplexed(b"".join(output))
 
 
 async def open_terminal(
