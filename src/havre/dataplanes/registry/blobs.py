@@ -48,7 +48,8 @@ class Blobs:
         self._locks: dict[str, tuple[asyncio.Lock, int]] = {}
         self._pool = ThreadPoolExecutor(WORKERS, "blobs")
         self._syncer = Syncer(WORKERS)
-        self._writing = Files(self._check, Writer().append)
+        self._writer = Writer()
+        self._upload_files = Files(self._check, self._writer.write)
         self._incoming = Incoming(root / "uploads")
         self._directories = {kind: root / "blobs" / kind for kind in HASHES}
         for directory in self._directories.values():
@@ -97,13 +98,13 @@ class Blobs:
     def absorb(self, upload: Upload, pieces: Sequence[bytes]) -> None:
         """Append; runs on the loop for little, in a worker for much. Raises Temporary, and then nothing was appended."""
         with _Disk():
-            upload.absorb(pieces, self._writing)
+            upload.absorb(pieces, self._upload_files)
             upload.flush(self._pool)
 
     async def retain(self, upload: Upload) -> None:
         """A client will be told what has arrived, and will count on it: it survives this process. Raises Temporary."""
         if upload.held:
-            await self.work(upload.spill, self._writing)
+            await self.work(upload.spill, self._upload_files)
         if len(self._uploads) > OPEN_LIMIT:
             self._shut_idle()
 
@@ -191,6 +192,7 @@ class Blobs:
             except Unnamed:
                 target.rename(source)
                 raise
+        self._writer.pushed.add(target, upload.offset)
 
     # blobs
 
@@ -310,7 +312,7 @@ class Blobs:
     def _whole_file(self, upload: Upload, digest: str) -> None:
         """All that has arrived has this digest and is in the file, durably; the file is closed."""
         _verify(upload, digest)
-        upload.spill_all(self._writing)
+        upload.spill_all(self._upload_files)
         upload.sync()
 
 

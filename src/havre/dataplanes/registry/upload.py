@@ -25,10 +25,10 @@ class Unsynced(OSError):
 
 
 class Files(NamedTuple):
-    """``check`` is told of each step on disk beforehand (create, write); ``append(file, pieces, at)`` is that of Writer."""
+    """``check`` is told of each step on disk beforehand (create, write); ``write(file, pieces)`` is that of Writer."""
 
     check: Callable[[str], None]
-    append: Callable[[int, Sequence[bytes], int], None]
+    write: Callable[[int, Sequence[bytes]], None]
 
 
 class Upload:
@@ -70,7 +70,7 @@ class Upload:
             files.check("write")
             self.reopen()
             try:
-                files.append(self.file, pieces, self.offset)
+                files.write(self.file, pieces)
             except OSError:
                 os.ftruncate(self.file, self.offset)
                 raise
@@ -113,7 +113,7 @@ class Upload:
         file = create(self.path)
         try:
             files.check("write")
-            files.append(file, self.held or [], 0)
+            files.write(file, self.held or [])
         except OSError:
             os.close(file)
             self.path.unlink()

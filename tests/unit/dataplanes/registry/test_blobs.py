@@ -100,9 +100,11 @@ class Rig:
         self.blobs.fault = fault
 
 
-@pytest.fixture(autouse=True, params=[writing.DEAR, -1.0], ids=["through-the-page-cache", "around-it"])
+@pytest.fixture(autouse=True, params=[False, True], ids=["new-pages", "pages-of-others"])
 def dear(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writing, "DEAR", request.param)
+    if request.param:
+        monkeypatch.setattr(writing, "DEAR", -1.0)
+        monkeypatch.setattr(writing, "KEPT", 0)
 
 
 @pytest.fixture

@@ -1,138 +1,76 @@
-"""Files hold what was written, through the page cache and around it, and where a file system will not have that."""
+"""Files hold what was written, however little the file system takes at a time; pages are given back only where new ones are
+dear, and only those of what was pushed before the last mebibytes."""
 
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
-import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from havre.dataplanes.registry import writing
 from havre.dataplanes.registry.upload import create
-from havre.dataplanes.registry.writing import BLOCK, IOV_MAX, PROBE, RESERVE, Writer, write_all
+from havre.dataplanes.registry.writing import BLOCK, IOV_MAX, PROBE, Pushed, Writer, write_all
 
-SIZES = [0, 1, BLOCK - 1, BLOCK, BLOCK + 1, 200_000, RESERVE - 1, RESERVE, RESERVE + 1, 3 * RESERVE + 17]
-STARTS = [0, 1, BLOCK - 1, BLOCK, 70_001]
+SIZES = [0, 1, BLOCK, 200_000, (1 << 20) + 1]
+CHEAP = 1e-6
+Advice = list[tuple[str, int, int]]
 
 
 class Clock:
     """Of CPU time: ``step`` seconds pass between each two looks."""
 
-    def __init__(self) -> None:
-        self.now, self.step = 0.0, 1.0
+    def __init__(self, step: float = 1.0) -> None:
+        self.now, self.step = 0.0, step
 
     def __call__(self) -> float:
         self.now += self.step
         return self.now
 
 
-CHEAP = 1e-6
+@pytest.fixture
+def advice(monkeypatch: pytest.MonkeyPatch) -> Advice:
+    """(file's name, from, length) of what left the page cache; a little is kept, and a little more known."""
+    seen: Advice = []
+
+    def note(file: int, start: int, length: int, what: int) -> None:
+        assert what == os.POSIX_FADV_DONTNEED
+        seen.append((Path(f"/proc/self/fd/{file}").readlink().name, start, length))
+
+    monkeypatch.setattr(writing.os, "posix_fadvise", note)
+    monkeypatch.setattr(writing, "KEPT", 3 * BLOCK)
+    monkeypatch.setattr(writing, "KNOWN", 10 * BLOCK)
+    return seen
 
 
-def _dear(clock: Clock | None = None) -> Writer:
-    """That of a machine where the page cache is dear, and that is known."""
-    writer = Writer(clock or Clock())
-    with tempfile.TemporaryFile() as file:
-        writer.append(file.fileno(), [bytes(BLOCK)], 0)
-    return writer
-
-
-def _written(path: Path, size: int, start: int = 0, writer: Writer | None = None) -> bytes:
-    """What ought to be in the file: ``start`` bytes, and ``size`` more in three pieces."""
-    content = os.urandom(start + size)
+def _written(path: Path, pieces: list[bytes], writer: Writer | None = None) -> bytes:
     file = create(path)
     try:
-        write_all(file, [content[:start]])
-        rest = content[start:]
-        (writer or _dear()).append(file, [rest[:5], rest[5:70_000], rest[70_000:]], start)
-        write_all(file, [b"behind"])
+        (writer or Writer(Clock())).write(file, pieces)
     finally:
         os.close(file)
-    return content + b"behind"
+    return b"".join(pieces)
 
 
-@pytest.mark.parametrize("start", STARTS)
+def _push(pushed: Pushed, directory: Path, name: str, blocks: int) -> None:
+    (directory / name).write_bytes(bytes(blocks * BLOCK))
+    pushed.add(directory / name, blocks * BLOCK)
+
+
 @pytest.mark.parametrize("size", SIZES)
-def test_all_of_it_is_there(tmp_path: Path, size: int, start: int) -> None:
-    assert _written(tmp_path / "f", size, start) == (tmp_path / "f").read_bytes()
-
-
-@pytest.mark.parametrize("size", SIZES)
-def test_nothing_of_another_file_comes_along(tmp_path: Path, size: int) -> None:
-    _written(tmp_path / "longer", SIZES[-1])
-    assert _written(tmp_path / "f", size) == (tmp_path / "f").read_bytes()
-
-
-def test_an_upload_in_many_pieces_is_whole(tmp_path: Path) -> None:
-    """Each begins in the block where the one before it ended."""
-    writer, content = _dear(), os.urandom(2_000_000)
-    file = create(tmp_path / "f")
-    for at in range(0, len(content), 77_777):
-        writer.append(file, [content[at : at + 77_777]], at)
-    os.close(file)
-    assert (tmp_path / "f").read_bytes() == content
+@pytest.mark.parametrize("step", [CHEAP, 1.0])
+def test_all_of_it_is_there(tmp_path: Path, size: int, step: float) -> None:
+    writer, content = Writer(Clock(step)), os.urandom(size)
+    for name in ("first", "second"):
+        pieces = [content[:5], content[5:70_000], content[70_000:]]
+        assert _written(tmp_path / name, pieces, writer) == (tmp_path / name).read_bytes()
 
 
 def test_more_pieces_than_one_call_takes(tmp_path: Path) -> None:
     pieces = [os.urandom(3) for _ in range(IOV_MAX + 1)]
-    file = create(tmp_path / "f")
-    write_all(file, pieces)
-    os.close(file)
-    assert (tmp_path / "f").read_bytes() == b"".join(pieces)
-
-
-@pytest.mark.parametrize("step", ["fcntl", "write", "posix_fadvise"])
-@pytest.mark.parametrize("size", SIZES)
-def test_a_file_system_that_will_not_have_it(
-    tmp_path: Path, size: int, step: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    control, write = fcntl.fcntl, os.write
-
-    def refuse_flag(file: int, command: int, value: int = 0) -> int:
-        if command == fcntl.F_SETFL and value & os.O_DIRECT:
-            raise OSError(errno.EINVAL, "Invalid argument")
-        return int(control(file, command, value))
-
-    def refuse_write(file: int, data: bytes) -> int:
-        if control(file, fcntl.F_GETFL) & os.O_DIRECT:
-            raise OSError(errno.EINVAL, "Invalid argument")
-        return write(file, data)
-
-    def refuse_advice(file: int, start: int, count: int, advice: int) -> None:
-        raise OSError(errno.EINVAL, "Invalid argument")
-
-    writer = _dear()
-    if step == "fcntl":
-        monkeypatch.setattr(writing.fcntl, "fcntl", refuse_flag)
-    elif step == "write":
-        monkeypatch.setattr(writing.os, "write", refuse_write)
-    else:
-        monkeypatch.setattr(writing.os, "posix_fadvise", refuse_advice)
-    assert _written(tmp_path / "f", size, 5, writer) == (tmp_path / "f").read_bytes()
-
-
-@pytest.mark.parametrize("taken", [BLOCK, BLOCK + 7])
-def test_a_write_around_that_takes_less_goes_on(tmp_path: Path, taken: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In whole blocks as before; behind a part of one the file system takes nothing more that way."""
-    write, first = os.write, [True]
-
-    def short(file: int, data: memoryview) -> int:
-        flags = fcntl.fcntl(file, fcntl.F_GETFL)
-        if not first or not flags & os.O_DIRECT:
-            return write(file, data)
-        first.clear()
-        fcntl.fcntl(file, fcntl.F_SETFL, flags & ~os.O_DIRECT)
-        done = write(file, data[:taken])
-        fcntl.fcntl(file, fcntl.F_SETFL, flags)
-        return done
-
-    writer = _dear()
-    monkeypatch.setattr(writing.os, "write", short)
-    assert _written(tmp_path / "f", 200_000, 0, writer) == (tmp_path / "f").read_bytes()
+    assert _written(tmp_path / "f", pieces) == (tmp_path / "f").read_bytes()
 
 
 @pytest.mark.parametrize("taken", [1, 5, 4103])
@@ -147,109 +85,106 @@ def test_a_write_that_takes_less_goes_on(tmp_path: Path, taken: int, monkeypatch
 
     monkeypatch.setattr(writing.os, "write", few)
     monkeypatch.setattr(writing.os, "writev", first_of_them)
-    assert _written(tmp_path / "f", 9000, 3, _cheap()) == (tmp_path / "f").read_bytes()
+    content = os.urandom(9000)
+    file = create(tmp_path / "f")
+    write_all(file, [content[:3], content[3:5000], content[5000:]])
+    os.close(file)
+    assert (tmp_path / "f").read_bytes() == content
 
 
-def _cheap() -> Writer:
-    clock = Clock()
-    clock.step = CHEAP
-    return Writer(clock)
-
-
-@pytest.mark.parametrize("way", [_dear, _cheap])
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO])
-def test_a_disk_that_refuses_is_heard(
-    tmp_path: Path, code: int, way: Callable[[], Writer], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_disk_that_refuses_is_heard(tmp_path: Path, code: int, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(file: int, data: object) -> int:
         raise OSError(code, os.strerror(code))
 
-    writer, file = way(), create(tmp_path / "f")
-    monkeypatch.setattr(writing.os, "write", refuse)
     monkeypatch.setattr(writing.os, "writev", refuse)
     with pytest.raises(OSError, match=os.strerror(code)):
-        writer.append(file, [bytes(RESERVE)], 0)
-    assert not fcntl.fcntl(file, fcntl.F_GETFL) & os.O_DIRECT
-    os.close(file)
+        _written(tmp_path / "f", [bytes(BLOCK)])
 
 
-def _takes_direct_writes(path: Path) -> bool:
-    try:
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_DIRECT))
-    except OSError:
-        return False
-    return True
+def test_the_oldest_is_given_back_and_the_last_stays(tmp_path: Path, advice: Advice) -> None:
+    pushed = Pushed()
+    for name in "abc":
+        _push(pushed, tmp_path, name, 2)
+    assert pushed.give_back(BLOCK)
+    assert pushed.give_back(2 * BLOCK)
+    assert not pushed.give_back(BLOCK)
+    assert advice == [("a", 0, BLOCK), ("a", BLOCK, BLOCK), ("b", 0, BLOCK)]
+    _push(pushed, tmp_path, "d", 1)
+    assert pushed.give_back(BLOCK)
+    assert advice[3:] == [("b", BLOCK, BLOCK)]
 
 
-def _ways(monkeypatch: pytest.MonkeyPatch) -> list[tuple[bool, int]]:
-    """Whether a write goes around the page cache, and of how many bytes."""
-    write, writev, seen = os.write, os.writev, []
-
-    def note(file: int, size: int) -> None:
-        if size:
-            seen.append((bool(fcntl.fcntl(file, fcntl.F_GETFL) & os.O_DIRECT), size))
-
-    def watched(file: int, data: memoryview) -> int:
-        note(file, len(data))
-        return write(file, data)
-
-    def watched_pieces(file: int, pieces: Sequence[bytes]) -> int:
-        note(file, sum(map(len, pieces)))
-        return writev(file, pieces)
-
-    monkeypatch.setattr(writing.os, "write", watched)
-    monkeypatch.setattr(writing.os, "writev", watched_pieces)
-    return seen
+def test_what_was_pushed_long_ago_is_left_to_the_kernel(tmp_path: Path, advice: Advice) -> None:
+    pushed = Pushed()
+    for n in range(30):
+        _push(pushed, tmp_path, f"{n:02}", 1)
+    assert pushed.give_back(7 * BLOCK)
+    assert not pushed.give_back(BLOCK)
+    assert [name for name, _, _ in advice] == [f"{n:02}" for n in range(20, 27)]
 
 
-def _append(path: Path, size: int, writer: Writer, at: int = 0) -> None:
-    file = create(path)
-    os.truncate(path, at)
-    writer.append(file, [bytes(size)], at)
-    os.close(file)
+def test_a_file_that_is_gone_gives_nothing_and_hurts_nobody(tmp_path: Path, advice: Advice) -> None:
+    pushed = Pushed()
+    for name in "abcdef":
+        _push(pushed, tmp_path, name, 1)
+    (tmp_path / "a").unlink()
+    assert pushed.give_back(2 * BLOCK)
+    assert advice == [("b", 0, BLOCK)]
 
 
-def test_whole_blocks_go_around_the_page_cache_and_are_fetched_back(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    writer, seen, advice = _dear(), _ways(monkeypatch), []
-    monkeypatch.setattr(writing.os, "posix_fadvise", lambda file, *what: advice.append(what))
-    _append(tmp_path / "f", 3 * BLOCK + 9, writer, BLOCK - 1)
-    if _takes_direct_writes(tmp_path / "probe"):
-        assert seen == [(False, 1), (True, 3 * BLOCK), (False, 8)]
-        assert advice == [(BLOCK, 3 * BLOCK, os.POSIX_FADV_WILLNEED)]
-    else:
-        assert sum(size for _, size in seen) == 3 * BLOCK + 9
-        assert not advice
+def test_a_file_system_that_takes_no_advice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, advice: Advice) -> None:
+    def refuse(file: int, start: int, length: int, what: int) -> None:
+        raise OSError(errno.EINVAL, "Invalid argument")
+
+    monkeypatch.setattr(writing.os, "posix_fadvise", refuse)
+    writer = Writer(Clock())
+    _push(writer.pushed, tmp_path, "a", 5)
+    for name in "bc":
+        assert _written(tmp_path / name, [bytes(BLOCK)], writer) == (tmp_path / name).read_bytes()
 
 
-def test_where_the_page_cache_is_cheap_all_goes_through_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    writer, seen = _cheap(), _ways(monkeypatch)
+def test_where_new_pages_are_cheap_nothing_is_given_back(tmp_path: Path, advice: Advice) -> None:
+    writer = Writer(Clock(CHEAP))
     for n in range(3 * PROBE):
-        _append(tmp_path / str(n), 2 * BLOCK, writer)
-    assert seen == [(False, 2 * BLOCK)] * 3 * PROBE
+        _written(tmp_path / str(n), [bytes(2 * BLOCK)], writer)
+        writer.pushed.add(tmp_path / str(n), 2 * BLOCK)
+    assert advice == []
 
 
-def test_it_is_noticed_when_the_page_cache_becomes_cheap_or_dear(
+def test_it_is_noticed_when_new_pages_become_cheap_or_dear(tmp_path: Path, advice: Advice) -> None:
+    clock = Clock()
+    writer = Writer(clock)
+
+    def given_back(count: int) -> int:
+        before = len(advice)
+        for _ in range(count):
+            path = tmp_path / os.urandom(8).hex()
+            _written(path, [bytes(BLOCK)], writer)
+            writer.pushed.add(path, BLOCK)
+        return len(advice) - before
+
+    assert given_back(5) == 1  # first something has to be there
+    assert given_back(PROBE - 3) == PROBE - 4  # one of them asks what new pages cost
+    clock.step = CHEAP
+    given_back(100 * PROBE)
+    assert given_back(PROBE) == 0
+    clock.step = 1.0
+    given_back(1)
+    assert given_back(PROBE - 2) >= PROBE - 3
+
+
+def test_content_that_left_the_page_cache_is_read_from_the_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if not _takes_direct_writes(tmp_path / "probe"):
-        pytest.skip("this file system takes no direct writes")
-    clock = Clock()
-    writer, seen = _dear(clock), _ways(monkeypatch)
-
-    def ways(count: int) -> set[bool]:
-        seen.clear()
-        for n in range(count):
-            path = tmp_path / str(n)
-            _append(path, BLOCK, writer)
-            path.unlink()
-        return {around for around, _ in seen}
-
-    assert ways(PROBE - 1) == {True}
-    clock.step = CHEAP
-    ways(100 * PROBE)
-    assert ways(PROBE) == {False}
-    clock.step = 1.0
-    ways(1)
-    assert ways(PROBE - 1) == {True}
+    monkeypatch.setattr(writing, "KEPT", 0)
+    pushed, content = Pushed(), os.urandom(1_000_000)
+    path = tmp_path / "f"
+    file = create(path)
+    write_all(file, [content])
+    os.fdatasync(file)
+    os.close(file)
+    pushed.add(path, len(content))
+    assert pushed.give_back(300_000)
+    assert pushed.give_back(700_000)
+    assert path.read_bytes() == content
