@@ -39,6 +39,12 @@ class DiskShelf:
         if gone.is_dir():
             shutil.rmtree(gone)
 
+    async def reset(self) -> None:
+        """All of them go."""
+        if self._directory.is_dir():
+            for name in await asyncio.to_thread(os.listdir, self._directory):
+                await self.remove(name.removeprefix(".gone-"))
+
     async def size(self, file_system: str) -> int:
         found: list[int] = []
         await self._try(lambda: found.append(_size(self._directory / file_system)))

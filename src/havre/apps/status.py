@@ -64,6 +64,7 @@ class Status:
         server.trail.reset()
         await server.borrowing.reset()
         await server.functions.reset()
+        await server.shelf.reset()
         await server.nodes.start_afresh()
         return 200, {"status": "ok"}
 

@@ -35,3 +35,14 @@ async def test_a_disk_that_refuses_may_take_it_later(tmp_path: Path) -> None:
     (tmp_path / "files").write_text("in the way")
     with pytest.raises(Temporary):
         await DiskShelf(tmp_path / "files").make("fs-1")
+
+
+async def test_a_reset_forgets_all_of_them(tmp_path: Path) -> None:
+    shelf = DiskShelf(tmp_path / "files")
+    await shelf.reset()
+    for name in ("fs-1", "fs-2"):
+        await shelf.make(name)
+        (tmp_path / "files" / name / "file").write_text("text")
+    (tmp_path / "files" / ".gone-fs-3").mkdir()
+    await shelf.reset()
+    assert not list((tmp_path / "files").iterdir())
