@@ -118,6 +118,42 @@ async def test_workers_share_a_sandbox_and_work_at_once(bench: Bench, extra: Map
     await bench.engine.remove(sandbox.id)
 
 
+async def test_each_worker_has_a_connection_of_its_own_for_what_it_writes(bench: Bench) -> None:
+    made = function(bench.archives.keep({"app.py": TOGETHER}), runtime=VERSION, concurrency=2, cpus=1.0)
+    await bench.engine.prepare(made)
+    sandbox = await bench.engine.obtain(made)
+    path, descriptor = bench.engine.lines(sandbox.id)
+    written: list[bytes] = []
+
+    async def read(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        written.append(await reader.read())
+        writer.close()
+
+    server = await asyncio.start_unix_server(read, sock=socket.socket(fileno=descriptor))
+    environment = {
+        **ENVIRONMENT,
+        "AWS_EXECUTION_ENV": f"AWS_Lambda_{VERSION}",
+        "AWS_LAMBDA_MAX_CONCURRENCY": "2",
+        "_LAMBDA_TELEMETRY_LOG_FD_PROVIDER_SOCKET": path,
+    }
+    await bench.engine.run(sandbox.id, Process(RUNTIME, environment))
+    api = Api(sandbox)
+    serving = asyncio.ensure_future(api.serve())
+    try:
+        await until(lambda: len(api.waiting) == 2)
+        for number in range(2):
+            api.give(f"r{number}", {"count": 3})  # the socket lies in /tmp as well
+        await until(lambda: len(api.answers) == 2)
+    finally:
+        serving.cancel()
+        api.close()
+    await bench.engine.remove(sandbox.id)
+    await until(lambda: len(written) == 4)
+    server.close()
+    assert sorted(written) == [b"", b"", b"at work\n", b"at work\n"]
+    assert bench.written(sandbox.id, RUNTIME) == ""
+
+
 BURN = """
 import time
 end = time.process_time() + 0.3

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import zipfile
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -36,6 +38,7 @@ class _Box:
         self.ends: list[asyncio.Future[None]] = []
         self.out_of_memory = False
         self.frozen = False
+        self.lines: Path | None = None
 
 
 def _nothing(*_: object) -> None: ...
@@ -171,6 +174,14 @@ class FakeSandboxes:
             raise Gone(f"sandbox {id}")
         return box
 
+    def lines(self, id: str) -> tuple[str, int]:
+        path = Path(tempfile.mkdtemp(prefix="havre-lines-")) / "lines"
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(path))
+            listener.listen(128)
+            self._box(id).lines = path
+            return str(path), listener.detach()
+
     def settle(self, id: str) -> None:
         self.calls["settle"] += 1
 
@@ -208,6 +219,8 @@ class FakeSandboxes:
         box = self._boxes.pop(id, None)
         if box is None:
             return
+        if box.lines is not None:
+            shutil.rmtree(box.lines.parent)
         for process in box.processes.values():
             _signal(process, signal.SIGKILL)
         if box.ends:

@@ -17,6 +17,8 @@ from havre.kernel.workload import Interface, Registry
 
 RUNTIME = "runtime"
 API_PORT = 9001
+LINES = "/tmp/.lines"  # noqa: S108 (the sandbox's own)
+"""Where workers of a runtime connect to for what they write, each by itself (``SandboxEngine.lines``)."""
 OWN_VPC = "vpc-functions"
 """The network of functions that are in no VPC of a user's: the engine's own, which nobody else describes or removes."""
 
@@ -90,6 +92,11 @@ class SandboxEngine(Protocol):
     async def run(self, id: str, process: Process) -> None:
         """Start a process in it (in a pooled one the interpreter that waits there becomes the ``runtime``). Raises
         Permanent when it cannot be started (no such file)."""
+        ...
+
+    def lines(self, id: str) -> tuple[str, int]:
+        """Before anything runs in it: a path inside, and the descriptor of the Unix socket that listens there, which
+        belongs to the caller. Raises Temporary, Gone."""
         ...
 
     def settle(self, id: str) -> None:

@@ -375,6 +375,12 @@ class Environment:
         elif not self.ending:
             self.fail(failure)
 
+    async def open_lines(self) -> str:
+        """A path at which what processes write is taken besides their standard output, "" for none."""
+        return ""
+
+    def close_lines(self) -> None: ...
+
     def output(self, process: str, data: bytes) -> None:
         self.log.output(process, data, extension=process != RUNTIME)
 

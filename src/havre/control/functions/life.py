@@ -110,7 +110,8 @@ async def _start_processes(environment: Environment, credentials: Mapping[str, s
         environment.member.expires = parts.steady() + max(_SHORTEST, left)
     keys = {name: str(value) for name, value in credentials.items() if name != "Expiration"}
     endpoint = sandbox.endpoint or parts.endpoint
-    around = Surroundings(environment.kind, environment.stream_name, endpoint, keys)
+    lines = await environment.open_lines()
+    around = Surroundings(environment.kind, environment.stream_name, endpoint, keys, lines)
     environment_variables = variables(function, around, environment.variables)
     names = sandbox.extensions
     environment.extensions.expect(names)
@@ -182,6 +183,7 @@ async def end(environment: Environment, reason: str) -> None:
             environment.api.close()
             environment.api = None
         environment.telemetry.close()
+        environment.close_lines()
         for name in environment.exits:
             environment.log.ended(name, extension=name != RUNTIME)
         environment.log.flush()

@@ -9,6 +9,8 @@ of the end only.
 from __future__ import annotations
 
 import asyncio
+import itertools
+import socket
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from typing import Any, Protocol, cast
@@ -76,6 +78,8 @@ class SharedEnvironment(Environment):
         """Whether workers answer on the connection on which they were given their invocation (Python's do): only then does
         the end of that connection tell of the worker's."""
         self.extensions = self._no_invoke()
+        self.writers = itertools.count(1)
+        self._lines: asyncio.Server | None = None
         self.connections = 64 + 2 * function.concurrency
 
     def _no_invoke(self) -> Extensions:
@@ -205,6 +209,24 @@ class SharedEnvironment(Environment):
             return
         super().subscribe(exchange, version)
 
+    # --- what workers write, each by itself: pieces of lines of several processes would get mixed up in one pipe
+    async def open_lines(self) -> str:
+        """Python's workers are processes. Those of Node.js write whole lines, and would fail where a socket is full."""
+        if self.sandbox is None or not self.function.runtime.startswith("python"):
+            return ""
+        path, descriptor = self.parts.engine.lines(self.sandbox.id)
+        listener = socket.socket(fileno=descriptor)
+        listener.setblocking(False)
+        loop = asyncio.get_running_loop()
+        self._lines = await loop.create_unix_server(lambda: _Lines(self), sock=listener)
+        return path
+
+    def close_lines(self) -> None:
+        """What is connected ends with its worker."""
+        if self._lines is not None:
+            self._lines.close()
+            self._lines = None
+
     # --- how it ends
     def fail(self, failure: Failure, status: str = "error") -> None:
         self._fail_all(lambda id: failure)
@@ -239,6 +261,20 @@ class SharedEnvironment(Environment):
 
     def _check_settled(self) -> None:
         """Nothing waits for the runtime: an answer is the end of an invocation."""
+
+
+class _Lines(asyncio.Protocol):
+    """What one worker writes to one of its outputs."""
+
+    def __init__(self, environment: SharedEnvironment) -> None:
+        self._log = environment.log
+        self._name = f"{RUNTIME} {next(environment.writers)}"
+
+    def data_received(self, data: bytes) -> None:
+        self._log.output(self._name, data, extension=False)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._log.ended(self._name, extension=False)
 
 
 _GONE = "Runtime worker exited without providing a reason"

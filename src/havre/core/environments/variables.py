@@ -45,13 +45,14 @@ RESERVED = frozenset(
 
 class Surroundings(msgspec.Struct, frozen=True):
     """What differs from one environment to the next. ``kind``: on-demand, provisioned-concurrency, snap-start,
-    lambda-managed-instances.
-    ``credentials`` in the shape of STS (AccessKeyId, SecretAccessKey, SessionToken); empty for none."""
+    lambda-managed-instances. ``credentials`` in the shape of STS (AccessKeyId, SecretAccessKey, SessionToken); empty for
+    none. ``lines`` is a socket to which workers connect for what they write, "" for none."""
 
     kind: str
     log_stream: str
     endpoint: str
     credentials: Mapping[str, str] = {}
+    lines: str = ""
 
 
 def variables(function: Function, around: Surroundings, given: Mapping[str, str]) -> dict[str, str]:
@@ -83,6 +84,8 @@ def variables(function: Function, around: Surroundings, given: Mapping[str, str]
         found |= _paths(function.runtime)
     if function.concurrency:
         found["AWS_LAMBDA_MAX_CONCURRENCY"] = str(function.concurrency)
+        if around.lines:
+            found["_LAMBDA_TELEMETRY_LOG_FD_PROVIDER_SOCKET"] = around.lines
     elif not function.runtime.startswith("provided"):  # workers side by side would share it, and one of them closes it
         found["_LAMBDA_TELEMETRY_LOG_FD"] = _LOG_DESCRIPTOR
     if function.logs.format == "JSON":

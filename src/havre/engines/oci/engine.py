@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import logging
 import os
+import socket
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
@@ -22,7 +23,7 @@ from havre.engines.oci.pool import Pool
 from havre.engines.oci.roots import Plan, Roots
 from havre.engines.oci.zygotes import GID, PLAIN, UID, Zygote, warm_enough
 from havre.engines.ports import NetworkEngine
-from havre.engines.sandbox import RUNTIME, OnExit, OnOutput, Process, Sandbox, Sources
+from havre.engines.sandbox import LINES, RUNTIME, OnExit, OnOutput, Process, Sandbox, Sources
 from havre.kernel import runtimes
 from havre.kernel.errors import Gone, Permanent, Temporary
 from havre.kernel.function import Function
@@ -33,6 +34,7 @@ log = logging.getLogger("havre.sandboxes")
 
 R = TypeVar("R")
 _PARALLEL = 8
+_BACKLOG = 128
 _RETRY = 0.002
 _PATIENCE = 30.0
 _KILLED = 137
@@ -259,6 +261,19 @@ class OciEngine:
         if id not in self._bound:
             raise Gone(f"the sandbox {id} is gone")
         return self._bound[id]
+
+    def lines(self, id: str) -> tuple[str, int]:
+        """Nothing of the function has run yet: nobody can have led the path elsewhere."""
+        path = f"/proc/{self._of(id).box.pid}/root{LINES}"
+
+        def listening() -> int:
+            with socket.socket(socket.AF_UNIX) as listener:
+                listener.bind(path)
+                os.chown(path, UID, GID)
+                listener.listen(_BACKLOG)
+                return listener.detach()
+
+        return LINES, _now(listening)
 
     def settle(self, id: str) -> None:
         bound = self._bound.get(id)

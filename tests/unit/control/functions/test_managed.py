@@ -196,6 +196,29 @@ async def test_errors_of_one_invocation_leave_the_environment_as_it_is(tmp_path:
         assert all(line.startswith("{") for line in lines)
 
 
+async def test_what_workers_write_side_by_side_is_not_mixed_up(tmp_path: Path) -> None:
+    code = """
+        import sys
+
+        def handler(event, context):
+            for n in range(200):
+                print("w", *[event] * 50, n)
+                print("e" + str(event) * 6000, file=sys.stderr)
+    """
+    async with ground(tmp_path) as g:
+        function = managed(g, code, 4)
+        await ready(g, function, 1)
+        await asyncio.gather(*(g.invoke(function, event) for event in range(4)))
+        lines = await g.lines(*(" ".join(["w", *[str(event)] * 50, "199"]) for event in range(4)))
+        while len(lines := [line for line in await g.lines("w") if line[:1] in "we"]) < 4 * 400:
+            await asyncio.sleep(0.01)
+        expected = {" ".join(["w", *[str(event)] * 50, str(n)]) for event in range(4) for n in range(200)}
+        assert {line.rstrip("\n") for line in lines if line.startswith("w")} == expected
+        assert {line.rstrip("\n") for line in lines if line.startswith("e")} == {
+            "e" + str(event) * 6000 for event in range(4)
+        }
+
+
 async def test_an_init_that_fails_is_told(tmp_path: Path) -> None:
     async with ground(tmp_path) as g:
         function = managed(g, "raise ValueError('not today')")
