@@ -43,11 +43,13 @@ class World:
         self.engine = engine
         self.ecs = instance.client("ecs")
         iam = instance.client("iam")
-        for name, actions in {"talks": ("ssmmessages:*", "logs:*"), "mute": ("logs:*",)}.items():
+        for name, actions in {"talks": ("ssmmessages:*", "logs:*", "s3:PutObject"), "mute": ("logs:*",)}.items():
             iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(TRUST))
             iam.put_role_policy(RoleName=name, PolicyName="p", PolicyDocument=policy(*actions))
         instance.client("logs").create_log_group(logGroupName="/sessions")
-        log = {"logging": "OVERRIDE", "logConfiguration": {"cloudWatchLogGroupName": "/sessions"}}
+        instance.client("s3").create_bucket(Bucket="sessions")
+        where = {"cloudWatchLogGroupName": "/sessions", "s3BucketName": "sessions", "s3KeyPrefix": "exec"}
+        log = {"logging": "OVERRIDE", "logConfiguration": where}
         self.ecs.create_cluster(clusterName="c", configuration={"executeCommandConfiguration": log})
 
     def run(self, family: str, role: str = "talks", **fields: Any) -> str:
@@ -115,6 +117,9 @@ def test_type_read_resize_interrupt_and_exit(world: World) -> None:
         return False
 
     eventually(kept)
+    s3, key = world.instance.client("s3"), f"exec/{session['sessionId']}.log"
+    eventually(lambda: s3.list_objects_v2(Bucket="sessions", Prefix=key)["KeyCount"])
+    assert "grüße\n" in s3.get_object(Bucket="sessions", Key=key)["Body"].read().decode()
 
 
 def test_much_output_arrives_whole(world: World) -> None:

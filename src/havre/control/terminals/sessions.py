@@ -18,10 +18,13 @@ MOST = 2
 
 
 class Transcript(msgspec.Struct, frozen=True):
-    """Where what a session shows is kept: a stream of this group, written by ``role``."""
+    """Where what a session shows is kept: a stream of this group, and an object of this bucket whose key begins with
+    ``prefix``; "" is neither. ``role`` writes them."""
 
     group: str
     role: str
+    bucket: str = ""
+    prefix: str = ""
 
 
 class Session(msgspec.Struct, frozen=True):

@@ -1,5 +1,5 @@
-"""What sessions show, in CloudWatch Logs: a stream for each, written by the task's role, as the agent in AWS's containers
-does."""
+"""What sessions show, in CloudWatch Logs and in S3: a stream and an object for each, written by the task's role, as the
+agent in AWS's containers does."""
 
 from __future__ import annotations
 
@@ -19,6 +19,9 @@ log = logging.getLogger("havre.terminals")
 TASKS = "ecs-tasks.amazonaws.com"
 _LONGEST = 64 << 10
 _GATHERED = 256 << 10
+_MOST_OBJECT = 32 << 20
+"""Bytes of a session that are kept for S3, where an object is written at once; the log stream has all."""
+_CUT_OFF = b"(the rest is not kept)\n"
 _CONTROL = re.compile(
     rb"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[@-Z\\-_]|[\x00-\x08\x0b-\x1f\x7f]"
 )
@@ -35,6 +38,7 @@ class Recorder:
         self._lines: list[tuple[int, bytes]] = []
         self._rest = b""
         self._size = 0
+        self._object = bytearray()
 
     async def write(self, data: bytes) -> None:
         *lines, self._rest = (self._rest + data).split(b"\n")
@@ -47,13 +51,18 @@ class Recorder:
 
     def _add(self, line: bytes) -> None:
         text = _CONTROL.sub(b"", line)
-        if text:
+        if self._where.bucket and len(self._object) < _MOST_OBJECT:
+            self._object += text + b"\n"
+        if text and self._where.group:
             self._lines.append((int(self._transcripts.deps.world.now() * 1000), text))
             self._size += len(text)
 
     async def end(self) -> None:
         self._add(self._rest)
         await self._flush()
+        if self._where.bucket:
+            more = _CUT_OFF if len(self._object) >= _MOST_OBJECT else b""
+            await self._transcripts.put(self._session, self._where, bytes(self._object) + more)
 
     async def _flush(self) -> None:
         lines, self._lines, self._size = self._lines, [], 0
@@ -76,6 +85,15 @@ class Transcripts:
                 await put_lines(logs, where.group, session.id, events)
         except (ApiError, Temporary, Permanent) as error:
             log.error("%d lines of %s are not in %s: %s", len(lines), session.id, where.group, error)
+
+    async def put(self, session: Session, where: Transcript, text: bytes) -> None:
+        """As ``prefix/session.log``."""
+        key = f"{where.prefix.strip('/')}/{session.id}.log".lstrip("/")
+        try:
+            s3 = await self._as_role(session, where)
+            await s3("s3", "PutObject", {"Bucket": where.bucket, "Key": key, "Body": text, "ContentType": "text/plain"})
+        except (ApiError, Temporary, Permanent) as error:
+            log.error("%s is not in the bucket %s: %s", session.id, where.bucket, error)
 
     async def _as_role(self, session: Session, where: Transcript) -> Aws:
         aws = self.deps.aws_for(session.account, session.region, TASKS)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from random import Random
 
+import msgspec
 import pytest
 
 from havre.control.deps import ReconcilerDeps
@@ -21,11 +22,17 @@ class Logs:
         self.streams: dict[tuple[str, str], list[str]] = {}
         self.roles: list[str] = []
         self.there = True
+        self.objects: dict[tuple[str, str], bytes] = {}
 
     async def __call__(self, service, operation, request):
         if operation == "AssumeRole":
             self.roles.append(request["RoleArn"])
             return {"Credentials": {"AccessKeyId": "ASIA", "SecretAccessKey": "s", "SessionToken": "t"}}
+        if operation == "PutObject":
+            if not self.there:
+                raise ApiError("NoSuchBucket", "The specified bucket does not exist")
+            self.objects[request["Bucket"], request["Key"]] = request["Body"]
+            return {}
         where = (request["logGroupName"], request["logStreamName"])
         if operation == "CreateLogStream" and self.there:
             self.streams[where] = []
@@ -82,3 +89,33 @@ async def test_a_group_that_is_not_there_ends_no_session(logs, transcripts, capl
 def test_one_that_is_not_written_down_has_no_recorder(transcripts):
     plain = Session("s-1", "0" * 12, "us-east-1", "node", "task", "main", "ecs:c_t_r", ("sh",))
     assert transcripts.of(plain) is None
+
+
+@pytest.mark.parametrize(
+    ("prefix", "key"), [("", "s-1.log"), ("exec", "exec/s-1.log"), ("a/b/", "a/b/s-1.log"), ("/", "s-1.log")]
+)
+async def test_a_session_is_an_object_of_a_bucket(logs, transcripts, prefix, key):
+    recorder = transcripts.of(msgspec.structs.replace(SESSION, transcript=Transcript("", WHERE.role, "b", prefix)))
+    await recorder.write(b"/ # ls\r\n\r\nbin\r\n/ # ")
+    assert logs.objects == {}
+    await recorder.end()
+    assert logs.objects == {("b", key): b"/ # ls\n\nbin\n/ # \n"}
+    assert logs.streams == {}
+
+
+async def test_an_object_has_a_bound_and_the_stream_has_all(logs, transcripts):
+    recorder = transcripts.of(msgspec.structs.replace(SESSION, transcript=Transcript("/exec", "", "b")))
+    line = b"x" * 99 + b"\n"
+    for _ in range(40):
+        await recorder.write(line * 10_000)
+    await recorder.end()
+    kept = logs.objects["b", "s-1.log"]
+    assert 32 << 20 <= len(kept) < (32 << 20) + 200 and kept.endswith(b"(the rest is not kept)\n")
+    assert len(logs.streams["/exec", "s-1"]) == 400_000
+
+
+async def test_a_bucket_that_is_not_there_ends_no_session(logs, transcripts, caplog):
+    logs.there = False
+    recorder = transcripts.of(msgspec.structs.replace(SESSION, transcript=Transcript("", "", "b")))
+    await recorder.end()
+    assert "s-1 is not in the bucket b" in caplog.text

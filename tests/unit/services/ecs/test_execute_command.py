@@ -257,7 +257,12 @@ def test_where_a_session_is_written_down(configuration, container, group):
             "InvalidParameterException",
             "OVERRIDE",
         ),
-        ({"logging": "OVERRIDE", "logConfiguration": {"s3BucketName": "b"}}, "NotImplementedException", "s3BucketName"),
+        ({"logging": "OVERRIDE", "logConfiguration": {"s3KeyPrefix": "p"}}, "InvalidParameterException", "OVERRIDE"),
+        (
+            {"logging": "OVERRIDE", "logConfiguration": {"s3BucketName": "b", "s3EncryptionEnabled": True}},
+            "NotImplementedException",
+            "s3EncryptionEnabled",
+        ),
         (
             {"logging": "OVERRIDE", "logConfiguration": {"cloudWatchEncryptionEnabled": True}},
             "NotImplementedException",
@@ -275,6 +280,12 @@ async def test_what_a_cluster_cannot_have_is_refused_by_name(operation, configur
     described = await h.call("DescribeClusters", clusters=["default", "other"], include=["CONFIGURATIONS"])
     assert [c["clusterName"] for c in described["clusters"]] == ["default"]
     assert "configuration" not in described["clusters"][0]
+
+
+def test_a_session_can_be_written_into_a_bucket():
+    target = {"s3BucketName": "b", "s3KeyPrefix": "p", "cloudWatchLogGroupName": "/exec"}
+    told = {"executeCommandConfiguration": {"logging": "OVERRIDE", "logConfiguration": target}}
+    assert transcript(told, {}, REGION, "role") == Transcript("/exec", "role", "b", "p")
 
 
 async def test_a_session_knows_where_its_cluster_has_it_written_down():

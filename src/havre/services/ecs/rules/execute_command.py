@@ -11,7 +11,8 @@ from havre.services.ecs.rules.common import invalid, one_of
 
 Json = Mapping[str, Any]
 MEMBER = "executeCommandConfiguration"
-_NOT_BUILT = ("s3BucketName", "s3KeyPrefix", "s3EncryptionEnabled", "cloudWatchEncryptionEnabled")
+_NOT_BUILT = ("s3EncryptionEnabled", "cloudWatchEncryptionEnabled")
+"""Havre's log groups are not encrypted by keys, and a bucket's encryption says nothing about its disk."""
 
 
 def check(given: Json | None, operation: str) -> None:
@@ -26,7 +27,7 @@ def check(given: Json | None, operation: str) -> None:
     for member in _NOT_BUILT:
         if target.get(member):
             raise not_built("ecs", f"{operation} configuration.{MEMBER}.logConfiguration.{member}")
-    if logging == "OVERRIDE" and not target.get("cloudWatchLogGroupName"):
+    if logging == "OVERRIDE" and not (target.get("cloudWatchLogGroupName") or target.get("s3BucketName")):
         raise invalid("A logConfiguration must be specified when logging is OVERRIDE.")
     if logging != "OVERRIDE" and target:
         raise invalid("A logConfiguration can be specified only when logging is OVERRIDE.")
@@ -38,7 +39,9 @@ def transcript(configuration: Json, container: Json, region: str, role: str) -> 
     told = configuration.get(MEMBER) or {}
     logging = told.get("logging") or "DEFAULT"
     if logging == "OVERRIDE":
-        return Transcript(told["logConfiguration"]["cloudWatchLogGroupName"], role)
+        target = told["logConfiguration"]
+        names = (target.get(n) or "" for n in ("s3BucketName", "s3KeyPrefix"))
+        return Transcript(target.get("cloudWatchLogGroupName") or "", role, *names)
     log = container.get("logConfiguration") or {}
     options = log.get("options") or {}
     if logging == "NONE" or log.get("logDriver") != "awslogs" or options.get("awslogs-region", region) != region:
