@@ -136,6 +136,7 @@ Resources = Callable[[Call, Request], Sequence[str]]
 ConditionContext = Callable[[Call, Request], Mapping[str, str | Sequence[str]]]
 ResourceContext = Callable[[Call, str], Mapping[str, str | Sequence[str]]]
 Action = str | Callable[[Call, Request], str]
+TagsOf = Callable[[Call, str], Mapping[str, str]]
 
 
 class Operation(msgspec.Struct, frozen=True):
@@ -218,6 +219,9 @@ class Service(msgspec.Struct, frozen=True):
     """What is accepted with a limited effect: operation or member → what is missing, in words (shown by coverage)."""
     unsigned: frozenset[str] = frozenset()
     """Operations that clients may call without a signature, as nobody (Anonymous): what the request brings decides."""
+    tags: TagsOf | None = None
+    """The tags of a resource, by its ARN, from which ``aws:ResourceTag/…`` and ``<prefix>:ResourceTag/…`` are made for
+    operations that have no ``about``. May raise ApiError for one that is not there: it has none."""
     passes: PassThrough | None = None
     """Clients' requests are handed on to it as they came, instead of to the operations' handlers."""
 

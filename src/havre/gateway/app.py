@@ -9,7 +9,7 @@ from typing import Any
 from havre.control.operation import Aws, Call, Operation, Principal, Request
 from havre.gateway.asgi import Front, protocol_of
 from havre.gateway.audit import Audit
-from havre.gateway.authorize import Authorize, Conditions
+from havre.gateway.authorize import Authorize, Conditions, tagged
 from havre.gateway.context import Context
 from havre.gateway.faults import as_api_error, spell
 from havre.gateway.identify import Identify
@@ -138,7 +138,9 @@ class Gateway:
             context.resources = operation.resources(call, context.request)
         conditions = operation.conditions
         extra = None if conditions is None else partial(conditions, call, context.request)
-        about = None if operation.about is None else partial(operation.about, call)
+        about = (
+            partial(operation.about, call) if operation.about else tagged(self.parts.services[context.service], call)
+        )
         self._authorize.check(context, action, context.resources, extra, about)
         if context.protocol == "ec2" and context.request.get("DryRun"):
             raise ApiError("DryRunOperation", "Request would have succeeded, but DryRun flag is set.", 412)

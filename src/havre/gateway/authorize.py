@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
-from havre.control.operation import Principal
+from havre.control.operation import Call, Principal, Service
 from havre.core.policy import Decision, Policy, Question, Who, decide
 from havre.gateway.context import Context, condition_keys
 from havre.gateway.faults import INVALID_TOKEN, spell
@@ -89,6 +89,22 @@ class Authorize:
         find = self._by_resource.get(service)
         text = find(self._store, resource) if find is not None else None
         return None if text is None else self._policies.resource_policy(text)
+
+
+def tagged(service: Service, call: Call) -> Callable[[str], Conditions] | None:
+    """The condition keys that a resource's tags make, by its ARN."""
+    if service.tags is None:
+        return None
+    find = service.tags
+
+    def about(arn: str) -> Conditions:
+        try:
+            tags = find(call, arn)
+        except ApiError:
+            return {}
+        return {f"{of}:ResourceTag/{key}": tags[key] for key in tags for of in ("aws", service.iam_prefix)}
+
+    return about
 
 
 def _together(extra: Callable[[], Conditions] | None, about: Callable[[str], Conditions], resource: str) -> Conditions:

@@ -72,7 +72,7 @@ def service(sessions: Sessions | None = None) -> Service:
         settings.ops,
         tagging.ops,
     )
-    return Service("ecs", operations, KINDS, partial=PARTIAL)
+    return Service("ecs", operations, KINDS, partial=PARTIAL, tags=tagging.tags_of)
 
 
 def reconcilers(deps: ReconcilerDeps) -> list[Reconciler[Any]]:

@@ -57,7 +57,7 @@ def service() -> Service:
         account.ops,
         capacity.ops,
     )
-    return Service("elbv2", operations, KINDS, "elasticloadbalancing", PARTIAL)
+    return Service("elbv2", operations, KINDS, "elasticloadbalancing", PARTIAL, tags=tags.tags_of)
 
 
 def reconcilers(deps: ReconcilerDeps) -> list[Reconciler[Any]]:

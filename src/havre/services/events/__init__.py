@@ -33,7 +33,7 @@ def service() -> Service:
     from havre.services.events.resources import KINDS
 
     modules = (buses, rules, targets, put_events, archives, replays, absent)
-    return Service("events", merge(*(m.ops for m in modules)), KINDS, partial=PARTIAL)
+    return Service("events", merge(*(m.ops for m in modules)), KINDS, partial=PARTIAL, tags=buses.tags_of)
 
 
 def resource_policy(store: Store, arn: str) -> str | None:

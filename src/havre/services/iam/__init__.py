@@ -42,4 +42,5 @@ def service() -> Service:
             "SimulateCustomPolicy": "statements carry no positions",
             "SimulatePrincipalPolicy": "statements carry no positions",
         },
+        tags=hanging.tags_of_arn,
     )

@@ -32,7 +32,9 @@ def service() -> Service:
 
     modules = (topics, permissions, subscriptions, publish, absent)
     unsigned = frozenset({"ConfirmSubscription", "Unsubscribe"})
-    return Service("sns", merge(*(m.ops for m in modules)), KINDS, partial=PARTIAL, unsigned=unsigned)
+    return Service(
+        "sns", merge(*(m.ops for m in modules)), KINDS, partial=PARTIAL, unsigned=unsigned, tags=topics.tags_of
+    )
 
 
 def resource_policy(store: Store, arn: str) -> str | None:

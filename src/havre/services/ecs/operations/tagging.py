@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from msgspec.structs import replace
@@ -48,6 +48,12 @@ def _find(call: Call, reader: Reader, arn: str) -> Record:
     if not active(found):
         raise invalid("The specified resource is inactive. Specify an active resource and try again.")
     return found
+
+
+def tags_of(call: Call, arn: str) -> Mapping[str, str]:
+    """Raises ApiError as _find does."""
+    tags: Mapping[str, str] = _find(call, call.store, arn).spec.tags
+    return tags
 
 
 @ops("TagResource", resources=tagged)

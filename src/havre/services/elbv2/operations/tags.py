@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from msgspec.structs import replace
@@ -28,6 +28,12 @@ def _resource(call: Call, reader: Reader, arn: str) -> Any:
     if finder is None:
         raise validation(f"'{arn}' is not a valid ARN")
     return finder(call, reader, arn)
+
+
+def tags_of(call: Call, arn: str) -> Mapping[str, str]:
+    """Raises ApiError as _resource does."""
+    found: Mapping[str, str] = _resource(call, call.store, arn).spec.tags
+    return found
 
 
 @ops.on("AddTags", "ResourceArns Tags", resources=arns("ResourceArns"))

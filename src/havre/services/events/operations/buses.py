@@ -243,6 +243,15 @@ def _tagged(call: Call, arn: str) -> tuple[Place, str | None]:
     return Place(call.account, call.region, bus if slash else DEFAULT), rule
 
 
+def tags_of(call: Call, arn: str) -> Mapping[str, str]:
+    """Raises ApiError when there is no such bus or rule."""
+    place, rule = _tagged(call, arn)
+    if rule is not None:
+        return queries.rule(call.store, place, rule).spec.tags
+    found = call.store.get(BUS, *place)
+    return found.spec.tags if found is not None else {}
+
+
 @ops("TagResource", resources=of_arn())
 async def tag_resource(call: Call, request: Request) -> Answer:
     new = tags.given(request["Tags"])
@@ -258,8 +267,6 @@ async def untag_resource(call: Call, request: Request) -> Answer:
 @ops("ListTagsForResource", resources=of_arn())
 async def list_tags_for_resource(call: Call, request: Request) -> Answer:
     place, rule = _tagged(call, request["ResourceARN"])
-    if rule is not None:
-        return {"Tags": tags.shown(queries.rule(call.store, place, rule).spec.tags)}
-    names.own_bus(call, place.arn, call.store)
-    found = call.store.get(BUS, *place)
-    return {"Tags": tags.shown(found.spec.tags if found is not None else {})}
+    if rule is None:
+        names.own_bus(call, place.arn, call.store)
+    return {"Tags": tags.shown(tags_of(call, request["ResourceARN"]))}

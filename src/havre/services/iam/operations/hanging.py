@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from msgspec.structs import replace
@@ -186,6 +187,20 @@ def _declare_tags(kind: str, member: str) -> None:
         found = find(call.store, call, request)
         shown, more = page(request, shown_tags(found.spec.tags), lambda t: t["Key"])
         return {"Tags": shown, **more}
+
+
+_NAMED = {"user": "User", "role": "Role", "instance-profile": "InstanceProfile"}
+
+
+def tags_of_arn(call: Call, arn: str) -> Mapping[str, str]:
+    """Of users, roles, policies, instance profiles and OIDC providers. Raises ApiError when it is not there."""
+    kind, _, rest = arn.rpartition(":")[2].partition("/")
+    if kind in _NAMED:
+        found = _tagged(call.store, call, _NAMED[kind], rest.rpartition("/")[2])
+    else:
+        found = _tagged(call.store, call, "Policy" if kind == "policy" else "OpenIDConnectProvider", arn)
+    tags: Mapping[str, str] = found.spec.tags
+    return tags
 
 
 def _tagged(store: Reader, call: Call, kind: str, name: str) -> Resource[Any, Any]:

@@ -137,6 +137,11 @@ def _tagged(reader: Any, place: Place) -> TopicRecord:
     return found
 
 
+def tags_of(call: Call, arn: str) -> Mapping[str, str]:
+    """Raises ApiError when there is no such topic."""
+    return _tagged(call.store, names.topic_place(call, arn, "ResourceArn")).spec.tags
+
+
 @ops("TagResource", resources=of_topic("ResourceArn"))
 async def tag_resource(call: Call, request: Request) -> Answer:
     new = tags.given(request["Tags"])
