@@ -142,7 +142,7 @@ async def test_runs_as_its_configuration_says(bench: Bench, push: Push, packing:
         User="root",
     )
     said = await runtime(bench, await obtain(bench, code), B="given")
-    root = sorted(["app", "bin", "data", "dev", "etc", "opt", "proc", "sys", "tmp", "var"])
+    root = sorted(["app", "bin", "data", "dev", "etc", "mnt", "opt", "proc", "sys", "tmp", "var"])
     assert said == "one two of-image given\n/data\n993\n" + "\n".join(root) + "\n"
     other = await obtain(bench, code, command=("three",), working_directory="/app")
     assert (await runtime(bench, other)).startswith("one three of-image of-image\n/app\n")
