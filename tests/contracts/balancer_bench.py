@@ -17,7 +17,7 @@ import pytest
 
 from havre.engines.fake_balancer import Answer, Asked, FakeBalancerEngine
 from havre.engines.haproxy import HaproxyEngine
-from havre.kernel.workload import (
+from havre.kernel.balancer import (
     Balancer,
     BalancerAction,
     BalancerHealthCheck,

@@ -16,7 +16,9 @@ from pathlib import Path
 from havre.engines.host_network import namespaces
 from havre.engines.host_network.host import Host
 from havre.engines.host_network.netlink import Netlink
-from havre.kernel.workload import Balancer, Interface, NetworkRule, SecurityGroup, Subnet, Vpc
+from havre.kernel.balancer import Balancer
+from havre.kernel.vpc import NetworkRule, SecurityGroup, Subnet, Vpc
+from havre.kernel.workload import Interface
 
 ALL = NetworkRule("-1", -1, -1, "0.0.0.0/0")
 QUIET, PATIENCE = 0.4, 30.0

@@ -8,7 +8,7 @@ import collections
 import pytest
 
 from havre.engines.fake_balancer import Asked
-from havre.kernel.workload import BalancerAction, BalancerCondition, BalancerPool, BalancerRule
+from havre.kernel.balancer import BalancerAction, BalancerCondition, BalancerPool, BalancerRule
 from tests.contracts.balancer_bench import (
     PATIENCE,
     QUICK,

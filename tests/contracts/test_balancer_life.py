@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from havre.engines.haproxy import HaproxyEngine
-from havre.kernel.workload import BalancerAction, BalancerCondition, BalancerHealthCheck, BalancerPool, BalancerRule
+from havre.kernel.balancer import BalancerAction, BalancerCondition, BalancerHealthCheck, BalancerPool, BalancerRule
 from tests.contracts.balancer_bench import (
     HOST,
     QUICK,

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from havre.control.certificates.authority import Authority
 from havre.engines.haproxy import HaproxyEngine
-from havre.kernel.workload import BalancerListener, BalancerMutual
+from havre.kernel.balancer import BalancerListener, BalancerMutual
 from tests.client_certificates import Clients
 from tests.contracts.balancer_bench import HOST, Target, balancer, need_haproxy, real
 from tests.contracts.test_balancer_tls import SHARED, Answered, ask, issue, secure, serve, trusting

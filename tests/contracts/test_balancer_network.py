@@ -17,7 +17,7 @@ import pytest
 from havre.control.certificates.authority import Authority
 from havre.engines.haproxy import HaproxyEngine
 from havre.engines.host_network import HostNetwork
-from havre.kernel.workload import (
+from havre.kernel.balancer import (
     Balancer,
     BalancerAction,
     BalancerCondition,
@@ -25,9 +25,8 @@ from havre.kernel.workload import (
     BalancerPool,
     BalancerRule,
     BalancerTarget,
-    NetworkRule,
-    Vpc,
 )
+from havre.kernel.vpc import NetworkRule, Vpc
 from tests.contracts.balancer_bench import PATIENCE, QUICK, fetch, listener, need_haproxy, real, states, until
 from tests.contracts.balancer_load import load
 from tests.contracts.network_bench import Machine, group, interface, machine, state_of, tcp, vpc_of

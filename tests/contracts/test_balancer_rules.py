@@ -9,7 +9,7 @@ from random import Random
 import pytest
 
 from havre.engines.fake_balancer import Asked, FakeBalancerEngine
-from havre.kernel.workload import BalancerAction, BalancerCondition, BalancerRule
+from havre.kernel.balancer import BalancerAction, BalancerCondition, BalancerRule
 from tests.contracts.balancer_bench import (
     HOST,
     Subject,

@@ -17,13 +17,7 @@ from msgspec.structs import replace
 from havre.control.certificates.authority import Authority
 from havre.control.certificates.records import KeyPair
 from havre.engines.haproxy import HaproxyEngine
-from havre.kernel.workload import (
-    BalancerAction,
-    BalancerHealthCheck,
-    BalancerListener,
-    BalancerPool,
-    BalancerTls,
-)
+from havre.kernel.balancer import BalancerAction, BalancerHealthCheck, BalancerListener, BalancerPool, BalancerTls
 from tests.contracts.balancer_bench import (
     HOST,
     PATIENCE,

@@ -13,13 +13,7 @@ import pytest
 
 from havre.engines.fake_balancer import Asked
 from havre.engines.haproxy import HaproxyEngine
-from havre.kernel.workload import (
-    BalancerAction,
-    BalancerCondition,
-    BalancerHealthCheck,
-    BalancerPool,
-    BalancerRule,
-)
+from havre.kernel.balancer import BalancerAction, BalancerCondition, BalancerHealthCheck, BalancerPool, BalancerRule
 from tests.contracts.balancer_bench import (
     HOST,
     PATIENCE,

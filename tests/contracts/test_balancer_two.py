@@ -15,7 +15,7 @@ from h2.connection import H2Connection
 
 from havre.control.certificates.authority import Authority
 from havre.engines.haproxy import HaproxyEngine
-from havre.kernel.workload import BalancerHealthCheck, BalancerPool, BalancerTarget
+from havre.kernel.balancer import BalancerHealthCheck, BalancerPool, BalancerTarget
 from tests.contracts.balancer_bench import HOST, PATIENCE, Target, balancer, need_haproxy, real, states, until
 from tests.contracts.test_balancer_tls import issue, secure, trusting
 

@@ -19,7 +19,7 @@ from havre.engines.host_network import HostNetwork, host, namespaces
 from havre.engines.host_network.netlink import Netlink
 from havre.engines.host_network.nft import Nft
 from havre.kernel.errors import Gone, Permanent, Temporary
-from havre.kernel.workload import Vpc
+from havre.kernel.vpc import Vpc
 from tests.contracts.network_bench import (
     ALL,
     Machine,

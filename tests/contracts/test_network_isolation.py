@@ -14,7 +14,7 @@ import pytest
 
 from havre.engines.host_network import HostNetwork, namespaces, nft
 from havre.engines.host_network import engine as engines
-from havre.kernel.workload import NetworkRule, Subnet
+from havre.kernel.vpc import NetworkRule, Subnet
 from tests.contracts.network_bench import (
     ALL,
     PATIENCE,

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from havre.engines.host_network import namespaces, rules
 from havre.engines.host_network.nft import Nft
 from havre.engines.host_network.rules import Member
-from havre.kernel.workload import NetworkRule, SecurityGroup, Subnet, Vpc
+from havre.kernel.vpc import NetworkRule, SecurityGroup, Subnet, Vpc
 
 pytestmark = pytest.mark.root
 SLOW = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))

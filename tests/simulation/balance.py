@@ -8,8 +8,8 @@ from contextvars import Context
 from typing import Any
 
 from havre.control.nodes import BALANCER, BalancerReport, BalancerSpec
+from havre.kernel.balancer import Balancer, BalancerStatus, TargetHealth
 from havre.kernel.errors import Temporary
-from havre.kernel.workload import Balancer, BalancerStatus, TargetHealth
 from havre.kernel.world import World
 from havre.store.ports import Store, Transaction
 from tests.simulation.fakes import FakeAws

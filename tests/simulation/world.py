@@ -38,7 +38,7 @@ from havre.engines.fake_balancer import FakeBalancerEngine
 from havre.engines.fake_network import FakeNetwork
 from havre.kernel.errors import ApiError, Permanent, Temporary
 from havre.kernel.resource import NoStatus
-from havre.kernel.workload import Subnet, Vpc
+from havre.kernel.vpc import Subnet, Vpc
 from havre.kernel.world import World
 from havre.services import ecs
 from havre.services.ecs.ledger import Ledger, ledger_of

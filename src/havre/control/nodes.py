@@ -11,8 +11,10 @@ from hashlib import sha256
 
 import msgspec
 
+from havre.kernel.balancer import Balancer, BalancerStatus
 from havre.kernel.resource import Kind, NoStatus
-from havre.kernel.workload import Balancer, BalancerStatus, Vpc, Workload, WorkloadStatus
+from havre.kernel.vpc import Vpc
+from havre.kernel.workload import Workload, WorkloadStatus
 
 
 class NodeSpec(msgspec.Struct, frozen=True):

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 
 from msgspec.structs import replace
 
-from havre.kernel.workload import Balancer, BalancerListener, SecurityGroup, TargetHealth
+from havre.kernel.balancer import Balancer, BalancerListener, TargetHealth
+from havre.kernel.vpc import SecurityGroup
 
 NOT_IN_USE = (
     "Target.NotInUse",

@@ -13,8 +13,7 @@ from random import Random
 
 import msgspec
 
-from havre.kernel.errors import Permanent, Temporary
-from havre.kernel.workload import (
+from havre.kernel.balancer import (
     Balancer,
     BalancerAction,
     BalancerCondition,
@@ -24,6 +23,7 @@ from havre.kernel.workload import (
     BalancerTarget,
     TargetHealth,
 )
+from havre.kernel.errors import Permanent, Temporary
 
 _LEAVING = ("Target.DeregistrationInProgress", "Target deregistration is in progress")
 

@@ -7,8 +7,10 @@ import socket
 from collections.abc import Mapping, Sequence
 
 from havre.engines.ports import Answerer, Door
+from havre.kernel.balancer import Balancer
 from havre.kernel.errors import Temporary
-from havre.kernel.workload import Balancer, Interface, Vpc
+from havre.kernel.vpc import Vpc
+from havre.kernel.workload import Interface
 
 
 class FakeNetwork:

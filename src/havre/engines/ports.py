@@ -8,17 +8,9 @@ from typing import Protocol
 
 import msgspec
 
-from havre.kernel.workload import (
-    Balancer,
-    BalancerStatus,
-    BoundPort,
-    Container,
-    Interface,
-    Registry,
-    Volume,
-    Vpc,
-    Workload,
-)
+from havre.kernel.balancer import Balancer, BalancerStatus
+from havre.kernel.vpc import Vpc
+from havre.kernel.workload import BoundPort, Container, Interface, Registry, Volume, Workload
 
 
 class Capacity(msgspec.Struct, frozen=True):

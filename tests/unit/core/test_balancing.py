@@ -8,15 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from havre.core import balancing
-from havre.kernel.workload import (
-    Balancer,
-    BalancerAction,
-    BalancerListener,
-    BalancerRule,
-    NetworkRule,
-    SecurityGroup,
-    TargetHealth,
-)
+from havre.kernel.balancer import Balancer, BalancerAction, BalancerListener, BalancerRule, TargetHealth
+from havre.kernel.vpc import NetworkRule, SecurityGroup
 
 SEEN = TargetHealth("p", "t", "healthy")
 

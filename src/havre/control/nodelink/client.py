@@ -14,8 +14,10 @@ from havre.control.nodelink import messages as m
 from havre.control.nodelink.asking import Asking
 from havre.control.nodelink.spool import Spool
 from havre.control.tasks import Tasks
+from havre.kernel.balancer import Balancer, BalancerStatus
 from havre.kernel.errors import Permanent, Temporary
-from havre.kernel.workload import Balancer, BalancerStatus, Vpc, WorkloadStatus
+from havre.kernel.vpc import Vpc
+from havre.kernel.workload import WorkloadStatus
 
 log = logging.getLogger("havre.nodelink")
 

@@ -7,8 +7,10 @@ from collections.abc import Mapping
 
 import msgspec
 
+from havre.kernel.balancer import Balancer, BalancerStatus
 from havre.kernel.errors import Permanent
-from havre.kernel.workload import Balancer, BalancerStatus, Vpc, Workload, WorkloadStatus
+from havre.kernel.vpc import Vpc
+from havre.kernel.workload import Workload, WorkloadStatus
 
 VERSION = 1
 MAX_FRAME = 16 << 20

@@ -13,9 +13,10 @@ from havre.control.nodelink import messages as m
 from havre.control.nodelink.asking import Asking
 from havre.control.nodes import BALANCER, VPC, WORKLOAD, BalancerReport, NodeStatus, WorkloadReport
 from havre.core.workload_status import PHASES
+from havre.kernel.balancer import BalancerStatus
 from havre.kernel.errors import Conflict, Gone, Permanent, Temporary
 from havre.kernel.resource import Key
-from havre.kernel.workload import BalancerStatus, WorkloadStatus
+from havre.kernel.workload import WorkloadStatus
 from havre.store.ports import Change, Transaction
 
 if TYPE_CHECKING:

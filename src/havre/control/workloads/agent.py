@@ -18,8 +18,9 @@ from havre.control.workloads.steps import connect
 from havre.control.workloads.worker import Worker
 from havre.core.workload_steps import needs_sandbox
 from havre.engines.ports import RunState
+from havre.kernel.balancer import Balancer
 from havre.kernel.errors import Gone, Permanent, Temporary
-from havre.kernel.workload import Balancer, Vpc
+from havre.kernel.vpc import Vpc
 
 log = logging.getLogger("havre.node")
 

@@ -13,8 +13,9 @@ from havre.control.workloads.parts import AgentParts
 from havre.core.balancing import guarded
 from havre.engines.sandbox import OWN_VPC
 from havre.kernel.addresses import inner_address
+from havre.kernel.balancer import Balancer, BalancerStatus
 from havre.kernel.errors import Gone, Permanent, Temporary
-from havre.kernel.workload import Balancer, BalancerStatus, Vpc
+from havre.kernel.vpc import Vpc
 
 log = logging.getLogger("havre.node")
 

@@ -10,7 +10,8 @@ from typing import Any, Protocol
 from havre.control.terminals.node import Terminals
 from havre.control.workloads.shares import Shares
 from havre.engines.ports import BalancerEngine, ContainerEngine, NetworkEngine, RunState
-from havre.kernel.workload import BalancerStatus, Container, Workload, WorkloadStatus
+from havre.kernel.balancer import BalancerStatus
+from havre.kernel.workload import Container, Workload, WorkloadStatus
 from havre.kernel.world import World
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from havre.engines.haproxy.checker import Key
 from havre.engines.haproxy.text import name
-from havre.kernel.workload import Balancer
+from havre.kernel.balancer import Balancer
 
 _MAINTENANCE = 0x01 | 0x02 | 0x20  # forced, inherited, by name resolution; 0x04 only says how the configuration began
 

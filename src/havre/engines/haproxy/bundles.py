@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 
-from havre.kernel.workload import Balancer, BalancerMutual
+from havre.kernel.balancer import Balancer, BalancerMutual
 
 _known: dict[bytes, str] = {}
 MOST_KNOWN = 4096

@@ -9,7 +9,7 @@ import msgspec
 
 from havre.engines.haproxy.checks import Place, probe
 from havre.engines.haproxy.health import HEALTHY, Health, Outcome, observe, pause, remembered
-from havre.kernel.workload import BalancerHealthCheck
+from havre.kernel.balancer import BalancerHealthCheck
 
 Key = tuple[str, str]
 """(pool, target)"""

@@ -12,7 +12,7 @@ import msgspec
 
 from havre.engines.haproxy.health import FAILED, PASSED, TIMED_OUT, Outcome, matches, mismatch
 from havre.engines.haproxy.namespaces import tcp_socket
-from havre.kernel.workload import BalancerHealthCheck
+from havre.kernel.balancer import BalancerHealthCheck
 
 if TYPE_CHECKING:
     import ssl

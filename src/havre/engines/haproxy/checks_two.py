@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 from havre.engines.haproxy.health import FAILED, PASSED, Outcome, matches, mismatch
-from havre.kernel.workload import BalancerHealthCheck
+from havre.kernel.balancer import BalancerHealthCheck
 
 _MOST = 1 << 20
 """Bytes of an answer that are looked at."""

@@ -21,7 +21,7 @@ from havre.engines.haproxy.rules import (
 )
 from havre.engines.haproxy.secure import bind_options, certificate_names, client_lines, tls_headers
 from havre.engines.haproxy.text import literal, name, quote
-from havre.kernel.workload import Balancer, BalancerListener
+from havre.kernel.balancer import Balancer, BalancerListener
 
 POOL = "use_backend %[var(txn.pool)]"
 

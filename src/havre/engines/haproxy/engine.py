@@ -22,8 +22,8 @@ from havre.engines.haproxy.process import CONFIG, Proxy
 from havre.engines.haproxy.report import report, why_unsafe
 from havre.engines.haproxy.slots import Slots
 from havre.engines.haproxy.targets import room, routes, watched
+from havre.kernel.balancer import Balancer, BalancerStatus
 from havre.kernel.errors import Permanent, Temporary
-from havre.kernel.workload import Balancer, BalancerStatus
 
 FIRST_RETRY, RETRY = 0.05, 2.0
 """Seconds until a proxy that failed, or a port that was taken, is tried again: the first time, and at most."""

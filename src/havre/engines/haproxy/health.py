@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from havre.kernel.workload import BalancerHealthCheck
+from havre.kernel.balancer import BalancerHealthCheck
 
 HURRY, IMPATIENCE = 0.05, 1.0
 """Seconds between the first two checks of a target that has not answered yet, and at most between later ones: it gets work

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
-from havre.kernel.workload import Balancer, BalancerListener
+from havre.kernel.balancer import Balancer, BalancerListener
 
 SHARED = "127.0.0.1"
 

@@ -9,7 +9,7 @@ import msgspec
 
 from havre.engines.haproxy.layout import Frontend
 from havre.engines.haproxy.slots import Slots
-from havre.kernel.workload import Balancer
+from havre.kernel.balancer import Balancer
 
 ADMIN = "admin.sock"
 MASTER = "master.sock"

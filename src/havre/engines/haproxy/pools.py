@@ -9,7 +9,7 @@ from havre.engines.haproxy.plan import Plan
 from havre.engines.haproxy.rules import Keep, header_name, own_answer
 from havre.engines.haproxy.secure import TLS_HEADERS, TLS_LINES
 from havre.engines.haproxy.text import name, quote
-from havre.kernel.workload import Balancer, BalancerPool
+from havre.kernel.balancer import Balancer, BalancerPool
 
 ALGORITHMS = {"least_outstanding_requests": "leastconn", "weighted_random": "random(1)"}
 FREE = "127.0.0.1:9"

@@ -11,7 +11,7 @@ from havre.engines.haproxy.rules import Context, header_name, listener_lines
 from havre.engines.haproxy.secure import options
 from havre.engines.haproxy.text import Unsafe, quote
 from havre.kernel.addresses import parse_cidr
-from havre.kernel.workload import Balancer, BalancerStatus, BalancerTarget, TargetHealth
+from havre.kernel.balancer import Balancer, BalancerStatus, BalancerTarget, TargetHealth
 
 Binds = tuple[set[Bind], Mapping[Bind, str]]
 """(bound, reason why not of the others)"""

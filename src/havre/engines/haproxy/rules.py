@@ -13,7 +13,7 @@ import msgspec
 
 from havre.engines.haproxy.patterns import match, query_match
 from havre.engines.haproxy.text import Unsafe, literal, name, quote
-from havre.kernel.workload import BalancerAction, BalancerCondition, BalancerListener
+from havre.kernel.balancer import BalancerAction, BalancerCondition, BalancerListener
 
 Keep = Callable[[str, bytes], str]
 """(suffix, content) → the path of a file that holds it; a response's body needs no quoting there."""

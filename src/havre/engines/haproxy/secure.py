@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from havre.engines.haproxy.layout import Frontend
 from havre.engines.haproxy.rules import Keep
 from havre.engines.haproxy.text import Unsafe
-from havre.kernel.workload import Balancer, BalancerListener, BalancerTls
+from havre.kernel.balancer import Balancer, BalancerListener, BalancerTls
 
 TLS_HEADERS = "routing.http.x_amzn_tls_version_and_cipher_suite.enabled"
 TLS_LINES = (

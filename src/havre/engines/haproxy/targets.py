@@ -8,7 +8,7 @@ from havre.engines.haproxy.checker import Key, Watched
 from havre.engines.haproxy.checks import Place
 from havre.engines.haproxy.health import Health, routed
 from havre.engines.haproxy.slots import Route
-from havre.kernel.workload import Balancer, BalancerPool
+from havre.kernel.balancer import Balancer, BalancerPool
 
 
 def watched(balancers: Sequence[Balancer], spaces: Mapping[str, tuple[str, int]]) -> dict[Key, Watched]:

@@ -14,7 +14,7 @@ from havre.engines.host_network import dns
 from havre.engines.host_network.forwarder import Forwarder
 from havre.engines.host_network.names import Names
 from havre.engines.host_network.space import bound, reached_by_name
-from havre.kernel.workload import Balancer
+from havre.kernel.balancer import Balancer
 
 Pair = tuple[socket.socket, socket.socket]
 

@@ -23,8 +23,10 @@ from havre.engines.host_network.relay import Relay
 from havre.engines.host_network.rules import ENDPOINT, RESOLVER
 from havre.engines.host_network.space import Space, addresses_by_name, bound
 from havre.engines.ports import Answerer, Door
+from havre.kernel.balancer import Balancer
 from havre.kernel.errors import Gone, Permanent, Temporary
-from havre.kernel.workload import Balancer, Interface, Vpc
+from havre.kernel.vpc import Vpc
+from havre.kernel.workload import Interface
 
 log = logging.getLogger("havre.network")
 

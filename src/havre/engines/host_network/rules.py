@@ -13,7 +13,7 @@ from hashlib import sha256
 from typing import NamedTuple
 
 from havre.kernel.addresses import inner_address, parse_cidr
-from havre.kernel.workload import NetworkRule, SecurityGroup, Vpc
+from havre.kernel.vpc import NetworkRule, SecurityGroup, Vpc
 
 TABLE = "inet havre"
 WAY_OUT = "out"

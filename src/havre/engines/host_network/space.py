@@ -18,8 +18,10 @@ from havre.engines.host_network.netlink import BLACKHOLE, UNREACHABLE, Netlink
 from havre.engines.host_network.nft import Nft
 from havre.engines.host_network.rules import Member
 from havre.kernel.addresses import inner_address, parse_cidr
+from havre.kernel.balancer import Balancer
 from havre.kernel.errors import Gone, Permanent, Temporary
-from havre.kernel.workload import Balancer, Interface, Subnet, Vpc
+from havre.kernel.vpc import Subnet, Vpc
+from havre.kernel.workload import Interface
 
 ROUTERS = "routers"
 _SETTINGS = (

@@ -10,7 +10,8 @@ from havre.engines.ports import NetworkEngine
 from havre.engines.sandbox import OWN_VPC
 from havre.kernel.addresses import address_of, parse_cidr
 from havre.kernel.errors import Temporary
-from havre.kernel.workload import Interface, NetworkRule, SecurityGroup, Subnet, Vpc
+from havre.kernel.vpc import NetworkRule, SecurityGroup, Subnet, Vpc
+from havre.kernel.workload import Interface
 
 _CIDR = "198.18.0.0/16"
 """Set aside for benchmarks of networks: nothing on the internet has these addresses."""

@@ -11,7 +11,7 @@ from havre.control.certificates.reading import weakness
 from havre.control.certificates.records import KeyPair
 from havre.control.nodes import BALANCER
 from havre.control.operation import Call
-from havre.kernel.workload import (
+from havre.kernel.balancer import (
     Balancer,
     BalancerAction,
     BalancerCondition,

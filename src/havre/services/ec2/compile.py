@@ -5,7 +5,7 @@ from __future__ import annotations
 from havre.control import nodes
 from havre.core import network
 from havre.kernel.resource import NoStatus
-from havre.kernel.workload import NetworkRule, SecurityGroup, Subnet, Vpc
+from havre.kernel.vpc import NetworkRule, SecurityGroup, Subnet, Vpc
 from havre.services.ec2 import find
 from havre.services.ec2 import resources as r
 from havre.services.ec2.present import is_active

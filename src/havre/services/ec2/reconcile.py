@@ -16,7 +16,7 @@ from havre.control.reconciler import Executor
 from havre.kernel.arn import Arn
 from havre.kernel.effects import Create, Effect, Plan, Remove, Update
 from havre.kernel.resource import NoStatus, Resource
-from havre.kernel.workload import Vpc
+from havre.kernel.vpc import Vpc
 from havre.services.ec2 import resources as r
 from havre.services.ec2.compile import compiled, in_use
 from havre.store.ports import Change

@@ -9,7 +9,7 @@ import msgspec
 from msgspec.structs import replace
 
 from havre.control.certificates.records import KeyPairR
-from havre.kernel.workload import (
+from havre.kernel.balancer import (
     Balancer,
     BalancerAction,
     BalancerCondition,

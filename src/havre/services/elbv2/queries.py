@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from havre.control.nodes import BALANCER, BalancerReport, BalancerSpec
 from havre.control.operation import Call
 from havre.kernel.arn import Arn
+from havre.kernel.balancer import BalancerStatus
 from havre.kernel.errors import ApiError
 from havre.kernel.resource import Resource, scoped
-from havre.kernel.workload import BalancerStatus
 from havre.services.elbv2.errors import validation
 from havre.services.elbv2.resources import (
     LISTENER,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from havre.core import balancing
-from havre.kernel.workload import BalancerStatus, TargetHealth
+from havre.kernel.balancer import BalancerStatus, TargetHealth
 from havre.services.elbv2.resources import LoadBalancerR, Target, TargetGroupR
 
 

@@ -16,16 +16,10 @@ from havre.control.workloads.parts import AgentParts
 from havre.engines.fake import FakeContainers, Program
 from havre.engines.fake_balancer import FakeBalancerEngine
 from havre.engines.fake_network import FakeNetwork
+from havre.kernel.balancer import BalancerStatus
 from havre.kernel.errors import Temporary
-from havre.kernel.workload import (
-    BalancerStatus,
-    Container,
-    Interface,
-    Subnet,
-    Vpc,
-    Workload,
-    WorkloadStatus,
-)
+from havre.kernel.vpc import Subnet, Vpc
+from havre.kernel.workload import Container, Interface, Workload, WorkloadStatus
 from havre.kernel.world import World
 
 replace = msgspec.structs.replace

@@ -13,14 +13,9 @@ from havre.control.nodelink.messages import Assign
 from havre.control.nodelink.spool import Spool
 from havre.control.workloads.agent import remove_all
 from havre.control.workloads.lines import LineKeeper
+from havre.kernel.balancer import Balancer
 from havre.kernel.errors import Gone, Permanent, Temporary
-from havre.kernel.workload import (
-    Balancer,
-    Container,
-    LogTarget,
-    PortMapping,
-    Volume,
-)
+from havre.kernel.workload import Container, LogTarget, PortMapping, Volume
 
 pytestmark = pytest.mark.looptime
 replace = msgspec.structs.replace

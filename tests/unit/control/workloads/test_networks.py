@@ -10,7 +10,9 @@ import pytest
 from tests.unit.control.workloads.test_agent import VPC, Node, work
 
 from havre.control.nodelink.messages import Assign, Assignment
-from havre.kernel.workload import Balancer, Interface, SecurityGroup
+from havre.kernel.balancer import Balancer
+from havre.kernel.vpc import SecurityGroup
+from havre.kernel.workload import Interface
 
 pytestmark = pytest.mark.looptime
 NOTHING_MORE = Assign(removed_vpcs=(VPC.id,))

@@ -14,17 +14,9 @@ from msgspec.structs import replace
 from havre.control.workloads.networks import Networks
 from havre.engines.fake_balancer import FakeBalancerEngine
 from havre.engines.fake_network import FakeNetwork
+from havre.kernel.balancer import Balancer, BalancerAction, BalancerListener, BalancerRule, BalancerStatus
 from havre.kernel.errors import Permanent, Temporary
-from havre.kernel.workload import (
-    Balancer,
-    BalancerAction,
-    BalancerListener,
-    BalancerRule,
-    BalancerStatus,
-    NetworkRule,
-    SecurityGroup,
-    Vpc,
-)
+from havre.kernel.vpc import NetworkRule, SecurityGroup, Vpc
 
 WEB = SecurityGroup("sg-web", (NetworkRule("tcp", 80, 80, "10.0.0.0/8"),))
 VPC = Vpc("vpc-1", ("172.31.0.0/16",), security_groups=(WEB,))

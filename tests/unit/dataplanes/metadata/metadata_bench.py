@@ -18,6 +18,7 @@ from havre.dataplanes.metadata.stats import Sampler
 from havre.engines.fake import FakeContainers
 from havre.engines.fake_network import FakeNetwork
 from havre.engines.ports import RunState
+from havre.kernel.vpc import Vpc
 from havre.kernel.workload import (
     BoundPort,
     Container,
@@ -25,7 +26,6 @@ from havre.kernel.workload import (
     HealthCheck,
     Interface,
     LogTarget,
-    Vpc,
     Workload,
     WorkloadStatus,
 )

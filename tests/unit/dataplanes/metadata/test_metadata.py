@@ -26,10 +26,7 @@ from havre.dataplanes.metadata.ids import Ids
 from havre.dataplanes.metadata.stats import network_rate
 from havre.engines.ports import Image, Mounted
 from havre.kernel.errors import Permanent, Temporary
-from havre.kernel.workload import (
-    Subnet,
-    Vpc,
-)
+from havre.kernel.vpc import Subnet, Vpc
 
 
 async def test_a_container_in_aws_documented_shape() -> None:

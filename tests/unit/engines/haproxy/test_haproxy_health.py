@@ -21,7 +21,7 @@ from havre.engines.haproxy.health import (
     remembered,
     routed,
 )
-from havre.kernel.workload import BalancerHealthCheck
+from havre.kernel.balancer import BalancerHealthCheck
 
 CHECK = BalancerHealthCheck(interval=30, healthy=5, unhealthy=2)
 OUTCOMES = st.lists(st.sampled_from([PASSED, FAILED, TIMED_OUT]), max_size=40)

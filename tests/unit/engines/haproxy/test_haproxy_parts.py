@@ -13,7 +13,7 @@ from havre.engines.haproxy.adopt import bound_by, found_healthy
 from havre.engines.haproxy.patterns import regex, tokens
 from havre.engines.haproxy.slots import Route, Slots
 from havre.engines.haproxy.text import Unsafe, literal, name, quote
-from havre.kernel.workload import Balancer, BalancerPool, BalancerTarget
+from havre.kernel.balancer import Balancer, BalancerPool, BalancerTarget
 
 ROUTES = st.dictionaries(
     st.sampled_from([f"t{n}" for n in range(6)]),

@@ -17,7 +17,7 @@ from havre.control.deps import ReconcilerDeps
 from havre.control.operation import Call, Principal, Site
 from havre.control.runner import Runner
 from havre.kernel.errors import ApiError
-from havre.kernel.workload import Vpc
+from havre.kernel.vpc import Vpc
 from havre.kernel.world import World
 from havre.services import ec2
 from havre.store.memory import MemoryJournal, MemoryStore

@@ -9,7 +9,7 @@ from tests.unit.services.ec2.ec2_harness import ACCOUNT, ECS, REGION, Ec2
 
 from havre.control import nodes
 from havre.kernel.errors import Conflict
-from havre.kernel.workload import NetworkRule, Vpc
+from havre.kernel.vpc import NetworkRule, Vpc
 from havre.services.ec2.reconcile import LINGER, VpcReconciler
 from havre.store.ports import Change
 

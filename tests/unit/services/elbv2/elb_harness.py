@@ -12,8 +12,8 @@ from havre.control.deps import ReconcilerDeps
 from havre.control.nodes import BALANCER, NODE, BalancerReport, NodeSpec, NodeStatus
 from havre.control.operation import Call, Principal, Site
 from havre.control.runner import Runner
+from havre.kernel.balancer import Balancer, BalancerStatus, TargetHealth
 from havre.kernel.errors import ApiError
-from havre.kernel.workload import Balancer, BalancerStatus, TargetHealth
 from havre.kernel.world import World
 from havre.services import ec2, elbv2
 from havre.store.memory import MemoryJournal, MemoryStore

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from tests.unit.services.elbv2.elb_harness import Harness
 
+from havre.kernel.balancer import TargetHealth
 from havre.kernel.errors import ApiError
-from havre.kernel.workload import TargetHealth
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ from tests.unit.services.elbv2.elb_harness import ACCOUNT, REGION, Harness
 from havre.control.certificates import records
 from havre.control.certificates.authority import Authority
 from havre.control.certificates.records import KEY_PAIR, KeyPair
+from havre.kernel.balancer import BalancerListener
 from havre.kernel.errors import ApiError
 from havre.kernel.resource import NoStatus
-from havre.kernel.workload import BalancerListener
 
 FIXED = {"Type": "fixed-response", "FixedResponseConfig": {"StatusCode": "404"}}
 
