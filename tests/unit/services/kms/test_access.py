@@ -172,3 +172,15 @@ def test_another_account_needs_leave_from_both(kms: Kms) -> None:
     kms.root.put_key_policy(KeyId=key, Policy=shared)
     assert theirs.decrypt(CiphertextBlob=made)["Plaintext"] == TEXT
     assert refusal(theirs.describe_key, KeyId=key)[0] == "AccessDeniedException"
+
+
+def test_ciphertext_cannot_say_which_rsa_key_is_decided_on(kms: Kms) -> None:
+    """It is the one that the request names, whatever the ciphertext looks like."""
+    mine, theirs = kms.key(), kms.key(KeySpec="RSA_2048", KeyUsage="ENCRYPT_DECRYPT")
+    user, _ = kms.user({"Effect": "Allow", "Action": "kms:*", "Resource": mine})
+    forged = kms.root.encrypt(KeyId=mine, Plaintext=b"x" * 160)["CiphertextBlob"]
+    how = {"CiphertextBlob": forged, "KeyId": theirs}
+    assert refusal(user.decrypt, EncryptionAlgorithm="RSAES_OAEP_SHA_256", **how)[0] == "AccessDeniedException"
+    asked = {"CiphertextBlob": forged, "SourceKeyId": theirs, "DestinationKeyId": mine}
+    told = refusal(user.re_encrypt, SourceEncryptionAlgorithm="RSAES_OAEP_SHA_256", **asked)
+    assert told[0] == "AccessDeniedException" and "kms:ReEncryptFrom" in told[1]

@@ -47,7 +47,8 @@ def _decrypting(member: str) -> queries.Resources:
     """The key that the ciphertext names, or else the request: of RSA's ciphertext nobody can tell."""
 
     def resources(call: Call, request: Request) -> Sequence[str]:
-        blob = crypto.read(request.get(member) or b"")
+        algorithm = request.get("EncryptionAlgorithm") or SYMMETRIC
+        blob = crypto.read(request.get(member) or b"") if algorithm == SYMMETRIC else None
         if blob is not None:
             return (queries.Named(blob.account, call.region, blob.key).arn,)
         return (queries.arn_of(call, request["KeyId"]),) if request.get("KeyId") else ("*",)
@@ -139,7 +140,7 @@ async def re_encrypt(vault: Vault, call: Call, request: Request) -> Answer:
     if request.get("DryRunModifiers"):
         raise errors.absent("ReEncrypt with DryRunModifiers")
     source, context = request.get("SourceKeyId"), request.get("SourceEncryptionContext") or {}
-    from_ = {**request, "KeyId": source}
+    from_ = {**request, "KeyId": source, "EncryptionAlgorithm": request.get("SourceEncryptionAlgorithm")}
     keys = {**conditions.of_request(call, {"KeyId": source}), **conditions.of_context(context)}
     for arn in _decrypting("CiphertextBlob")(call, from_):
         await call.authorize("kms:ReEncryptFrom", [arn], {**keys, **conditions.of_key(call, arn)})
