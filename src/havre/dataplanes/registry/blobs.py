@@ -23,8 +23,7 @@ from havre.core.images.names import HASHES, algorithm, is_digest
 from havre.dataplanes.registry.incoming import Incoming
 from havre.dataplanes.registry.ports import Pack
 from havre.dataplanes.registry.syncer import Syncer, Unnamed
-from havre.dataplanes.registry.upload import Files, Unsynced, Upload
-from havre.dataplanes.registry.writing import Writer
+from havre.dataplanes.registry.upload import Unsynced, Upload
 from havre.kernel.errors import Gone, Temporary
 from havre.kernel.world import World
 
@@ -48,8 +47,6 @@ class Blobs:
         self._locks: dict[str, tuple[asyncio.Lock, int]] = {}
         self._pool = ThreadPoolExecutor(WORKERS, "blobs")
         self._syncer = Syncer(WORKERS)
-        self._writer = Writer()
-        self._upload_files = Files(self._check, self._writer.write)
         self._incoming = Incoming(root / "uploads")
         self._directories = {kind: root / "blobs" / kind for kind in HASHES}
         for directory in self._directories.values():
@@ -98,13 +95,13 @@ class Blobs:
     def absorb(self, upload: Upload, pieces: Sequence[bytes]) -> None:
         """Append; runs on the loop for little, in a worker for much. Raises Temporary, and then nothing was appended."""
         with _Disk():
-            upload.absorb(pieces, self._upload_files)
+            upload.absorb(pieces, self._check)
             upload.flush(self._pool)
 
     async def retain(self, upload: Upload) -> None:
         """A client will be told what has arrived, and will count on it: it survives this process. Raises Temporary."""
         if upload.held:
-            await self.work(upload.spill, self._upload_files)
+            await self.work(upload.spill, self._check)
         if len(self._uploads) > OPEN_LIMIT:
             self._shut_idle()
 
@@ -192,7 +189,6 @@ class Blobs:
             except Unnamed:
                 target.rename(source)
                 raise
-        self._writer.pushed.add(target, upload.offset)
 
     # blobs
 
@@ -312,7 +308,7 @@ class Blobs:
     def _whole_file(self, upload: Upload, digest: str) -> None:
         """All that has arrived has this digest and is in the file, durably; the file is closed."""
         _verify(upload, digest)
-        upload.spill_all(self._upload_files)
+        upload.spill_all(self._check)
         upload.sync()
 
 

@@ -8,9 +8,10 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from havre.core.images.names import HASHES
+from havre.dataplanes.registry.writing import write_all
 
 FLUSH = 32 << 20
 """Bytes after which the disk is told to begin."""
@@ -22,13 +23,6 @@ one file at once."""
 class Unsynced(OSError):
     """The disk failed to take what had been written. What the page cache still shows may never reach it, and a second sync
     would not say so: only sending it again helps."""
-
-
-class Files(NamedTuple):
-    """``check`` is told of each step on disk beforehand (create, write); ``write(file, pieces)`` is that of Writer."""
-
-    check: Callable[[str], None]
-    write: Callable[[int, Sequence[bytes]], None]
 
 
 class Upload:
@@ -60,17 +54,18 @@ class Upload:
         self.flushing: Future[None] | None = None
         self.lock = asyncio.Lock()
 
-    def absorb(self, pieces: Sequence[bytes], files: Files) -> None:
-        """Append. What could not be written whole is taken back. Raises OSError."""
+    def absorb(self, pieces: Sequence[bytes], check: Callable[[str], None]) -> None:
+        """Append. What could not be written whole is taken back. ``check`` is told of each step on disk beforehand. Raises
+        OSError."""
         size = sum(map(len, pieces))
         if self.held is not None and self.offset + size <= HELD:
             self.held += pieces
         else:
-            self.spill(files)
-            files.check("write")
+            self.spill(check)
+            check("write")
             self.reopen()
             try:
-                files.write(self.file, pieces)
+                write_all(self.file, pieces)
             except OSError:
                 os.ftruncate(self.file, self.offset)
                 raise
@@ -96,24 +91,24 @@ class Upload:
         except OSError as error:
             raise Unsynced(*error.args) from error
 
-    def spill(self, files: Files) -> None:
+    def spill(self, check: Callable[[str], None]) -> None:
         """What is held goes into the file, and more will follow. Raises OSError, and then it is still held."""
         if self.held is not None:
             hasher = self._hash_held(self.algorithm)
-            self._write_held(files)
+            self._write_held(check)
             self.hasher = hasher
 
-    def spill_all(self, files: Files) -> None:
+    def spill_all(self, check: Callable[[str], None]) -> None:
         """The same where nothing will follow."""
         if self.held is not None:
-            self._write_held(files)
+            self._write_held(check)
 
-    def _write_held(self, files: Files) -> None:
-        files.check("create")
+    def _write_held(self, check: Callable[[str], None]) -> None:
+        check("create")
         file = create(self.path)
         try:
-            files.check("write")
-            files.write(file, self.held or [])
+            check("write")
+            write_all(file, self.held or [])
         except OSError:
             os.close(file)
             self.path.unlink()

@@ -18,7 +18,7 @@ from havre.control.images.changes import link, put_image, remove_image, remove_r
 from havre.control.images.kinds import place_of
 from havre.core.images.manifest import OCI_IMAGE, parse
 from havre.core.images.names import digest_of
-from havre.dataplanes.registry import syncer, writing
+from havre.dataplanes.registry import syncer
 from havre.dataplanes.registry import upload as uploading
 from havre.dataplanes.registry.blobs import SMALL, Blobs
 from havre.dataplanes.registry.sweep import GRACE, UPLOAD_LIFE, Sweeper, Touched
@@ -98,13 +98,6 @@ class Rig:
                 raise OSError(errno.ENOSPC, "No space left on device")
 
         self.blobs.fault = fault
-
-
-@pytest.fixture(autouse=True, params=[False, True], ids=["new-pages", "pages-of-others"])
-def dear(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    if request.param:
-        monkeypatch.setattr(writing, "DEAR", -1.0)
-        monkeypatch.setattr(writing, "KEPT", 0)
 
 
 @pytest.fixture
