@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from havre.core.images.names import HASHES
-from havre.dataplanes.registry.writing import write_all
+from havre.dataplanes.registry.writing import STEP, write_all
 
 FLUSH = 32 << 20
 """Bytes after which the disk is told to begin."""
@@ -108,7 +108,7 @@ class Upload:
         file = create(self.path)
         try:
             check("write")
-            write_all(file, self.held or [])
+            write_all(file, self.held or [], STEP)
         except OSError:
             os.close(file)
             self.path.unlink()

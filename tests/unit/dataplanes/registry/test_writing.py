@@ -15,20 +15,27 @@ from havre.dataplanes.registry.writing import STEP, write_all
 SIZES = [0, 1, STEP - 1, STEP, STEP + 1, 200_000, (1 << 20) + 1]
 
 
-def _written(path: Path, pieces: list[bytes]) -> bytes:
+def _written(path: Path, pieces: list[bytes], step: int | None = STEP) -> bytes:
     file = create(path)
-    write_all(file, pieces)
+    write_all(file, pieces, step)
     os.close(file)
     return b"".join(pieces)
 
 
+@pytest.mark.parametrize("step", [STEP, None])
 @pytest.mark.parametrize("size", SIZES)
-def test_all_of_it_is_there(tmp_path: Path, size: int) -> None:
+def test_all_of_it_is_there(tmp_path: Path, size: int, step: int | None) -> None:
     content = os.urandom(size)
-    assert _written(tmp_path / "f", [content[:5], content[5:70_000], content[70_000:]]) == (tmp_path / "f").read_bytes()
+    pieces = [content[:5], content[5:70_000], content[70_000:]]
+    assert _written(tmp_path / "f", pieces, step) == (tmp_path / "f").read_bytes()
 
 
-def test_no_write_is_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("step", "expected"), [(STEP, [STEP, STEP, STEP, 1, 3]), (None, [3 * STEP + 1, 3])], ids=["short", "long"]
+)
+def test_how_long_writes_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int | None, expected: list[int]
+) -> None:
     write, sizes = os.write, []
 
     def note(file: int, data: memoryview) -> int:
@@ -36,8 +43,8 @@ def test_no_write_is_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         return write(file, data)
 
     monkeypatch.setattr(writing.os, "write", note)
-    assert _written(tmp_path / "f", [os.urandom(3 * STEP + 1), b"end"]) == (tmp_path / "f").read_bytes()
-    assert sizes == [STEP, STEP, STEP, 1, 3]
+    assert _written(tmp_path / "f", [os.urandom(3 * STEP + 1), b"end"], step) == (tmp_path / "f").read_bytes()
+    assert sizes == expected
 
 
 @pytest.mark.parametrize("taken", [1, 5, 4103])
