@@ -127,6 +127,13 @@ def _scope(resource: Resource[Any, Any]) -> str:
     return place_of(resource).scope
 
 
+def _keys(resource: Resource[Any, Any], digests: tuple[str, ...]) -> tuple[str, ...]:
+    if not digests:
+        return ()
+    key = place_of(resource).key
+    return tuple([key(digest) for digest in digests])
+
+
 REPOSITORY: Kind[RepositorySpec, RepositoryStatus] = Kind("ecr.repository", RepositorySpec, RepositoryStatus)
 IMAGE: Kind[ImageSpec, ImageStatus] = Kind(
     "ecr.image",
@@ -134,8 +141,8 @@ IMAGE: Kind[ImageSpec, ImageStatus] = Kind(
     ImageStatus,
     {
         "repository": _scope,
-        "blob": lambda r: tuple({place_of(r).key(d) for d in r.spec.blobs}),
-        "child": lambda r: tuple({place_of(r).key(d) for d in r.spec.children}),
+        "blob": lambda r: _keys(r, r.spec.blobs),
+        "child": lambda r: _keys(r, r.spec.children),
         "subject": lambda r: place_of(r).key(r.spec.subject) if r.spec.subject else None,
     },
 )

@@ -10,7 +10,7 @@ from typing import Any
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _REPOSITORY = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
 _TAG = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}")
-_HEX = {"sha256": re.compile(r"[a-f0-9]{64}"), "sha512": re.compile(r"[a-f0-9]{128}")}
+_DIGEST = re.compile(r"sha256:[a-f0-9]{64}|sha512:[a-f0-9]{128}")
 HASHES: dict[str, Callable[..., Any]] = {"sha256": hashlib.sha256, "sha512": hashlib.sha512}
 """The digest algorithms that the registry knows."""
 
@@ -26,9 +26,7 @@ def is_tag(text: str) -> bool:
 
 def is_digest(text: str) -> bool:
     """``sha256:…`` or ``sha512:…`` in lower-case hexadecimal of the right length."""
-    algorithm, _, encoded = text.partition(":")
-    pattern = _HEX.get(algorithm)
-    return pattern is not None and pattern.fullmatch(encoded) is not None
+    return _DIGEST.fullmatch(text) is not None
 
 
 def algorithm(digest: str) -> str:
