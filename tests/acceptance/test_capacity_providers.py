@@ -177,13 +177,16 @@ def test_one_environment_works_on_several_invocations_at_once(place: Place, runt
 
 def test_more_invocations_than_slots_are_throttled_and_bring_another_environment(place: Place) -> None:
     code = "import time, os\ndef handler(e, c):\n    time.sleep(e)\n    return os.uname().nodename"
-    place.function("busy", code, (1, 2))
+    place.function("busy", code)
     said = place.at_once("busy", [4] * (SLOTS + 4))
     assert said.count("TooManyRequestsException") >= 4
+    given = {"FunctionName": "busy", "Qualifier": PUBLISHED}
+    scaling = {"MinExecutionEnvironments": 1, "MaxExecutionEnvironments": 2}
+    place.functions.put_function_scaling_config(**given, FunctionScalingConfig=scaling)
+    place.at_once("busy", [4] * (SLOTS + 4))
     eventually(lambda: place.interfaces() == 2, 60)
     eventually(lambda: len(set(place.at_once("busy", [0.2] * 2 * SLOTS)) - {"TooManyRequestsException"}) == 2, 60)
     scaling = {"MinExecutionEnvironments": 0, "MaxExecutionEnvironments": 0}
-    given = {"FunctionName": "busy", "Qualifier": PUBLISHED}
     place.functions.put_function_scaling_config(**given, FunctionScalingConfig=scaling)
     eventually(lambda: place.state("busy") == "Deactivated" and place.interfaces() == 0, 60)
     place.remove("busy")

@@ -294,6 +294,28 @@ async def test_a_large_file_is_put_aside(setting: OciSetting, monkeypatch: pytes
     taking.cancel()
 
 
+async def test_who_hears_of_the_end_finds_the_last_words(setting: OciSetting) -> None:
+    """Those that no line ends, too."""
+    found: list[bytes] = []
+    taking = asyncio.ensure_future(setting.oci.take_lines(collect(found)))
+    container = shell(setting, "echo first; printf last", log=AWSLOGS)
+    id = await created(setting, container)
+    words: list[list[bytes]] = []
+
+    async def listen() -> None:
+        async for _ in setting.engine.events():
+            state = setting.oci.life.kept[id].state()
+            if state.state == "exited":
+                words.append(list(found))
+                return
+
+    listening = asyncio.ensure_future(listen())
+    await setting.engine.start(id)
+    await asyncio.wait_for(listening, 30)
+    assert words == [[b"first", b"last"]]
+    taking.cancel()
+
+
 async def test_a_container_is_not_removed_before_its_lines_are_taken(setting: OciSetting) -> None:
     found: list[bytes] = []
     room: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -40,7 +40,8 @@ class Kept:
         return self.run is not None and self.run.started is not None and self.end is None
 
     def state(self) -> RunState:
-        record, run, end = self.record, self.run, self.end
+        record, run = self.record, self.run
+        end = self.end if self.ended.is_set() else None  # its last lines come first
         on = run is not None and end is None and run.started is not None
         return RunState(
             record.id,

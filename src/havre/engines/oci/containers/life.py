@@ -35,6 +35,8 @@ R = TypeVar("R")
 _KILLED = 137
 _RETRY = 1.0
 _PATIENCE = 5.0
+_LAST_LINES = 2.0
+"""Seconds in which the last lines of a container that has ended are taken before anybody hears of its end."""
 
 
 def _found(directory: Path) -> list[tuple[Record, Place]]:
@@ -288,6 +290,7 @@ class Life:
                 await asyncio.sleep(_RETRY)
         if kept.checks is not None:
             kept.checks.cancel()
+        await self._engine.tails.drain(kept.record.id, _LAST_LINES)  # whoever hears of the end looks for them
         kept.ended.set()
         self._tell(kept.record.workload)
         self._follow(kept)
