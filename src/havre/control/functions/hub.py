@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
-import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 from havre.control.functions import messages as m
 from havre.control.functions.calls import NodeCalls, NoRoom
 from havre.control.functions.wire import Frames
+from havre.control.private_socket import serve_privately
 from havre.kernel.errors import Gone, Permanent, Temporary
 from havre.kernel.function import Function, Invocation, Outcome, Provisioned
 
@@ -38,15 +38,10 @@ class FunctionHub:
     # --- the loop that apps runs
     async def serve(self, path: Path) -> None:
         """Listen on a Unix socket (0600), for ever."""
-        fresh = path.with_name(f"{path.name}.{os.getpid()}")
-        fresh.unlink(missing_ok=True)
-        server = await asyncio.get_running_loop().create_unix_server(lambda: _Guest(self).frames, str(fresh))
-        fresh.chmod(0o600)
-        fresh.replace(path)
+        loop = asyncio.get_running_loop()
         try:
-            await asyncio.get_running_loop().create_future()
+            await serve_privately(path, lambda at: loop.create_unix_server(lambda: _Guest(self).frames, at))
         finally:
-            server.close()
             for node in tuple(self._nodes.values()):
                 node.frames.close()
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
-import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ import msgspec
 from havre.control.nodelink.messages import LogStream
 from havre.control.nodelink.session import Session
 from havre.control.nodes import NODE, NodeSpec, NodeStatus
+from havre.control.private_socket import serve_privately
 from havre.kernel.errors import Conflict, Gone, Temporary
 from havre.kernel.world import World
 from havre.store.ports import Store, Transaction
@@ -56,15 +56,9 @@ class Hub:
     async def serve(self, path: Path) -> None:
         """Listen on a Unix socket (0600) for ever; nodes that were connected in a former life are not, until they are."""
         await self._forget_connections()
-        fresh = path.with_name(f"{path.name}.{os.getpid()}")
-        fresh.unlink(missing_ok=True)
-        server = await asyncio.start_unix_server(self._accept, str(fresh))
-        fresh.chmod(0o600)
-        fresh.replace(path)
         try:
-            await asyncio.get_running_loop().create_future()
+            await serve_privately(path, lambda at: asyncio.start_unix_server(self._accept, at))
         finally:
-            server.close()
             for task in tuple(self._tasks):
                 task.cancel()
             if self._tasks:

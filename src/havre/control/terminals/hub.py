@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
-import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from havre.control.private_socket import serve_privately
 from havre.control.terminals.messages import OPEN, Hello, Question, Wire
 from havre.kernel.errors import Temporary
 
@@ -35,15 +35,9 @@ class TerminalHub:
 
     async def serve(self, path: Path) -> None:
         """The loop that apps runs: listen on a Unix socket (0600), for ever."""
-        fresh = path.with_name(f"{path.name}.{os.getpid()}")
-        fresh.unlink(missing_ok=True)
-        server = await asyncio.start_unix_server(self._accept, str(fresh))
-        fresh.chmod(0o600)
-        fresh.replace(path)
         try:
-            await asyncio.get_running_loop().create_future()
+            await serve_privately(path, lambda at: asyncio.start_unix_server(self._accept, at))
         finally:
-            server.close()
             for wire in tuple(self._open):
                 wire.close()
 
