@@ -205,18 +205,19 @@ class QueuePoller:
             "eventSourceARN": self._source.arn,
             "awsRegion": self._source.arn.split(":")[3],
         }
-        if "MD5OfMessageAttributes" in message:
+        if message.get("MD5OfMessageAttributes"):
             record["md5OfMessageAttributes"] = message["MD5OfMessageAttributes"]
         return record
 
 
 def _attribute(value: Mapping[str, Any]) -> dict[str, Any]:
+    """Within the process absent members may be there as None."""
     import base64
 
     told: dict[str, Any] = {"stringListValues": [], "binaryListValues": [], "dataType": value["DataType"]}
-    if "StringValue" in value:
+    if value.get("StringValue") is not None:
         told["stringValue"] = value["StringValue"]
-    if "BinaryValue" in value:
+    if value.get("BinaryValue") is not None:
         told["binaryValue"] = base64.b64encode(value["BinaryValue"]).decode()
     return told
 

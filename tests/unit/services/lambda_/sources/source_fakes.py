@@ -63,13 +63,18 @@ class FakeQueue:
         return {"Messages": [self._shown(m) for m in found[: request["MaxNumberOfMessages"]]]}
 
     def _shown(self, message: Any) -> Any:
+        """As the service answers within the process: what is absent is None."""
         return {
             "MessageId": message["id"],
             "ReceiptHandle": message["id"],
             "Body": message["body"],
             "MD5OfBody": "md5",
             "Attributes": {"ApproximateReceiveCount": str(message["received"])},
-            "MessageAttributes": {"n": {"DataType": "Binary", "BinaryValue": b"\x01"}},
+            "MessageAttributes": {
+                "n": {"StringValue": None, "BinaryValue": b"\x01", "DataType": "Binary"},
+                "s": {"StringValue": "text", "BinaryValue": None, "DataType": "String"},
+            },
+            "MD5OfMessageAttributes": None,
         }
 
     async def DeleteMessageBatch(self, request: Any) -> Any:

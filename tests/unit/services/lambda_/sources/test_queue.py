@@ -43,7 +43,12 @@ async def test_every_message_is_handed_over_and_deleted() -> None:
     assert (
         record["eventSource"] == "aws:sqs" and record["eventSourceARN"] == QUEUE and record["awsRegion"] == "us-east-1"
     )
-    assert record["messageAttributes"]["n"]["binaryValue"] == "AQ=="
+    lists: dict[str, list[Any]] = {"stringListValues": [], "binaryListValues": []}
+    assert record["messageAttributes"] == {
+        "n": {"binaryValue": "AQ==", **lists, "dataType": "Binary"},
+        "s": {"stringValue": "text", **lists, "dataType": "String"},
+    }
+    assert "md5OfMessageAttributes" not in record
 
 
 async def test_a_failed_batch_comes_again_after_its_visibility_timeout() -> None:
