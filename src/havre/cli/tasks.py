@@ -18,7 +18,7 @@ app = typer.Typer(
     "exec",
     epilog="Examples: `havre ecs exec 74cf2ae0…` · `havre ecs exec --cluster shop --container web TASK ls -l /` · "
     "`havre ecs exec TASK < script.sh`",
-    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+    context_settings={"allow_interspersed_args": False},  # what follows the task is the command's
 )
 def execute(
     task: Annotated[str, typer.Argument(help="The task: its id or ARN.")],
