@@ -1,4 +1,6 @@
-"""Shard iterators of DynamoDB Streams that say themselves where they are, so that none has to be kept."""
+"""Streams of DynamoDB: iterators that say themselves where they are, so that none has to be kept, and records as AWS has
+them, which are one for each item that is another one than before.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from moto.dynamodb.models import table
+from moto.dynamodb.models import DynamoDBBackend, table
 from moto.dynamodbstreams import models
 
 from havre.engines.moto import pinned
@@ -91,25 +93,58 @@ def _get_records(self: Any, iterator_arn: str, limit: int | None) -> dict[str, A
 def install() -> None:
     models.DynamoDBStreamsBackend.get_shard_iterator = _get_shard_iterator  # type: ignore[assignment,method-assign]
     models.DynamoDBStreamsBackend.get_records = _get_records  # type: ignore[method-assign]
+    _install_records()
+    _install_updates()
+
+
+def _install_records() -> None:
     record: Any = table.StreamRecord
     made = record.__init__
 
     def placed(self: Any, of: Any, *parts: Any) -> None:
-        """moto says us-east-1 of all."""
+        """moto says us-east-1 of all, knows an older version, and times that are too exact."""
         made(self, of, *parts)
-        self.record["awsRegion"] = of.table_arn.split(":")[3]
+        self.record |= {"awsRegion": of.table_arn.split(":")[3], "eventVersion": "1.1"}
+        change = self.record["dynamodb"]
+        change["ApproximateCreationDateTime"] = change["ApproximateCreationDateTime"].replace(microsecond=0)
 
     record.__init__ = placed
     shard: Any = table.StreamShard
     add = shard.add
 
     def added(self: Any, old: Any, new: Any) -> None:
-        """moto keeps them for ever."""
+        """moto keeps them for ever, and has one of what was written and is as it was."""
+        if old is not None and new is not None and old.to_json() == new.to_json():
+            return
         add(self, old, new)
         if len(self.items) % CHECKED == 0:
             trim(self)
 
     shard.add = added
+
+
+def _install_updates() -> None:
+    backend: Any = DynamoDBBackend
+    update = backend.update_item
+
+    def updated(self: Any, table_name: str, *rest: Any, **named: Any) -> Any:
+        """moto puts an item that is not there, with nothing but its key, and updates it then: two records, the first of
+        what nobody wrote."""
+        shard = getattr(self.tables.get(table_name), "stream_shard", None)
+        before = _end(shard)
+        item = update(self, table_name, *rest, **named)
+        if shard is not None and _end(shard) == before + 2:
+            whole, bare = shard.items.pop(), shard.items.pop()
+            whole.record["dynamodb"]["SequenceNumber"] = bare.record["dynamodb"]["SequenceNumber"]
+            shard.items.append(whole)
+        return item
+
+    backend.update_item = updated
+
+
+def _end(shard: Any) -> int:
+    """The number of the next record."""
+    return 0 if shard is None else int(shard.starting_sequence_number) + len(shard.items)
 
 
 def trim(shard: Any) -> None:

@@ -89,6 +89,48 @@ def test_latest_and_a_time(lent: Lent) -> None:
     assert again["SequenceNumber"] == record["SequenceNumber"]
 
 
+def _table(lent: Lent, name: str) -> tuple[Any, str]:
+    dynamodb = lent.client("dynamodb")
+    made = dynamodb.create_table(
+        TableName=name,
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+        StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"},
+    )
+    return dynamodb, made["TableDescription"]["LatestStreamArn"]
+
+
+def _changes(lent: Lent, arn: str) -> list[Any]:
+    streams = lent.client("dynamodbstreams")
+    shard = streams.describe_stream(StreamArn=arn)["StreamDescription"]["Shards"][0]["ShardId"]
+    where = {"StreamArn": arn, "ShardId": shard, "ShardIteratorType": "TRIM_HORIZON"}
+    found: list[Any] = streams.get_records(ShardIterator=streams.get_shard_iterator(**where)["ShardIterator"])[
+        "Records"
+    ]
+    return found
+
+
+def test_a_record_for_each_item_that_changes(lent: Lent) -> None:
+    dynamodb, arn = _table(lent, "changing")
+    key, item = {"id": {"S": "a"}}, {"id": {"S": "a"}, "n": {"N": "1"}}
+    add = {"UpdateExpression": "ADD n :one", "ExpressionAttributeValues": {":one": {"N": "1"}}}
+    dynamodb.update_item(TableName="changing", Key=key, **add)  # there is none yet
+    dynamodb.put_item(TableName="changing", Item=item)  # as it is
+    dynamodb.update_item(TableName="changing", Key=key, **add)
+    dynamodb.delete_item(TableName="changing", Key=key)
+    dynamodb.delete_item(TableName="changing", Key=key)
+    dynamodb.transact_write_items(TransactItems=[{"Update": {"TableName": "changing", "Key": key, **add}}])
+    lent.kill()
+    seen = _changes(lent, arn)
+    assert [record["eventName"] for record in seen] == ["INSERT", "MODIFY", "REMOVE", "INSERT"]
+    assert [record["dynamodb"].get("NewImage") for record in seen] == [item, {**item, "n": {"N": "2"}}, None, item]
+    numbers = [int(record["dynamodb"]["SequenceNumber"]) for record in seen]
+    assert numbers == list(range(numbers[0], numbers[0] + 4))
+    assert {record["eventVersion"] for record in seen} == {"1.1"}
+    assert all(record["dynamodb"]["ApproximateCreationDateTime"].microsecond == 0 for record in seen)
+
+
 ALONE = """
 from hypothesis import given, settings, strategies as st
 from havre.engines.moto import pinned, shards, streams
