@@ -56,7 +56,7 @@ class Registry:
             self._record,
         )
         self.app = self.parts.app
-        self.facilities = Facilities(self.parts.layers, self.parts.passwords, ground.secret)
+        self.facilities = Facilities(self.parts.layers, self.parts.passwords)
 
     async def _authorize(self, principal: Principal, action: str, place: Place, policy: str, source_ip: str) -> str:
         def conditions() -> dict[str, str]:

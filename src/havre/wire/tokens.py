@@ -5,8 +5,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
@@ -14,7 +14,6 @@ from havre.kernel.errors import ApiError
 
 _TAG = 16
 _LONGEST = 8192
-T = TypeVar("T")
 
 
 def _tag(secret: bytes, operation: str, filters: Mapping[str, Any], body: bytes) -> bytes:
@@ -52,42 +51,3 @@ def decode(
     if not hmac.compare_digest(tag, _tag(secret, operation, filters, body)):
         raise wrong
     return msgspec.json.decode(body)
-
-
-class Pages(msgspec.Struct, frozen=True):
-    """How one operation pages: see ``encode`` for ``filters``; ``code`` and ``message`` refuse a wrong token."""
-
-    secret: bytes
-    operation: str
-    filters: Mapping[str, Any]
-    code: str = "InvalidNextTokenException"
-    message: str = "The specified next token is not valid."
-
-
-def page(
-    pages: Pages, items: Sequence[T], key: Callable[[T], str], limit: int, token: str | None
-) -> tuple[list[T], str | None]:
-    """The page of ``items`` behind ``token`` and the token of the next one, or None at the end.
-
-    ``items`` are in the order of ``key``, which is unique: a page starts behind the last key of the one before, so that
-    what is added or deleted in between neither repeats nor hides an item.
-    """
-    first = 0
-    if token:
-        after = decode(pages.secret, pages.operation, pages.filters, token, pages.code, pages.message)
-        first = _behind(items, key, after)
-    shown = list(items[first : first + limit])
-    if first + limit >= len(items) or not shown:
-        return shown, None
-    return shown, encode(pages.secret, pages.operation, pages.filters, key(shown[-1]))
-
-
-def _behind(items: Sequence[T], key: Callable[[T], str], after: str) -> int:
-    low, high = 0, len(items)
-    while low < high:
-        middle = (low + high) // 2
-        if key(items[middle]) <= after:
-            low = middle + 1
-        else:
-            high = middle
-    return low

@@ -1,4 +1,4 @@
-"""Pagination: every item once, and no token but our own."""
+"""Page tokens: they give back their position, and no token but our own is taken."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from havre.kernel.errors import ApiError
 from havre.wire import tokens
-from havre.wire.tokens import Pages, page
 
 _SECRET = b"s" * 32
 _POSITIONS = st.recursive(st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(), st.lists, max_leaves=5)
@@ -42,27 +41,3 @@ def test_other_tokens_are_refused(token: str) -> None:
 
 def _with_other_letter(token: str, at: int) -> str:
     return token[:at] + ("A" if token[at] != "A" else "B") + token[at + 1 :]
-
-
-@given(st.sets(st.text(max_size=3)), st.integers(1, 7))
-def test_pages_show_every_item_once(names: set[str], limit: int) -> None:
-    pages = Pages(_SECRET, "List", {})
-    items = sorted(names)
-    seen: list[str] = []
-    token: str | None = None
-    while True:
-        shown, token = page(pages, items, str, limit, token)
-        assert len(shown) <= limit
-        seen += shown
-        if token is None:
-            break
-    assert seen == items
-
-
-@given(st.sets(st.integers(0, 99), min_size=4), st.sets(st.integers(0, 99)), st.sets(st.integers(0, 99)))
-def test_changes_between_pages_neither_repeat_nor_hide(start: set[int], added: set[int], deleted: set[int]) -> None:
-    pages, key = Pages(_SECRET, "List", {}), "{:02}".format
-    first, token = page(pages, sorted(start), key, 3, None)
-    rest, _ = page(pages, sorted((start | added) - deleted), key, 1000, token)
-    assert not set(first) & set(rest)
-    assert start - deleted <= set(first) | set(rest)

@@ -7,14 +7,15 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from havre.control.operation import Call, Request
+from havre.control.paging import Paging
 from havre.kernel.errors import ApiError
 from havre.services.acm.errors import missing
 from havre.services.acm.resources import CERTIFICATE, CertificateR
 from havre.store.ports import Reader
-from havre.wire import tokens
 
 T = TypeVar("T")
 _ARN = re.compile(r"arn:aws:acm:[a-z0-9-]+:\d{12}:certificate/[0-9a-f-]{36}")
+_PAGING = Paging("MaxItems", "NextToken", "InvalidArgsException", "The NextToken is not valid.")
 
 
 def about(member: str = "CertificateArn") -> Callable[[Call, Request], Sequence[str]]:
@@ -37,8 +38,4 @@ def page(
     call: Call, request: Request, items: Sequence[T], key: Callable[[T], str], size: int
 ) -> tuple[list[T], str | None]:
     """``items`` are in the order of ``key``. Raises InvalidArgsException for a wrong token."""
-    asked = {k: v for k, v in request.items() if k not in ("NextToken", "MaxItems")}
-    bound = {**asked, "account": call.account, "region": call.region}
-    secret = f"havre-acm-{call.site.instance}".encode()
-    pages = tokens.Pages(secret, call.operation, bound, "InvalidArgsException", "The NextToken is not valid.")
-    return tokens.page(pages, items, key, request.get("MaxItems") or size, request.get("NextToken"))
+    return _PAGING.page(call, request, items, key, size)

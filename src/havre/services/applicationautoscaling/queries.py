@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from havre.control.operation import Call, Request
-from havre.kernel.errors import ApiError
+from havre.control.paging import Paging
 from havre.services.applicationautoscaling import scalable
 from havre.services.applicationautoscaling.errors import not_found
 from havre.services.applicationautoscaling.resources import TARGET, TargetR, target_name
@@ -14,6 +14,7 @@ from havre.store.ports import Reader
 
 R = TypeVar("R")
 MOST = 50
+_PAGING = Paging("MaxResults", "NextToken", "InvalidNextTokenException", "The next token is not valid.")
 
 
 def named(request: Request) -> tuple[str, str, str]:
@@ -38,15 +39,12 @@ def get(reader: Reader, call: Call, request: Request) -> TargetR:
 
 
 def page(
-    request: Request, found: Sequence[R], shown: Callable[[R], dict[str, Any]]
+    call: Call, request: Request, found: Sequence[R], shown: Callable[[R], dict[str, Any]]
 ) -> tuple[list[dict[str, Any]], str | None]:
     """Raises ApiError InvalidNextTokenException."""
-    token = request.get("NextToken", "0")
-    if not token.isdigit():
-        raise ApiError("InvalidNextTokenException", "The next token is not valid.")
-    start, limit = int(token), min(MOST, request.get("MaxResults") or MOST)
-    more = start + limit < len(found)
-    return [shown(each) for each in found[start : start + limit]], str(start + limit) if more else None
+    bounded = {**request, "MaxResults": min(MOST, request.get("MaxResults") or MOST)}
+    some, token = _PAGING.page_by_count(call, bounded, found, MOST)
+    return [shown(each) for each in some], token
 
 
 def asked_for(request: Request, target: TargetR) -> bool:

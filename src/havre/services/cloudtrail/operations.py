@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import re
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
-
 from havre.control.operation import Answer, Call, Operations, Request
+from havre.control.paging import Paging
 from havre.kernel.errors import ApiError
 from havre.services.cloudtrail.present import event_id, lookup_entry, named_resources, source_host, username
 from havre.services.cloudtrail.trail import RETENTION_MS, Event, decode, stream
-from havre.store.ports import Entry
 
 ops = Operations()
 PAGE, BATCH = 50, 2_000
@@ -22,14 +19,7 @@ SHORTEST, LONGEST = 3, 128
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
 LOOKED_THROUGH = 100_000
 """Events after which a page ends, found or not: the rest is the next page's, as on AWS."""
-
-
-class Place(msgspec.Struct, frozen=True, array_like=True):
-    """Where a page ended, and the question that it belongs to."""
-
-    at: int
-    seq: int
-    question: str
+_PAGING = Paging("MaxResults", "NextToken", "InvalidNextTokenException", "Invalid NextToken.")
 
 
 _TESTS: dict[str, Callable[[Event, str], bool]] = {
@@ -42,24 +32,6 @@ _TESTS: dict[str, Callable[[Event, str], bool]] = {
     "EventSource": lambda e, v: source_host(e.source) == v,
     "AccessKeyId": lambda e, v: e.identity.access_key == v,
 }
-
-
-def _question(request: Request) -> str:
-    wanted = {k: request[k] for k in ("LookupAttributes", "StartTime", "EndTime", "EventCategory") if k in request}
-    return base64.b64encode(msgspec.json.encode(wanted, order="deterministic")).decode()[-64:]
-
-
-def _place(request: Request) -> Place | None:
-    token = request.get("NextToken")
-    if not token:
-        return None
-    try:
-        place = msgspec.msgpack.decode(base64.b64decode(token, validate=True), type=Place)
-    except (ValueError, msgspec.MsgspecError):
-        raise ApiError("InvalidNextTokenException", "Invalid NextToken.") from None
-    if place.question != _question(request):
-        raise ApiError("InvalidNextTokenException", "Invalid NextToken.")
-    return place
 
 
 def _test(request: Request) -> Callable[[Event], bool]:
@@ -88,8 +60,8 @@ async def lookup_events(call: Call, request: Request) -> Answer:
     oldest = int(call.now * 1000) - RETENTION_MS
     since = max(oldest, int(start * 1000)) if start is not None else oldest
     until = (int(end) + 1) * 1000 if end is not None else None  # the second of EndTime is included
-    place, test = _place(request), _test(request)
-    after = (place.at, place.seq) if place else None
+    place, test = _PAGING.read(call, request), _test(request)
+    after: tuple[int, int] | None = tuple(place) if place else None
     events: list[dict[str, Any]] = []
     for _ in range(0, LOOKED_THROUGH, BATCH):
         entries = await call.journal.scan(
@@ -101,16 +73,11 @@ async def lookup_events(call: Call, request: Request) -> Answer:
             if test(event):
                 events.append(lookup_entry(event))
             if len(events) == limit:
-                return {"Events": events, "NextToken": _token(entry, request)}
+                return {"Events": events, "NextToken": _PAGING.write(call, request, after)}
         if len(entries) < BATCH:
             return {"Events": events}
         await asyncio.sleep(0)  # others want their turn
-    return {"Events": events, "NextToken": _token(entries[-1], request)}
-
-
-def _token(entry: Entry, request: Request) -> str:
-    """For the page that begins behind the entry."""
-    return base64.b64encode(msgspec.msgpack.encode(Place(entry.at, entry.seq, _question(request)))).decode()
+    return {"Events": events, "NextToken": _PAGING.write(call, request, after)}
 
 
 @ops("DescribeTrails", read_only=True)

@@ -27,7 +27,7 @@ def described(
     """The resources that were asked for, and the token of the next page; ``ids`` names the request's member."""
     found = find.some(call, kind, request.get(ids, ()))
     chosen = filters.matching(found, request.get("Filters", ()), known, tags_of)
-    return page(call.operation, request, chosen, name_of, ids)
+    return page(call, request, chosen, name_of, ids)
 
 
 def tags_of(resource: Resource[Any, Any]) -> Mapping[str, str]:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from havre.control.images import REPOSITORY, Place
 from havre.control.operation import Call, Handler, Operations, Request
+from havre.control.paging import Paging
 from havre.kernel.arn import Arn
 from havre.services.ecr.errors import invalid
-from havre.services.ecr.facilities import Facilities
-from havre.wire.tokens import Pages
-from havre.wire.tokens import page as cut
 
 T = TypeVar("T")
 H = TypeVar("H", bound=Handler)
 PAGE = 100
+_PAGING = Paging(
+    "maxResults",
+    "nextToken",
+    "InvalidParameterException",
+    "Invalid parameter at 'nextToken' failed to satisfy constraint: 'Invalid pagination token'",
+)
 
 
 def place(call: Call, request: Request, name: str | None = None) -> Place:
@@ -68,17 +72,6 @@ def place_of_arn(call: Call, arn: str) -> Place:
     return Place(parsed.account, parsed.region, parsed.name)
 
 
-def page(
-    given: Facilities, call: Call, request: Request, items: Sequence[T], key: Callable[[T], str]
-) -> tuple[list[T], str | None]:
+def page(call: Call, request: Request, items: Sequence[T], key: Callable[[T], str]) -> tuple[list[T], str | None]:
     """This page of ``items``, which are in the order of ``key``, and the token of the next one."""
-    bound: dict[str, Any] = {k: v for k, v in request.items() if k not in ("nextToken", "maxResults")}
-    bound |= {"account": call.account, "region": call.region}
-    pages = Pages(
-        given.secret,
-        call.operation,
-        bound,
-        "InvalidParameterException",
-        "Invalid parameter at 'nextToken' failed to satisfy constraint: 'Invalid pagination token'",
-    )
-    return cut(pages, items, key, request.get("maxResults", PAGE), request.get("nextToken"))
+    return _PAGING.page(call, request, items, key, PAGE)

@@ -11,11 +11,10 @@ from havre.kernel.errors import Temporary
 
 @dataclass
 class Facilities:
-    """Filled in once by apps. ``secret`` authenticates pagination tokens."""
+    """Filled in once by apps."""
 
     layers: Layers | None = None
     passwords: Passwords | None = None
-    secret: bytes = b""
 
     def open_layers(self) -> Layers:
         if self.layers is None:

@@ -6,18 +6,15 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from havre.control.operation import Call, Request
-from havre.wire import tokens
+from havre.control.paging import Paging
 
 T = TypeVar("T")
-MOST = 100
+MOST, LARGEST = 100, 1000
+_OLD = Paging("MaxItems", "Marker", "BadRequest", "Invalid pagination token")
+_NEW = Paging("MaxResults", "NextToken", "BadRequest", "Invalid pagination token")
 
 
 def page(call: Call, request: Request, found: Sequence[T], key: Callable[[T], str]) -> tuple[list[T], str | None]:
-    filters = {k: v for k, v in request.items() if k not in ("MaxItems", "Marker", "MaxResults", "NextToken")}
-    filters |= {"account": call.account, "region": call.region}
-    pages = tokens.Pages(
-        f"havre-efs-{call.site.instance}".encode(), call.operation, filters, "BadRequest", "Invalid pagination token"
-    )
-    size = min(request.get("MaxItems") or request.get("MaxResults") or MOST, 1000)
-    token = request.get("Marker") or request.get("NextToken")
-    return tokens.page(pages, sorted(found, key=key), key, size, token)
+    how = _NEW if "MaxResults" in request or "NextToken" in request else _OLD
+    bounded = {**request, how.size: min(request.get(how.size) or MOST, LARGEST)}
+    return how.page(call, bounded, sorted(found, key=key), key, MOST)

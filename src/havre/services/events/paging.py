@@ -1,4 +1,4 @@
-"""``Limit`` and ``NextToken`` of lists; tokens are bound to their question."""
+"""``Limit`` and ``NextToken`` of lists."""
 
 from __future__ import annotations
 
@@ -6,17 +6,13 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from havre.control.operation import Call, Request
-from havre.wire import tokens
+from havre.control.paging import Paging
 
 T = TypeVar("T")
 PAGE = 100
+_PAGING = Paging("Limit", "NextToken", "ValidationException", "Token is invalid. Reason: Failed to validate it.")
 
 
 def page(call: Call, request: Request, items: Sequence[T], key: Callable[[T], str]) -> tuple[list[T], str | None]:
     """``items`` are in the order of ``key``."""
-    asked = {k: v for k, v in request.items() if k not in ("NextToken", "Limit")}
-    bound = {**asked, "account": call.account, "region": call.region}
-    secret = f"havre-events-{call.site.instance}".encode()
-    code, words = "ValidationException", "Token is invalid. Reason: Failed to validate it."
-    pages = tokens.Pages(secret, call.operation, bound, code, words)
-    return tokens.page(pages, items, key, request.get("Limit") or PAGE, request.get("NextToken"))
+    return _PAGING.page(call, request, items, key, PAGE)

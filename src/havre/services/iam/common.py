@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 from urllib.parse import quote
 
 from havre.control.operation import Call, Request
+from havre.control.paging import Paging
 from havre.core.policy import Policy, PolicyError, parse
 from havre.kernel.errors import ApiError
 from havre.kernel.resource import Kind, NoStatus, Resource
@@ -23,6 +23,7 @@ Holder = Resource[Any, NoStatus]
 NOTHING = NoStatus()
 _BASE32 = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 PAGE = 100
+_PAGING = Paging("MaxItems", "Marker", "ValidationError", "Invalid Marker.")
 MOST_TAGS = 50
 
 KINDS: Mapping[str, Kind[Any, NoStatus]] = {"User": USER, "Group": GROUP, "Role": ROLE}
@@ -166,28 +167,10 @@ def size(text: str) -> int:
     return len("".join(text.split()))
 
 
-def page(request: Request, items: Sequence[I], key: Callable[[I], str]) -> tuple[list[I], dict[str, Any]]:
+def page(call: Call, request: Request, items: Sequence[I], key: Callable[[I], str]) -> tuple[list[I], dict[str, Any]]:
     """One page of ``items``, which are in the order of ``key``; and IsTruncated with Marker. Raises ValidationError."""
-    after = _read_marker(request.get("Marker"))
-    rest = [i for i in items if after is None or key(i) > after]
-    limit = int(request.get("MaxItems", PAGE))
-    shown = rest[:limit]
-    if len(rest) <= limit:
-        return shown, {"IsTruncated": False}
-    marker = base64.urlsafe_b64encode(b"m1:" + key(shown[-1]).encode()).decode()
-    return shown, {"IsTruncated": True, "Marker": marker}
-
-
-def _read_marker(marker: str | None) -> str | None:
-    if not marker:
-        return None
-    try:
-        raw = base64.b64decode(marker.encode("ascii"), altchars=b"-_", validate=True)
-        if raw[:3] != b"m1:":
-            raise ValueError(marker)
-        return raw[3:].decode()
-    except ValueError:
-        raise ApiError("ValidationError", "Invalid Marker.") from None
+    shown, marker = _PAGING.page(call, request, items, key, PAGE)
+    return shown, {"IsTruncated": False} if marker is None else {"IsTruncated": True, "Marker": marker}
 
 
 def by_path(found: Iterable[Resource[Any, Any]], request: Request) -> list[Resource[Any, Any]]:

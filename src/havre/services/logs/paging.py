@@ -6,33 +6,14 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from havre.control.operation import Call, Request
-from havre.wire import tokens
+from havre.control.paging import Paging
 
 T = TypeVar("T")
 PAGE = 50
 
 
-def bound(call: Call, request: Request) -> dict[str, Any]:
-    """What a token of this request belongs to."""
-    asked = {k: v for k, v in request.items() if k not in ("nextToken", "limit")}
-    return {**asked, "account": call.account, "region": call.region}
-
-
-def secret(call: Call) -> bytes:
-    return f"havre-logs-{call.site.instance}".encode()
-
-
-def read(call: Call, request: Request) -> Any:
-    """The position that the request's token names, None without one. Raises ApiError for a token of another question."""
-    given = request.get("nextToken")
-    if not given:
-        return None
-    code, words = "InvalidParameterException", "The specified nextToken is invalid."
-    return tokens.decode(secret(call), call.operation, bound(call, request), given, code, words)
-
-
-def write(call: Call, request: Request, position: Any) -> str:
-    return tokens.encode(secret(call), call.operation, bound(call, request), position)
+_PAGING = Paging("limit", "nextToken", "InvalidParameterException", "The specified nextToken is invalid.")
+read, write = _PAGING.read, _PAGING.write
 
 
 def page(

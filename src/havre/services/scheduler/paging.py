@@ -1,4 +1,4 @@
-"""``MaxResults`` and ``NextToken`` of lists; tokens are bound to their question."""
+"""``MaxResults`` and ``NextToken`` of lists."""
 
 from __future__ import annotations
 
@@ -6,16 +6,13 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from havre.control.operation import Call, Request
-from havre.wire import tokens
+from havre.control.paging import Paging
 
 T = TypeVar("T")
 PAGE = 100
+_PAGING = Paging("MaxResults", "NextToken", "ValidationException", "Invalid NextToken.")
 
 
 def page(call: Call, request: Request, items: Sequence[T], key: Callable[[T], str]) -> tuple[list[T], str | None]:
     """``items`` are in the order of ``key``."""
-    asked = {k: v for k, v in request.items() if k not in ("NextToken", "MaxResults")}
-    bound = {**asked, "account": call.account, "region": call.region}
-    secret = f"havre-scheduler-{call.site.instance}".encode()
-    pages = tokens.Pages(secret, call.operation, bound, "ValidationException", "Invalid NextToken.")
-    return tokens.page(pages, items, key, request.get("MaxResults") or PAGE, request.get("NextToken"))
+    return _PAGING.page(call, request, items, key, PAGE)

@@ -1,4 +1,4 @@
-"""``NextToken`` of lists; tokens are bound to their question."""
+"""``NextToken`` of lists."""
 
 from __future__ import annotations
 
@@ -6,16 +6,13 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from havre.control.operation import Call, Request
-from havre.wire import tokens
+from havre.control.paging import Paging
 
 T = TypeVar("T")
 PAGE = 100
+_PAGING = Paging("", "NextToken", "InvalidParameterException", "Invalid parameter: NextToken")
 
 
 def page(call: Call, request: Request, items: Sequence[T], key: Callable[[T], str]) -> tuple[list[T], str | None]:
     """``items`` are in the order of ``key``."""
-    asked = {k: v for k, v in request.items() if k != "NextToken"} | {"account": call.account, "region": call.region}
-    secret = f"havre-sns-{call.site.instance}".encode()
-    code, words = "InvalidParameterException", "Invalid parameter: NextToken"
-    pages = tokens.Pages(secret, call.operation, asked, code, words)
-    return tokens.page(pages, items, key, PAGE, request.get("NextToken"))
+    return _PAGING.page(call, request, items, key, PAGE)

@@ -24,7 +24,7 @@ REGION = "us-east-1"
 
 class Installation:
     def __init__(self, state: Path) -> None:
-        given = Facilities(secret=SECRET)
+        given = Facilities()
         self.running = Running(
             besides=[ecr.service(given)],
             resource_policies={"ecr": ecr.resource_policy},

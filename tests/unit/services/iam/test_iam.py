@@ -233,7 +233,30 @@ def test_pages(iam: Any) -> None:
         iam.create_user(UserName=f"u{number}")
     pages = iam.get_paginator("list_users").paginate(PaginationConfig={"PageSize": 3})
     assert [[u["UserName"] for u in p["Users"]] for p in pages] == [["u0", "u1", "u2"], ["u3", "u4", "u5"], ["u6"]]
-    assert code(iam.list_users, Marker="nonsense") == "ValidationError"
+    marker = iam.list_users(MaxItems=1)["Marker"]
+    forged = marker[:-1] + ("A" if marker[-1] != "A" else "B")
+    for wrong in ("nonsense", forged):
+        assert code(iam.list_users, Marker=wrong) == "ValidationError"
+    assert code(iam.list_roles, Marker=marker) == "ValidationError"
+    assert code(iam.list_users, Marker=marker, PathPrefix="/other/") == "ValidationError"
+
+
+def test_pages_of_what_hangs_on_a_policy_show_all_of_it(iam: Any) -> None:
+    text = json.dumps({"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "ecs:*", "Resource": "*"}})
+    arn = iam.create_policy(PolicyName="p", PolicyDocument=text)["Policy"]["Arn"]
+    for name in ("a", "b", "c"):
+        iam.create_user(UserName=name)
+        iam.create_group(GroupName=name)
+        iam.create_role(RoleName=name, AssumeRolePolicyDocument=ECS)
+        iam.attach_user_policy(UserName=name, PolicyArn=arn)
+        iam.attach_group_policy(GroupName=name, PolicyArn=arn)
+        iam.attach_role_policy(RoleName=name, PolicyArn=arn)
+    pages = list(
+        iam.get_paginator("list_entities_for_policy").paginate(PolicyArn=arn, PaginationConfig={"PageSize": 2})
+    )
+    for kind in ("User", "Group", "Role"):
+        assert [e[f"{kind}Name"] for page in pages for e in page[f"Policy{kind}s"]] == ["a", "b", "c"]
+    assert all(sum(len(page[f"Policy{k}s"]) for k in ("User", "Group", "Role")) <= 2 for page in pages)
 
 
 def test_inline_policies_have_a_size(iam: Any) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import Any
 
 import msgspec
 import pytest
@@ -18,7 +17,6 @@ from havre.services.lambda_ import limits, queries
 from havre.services.lambda_.compile import compiled, wanted_of
 from havre.services.lambda_.facilities import Facilities
 from havre.services.lambda_.names import FunctionName, one_qualifier, parse_function, parse_layer
-from havre.services.lambda_.paging import page
 from havre.services.lambda_.present import revision, updating
 from havre.services.lambda_.queries import shares
 from havre.services.lambda_.reconcile.readiness import Readying, Seen, failed, ready
@@ -197,33 +195,6 @@ def test_what_was_dealt_with_is_dealt_with_whichever_way_it_went(first: bool, se
 def test_urls_are_apart_and_stay(one: str, other: str) -> None:
     first, second = (url_id("111122223333", "us-east-1", name, "") for name in (one, other))
     assert (first == second) == (one == other) and len(first) == 32 and first.isalnum() and first == first.lower()
-
-
-@given(st.lists(st.integers(0, 50), unique=True, max_size=30), st.integers(1, 10), st.data())
-def test_pages_show_everything_once_and_stand_what_goes_meanwhile(
-    items: list[int], size: int, data: st.DataObject
-) -> None:
-    call, left, seen = SimpleNamespace(operation="List"), list(items), list[int]()
-    request: dict[str, Any] = {"MaxItems": size}
-    gone = 0
-    while True:
-        shown, marker = page(call, request, left, str)  # type: ignore[arg-type]
-        seen += shown
-        if marker is None:
-            break
-        request["Marker"] = marker
-        if not gone and data.draw(st.booleans()):
-            left.remove(shown[-1])  # what the marker names
-            gone = 1
-    assert seen == items and len(seen) == len(set(seen))
-
-
-def test_a_marker_of_another_list_is_refused() -> None:
-    _, marker = page(SimpleNamespace(operation="One"), {"MaxItems": 1}, ["a", "b"], str)  # type: ignore[arg-type]
-    for wrong in (marker, "x", ""):
-        if wrong:
-            with pytest.raises(ApiError):
-                page(SimpleNamespace(operation="Other"), {"Marker": wrong}, ["a", "b"], str)  # type: ignore[arg-type]
 
 
 def test_what_is_explained_is_found_by_its_arn() -> None:

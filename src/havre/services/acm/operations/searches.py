@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from havre.control.certificates.records import users
 from havre.control.operation import Answer, Call, Operations, Request
+from havre.control.paging import Paging
 from havre.services.acm import searching
 from havre.services.acm.resources import CERTIFICATE
-from havre.wire import tokens
 
 ops = Operations()
 PAGE = 100
+_PAGING = Paging("MaxResults", "NextToken", "ValidationException", "The NextToken is not valid.")
 
 
 @ops("SearchCertificates")
@@ -25,13 +26,5 @@ async def search_certificates(call: Call, request: Request) -> Answer:
     found.sort(key=searching.order(request.get("SortBy") or "CREATED_AT"))
     if (request.get("SortOrder") or "ASCENDING") == "DESCENDING":
         found.reverse()
-    asked = {k: v for k, v in request.items() if k not in ("NextToken", "MaxResults")}
-    bound = {**asked, "account": call.account, "region": call.region}
-    secret = f"havre-acm-{call.site.instance}".encode()
-    first = 0
-    if request.get("NextToken"):
-        words = "The NextToken is not valid."
-        first = tokens.decode(secret, call.operation, bound, request["NextToken"], "ValidationException", words)
-    end = first + (request.get("MaxResults") or PAGE)
-    token = tokens.encode(secret, call.operation, bound, end) if end < len(found) else None
-    return {"Results": found[first:end], "NextToken": token}
+    shown, token = _PAGING.page_by_count(call, request, found, PAGE)
+    return {"Results": shown, "NextToken": token}

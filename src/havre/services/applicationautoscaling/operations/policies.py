@@ -65,7 +65,7 @@ async def delete_scaling_policy(call: Call, request: Request) -> Answer:
 @ops("DescribeScalingPolicies")
 async def describe_scaling_policies(call: Call, request: Request) -> Answer:
     found = parts.described(call, request, POLICY, request.get("PolicyNames"))
-    shown, token = queries.page(request, found, _shown)
+    shown, token = queries.page(call, request, found, _shown)
     return {"ScalingPolicies": shown, "NextToken": token}
 
 

@@ -76,7 +76,7 @@ async def delete_scheduled_action(call: Call, request: Request) -> Answer:
 @ops("DescribeScheduledActions")
 async def describe_scheduled_actions(call: Call, request: Request) -> Answer:
     found = parts.described(call, request, ACTION, request.get("ScheduledActionNames"))
-    shown, token = queries.page(request, found, _shown)
+    shown, token = queries.page(call, request, found, _shown)
     return {"ScheduledActions": shown, "NextToken": token}
 
 

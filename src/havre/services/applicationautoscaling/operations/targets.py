@@ -85,7 +85,7 @@ async def deregister_scalable_target(call: Call, request: Request) -> Answer:
 @ops("DescribeScalableTargets")
 async def describe_scalable_targets(call: Call, request: Request) -> Answer:
     found = [t for t in call.store.list(TARGET, call.account, call.region) if queries.asked_for(request, t)]
-    shown, token = queries.page(request, found, _target)
+    shown, token = queries.page(call, request, found, _target)
     return {"ScalableTargets": shown, "NextToken": token}
 
 
@@ -115,7 +115,7 @@ async def describe_scaling_activities(call: Call, request: Request) -> Answer:
             value = scoped(call.account, call.region, target.meta.name)
             found += [(target, activity) for activity in call.store.find(ACTIVITY, "target", value)]
     found.sort(key=lambda pair: pair[1].spec.began, reverse=True)
-    shown, token = queries.page(request, found, _activity)
+    shown, token = queries.page(call, request, found, _activity)
     return {"ScalingActivities": shown, "NextToken": token}
 
 

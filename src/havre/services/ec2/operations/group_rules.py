@@ -231,5 +231,5 @@ async def describe_security_group_rules(call: Call, request: Request) -> Answer:
     chosen = [pair for pair in pairs if not ids or pair[1].id in ids]
     chosen = filters.matching(chosen, request.get("Filters", ()), _RULE_FILTERS, lambda pair: pair[1].tags)
     chosen.sort(key=lambda pair: pair[1].id)
-    shown, token = page(call.operation, request, chosen, lambda pair: pair[1].id, "SecurityGroupRuleIds")
+    shown, token = page(call, request, chosen, lambda pair: pair[1].id, "SecurityGroupRuleIds")
     return {"SecurityGroupRules": [present.rule(g, x) for g, x in shown], "NextToken": token}

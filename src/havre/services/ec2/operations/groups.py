@@ -173,9 +173,7 @@ async def get_security_groups_for_vpc(call: Call, request: Request) -> Answer:
         "primary-vpc-id": lambda g: g.spec.vpc,
     }
     of_vpc = call.store.find(r.GROUP, "vpc", vpc.meta.name)
-    found, token = page(
-        call.operation, request, filters.matching(of_vpc, request.get("Filters", ()), known, tags_of), name_of
-    )
+    found, token = page(call, request, filters.matching(of_vpc, request.get("Filters", ()), known, tags_of), name_of)
     shapes = [
         {
             "GroupId": g.meta.name,

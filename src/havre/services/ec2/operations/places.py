@@ -170,7 +170,7 @@ def _id_of(instance: Mapping[str, Any]) -> str:
 async def describe_instances(call: Call, request: Request) -> Answer:
     chosen = _instances(call, request)
     chosen = filters.matching(chosen, request.get("Filters", ()), _INSTANCE_FILTERS, _tags_of_instance)
-    shown, token = page(call.operation, request, chosen, _id_of, "InstanceIds")
+    shown, token = page(call, request, chosen, _id_of, "InstanceIds")
     reservations = [
         {"ReservationId": "r-" + i["InstanceId"][2:], "OwnerId": call.account, "Groups": [], "Instances": [i]}
         for i in shown
@@ -185,7 +185,7 @@ async def describe_instance_status(call: Call, request: Request) -> Answer:
     chosen = [i for i in _instances(call, request) if every or i["State"]["Name"] == "running"]
     known = {name: _INSTANCE_FILTERS[name] for name in _STATUS_FILTERS}
     chosen = filters.matching(chosen, request.get("Filters", ()), known, _tags_of_instance)
-    shown, token = page(call.operation, request, chosen, _id_of, "InstanceIds")
+    shown, token = page(call, request, chosen, _id_of, "InstanceIds")
     return {"InstanceStatuses": [_status(i) for i in shown], "NextToken": token}
 
 

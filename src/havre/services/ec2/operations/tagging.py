@@ -97,7 +97,7 @@ _FILTERS: dict[str, Values[_Tag]] = {
 @ops.on("DescribeTags", ACCEPTS)
 async def describe_tags(call: Call, request: Request) -> Answer:
     chosen = filters.matching(sorted(_all(call)), request.get("Filters", ()), _FILTERS, lambda t: {t.key: t.value})
-    shown, token = page(call.operation, request, chosen, lambda t: f"{t.id}\t{t.type}\t{t.key}")
+    shown, token = page(call, request, chosen, lambda t: f"{t.id}\t{t.type}\t{t.key}")
     return {
         "Tags": [{"ResourceId": t.id, "ResourceType": t.type, "Key": t.key, "Value": t.value} for t in shown],
         "NextToken": token,

@@ -215,7 +215,7 @@ async def describe(given: Facilities, call: Call, request: Request) -> Answer:
         found = [_described(call.store, where, id) for id in request["imageIds"]]
     else:
         every = _filtered(call.store, where, request)
-        found, token = page(given, call, request, every, lambda i: i.meta.name)
+        found, token = page(call, request, every, lambda i: i.meta.name)
     return {"imageDetails": [present.image_detail(call.store, where, i) for i in found], "nextToken": token}
 
 
@@ -228,7 +228,7 @@ async def list_images(given: Facilities, call: Call, request: Request) -> Answer
         digest = image.spec.digest
         tags = tags_of(call.store, where, digest)
         ids += [{"imageDigest": digest, "imageTag": t} for t in tags] or [{"imageDigest": digest}]
-    shown, token = page(given, call, request, ids, lambda i: f"{i['imageDigest']}:{i.get('imageTag', '')}")
+    shown, token = page(call, request, ids, lambda i: f"{i['imageDigest']}:{i.get('imageTag', '')}")
     return {"imageIds": shown, "nextToken": token}
 
 
@@ -246,7 +246,7 @@ async def referrers(given: Facilities, call: Call, request: Request) -> Answer:
     if rules.one_of(wanted.get("artifactStatus", "ACTIVE"), _ACTIVE, "artifactStatus") not in ("ACTIVE", "ANY"):
         every = []
     limited = {"maxResults": 50, **request}
-    found, token = page(given, call, limited, every, lambda i: i.meta.name)
+    found, token = page(call, limited, every, lambda i: i.meta.name)
     return {"referrers": [_referrer(i) for i in found], "nextToken": token}
 
 

@@ -111,7 +111,7 @@ async def get_preview(given: Facilities, call: Call, request: Request) -> Answer
     images = {i.spec.digest: i for i in call.store.find(IMAGE, "repository", where.scope)}
     results = [_result(call, where, images[d], p) for d, p in sorted(status.would_expire) if d in images]
     results = [r for r in results if _wanted(r, request)]
-    shown, token = page(given, call, request, results, lambda r: str(r["imageDigest"]))
+    shown, token = page(call, request, results, lambda r: str(r["imageDigest"]))
     return {
         **present.named(where),
         "lifecyclePolicyText": status.preview,

@@ -114,7 +114,7 @@ async def describe(given: Facilities, call: Call, request: Request) -> Answer:
             found = [find(call.store, where._replace(repository=n)) for n in request["repositoryNames"]]
     else:
         every = call.store.list(REPOSITORY, where.account, where.region)
-        found, token = page(given, call, request, every, lambda r: r.meta.name)
+        found, token = page(call, request, every, lambda r: r.meta.name)
     return {"repositories": [present.repository(r, call.site, address) for r in found], "nextToken": token}
 
 

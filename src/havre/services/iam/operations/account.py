@@ -190,7 +190,7 @@ async def get_account_authorization_details(call: Call, request: Request) -> Ans
     if "AWSManagedPolicy" in wanted:
         used = {a for _, r in holders for a in r.spec.attached if managed.find(a) is not None}
         rows += [(f"~/{a}", "Policy", a) for a in used]
-    found, more = page(request, sorted(rows, key=lambda row: row[0]), lambda row: row[0])
+    found, more = page(call, request, sorted(rows, key=lambda row: row[0]), lambda row: row[0])
     answer: dict[str, Any] = {"UserDetailList": [], "GroupDetailList": [], "RoleDetailList": [], "Policies": []}
     for _, kind, r in found:
         if kind == "Policy":

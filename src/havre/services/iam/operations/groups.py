@@ -51,13 +51,13 @@ async def create_group(call: Call, request: Request) -> Answer:
 async def get_group(call: Call, request: Request) -> Answer:
     found = holder(call.store, call.account, "Group", request["GroupName"])
     members = call.store.find(USER, "group", f"{call.account}|{found.meta.name}")
-    shown, more = page(request, members, lambda r: r.meta.name)
+    shown, more = page(call, request, members, lambda r: r.meta.name)
     return {"Group": present.group(found), "Users": [present.user(u, full=False) for u in shown], **more}
 
 
 @ops("ListGroups", resources=everything("group"))
 async def list_groups(call: Call, request: Request) -> Answer:
-    found, more = page(request, by_path(call.store.list(GROUP, call.account, ""), request), lambda r: r.meta.name)
+    found, more = page(call, request, by_path(call.store.list(GROUP, call.account, ""), request), lambda r: r.meta.name)
     return {"Groups": [present.group(r) for r in found], **more}
 
 
@@ -65,7 +65,7 @@ async def list_groups(call: Call, request: Request) -> Answer:
 async def list_groups_for_user(call: Call, request: Request) -> Answer:
     user = holder(call.store, call.account, "User", request["UserName"])
     groups = [holder(call.store, call.account, "Group", g) for g in sorted(user.spec.groups)]
-    found, more = page(request, groups, lambda r: r.meta.name)
+    found, more = page(call, request, groups, lambda r: r.meta.name)
     return {"Groups": [present.group(r) for r in found], **more}
 
 

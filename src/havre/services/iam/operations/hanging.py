@@ -94,7 +94,7 @@ def _declare_inline(kind: str) -> None:
     @ops(f"List{kind}Policies", resources=arns)
     async def list_(call: Call, request: Request) -> Answer:
         found = holder(call.store, call.account, kind, request[f"{kind}Name"])
-        names, more = page(request, sorted(found.spec.inline), str)
+        names, more = page(call, request, sorted(found.spec.inline), str)
         return {"PolicyNames": names, **more}
 
 
@@ -142,7 +142,7 @@ def _declare_attached(kind: str) -> None:
     async def list_(call: Call, request: Request) -> Answer:
         found = holder(call.store, call.account, kind, request[f"{kind}Name"])
         rows = sorted((a.rsplit("/", 1)[-1], a) for a in found.spec.attached if _below(a, request))
-        shown, more = page(request, rows, lambda row: row[1])
+        shown, more = page(call, request, rows, lambda row: row[1])
         return {"AttachedPolicies": [{"PolicyName": n, "PolicyArn": a} for n, a in shown], **more}
 
 
@@ -185,7 +185,7 @@ def _declare_tags(kind: str, member: str) -> None:
     @ops(f"List{kind}Tags", resources=arns)
     async def list_(call: Call, request: Request) -> Answer:
         found = find(call.store, call, request)
-        shown, more = page(request, shown_tags(found.spec.tags), lambda t: t["Key"])
+        shown, more = page(call, request, shown_tags(found.spec.tags), lambda t: t["Key"])
         return {"Tags": shown, **more}
 
 

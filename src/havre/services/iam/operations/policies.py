@@ -141,7 +141,7 @@ async def list_policies(call: Call, request: Request) -> Answer:
     if usage_filter == "PermissionsBoundary":
         shown = [p for p in shown if p["PermissionsBoundaryUsageCount"]]
     shown.sort(key=lambda p: str(p["Arn"]))
-    found, more = page(request, shown, lambda p: str(p["Arn"]))
+    found, more = page(call, request, shown, lambda p: str(p["Arn"]))
     return {"Policies": found, **more}
 
 
@@ -213,7 +213,7 @@ async def list_policy_versions(call: Call, request: Request) -> Answer:
         return {"Versions": [present.aws_version(aws, document=False)], "IsTruncated": False}
     spec = own_policy(call.store, call.account, request["PolicyArn"]).spec
     newest_first = sorted(spec.versions, key=lambda v: -v.number)
-    found, more = page(request, newest_first, lambda v: f"{10**9 - v.number:010d}")
+    found, more = page(call, request, newest_first, lambda v: f"{10**9 - v.number:010d}")
     return {"Versions": [present.version(v, spec.default) for v in found], **more}
 
 
@@ -254,12 +254,12 @@ async def list_entities_for_policy(call: Call, request: Request) -> Answer:
     value = f"{call.account}|boundary|{arn}" if boundary else f"{call.account}|{arn}"
     rows = [
         (kind, r)
-        for kind, table in KINDS.items()
+        for kind, table in sorted(KINDS.items())
         if wanted in ("", kind)
         for r in call.store.find(table, "policy", value)
         if r.spec.path.startswith(prefix)
     ]
-    found, more = page(request, rows, lambda row: f"{row[0]}/{row[1].meta.name}")
+    found, more = page(call, request, rows, lambda row: f"{row[0]}/{row[1].meta.name}")
     answer: dict[str, Any] = {f"Policy{kind}s": [] for kind in KINDS}
     for kind, r in found:
         answer[f"Policy{kind}s"].append({f"{kind}Name": r.spec.name, f"{kind}Id": r.spec.id})

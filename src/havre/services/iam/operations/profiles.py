@@ -73,7 +73,9 @@ async def get_instance_profile(call: Call, request: Request) -> Answer:
 
 @ops("ListInstanceProfiles", resources=everything("instance-profile"))
 async def list_instance_profiles(call: Call, request: Request) -> Answer:
-    found, more = page(request, by_path(call.store.list(PROFILE, call.account, ""), request), lambda r: r.meta.name)
+    found, more = page(
+        call, request, by_path(call.store.list(PROFILE, call.account, ""), request), lambda r: r.meta.name
+    )
     return {"InstanceProfiles": [present.profile(call.store, r, "list") for r in found], **more}
 
 
@@ -81,7 +83,7 @@ async def list_instance_profiles(call: Call, request: Request) -> Answer:
 async def list_instance_profiles_for_role(call: Call, request: Request) -> Answer:
     role = holder(call.store, call.account, "Role", request["RoleName"])
     rows = call.store.find(PROFILE, "role", f"{call.account}|{role.meta.name}")
-    found, more = page(request, rows, lambda r: r.meta.name)
+    found, more = page(call, request, rows, lambda r: r.meta.name)
     return {"InstanceProfiles": [present.profile(call.store, r, "list") for r in found], **more}
 
 

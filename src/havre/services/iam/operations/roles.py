@@ -106,7 +106,7 @@ async def get_role(call: Call, request: Request) -> Answer:
 
 @ops("ListRoles", resources=everything("role"))
 async def list_roles(call: Call, request: Request) -> Answer:
-    found, more = page(request, by_path(call.store.list(ROLE, call.account, ""), request), lambda r: r.meta.name)
+    found, more = page(call, request, by_path(call.store.list(ROLE, call.account, ""), request), lambda r: r.meta.name)
     return {"Roles": [present.role(r, "list") for r in found], **more}
 
 

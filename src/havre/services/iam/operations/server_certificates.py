@@ -129,7 +129,7 @@ async def get_server_certificate(call: Call, request: Request) -> Answer:
 @ops("ListServerCertificates", resources=everything("server-certificate"))
 async def list_server_certificates(call: Call, request: Request) -> Answer:
     rows = by_path(call.store.list(SERVER_CERTIFICATE, call.account, ""), request)
-    found, more = page(request, rows, lambda r: r.meta.name)
+    found, more = page(call, request, rows, lambda r: r.meta.name)
     return {"ServerCertificateMetadataList": [_metadata(r) for r in found], **more}
 
 
@@ -196,5 +196,5 @@ async def untag_server_certificate(call: Call, request: Request) -> Answer:
 @ops("ListServerCertificateTags", resources=_arns)
 async def list_server_certificate_tags(call: Call, request: Request) -> Answer:
     found = _certificate(call.store, call.account, request["ServerCertificateName"])
-    shown, more = page(request, shown_tags(dict(sorted(found.spec.tags.items()))), lambda tag: tag["Key"])
+    shown, more = page(call, request, shown_tags(dict(sorted(found.spec.tags.items()))), lambda tag: tag["Key"])
     return {"Tags": shown, **more}

@@ -129,7 +129,7 @@ def _simulate(call: Call, request: Request, policies: Sequence[Policy], boundary
             decision = decide(Question(action, resource, context, _who(caller)), grants, on_resource, owner)
             rows.append(_result(action, resource, decision, boundary, missing))
     numbered = [(f"{i:06d}", row) for i, row in enumerate(rows)]
-    found, more = page(request, numbered, lambda row: row[0])
+    found, more = page(call, request, numbered, lambda row: row[0])
     return {"EvaluationResults": [row for _, row in found], **more}
 
 

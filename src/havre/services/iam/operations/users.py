@@ -76,7 +76,7 @@ def own_name(call: Call, request: Request) -> str:
 
 @ops("ListUsers", resources=everything("user"))
 async def list_users(call: Call, request: Request) -> Answer:
-    found, more = page(request, by_path(call.store.list(USER, call.account, ""), request), lambda r: r.meta.name)
+    found, more = page(call, request, by_path(call.store.list(USER, call.account, ""), request), lambda r: r.meta.name)
     return {"Users": [present.user(r, full=False) for r in found], **more}
 
 
@@ -180,5 +180,5 @@ async def list_access_keys(call: Call, request: Request) -> Answer:
         return {"AccessKeyMetadata": [shown], "IsTruncated": False}
     user = holder(call.store, call.account, "User", own_name(call, request))
     keys = call.store.find(ACCESS_KEY, "user", f"{call.account}|{user.meta.name}")
-    found, more = page(request, keys, lambda r: r.meta.name)
+    found, more = page(call, request, keys, lambda r: r.meta.name)
     return {"AccessKeyMetadata": [present.access_key(k, user.spec.name) for k in found], **more}
