@@ -5,6 +5,7 @@ Pure. Formats are AWS's: payload 2.0 and 1.0 of HTTP APIs (function URLs speak 2
 
 from havre.core.http_events.answers import BadAnswer, HttpAnswer, answer_of, balancer_answer
 from havre.core.http_events.events import Asked, Place, balancer_event, clf, event_1, event_2
+from havre.core.http_events.fronts import fronted
 
 __all__ = [
     "Asked",
@@ -17,4 +18,5 @@ __all__ = [
     "clf",
     "event_1",
     "event_2",
+    "fronted",
 ]

@@ -10,6 +10,8 @@ from typing import Any
 
 import msgspec
 
+_JSON = "application/json"
+
 
 class BadAnswer(Exception):
     """Not an answer that can be sent on: 500 of HTTP APIs, 502 of function URLs and load balancers."""
@@ -25,21 +27,29 @@ class HttpAnswer(msgspec.Struct, frozen=True):
 
 def answer_of(payload: bytes, *, loose: bool = True, of_url: bool = False) -> HttpAnswer:
     """A proxy integration's answer. ``loose`` (format 2.0): anything without ``statusCode`` is the body of a 200;
-    ``of_url``, a function URL's: without blanks, and never without a type. Raises BadAnswer."""
-    try:
-        value: Any = json.loads(payload) if payload.strip() else None
-    except (ValueError, RecursionError):
-        raise BadAnswer("the function's answer is no JSON") from None
+    ``of_url``, a function URL's: without blanks, and never without a type, which is JSON's. HTTP APIs take a body without
+    a type for text. Raises BadAnswer."""
+    value = _read(payload)
     if isinstance(value, Mapping) and "statusCode" in value:
-        return _structured(value, of_url)
+        return _structured(value, _JSON if of_url else "text/plain; charset=utf-8", of_url)
     if not loose:
         raise BadAnswer("the function's answer has no statusCode")
-    return HttpAnswer(200, (("content-type", "application/json"),), _whole(value, payload, of_url))
+    return HttpAnswer(200, (("content-type", _JSON),), _whole(value, payload, of_url))
 
 
 def balancer_answer(payload: bytes) -> HttpAnswer:
-    """What a load balancer takes: a statusCode is needed. Raises BadAnswer."""
-    return answer_of(payload, loose=False)
+    """What a load balancer takes: a statusCode is needed, and a body without a type is bytes. Raises BadAnswer."""
+    value = _read(payload)
+    if isinstance(value, Mapping) and "statusCode" in value:
+        return _structured(value, "application/octet-stream")
+    raise BadAnswer("the function's answer has no statusCode")
+
+
+def _read(payload: bytes) -> Any:
+    try:
+        return json.loads(payload) if payload.strip() else None
+    except (ValueError, RecursionError):
+        raise BadAnswer("the function's answer is no JSON") from None
 
 
 def _whole(value: Any, payload: bytes, of_url: bool) -> bytes:
@@ -53,15 +63,16 @@ def _whole(value: Any, payload: bytes, of_url: bool) -> bytes:
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
 
 
-def _structured(value: Mapping[str, Any], typed: bool) -> HttpAnswer:
+def _structured(value: Mapping[str, Any], kind: str, always: bool = False) -> HttpAnswer:
+    """``kind``: of a body that has no type; ``always``: of none, too."""
     headers = [*_single(value.get("headers")), *_multiple(value.get("multiValueHeaders"))]
     cookies = value.get("cookies") or ()
     if not isinstance(cookies, list | tuple):
         raise BadAnswer("cookies is no list")
     headers += [("set-cookie", str(cookie)) for cookie in cookies]
     body = _body(value)
-    if (body or typed) and not any(name == "content-type" for name, _ in headers):
-        headers.append(("content-type", "application/json"))
+    if (body or always) and not any(name == "content-type" for name, _ in headers):
+        headers.append(("content-type", kind))
     return HttpAnswer(_status(value["statusCode"]), tuple(headers), body)
 
 

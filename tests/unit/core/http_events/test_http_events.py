@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from havre.core.http_events import (
     Asked,
@@ -18,6 +19,7 @@ from havre.core.http_events import (
     balancer_event,
     event_1,
     event_2,
+    fronted,
 )
 
 ASKED = Asked(
@@ -30,6 +32,7 @@ ASKED = Asked(
     1583348638.39,
     "id.execute-api.us-east-1.localhost:4566",
 )
+TEXT = {"content-type": "text/plain; charset=utf-8"}
 PLACE = Place("id", "111122223333", "r", "POST /{x}/c", "dev", {"x": "a b"}, {"v": "1"})
 
 
@@ -102,9 +105,9 @@ def test_no_byte_of_a_body_is_lost(body: bytes, kind: str) -> None:
         (b'"text"', 200, {"content-type": "application/json"}, b"text"),
         (b'"\\ud800"', 200, {"content-type": "application/json"}, b"?"),
         (b"null", 200, {"content-type": "application/json"}, b""),
-        (b'{"statusCode": 201, "body": "x"}', 201, {"content-type": "application/json"}, b"x"),
+        (b'{"statusCode": 201, "body": "x"}', 201, TEXT, b"x"),
         (b'{"statusCode": "404"}', 404, {}, b""),
-        (b'{"statusCode": 200, "body": {"a": 1}}', 200, {"content-type": "application/json"}, b'{"a": 1}'),
+        (b'{"statusCode": 200, "body": {"a": 1}}', 200, TEXT, b'{"a": 1}'),
         (
             b'{"statusCode": 200, "headers": {"Content-Type": "text/html", "X-N": 7},'
             b' "body": "aGk=", "isBase64Encoded": true}',
@@ -185,3 +188,22 @@ def test_which_bodies_are_text(kind: str, encoded: bool) -> None:
     place = Place("id", "anonymous", "r")
     for event in (event_1(asked, place), event_2(asked, place), balancer_event(asked, "arn")):
         assert (event["isBase64Encoded"], event["body"]) == (encoded, "YT0x" if encoded else "a=1")
+
+
+def test_what_a_front_adds() -> None:
+    asked = fronted(ASKED, "Root=1-2-3")
+    told = event_2(asked, PLACE)["headers"]
+    assert {k: v for k, v in told.items() if k not in ("accept", "user-agent", "content-type")} == {
+        "content-length": "5",
+        "x-amzn-trace-id": "Root=1-2-3",
+        "x-forwarded-for": "192.0.2.1",
+        "x-forwarded-port": "4566",
+        "x-forwarded-proto": "http",
+    }
+    behind = fronted(replace(ASKED, headers=(("x-forwarded-for", "1.2.3.4"), ("x-forwarded-port", "1"))), "t")
+    assert behind.header("x-forwarded-for") == "1.2.3.4, 192.0.2.1" and behind.header("x-forwarded-port") == "1"
+
+
+def test_a_load_balancer_takes_a_body_without_a_type_for_bytes() -> None:
+    told = balancer_answer(b'{"statusCode": 200, "body": "x"}')
+    assert told.headers == (("content-type", "application/octet-stream"),)

@@ -23,6 +23,8 @@ def test_an_api_with_a_target_answers_at_once(world: World) -> None:
     status, body, headers = world.ask(made["ApiId"], "/a/b?x=1", cookie="k=v")
     assert (status, body) == (200, "hello") and headers["apigw-requestid"]
     event = world.events[0]
+    assert event["headers"]["x-forwarded-for"] == "127.0.0.1" and event["headers"]["content-length"] == "0"
+    assert event["headers"]["x-amzn-trace-id"].startswith("Root=1-")
     assert event["rawPath"] == "/a/b" and event["cookies"] == ["k=v"] and event["routeKey"] == "$default"
     assert event["requestContext"]["accountId"] == ACCOUNT and event["requestContext"]["stage"] == "$default"
     routes = world.api.get_routes(ApiId=made["ApiId"])["Items"]

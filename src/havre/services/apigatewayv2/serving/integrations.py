@@ -15,7 +15,7 @@ from havre.control.deps import ReconcilerDeps
 from havre.control.operation import Aws
 from havre.control.roles import Roles
 from havre.core import parameter_mapping
-from havre.core.http_events import Asked, BadAnswer, HttpAnswer, Place, answer_of, event_1, event_2
+from havre.core.http_events import Asked, BadAnswer, HttpAnswer, Place, answer_of, event_1, event_2, fronted
 from havre.engines.web import fetch
 from havre.kernel.errors import ApiError, Permanent, Temporary
 from havre.services.apigatewayv2 import rules
@@ -92,6 +92,9 @@ class Integrations:
 
     async def _function(self, story: Story, asked: Asked, place: Place, integration: Mapping[str, Any]) -> HttpAnswer:
         second = integration["PayloadFormatVersion"] == "2.0"
+        world = self._deps.world
+        trace = asked.header("x-amzn-trace-id") or f"Root=1-{int(world.now()):08x}-{world.hex(24)}"
+        asked = fronted(asked, trace)
         event = event_2(asked, place) if second else event_1(asked, place)
         function = rules.function_arn(integration["IntegrationUri"])
         aws = await self._caller(story.api, integration, place)

@@ -11,14 +11,13 @@ from havre.control.asgi import as_asked, plain, read, send
 from havre.control.gate import Gate, caller
 from havre.control.operation import Principal
 from havre.core import cors
-from havre.core.http_events import Asked, BadAnswer, HttpAnswer, Place, answer_of, event_2
+from havre.core.http_events import Asked, BadAnswer, HttpAnswer, Place, answer_of, event_2, fronted
 from havre.core.invoking import payloads
 from havre.core.invoking.prelude import CONTENT_TYPE, Prelude
 from havre.kernel.errors import ApiError, Temporary
 from havre.kernel.function import Invocation
 from havre.kernel.world import World
 from havre.services.lambda_.invoking.assembly import Invoking
-from havre.services.lambda_.invoking.http import sent_headers
 from havre.services.lambda_.invoking.invoker import Streamed
 from havre.services.lambda_.invoking.targets import Target
 from havre.services.lambda_.resources import LATEST, URL, Cors, UrlR
@@ -134,8 +133,7 @@ class _Call:
             authorizer={"iam": caller(who)} if who is not ANONYMOUS else None,
             decoded=False,
         )
-        seen = msgspec.structs.replace(asked, headers=(*asked.headers, *sent_headers(asked, self.trace)))
-        payload = msgspec.json.encode(event_2(seen, place))
+        payload = msgspec.json.encode(event_2(fronted(asked, self.trace), place))
         streaming = self._url.spec.mode == "RESPONSE_STREAM"
         return Invocation(self._id, target.arn, payload, trace=self.trace, streaming=streaming)
 
