@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from havre.control.dead_letters import attributes, send_letter
 from havre.control.deliveries import Parcel, temporary
@@ -22,6 +23,14 @@ from havre.services.events.resources import Shipment
 PRINCIPAL = "events.amazonaws.com"
 MOST_HOPS = 8
 """So often an event is passed on from bus to bus: rules that send it in a circle end there."""
+
+_CODES = (
+    ("AccessDenied", "NO_PERMISSIONS"), ("AuthorizationError", "NO_PERMISSIONS"), ("KMSAccess", "NO_PERMISSIONS"),
+    ("NotFound", "NO_RESOURCE"), ("NonExistent", "NO_RESOURCE"), ("DoesNotExist", "NO_RESOURCE"),
+    ("Throttl", "THROTTLING"), ("TooManyRequests", "THROTTLING"), ("LimitExceeded", "RESOURCE_LIMIT_EXCEEDED"),
+    ("Invalid", "INVALID_PARAMETER"), ("Validation", "INVALID_PARAMETER"), ("SERVICE_ERROR", "ERROR_FROM_TARGET"),
+)  # fmt: skip
+"""What is in a target's code, and what dead letters have for it."""
 
 
 class Courier:
@@ -59,7 +68,7 @@ class Courier:
         partition = JsonPath(path).find(event) if path else MISSING
         return Handover(
             shipment.target,
-            self._text(shipment),
+            self._input(shipment),
             f"{shipment.event['id']}"[:64],
             f"events-rule/{shipment.rule.rpartition('/')[2]}",
             self._deps.site.endpoint,
@@ -72,17 +81,17 @@ class Courier:
             },
         )
 
-    def _text(self, shipment: Shipment) -> str:
+    def _input(self, shipment: Shipment) -> str:
         """What the target gets."""
         target, event = shipment.target, shipment.event
         if target.get("Input"):
             return str(target["Input"])
         if target.get("InputPath"):
             found = JsonPath(target["InputPath"]).find(event)
-            return json.dumps({} if found is MISSING else found, ensure_ascii=False)
+            return _text({} if found is MISSING else found)
         transformer = target.get("InputTransformer")
         if transformer is None:
-            return json.dumps(event, ensure_ascii=False)
+            return _text(event)
         template = Template(transformer["InputTemplate"], transformer.get("InputPathsMap") or {})
         return template.fill(event, _reserved(shipment))
 
@@ -94,8 +103,18 @@ class Courier:
             return
         _, _, _, region, account, _ = queue.split(":", 5)
         aws = self._deps.aws_for(account, region, PRINCIPAL, shipment.rule)
-        told = attributes(parcel.status, shipment.target, {"RULE_ARN": shipment.rule})
-        await send_letter(aws, self._deps.site.endpoint, queue, json.dumps(shipment.event, ensure_ascii=False), told)
+        status = replace(parcel.status, code=_code(parcel.status.code))
+        told = attributes(status, shipment.target, {"RULE_ARN": shipment.rule})
+        await send_letter(aws, self._deps.site.endpoint, queue, _text(shipment.event), told)
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _code(code: str) -> str:
+    """What EventBridge calls a target's refusal, of what has this code."""
+    return next((ours for said, ours in _CODES if said in code), code if code.isupper() else "ERROR_FROM_TARGET")
 
 
 def _reserved(shipment: Shipment) -> dict[str, Any]:

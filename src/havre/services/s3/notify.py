@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -24,6 +24,10 @@ log = logging.getLogger("havre.s3")
 
 SERVICE = "s3.amazonaws.com"
 INVALID = "Unable to validate the following destination configurations"
+_AMBIGUOUS = (
+    "Configuration is ambiguously defined. Cannot have overlapping suffixes in two rules if the prefixes are overlapping "
+    "for the same event type."
+)
 AT_ONCE = 64
 """Deliveries under way; the rest wait their turn."""
 LONGEST_WAIT = 30.0
@@ -43,6 +47,7 @@ class Notifier:
     async def check(self, call: Call, request: Request) -> None:
         """Before a configuration is kept: each destination takes a test event, or says that it would take one. Raises
         ApiError InvalidArgument."""
+        _check_overlaps(request["NotificationConfiguration"])
         found = call.store.get(BUCKET, "", "", request["Bucket"])
         if found is None or request.get("SkipDestinationValidation"):
             return
@@ -101,6 +106,32 @@ class Notifier:
             await aws("sns", "Publish", {"TopicArn": arn, "Message": text, "Subject": "Amazon S3 Notification"})
         else:
             raise ApiError("InvalidArgument", f"The ARN could not be parsed: {arn}", 400)
+
+
+def _check_overlaps(configuration: Request) -> None:
+    """No change of an object is for two rules. Raises ApiError."""
+    rules = [_rule(each) for member, _, _ in _DESTINATIONS for each in configuration.get(member) or ()]
+    for number, (events, prefix, suffix) in enumerate(rules):
+        for others, start, end in rules[:number]:
+            near = (prefix.startswith(start) or start.startswith(prefix)) and (
+                suffix.endswith(end) or end.endswith(suffix)
+            )
+            if near and any(_same(event, other) for event in events for other in others):
+                raise ApiError("InvalidArgument", _AMBIGUOUS, 400)
+
+
+def _rule(given: Mapping[str, Any]) -> tuple[Sequence[str], str, str]:
+    """(events, prefix, suffix)."""
+    filters = ((given.get("Filter") or {}).get("Key") or {}).get("FilterRules") or ()
+    named = {each["Name"].lower(): each.get("Value") or "" for each in filters}
+    return given["Events"], named.get("prefix", ""), named.get("suffix", "")
+
+
+def _same(one: str, other: str) -> bool:
+    """``s3:ObjectCreated:*`` is each of its kind."""
+    if one.endswith("*") or other.endswith("*"):
+        return one.rpartition(":")[0] == other.rpartition(":")[0]
+    return one == other
 
 
 def _destinations(configuration: Request) -> Iterator[str]:

@@ -147,25 +147,51 @@ def test_prefix_and_suffix(scene: Scene) -> None:
     assert [r["s3"]["object"]["key"] for r in sorted(scene.messages(2), key=str)] == ["in/a.jpg", "in/last.jpg"]
 
 
+def below(prefix: str) -> dict[str, Any]:
+    return {"Key": {"FilterRules": [{"Name": "prefix", "Value": prefix}]}}
+
+
 def test_every_kind_of_destination(scene: Scene) -> None:
     scene.configure(
-        QueueConfigurations=[{"QueueArn": QUEUE, "Events": ANY}],
-        TopicConfigurations=[{"TopicArn": TOPIC, "Events": ANY}],
-        LambdaFunctionConfigurations=[{"LambdaFunctionArn": FUNCTION, "Events": ANY}],
+        QueueConfigurations=[{"QueueArn": QUEUE, "Events": ANY, "Filter": below("q")}],
+        TopicConfigurations=[{"TopicArn": TOPIC, "Events": ANY, "Filter": below("t")}],
+        LambdaFunctionConfigurations=[{"LambdaFunctionArn": FUNCTION, "Events": ANY, "Filter": below("f")}],
         EventBridgeConfiguration={},
     )
     dry = [request for name, request, _ in scene.to.got if name == "lambda"]
     assert [request["InvocationType"] for request in dry] == ["DryRun"]
     scene.to.got.clear()
-    scene.s3.put_object(Bucket=scene.bucket, Key="k", Body=b"1")
-    until(lambda: len(scene.to.got) >= 4)
-    got = {name: request for name, request, _ in scene.to.got}
+    for key in ("q", "t", "f"):
+        scene.s3.put_object(Bucket=scene.bucket, Key=key, Body=b"1")
+    until(lambda: len(scene.to.got) >= 6)
+    got = {name: request for name, request, _ in scene.to.got if name != "events"}
     assert got["lambda"]["InvocationType"] == "Event" and got["lambda"]["FunctionName"] == FUNCTION
-    assert json.loads(got["lambda"]["Payload"])["Records"][0]["s3"]["object"]["key"] == "k"
+    assert json.loads(got["lambda"]["Payload"])["Records"][0]["s3"]["object"]["key"] == "f"
     assert json.loads(got["sns"]["Message"])["Records"][0]["eventName"] == "ObjectCreated:Put"
-    (entry,) = got["events"]["Entries"]
-    assert (entry["Source"], entry["DetailType"]) == ("aws.s3", "Object Created")
-    assert json.loads(entry["Detail"])["object"]["key"] == "k" and json.loads(entry["Detail"])["reason"] == "PutObject"
+    assert json.loads(got["sqs"]["MessageBody"])["Records"][0]["s3"]["object"]["key"] == "q"
+    entries = [request["Entries"][0] for name, request, _ in scene.to.got if name == "events"]
+    assert {(entry["Source"], entry["DetailType"]) for entry in entries} == {("aws.s3", "Object Created")}
+    details = [json.loads(entry["Detail"]) for entry in entries]
+    assert {(d["object"]["key"], d["reason"]) for d in details} == {(key, "PutObject") for key in "qtf"}
+
+
+@pytest.mark.parametrize(
+    ("rule", "other", "fits"),
+    [
+        ({"Events": ANY}, {"Events": ["s3:ObjectCreated:Put"]}, False),
+        ({"Events": ["s3:ObjectCreated:Copy"]}, {"Events": ["s3:ObjectCreated:Put"]}, True),
+        ({"Events": ANY, "Filter": below("a/")}, {"Events": ANY, "Filter": below("a/b")}, False),
+        ({"Events": ANY, "Filter": below("a/")}, {"Events": ANY, "Filter": below("b/")}, True),
+        ({"Events": ANY}, {"Events": ["s3:ObjectRemoved:*"]}, True),
+    ],
+)
+def test_no_change_is_for_two_rules(scene: Scene, rule: Any, other: Any, fits: bool) -> None:
+    both = {"QueueConfigurations": [{"QueueArn": QUEUE, **rule}], "TopicConfigurations": [{"TopicArn": TOPIC, **other}]}
+    put = scene.s3.put_bucket_notification_configuration
+    if fits:
+        put(Bucket=scene.bucket, NotificationConfiguration=both)
+    else:
+        assert code(put, Bucket=scene.bucket, NotificationConfiguration=both) == "InvalidArgument"
 
 
 def test_a_destination_that_refuses_is_refused(scene: Scene) -> None:

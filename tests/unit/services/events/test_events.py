@@ -154,10 +154,11 @@ def test_a_role_that_may_not_is_told_to_the_dead_letters(events: Events) -> None
     assert told == {
         "RULE_ARN": arn,
         "TARGET_ARN": cluster,
-        "ERROR_CODE": "AccessDeniedException",
+        "ERROR_CODE": "NO_PERMISSIONS",
         "RETRY_ATTEMPTS": "0",
     }
     assert json.loads(dead["MessageBody"])["id"] == put["EventId"] and not events.tasks.calls
+    assert dead["MessageBody"].startswith('{"version":"0","id":')
 
 
 def test_what_fails_is_tried_as_often_as_the_policy_says(events: Events) -> None:
@@ -171,7 +172,7 @@ def test_what_fails_is_tried_as_often_as_the_policy_says(events: Events) -> None
     events.put()
     events.until(lambda: events.sent("dead"), "the dead letter")
     told = events.sent("dead")[0]["MessageAttributes"]
-    assert told["ERROR_CODE"]["StringValue"] == "TooManyRequestsException"
+    assert told["ERROR_CODE"]["StringValue"] == "THROTTLING"
     events.quiet()
     assert len(events.invoked("patient")) == 1 and events.invoked("f") == []
 
