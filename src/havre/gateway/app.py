@@ -6,14 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from havre.control.operation import Aws, Call, Operation, Principal, Request
+from havre.control.operation import Aws, Call, Operation, Principal, Request, Service
 from havre.gateway.asgi import Front, protocol_of
 from havre.gateway.audit import Audit
 from havre.gateway.authorize import Authorize, Conditions, tagged
 from havre.gateway.context import Context
 from havre.gateway.faults import as_api_error, spell
 from havre.gateway.identify import Identify
-from havre.gateway.inprocess import Further, InProcess, Services, service_principal
+from havre.gateway.inprocess import InProcess, as_service_within, further, service_principal
 from havre.gateway.ports import Asgi, Parts
 from havre.gateway.sigv4 import Canonical, Denied, Signature
 from havre.gateway.validate import validate
@@ -33,7 +33,8 @@ class Gateway:
         self._identify = Identify(parts.site, parts.identities)
         self._authorize = Authorize(parts)
         self._audit = Audit(parts.trail)
-        self._actions: dict[tuple[str, str], str] = {}
+        self._operations: dict[tuple[str, str], tuple[Service, Operation, str]] = {}
+        """(service, name) → what is declared, and its IAM action."""
         self.asgi: Asgi = Front(self).asgi
 
     # The life of a request from outside
@@ -97,10 +98,11 @@ class Gateway:
 
     def _prove(self, context: Context, body: bytes) -> bytes:
         """Who calls; gives the body as the service shall see it. Nobody calls what may come without a signature and does."""
-        declared = self.parts.services.get(context.service)
-        if context.claimed is None and declared is not None and context.name in declared.unsigned:
-            context.region = self.parts.site.region
-            return body
+        if context.claimed is None:
+            declared = self.parts.services.get(context.service)
+            if declared is not None and context.name in declared.unsigned:
+                context.region = self.parts.site.region
+                return body
         return self._identify.prove(context, context.http, body)
 
     def _follow(self, context: Context, route: Route) -> None:
@@ -113,34 +115,36 @@ class Gateway:
         context.model = self.parts.models.service(service)
         context.service, context.name = service, name
         context.protocol, context.source = context.model.protocol, context.model.signing_name
-        context.operation = self._operation(service, name)
+        self._look_up(context)
 
-    def _operation(self, service: str, name: str) -> Operation:
-        declared = self.parts.services.get(service)
-        operation = declared.operations.get(name) if declared is not None else None
-        if operation is None:
-            raise not_built(service, name)
-        return operation
+    def _look_up(self, context: Context) -> None:
+        where = (context.service, context.name)
+        found = self._operations.get(where)
+        if found is None:
+            declared = self.parts.services.get(context.service)
+            operation = declared.operations.get(context.name) if declared is not None else None
+            if declared is None or operation is None:
+                raise not_built(*where)
+            found = self._operations[where] = (declared, operation, f"{declared.iam_prefix}:{context.name}")
+        context.declared, context.operation, context.action = found
 
     def _parse(self, context: Context, request: HttpRequest) -> None:
-        context.operation = self._operation(context.service, context.name)
+        self._look_up(context)
         context.request = codec.parse(context.model, context.route, request)
 
     def _check(self, context: Context) -> None:
         """IAM decides. The operation says on which resources, and which condition keys it brings."""
-        operation = context.operation
-        assert operation is not None
+        operation, declared = context.operation, context.declared
+        assert operation is not None and declared is not None
         call = context.call = self._call(context)
-        action = operation.action if operation.action is not None else self._action(context.service, operation.name)
+        action = operation.action if operation.action is not None else context.action
         if callable(action):
             action = action(call, context.request)
         if operation.resources is not None:
             context.resources = operation.resources(call, context.request)
         conditions = operation.conditions
         extra = None if conditions is None else partial(conditions, call, context.request)
-        about = (
-            partial(operation.about, call) if operation.about else tagged(self.parts.services[context.service], call)
-        )
+        about = partial(operation.about, call) if operation.about else tagged(declared, call)
         self._authorize.check(context, action, context.resources, extra, about)
         if context.protocol == "ec2" and context.request.get("DryRun"):
             raise ApiError("DryRunOperation", "Request would have succeeded, but DryRun flag is set.", 412)
@@ -154,8 +158,8 @@ class Gateway:
             raise spell("throttled", context.protocol, words, context.service)
 
     async def _respond(self, context: Context, request: HttpRequest) -> HttpResponse:
-        passes = self.parts.services[context.service].passes
-        assert context.call is not None
+        assert context.call is not None and context.declared is not None
+        passes = context.declared.passes
         passed = await passes(context.call, context.request, request) if passes is not None else None
         if passed is None:
             await self._dispatch(context)
@@ -175,12 +179,6 @@ class Gateway:
         context.error = error = as_api_error(fault, context.protocol, context.service, context.request_id)
         return codec.render_error(context.model, context.route, error, context.request_id, context.protocol)
 
-    def _action(self, service: str, name: str) -> str:
-        action = self._actions.get((service, name))
-        if action is None:
-            action = self._actions[service, name] = f"{self.parts.services[service].iam_prefix}:{name}"
-        return action
-
     def _call(self, context: Context) -> Call:
         parts = self.parts
         return Call(
@@ -195,10 +193,10 @@ class Gateway:
             parts.store,
             parts.journal,
             InProcess(self, context.principal, context.account, context.region, context),
-            Further(self._authorize, context),
+            partial(further, self._authorize, context),
             context.source_ip,
             context.user_agent,
-            Services(self, context.account, context.region, context),
+            partial(as_service_within, self, context),
             context.trace,
             context.hung_up,
             context.origin,

@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from havre.gateway.app import Gateway
 
 INTERNAL, REGISTRY = "/_havre/", "/v2/"
+BODY, ANSWER = "havre.body", "havre.answer"
+"""What our own HTTP server puts into a scope: the body, if it is there already, and a way to answer in one go."""
 _HOST = re.compile(r"[A-Za-z0-9.:\[\]_-]{1,255}").fullmatch
+MOST_HOSTS, LONGEST_HOST = 1_024, 255
 
 
 class ClientGone(Exception):
@@ -34,7 +37,9 @@ class Front:
         self._gateway = gateway
         self._internal = gateway.parts.internal
         self._registry = gateway.parts.registry
-        self._hosts = {label.encode(): app for label, app in gateway.parts.hosts.items()}
+        self._hosts = gateway.parts.hosts
+        self._seen: dict[str, tuple[Asgi | None, str]] = {}
+        """Host header → who answers for it, and what URLs may call it: "" for what is no host name."""
 
     async def asgi(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -42,7 +47,8 @@ class Front:
             await (channels or _other)(scope, receive, send)
             return
         path: str = scope["path"]
-        named = self._named(scope) if self._hosts else None
+        host = next((value for name, value in scope["headers"] if name == b"host"), b"").decode("latin-1")
+        named, plain = self._seen.get(host) or self._look_at(host)
         if named is not None:
             await named(scope, receive, send)
         elif path.startswith(INTERNAL):
@@ -50,7 +56,7 @@ class Front:
         elif self._registry is not None and (path.startswith(REGISTRY) or path == "/v2") and not _signed(scope):
             await self._registry(scope, receive, send)
         else:
-            await self._aws(scope, receive, send)
+            await self._aws(scope, receive, send, plain)
 
     def _sockets(self, scope: Scope) -> Asgi | None:
         """Who serves this WebSocket."""
@@ -59,13 +65,15 @@ class Front:
         found = (app for prefix, app in self._gateway.parts.sockets.items() if scope["path"].startswith(prefix))
         return next(found, None)
 
-    def _named(self, scope: Scope) -> Asgi | None:
-        """What the request's host name alone decides on."""
-        for name, value in scope["headers"]:
-            if name == b"host":
-                labels = value.lower().split(b".", 2)
-                return self._hosts.get(labels[1]) if len(labels) == 3 else None
-        return None
+    def _look_at(self, host: str) -> tuple[Asgi | None, str]:
+        """What the request's host name alone decides on; clients say the same one again and again."""
+        labels = host.lower().split(".", 2)
+        found = self._hosts.get(labels[1]) if len(labels) == 3 else None, host if _HOST(host) else ""
+        if len(host) <= LONGEST_HOST:
+            if len(self._seen) >= MOST_HOSTS:
+                self._seen.clear()
+            self._seen[host] = found
+        return found
 
     def _find_internal(self, path: str) -> Asgi:
         """The longest registered path that this one is, or lies below."""
@@ -77,7 +85,7 @@ class Front:
             where = where.rpartition("/")[0]
         return _not_found
 
-    async def _aws(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _aws(self, scope: Scope, receive: Receive, send: Send, host: str) -> None:
         headers = _headers(scope["headers"])
         client = scope.get("client")
         context = self._gateway.context(client[0] if client else "", headers.get("user-agent", "")[:1024])
@@ -88,7 +96,7 @@ class Front:
         canonical = Canonical(scope["method"], path, scope["query_string"].decode("latin-1"), headers)
         request = HttpRequest(canonical.method, path, canonical.query, headers)
         context.http = canonical
-        if await self._asked_before(request, send):
+        if request.method == "OPTIONS" and await self._asked_before(request, send):
             return
         try:
             if len(path) + len(canonical.query) > limits.URL:
@@ -98,21 +106,28 @@ class Front:
             if limit > limits.DEFAULT and not self._gateway.knows(claimed):
                 await _drain(receive)  # much is kept in memory only for those who have a key
                 raise unknown_key()
-            body = await _read(receive, headers, limit)
+            take = scope.get(BODY)
+            body = take() if take is not None else None
+            if body is None:
+                body = await _read(receive, headers, limit)
+            elif len(body) > limit:
+                raise limits.too_large(limit)
         except ClientGone:
             return
         except Exception as fault:
             response = self._refuse(context, request, fault)
         else:
             context.hung_up = partial(_hung_up, receive)
-            context.origin = _origin(scope, headers)
+            context.origin = f"{scope.get('scheme', 'http')}://{host}" if host else ""
             response = await self._gateway.serve(context, request, body)
-        await _answer(send, response, request.method == "HEAD")
+        answer, whole = scope.get(ANSWER), response.body
+        if answer is None or not isinstance(whole, bytes) or not answer(response.status, response.headers, whole):
+            await _answer(send, response, request.method == "HEAD")
 
     async def _asked_before(self, request: HttpRequest, send: Send) -> bool:
         """Whether this was a browser's question before its request, and has been answered."""
         ask = self._gateway.parts.preflight
-        if request.method != "OPTIONS" or ask is None or "access-control-request-method" not in request.headers:
+        if ask is None or "access-control-request-method" not in request.headers:
             return False
         try:
             response = await ask(request)
@@ -146,11 +161,6 @@ def protocol_of(request: HttpRequest) -> str:
 
 def _signed(scope: Scope) -> bool:
     return any(n == b"authorization" and v.startswith(b"AWS4-HMAC-SHA256") for n, v in scope["headers"])
-
-
-def _origin(scope: Scope, headers: dict[str, str]) -> str:
-    host = headers.get("host", "")
-    return f"{scope.get('scheme', 'http')}://{host}" if _HOST(host) else ""
 
 
 def _headers(raw: list[tuple[bytes, bytes]]) -> dict[str, str]:

@@ -61,6 +61,9 @@ class Authorize:
         self, context: Context, action: str, resource: str, extra: Callable[[], Conditions] | None = None
     ) -> Decision:
         granted = self._policies.grants(context.principal)
+        known: Decision | None = granted.decided.get((action, resource))
+        if known is not None and not context.principal.source:
+            return known
         parts = resource.split(":", 5)
         if len(parts) != 6:
             parts = ["", "", "", "", "", ""]
@@ -77,12 +80,14 @@ class Authorize:
             keys = condition_keys(context, extra() if extra is not None else {})
             question = Question(action, resource, keys, who_is(context.principal))
             return decide(question, granted.grants, on_resource, owner, trust=trust)
-        known: Decision | None = granted.decided.get((action, resource, owner))
+        lasting = parts[2] not in self._owners and parts[2] not in self._by_resource
+        where = (action, resource) if lasting else (action, resource, owner)
+        known = granted.decided.get(where)
         if known is None:
             known = decide(Question(action, resource, {}, who_is(context.principal)), granted.grants, None, owner)
             if len(granted.decided) >= REMEMBERED:
                 granted.decided.clear()
-            granted.decided[action, resource, owner] = known
+            granted.decided[where] = known
         return known
 
     def _resource_policy(self, service: str, resource: str) -> Policy | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from havre.control.operation import Answer, Call, HungUp, Operation, Principal, Request
+from havre.control.operation import Answer, Call, HungUp, Operation, Principal, Request, Service
 from havre.gateway.sigv4 import Signature
 
 EVERYTHING = ("*",)
@@ -19,9 +19,9 @@ class Context:
     """
 
     __slots__ = (
-        "account", "answer", "at", "call", "claimed", "error", "http", "hung_up", "invoked_by", "model", "name", "operation",
-        "origin", "principal", "protocol", "region", "request", "request_id", "resources", "route", "secure", "service",
-        "source", "source_ip", "trace", "user_agent",
+        "account", "action", "answer", "at", "call", "claimed", "declared", "error", "http", "hung_up", "invoked_by",
+        "model", "name", "operation", "origin", "principal", "protocol", "region", "request", "request_id", "resources",
+        "route", "secure", "service", "source", "source_ip", "trace", "user_agent",
     )  # fmt: skip
 
     def __init__(self, request_id: str, at: float, source_ip: str, user_agent: str) -> None:
@@ -45,7 +45,10 @@ class Context:
         self.principal = ANONYMOUS
         self.account = ""
         self.region = ""
+        self.declared: Service | None = None
         self.operation: Operation | None = None
+        self.action = ""
+        """Its IAM action, unless the operation says another."""
         self.request: Request = {}
         self.resources: Sequence[str] = EVERYTHING
         self.call: Call | None = None

@@ -83,30 +83,17 @@ class InProcess:
         return await self._gateway.call(context, service, operation, request)
 
 
-class Services:
-    """``call.as_service``: a client that acts as an AWS service in this account."""
-
-    __slots__ = ("_account", "_gateway", "_region", "_trace")
-
-    def __init__(self, gateway: Gateway, account: str, region: str, within: Context) -> None:
-        """``within``: the call whose trace those calls carry on."""
-        self._gateway = gateway
-        self._account = account
-        self._region = region
-        self._trace = within.trace
-
-    def __call__(self, service: str, source: str = "") -> Aws:
-        return self._gateway.as_service(service, self._account, self._region, source, self._trace)
+def as_service_within(gateway: Gateway, context: Context, service: str, source: str = "") -> Aws:
+    """``call.as_service``: AWS as an AWS service sees it in the call's account. The calls carry on its trace."""
+    return gateway.as_service(service, context.account, context.region, source, context.trace)
 
 
-class Further:
+async def further(
+    authorize: Authorize,
+    within: Context,
+    action: str,
+    resources: Sequence[str],
+    context: Mapping[str, str | Sequence[str]],
+) -> None:
     """``call.authorize``: further decisions within a call, such as iam:PassRole."""
-
-    __slots__ = ("_authorize", "_context")
-
-    def __init__(self, authorize: Authorize, context: Context) -> None:
-        self._authorize = authorize
-        self._context = context
-
-    async def __call__(self, action: str, resources: Sequence[str], context: Mapping[str, str | Sequence[str]]) -> None:
-        self._authorize.check(self._context, action, resources, (lambda: context) if context else None)
+    authorize.check(within, action, resources, (lambda: context) if context else None)

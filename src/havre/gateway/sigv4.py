@@ -196,7 +196,7 @@ def _credential(text: str) -> tuple[str, str, str, str]:
 
 
 def _checked_stamp(stamp: str, date: str) -> str:
-    if not _STAMP.match(stamp):
+    if stamp not in _seen_stamp and not _STAMP.match(stamp):
         raise Denied(
             "incomplete",
             f"Date must be in ISO-8601 'basic format'. Got '{stamp[:50]}'. See http://en.wikipedia.org/wiki/ISO_8601",

@@ -26,6 +26,17 @@ DATA = Rate(200_000, 100_000)
 MOST_BUCKETS = 20_000
 
 
+class Bucket:
+    """``tokens`` as of ``at``."""
+
+    __slots__ = ("at", "rate", "tokens")
+
+    def __init__(self, rate: Rate, at: float) -> None:
+        self.rate = rate
+        self.at = at
+        self.tokens = rate.burst
+
+
 class Throttle:
     """``take`` says whether one more request may pass now."""
 
@@ -41,23 +52,22 @@ class Throttle:
         self._reads = reads
         self._writes = writes
         self._special = dict(special or {})
-        self._buckets: dict[tuple[str, str, str, str], list[float]] = {}
+        self._buckets: dict[tuple[str, str, str, str], Bucket] = {}
 
     def take(self, account: str, region: str, service: str, operation: Operation) -> bool:
         now = self._clock()
         where = (account, region, service, operation.name)
         bucket = self._buckets.get(where)
-        rate = self._special.get((service, operation.name)) or self._rate(operation)
         if bucket is None:
             self._trim()
-            self._buckets[where] = [rate.burst - 1.0, now]
-            return rate.burst >= 1.0
-        tokens = min(rate.burst, bucket[0] + max(0.0, now - bucket[1]) * rate.per_second)
-        bucket[1] = now
-        if tokens < 1.0:
-            bucket[0] = tokens
+            rate = self._special.get((service, operation.name)) or self._rate(operation)
+            bucket = self._buckets[where] = Bucket(rate, now)
+        elif now > bucket.at:
+            bucket.tokens = min(bucket.rate.burst, bucket.tokens + (now - bucket.at) * bucket.rate.per_second)
+            bucket.at = now
+        if bucket.tokens < 1.0:
             return False
-        bucket[0] = tokens - 1.0
+        bucket.tokens -= 1.0
         return True
 
     def _rate(self, operation: Operation) -> Rate:

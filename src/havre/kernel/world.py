@@ -31,8 +31,9 @@ class World:
 
     def uuid(self) -> str:
         """A random UUID (version 4), as of request ids."""
-        h = self.hex()
-        return f"{h[:8]}-{h[8:12]}-4{h[13:16]}-{'89ab'[int(h[16], 16) & 3]}{h[17:20]}-{h[20:]}"
+        bits = self.chance.getrandbits(128)
+        h = f"{bits:032x}"
+        return f"{h[:8]}-{h[8:12]}-4{h[13:16]}-{'89ab'[bits >> 60 & 3]}{h[17:20]}-{h[20:]}"
 
     def name(self, length: int = 8) -> str:
         """A random name of lower-case letters and digits."""

@@ -24,12 +24,16 @@ class Spoken(Protocol):
 
 def parse(model: ServiceModel, route: Route, request: HttpRequest) -> dict[str, Any]:
     """The request's members, typed and checked against the model. Raises ApiError as the service's front does."""
-    return _spoken(model, route.protocol).parse(_operation(model, route), route, request)
+    spoken = model.memo.get(route.protocol) or _spoken(model, route.protocol)
+    parsed: dict[str, Any] = spoken.parse(_operation(model, route), route, request)
+    return parsed
 
 
 def render(model: ServiceModel, route: Route, answer: Mapping[str, Any] | None, request_id: str) -> HttpResponse:
     """A successful answer; None and absent members are left out."""
-    return _spoken(model, route.protocol).render(_operation(model, route), answer or {}, request_id)
+    spoken = model.memo.get(route.protocol) or _spoken(model, route.protocol)
+    rendered: HttpResponse = spoken.render(_operation(model, route), answer or {}, request_id)
+    return rendered
 
 
 def _operation(model: ServiceModel, route: Route) -> OperationModel:

@@ -45,6 +45,8 @@ class Router:
         self._models = models
         self._services = tuple(services)
         self._targets: dict[str, ServiceModel] = {}
+        self._routes: dict[str, Route] = {}
+        """X-Amz-Target → where it goes: no more than there are operations."""
         self._tables: dict[str, UriTable] = {}
         self._actions: dict[tuple[str | None, str, str], tuple[str, str]] = {}
         self._scopes: dict[str, tuple[str, ...]] = {}
@@ -93,6 +95,8 @@ class Router:
     # json
 
     def _by_target(self, target: str, scope_service: str | None) -> Route:
+        if (known := self._routes.get(target)) is not None:
+            return known
         prefix, _, operation = target.rpartition(".")
         model = self._targets.get(prefix)
         if model is None:
@@ -102,7 +106,8 @@ class Router:
         if operation not in model.operations:
             told = f"{model.name} has no operation {operation[:128]}"
             raise RouteError("UnknownOperationException", told, 400, Route(model.name, None, "json"))
-        return Route(model.name, operation, "json")
+        route = self._routes[target] = Route(model.name, operation, "json")
+        return route
 
     def _find_target(self, prefix: str, scope_service: str | None) -> ServiceModel | None:
         for names in (self._candidates(scope_service), self._services):

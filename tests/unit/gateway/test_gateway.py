@@ -17,6 +17,8 @@ from havre.gateway.faults import spell
 from havre.gateway.throttle import Rate
 from havre.kernel.errors import ApiError
 
+ALL = {"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}
+
 
 @pytest.fixture(scope="module")
 def running() -> Iterator[Running]:
@@ -196,6 +198,33 @@ def test_a_resource_policy_lets_another_account_in() -> None:
         for action, name in (("ecs:DescribeClusters", "mine"), ("ecs:DeleteCluster", "shared")):
             with pytest.raises(ApiError, match="no resource-based policy allows"):
                 running.gateway.authorize(principal, "us-east-1", action, [theirs + name])
+    finally:
+        running.close()
+
+
+def test_what_was_decided_is_decided_again_once_it_could_be_otherwise() -> None:
+    """A decision is remembered; a policy on the resource and the caller's own are asked all the same."""
+    deny = {"Effect": "Deny", "Principal": "*", "Action": "ecs:CreateCluster", "Resource": "*"}
+    policies: dict[str, str] = {}
+    running = Running(resource_policies={"ecs": lambda store, arn: policies.get(arn)})
+    try:
+        iam = running.client("iam")
+        iam.create_user(UserName="ann")
+        iam.put_user_policy(UserName="ann", PolicyName="p", PolicyDocument=json.dumps(ALL))
+        key = iam.create_access_key(UserName="ann")["AccessKey"]
+        ecs, own = running.client("ecs", key), running.client("iam", key)
+        for _ in range(2):
+            ecs.create_cluster(clusterName="a")
+            own.list_users()
+        policies[f"arn:aws:ecs:us-east-1:{ACCOUNT}:cluster/a"] = json.dumps(
+            {"Version": "2012-10-17", "Statement": deny}
+        )
+        assert code(ecs.create_cluster, clusterName="a") == "AccessDeniedException"
+        policies.clear()
+        ecs.create_cluster(clusterName="a")
+        iam.delete_user_policy(UserName="ann", PolicyName="p")
+        assert code(ecs.create_cluster, clusterName="a") == "AccessDeniedException"
+        assert code(own.list_users) == "AccessDenied"
     finally:
         running.close()
 

@@ -16,6 +16,11 @@ JOINED = 32 * 1024
 """Bytes up to which pieces of a request body are joined; copying more costs more than handing over twice."""
 _log = logging.getLogger("havre.http")
 _LINES = {s.value: f"HTTP/1.1 {s.value} {s.phrase}\r\n".encode() for s in HTTPStatus}
+_STATUS = {status: line for status, line in _LINES.items() if status >= 200 and status not in (204, 304)}
+"""Of answers that have a body."""
+_FRAMING = frozenset(("connection", "content-length", "transfer-encoding"))
+BODY, ANSWER = "havre.body", "havre.answer"
+"""Where a scope has what applications may use instead of ``receive`` and ``send``."""
 _FAILED = b"HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 
@@ -28,7 +33,7 @@ class Exchange:
 
     __slots__ = (
         "chunked", "chunks", "connection", "ended", "expect", "gone", "head", "keep", "left",
-        "pending", "responded", "scope", "size", "started", "told", "waiter",
+        "pending", "responded", "scope", "size", "started", "task", "told", "waiter",
     )  # fmt: skip
 
     def __init__(self, connection: Connection, scope: dict[str, Any], keep: bool) -> None:
@@ -43,13 +48,23 @@ class Exchange:
         self.pending = b""
         self.waiter: asyncio.Future[None] | None = None
         self.expect = connection.expects
+        self.task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        task = asyncio.get_running_loop().create_task(self._run())
-        self.connection.shared.tasks.add(task)
-        task.add_done_callback(self.connection.shared.tasks.discard)
+        self.task = self.connection.loop.create_task(self._run())
+        self.connection.shared.tasks.add(self.task)
 
     async def _run(self) -> None:
+        scope = self.scope
+        scope[BODY], scope[ANSWER] = self.take, self.answer
+        try:
+            await self._serve()
+        finally:  # at once: a callback of the task would be one more turn of the loop
+            task, self.task = self.task, None
+            self.connection.shared.tasks.discard(task)
+            del scope[BODY], scope[ANSWER]  # they hold this object, which holds them: cut the circle
+
+    async def _serve(self) -> None:
         transport = self.connection.transport
         try:
             await self.connection.shared.app(self.scope, self.receive, self.send)
@@ -86,12 +101,22 @@ class Exchange:
         if self.waiter is not None and not self.waiter.done():
             self.waiter.set_result(None)
 
+    def take(self) -> bytes | None:
+        """All of the body, if it has come in one piece already; else None, and ``receive`` gives it."""
+        chunks = self.chunks
+        if not self.ended or self.gone or self.told or len(chunks) > 1:
+            return None
+        body, self.chunks = chunks[0] if chunks else b"", []
+        self.size, self.told = 0, True
+        self.connection.resume()
+        return body
+
     async def receive(self) -> dict[str, Any]:
         while not self.chunks and (not self.ended or self.told) and not self.gone and not self.responded:
             if self.expect and not self.started:
                 self.expect = False
                 self.connection.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-            self.waiter = asyncio.get_running_loop().create_future()
+            self.waiter = self.connection.loop.create_future()
             await self.waiter
         if self.gone or (self.ended and not self.chunks and self.responded):
             return {"type": "http.disconnect"}
@@ -107,6 +132,26 @@ class Exchange:
         return {"type": "http.request", "body": body, "more_body": not self.told}
 
     # response
+
+    def answer(self, status: int, headers: list[tuple[str, str]], body: bytes) -> bool:
+        """An ordinary answer, whole. False for any other, which ``send`` takes. Raises ValueError for a header that would be
+        two."""
+        line = _STATUS.get(status)
+        if line is None or self.head or not self.keep or self.started or self.scope["http_version"] != "1.1":
+            return False
+        if self.gone:
+            return True
+        names = [name.lower() for name, _ in headers]
+        if not _FRAMING.isdisjoint(names):
+            return False
+        told = "".join([f"{name}: {value}\r\n" for name, (_, value) in zip(names, headers, strict=True)])
+        if told.count("\n") != len(headers) or told.count("\r") != len(headers):
+            raise ValueError("a header has a line break in it")
+        self.started = True
+        head = f"{told}content-length: {len(body)}\r\n\r\n".encode()
+        self.connection.transport.write(b"".join((line, self.connection.shared.date, head, body)))
+        self._done()
+        return True
 
     async def send(self, message: dict[str, Any]) -> None:
         """Raises Hangup for a further piece of a body that nobody is there to read."""
@@ -128,7 +173,6 @@ class Exchange:
 
     def _begin(self, message: dict[str, Any]) -> None:
         """Render the head; it waits for the first piece of the body, so that both leave together."""
-        self.started = True
         status = message["status"]
         lines = [_LINES.get(status) or f"HTTP/1.1 {status} \r\n".encode(), self.connection.shared.date]
         sized = status in (204, 304) or self.head
@@ -139,6 +183,8 @@ class Exchange:
             elif name in (b"transfer-encoding", b"connection"):
                 self.keep = self.keep and value.lower() != b"close"
                 continue
+            if b"\n" in value or b"\r" in value:
+                raise ValueError("a header has a line break in it")
             lines += (name, b": ", value, b"\r\n")
         old = self.scope["http_version"] == "1.0"
         if not sized and not old:
@@ -151,6 +197,7 @@ class Exchange:
             lines.append(b"connection: keep-alive\r\n")
         lines.append(b"\r\n")
         self.pending = b"".join(lines)
+        self.started = True
 
     def _write(self, body: bytes, more: bool) -> None:
         """Raises RuntimeError when the application sends other than it announced."""

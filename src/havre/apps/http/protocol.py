@@ -60,6 +60,7 @@ class Connection(asyncio.Protocol):
         self.server: tuple[str, int] | None = None
         self.idle_since = 0.0
         self.secure = False
+        self.loop = asyncio.get_running_loop()
 
     # transport
 
@@ -70,7 +71,7 @@ class Connection(asyncio.Protocol):
         self.server = tuple(local[:2]) if isinstance(local, tuple) else None
         self.secure = transport.get_extra_info("sslcontext") is not None
         self.shared.connections.add(self)
-        self.idle_since = asyncio.get_running_loop().time()
+        self.idle_since = self.loop.time()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.shared.connections.discard(self)
@@ -175,7 +176,7 @@ class Connection(asyncio.Protocol):
             return
         self.transport.write(response)
         self.transport.write_eof()
-        asyncio.get_running_loop().call_later(LINGER, self.transport.close)
+        self.loop.call_later(LINGER, self.transport.close)
 
     # parser
 
@@ -276,7 +277,7 @@ class Connection(asyncio.Protocol):
             # a body that nobody read stands between this request and the next
             self.transport.close()
             return
-        self.idle_since = asyncio.get_running_loop().time()
+        self.idle_since = self.loop.time()
         self.resume()
         if self.queue:
             self.queue[0].start()

@@ -52,7 +52,7 @@ def _told(key: str) -> tuple[str, int]:
 def _walk(value: Any, environment: bool) -> Any:
     if isinstance(value, str) or value is None:
         return value
-    if isinstance(value, Mapping):
+    if value.__class__ is dict or isinstance(value, Mapping):  # the second takes an order of magnitude longer
         out = {}
         for key, each in value.items():
             told, what = _names.get(key) or _told(key)

@@ -46,7 +46,8 @@ class Granted:
         self.static = grants.static
         self.made_of = made_of
         self.revision = revision
-        self.decided: dict[tuple[str, str, str], Any] = {}
+        self.decided: dict[tuple[str, ...], Any] = {}
+        """(action, resource) → decision; (action, resource, owner) where resources have owners or policies of their own."""
 
 
 class Directory:
