@@ -345,3 +345,50 @@ async def test_places_on_the_bridge_are_found_again_and_go(setting: DockerSettin
         loop.cancel()
     first, second = ({s.id for s in e._bridged._ready} for e in pools)
     assert first == second
+
+
+async def _processes(id: str, of: str) -> list[str]:
+    shown = await run("docker", "top", id, "-eo", "pid,args")
+    return [line for line in shown.splitlines() if of in line]
+
+
+async def test_a_command_whose_node_was_killed_is_hung_up_by_the_next_one(setting: DockerSetting) -> None:
+    made = await setting.made("sleeper")
+    await setting.engine.start(made.id)
+    killed = await setting.again()
+    lost = await killed.open_terminal(made.id, ["sh", "-c", "trap true HUP; sleep 1234; sleep 1234"], 80, 24)
+    foreign = await asyncio.create_subprocess_exec("docker", "exec", "-d", "-t", made.id, "sleep", "4321")
+    assert await foreign.wait() == 0
+    mine = await setting.engine.open_terminal(made.id, ["sleep", "2341"], 80, 24)
+    async with asyncio.timeout(90):
+        while len(await _processes(made.id, "sleep 1234")) < 2 or not await _processes(made.id, "sleep 2341"):
+            await asyncio.sleep(0.05)
+    lost._writer.transport.abort()  # type: ignore[attr-defined]  # what the kernel does to a process that is killed
+    await setting.engine.tidy(())
+    async with asyncio.timeout(90):
+        while await _processes(made.id, "sleep 1234"):
+            await asyncio.sleep(0.05)
+    assert await _processes(made.id, "sleep 2341"), "the session of who lives goes on"
+    assert await _processes(made.id, "sleep 4321"), "and so does what a person runs"
+    await mine.close()
+    assert not await _processes(made.id, "sleep 2341")
+    assert (await setting.engine.inspect(made.id)).state == "running"
+
+
+async def test_keys_that_docker_detaches_at_are_typed_as_others_are(setting: DockerSetting) -> None:
+    made = await setting.made("sleeper")
+    await setting.engine.start(made.id)
+    terminal = await setting.engine.open_terminal(made.id, ["sh", "-c", "stty raw -echo; echo ready; cat"], 80, 24)
+    seen = b""
+    async with asyncio.timeout(90):
+        while b"ready" not in seen:
+            seen += await terminal.read()
+        await terminal.write(b"\x10")
+        while b"\x10" not in seen:
+            seen += await terminal.read()
+        await terminal.write(b"\x10\x11.")
+        while b"\x10\x11." not in seen:
+            piece = await terminal.read()
+            assert piece, seen
+            seen += piece
+    await terminal.close()

@@ -140,7 +140,7 @@ class ContainerEngine(Protocol):
 
     async def tidy(self, alive: Collection[str]) -> None:
         """Whatever it keeps for workloads besides containers and volumes (the control groups of their limits) goes, but
-        for these."""
+        for these. Commands on terminals whose process was killed end."""
         ...
 
     def events(self) -> AsyncIterator[str]:

@@ -13,7 +13,7 @@ from havre.engines.docker import spec
 from havre.engines.docker.bridged import Bridged, joined, suits
 from havre.engines.docker.client import Docker, Refused
 from havre.engines.docker.endings import Endings, starved
-from havre.engines.docker.execs import open_terminal, run_in
+from havre.engines.docker.execs import Terminals, run_in
 from havre.engines.docker.framing import demultiplexed, events
 from havre.engines.docker.images import Images
 from havre.engines.docker.netns import interface_counters
@@ -59,6 +59,7 @@ class DockerEngine:
         self._instance = instance
         self._docker = Docker(socket)
         self._images = Images(self._docker)
+        self._terminals = Terminals(self._docker)
         self._surroundings = spec.Surroundings(instance, log_socket)
         self._starts = asyncio.Semaphore(_PARALLEL_STARTS)
         self._ends = asyncio.Semaphore(_PARALLEL_ENDS)
@@ -159,6 +160,9 @@ class DockerEngine:
             return ""
 
     async def tidy(self, alive: Collection[str]) -> None:
+        if self._terminals.strays:
+            listed = await self._listed([f"{INSTANCE}={self._instance}"])
+            await self._terminals.hang_up_strays([id for id, _, _ in listed])
         if self._groups is None:
             await self.capacity()
         try:
@@ -335,7 +339,7 @@ class DockerEngine:
         return await run_in(self._docker, id, command)
 
     async def open_terminal(self, id: str, command: Sequence[str], columns: int, rows: int) -> Terminal:
-        return await open_terminal(self._docker, id, command, columns, rows)
+        return await self._terminals.open(id, command, columns, rows)
 
     async def stats(self, id: str) -> Mapping[str, object]:
         query = {"stream": "false", "one-shot": "true"}

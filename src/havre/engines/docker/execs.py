@@ -1,11 +1,17 @@
-"""Further commands in a container: Docker's exec, and Terminal (engines/ports.py) on it."""
+"""Further commands in a container: Docker's exec, and Terminal (engines/ports.py) on it.
+
+An engine lets a command on a terminal run on when the connection to it is gone, whoever held that: the commands of a
+process that was killed are known by their mark, and hung up by its successor.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import base64
+import logging
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -15,8 +21,14 @@ from havre.engines.docker.client import Docker, Refused
 from havre.engines.docker.framing import demultiplexed
 from havre.kernel.errors import Gone, Permanent, Temporary
 
+log = logging.getLogger("havre.node")
+
 ENVIRONMENT = ["TERM=xterm-256color"]
 ROOT = "0:0"
+MARK = b"\x1e\x1f\x1d\x1f\x1e"
+"""What detaches, in place of Docker's ctrl-p ctrl-q, which people type (Docker keeps a ctrl-p to itself until the next
+key): nobody types this. It is shown with the command, so that it tells which ones are ours as well."""
+_DETACH = ",".join(f"ctrl-{chr(key + 64)}" for key in MARK)
 _PIECE = 64 << 10
 _HEAD = 64 << 10
 _PATIENCE = 60.0
@@ -30,8 +42,11 @@ _MOST_OUTPUT = 1 << 20
 
 
 class DockerTerminal:
-    def __init__(self, docker: Docker, id: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._docker = docker
+    """``of`` is told when it has been closed."""
+
+    def __init__(self, of: Terminals, id: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._of = of
+        self._docker = of.docker
         self._id = id
         self._reader = reader
         self._writer = writer
@@ -78,41 +93,122 @@ class DockerTerminal:
             await asyncio.sleep(_LOOK)
 
     async def _seen(self) -> dict[str, Any]:
-        try:
-            found: dict[str, Any] = await self._docker.call("GET", f"/exec/{self._id}/json")
-            return found
-        except Gone:  # as its container is
-            return {"Running": False, "ExitCode": 137, "Pid": 0}
+        return await _seen(self._docker, self._id)
 
     async def close(self) -> None:
         """An engine lets a command run on whose connection was closed: its processes are told here."""
         try:
-            if await self._signal(signal.SIGHUP):
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(_HANGS_UP_WITHIN):
-                        await self.ended()
-                await self._signal(signal.SIGKILL)
+            await _hang_up(self._docker, self._id)
+        except BaseException:
+            self._of.left(self._id)
+            raise
         finally:
             self._writer.close()
+        self._of.closed(self._id)
 
-    async def _signal(self, number: signal.Signals) -> bool:
-        """Whether it ran. The pid is looked up again once nobody else can get it."""
-        pid = int((await self._seen()).get("Pid") or 0)
-        if pid <= 1:
-            return False
+
+class Terminals:
+    """The commands on terminals of an engine: those of this process, and those that one before it has left."""
+
+    def __init__(self, docker: Docker) -> None:
+        self.docker = docker
+        self._open: set[str] = set()
+        self.strays = True
+        """Whether one may have lost its session."""
+
+    async def open(self, container: str, command: Sequence[str], columns: int, rows: int) -> DockerTerminal:
+        """Raises Gone, Permanent, Temporary."""
+        docker = self.docker
+        body = {
+            "Cmd": list(command),
+            "AttachStdin": True,
+            "AttachStdout": True,
+            "AttachStderr": True,
+            "Tty": True,
+            "User": ROOT,
+            "Env": await _environment(docker, container),
+            "ConsoleSize": [rows, columns],
+            "DetachKeys": _DETACH,
+        }
+        id = str((await docker.call("POST", f"/containers/{container}/exec", body=body))["Id"])
+        self._open.add(id)
         try:
-            held = os.pidfd_open(pid)
-        except OSError:
-            return False
+            start = {"Detach": False, "Tty": True, "ConsoleSize": [rows, columns]}
+            reader, writer = await _begin(docker, f"/v{await docker.version()}/exec/{id}/start", start)
+        except BaseException:
+            self.left(id)
+            raise
+        terminal = DockerTerminal(self, id, reader, writer)
+        await terminal.resize(columns, rows)  # of engines that do not know ConsoleSize, those before API 1.42
+        return terminal
+
+    def closed(self, id: str) -> None:
+        self._open.discard(id)
+
+    def left(self, id: str) -> None:
+        """It could not be hung up, or may have begun though nobody has said so."""
+        self._open.discard(id)
+        self.strays = True
+
+    async def hang_up_strays(self, containers: Iterable[str]) -> None:
+        """In these containers, which are all that there are. Raises Temporary, Permanent."""
+        self.strays = False
         try:
-            seen = await self._seen()
-            if not seen["Running"] or seen.get("Pid") != pid:
-                return False
-            with suppress(OSError):
-                signal.pidfd_send_signal(held, number)
-            return True
-        finally:
-            os.close(held)
+            for container in containers:
+                await self._hang_up_in(container)
+        except BaseException:
+            self.strays = True
+            raise
+
+    async def _hang_up_in(self, container: str) -> None:
+        try:
+            described = await self.docker.call("GET", f"/containers/{container}/json")
+        except Gone:
+            return
+        for id in described.get("ExecIDs") or ():
+            seen = await _seen(self.docker, id)
+            ours = seen.get("DetachKeys") == base64.b64encode(MARK).decode()
+            if ours and seen["Running"] and id not in self._open:
+                log.info("a command in container %s has lost its session: it is hung up", described["Name"])
+                await _hang_up(self.docker, id)
+
+
+async def _seen(docker: Docker, id: str) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = await docker.call("GET", f"/exec/{id}/json")
+        return found
+    except Gone:  # as its container is
+        return {"Running": False, "ExitCode": 137, "Pid": 0}
+
+
+async def _hang_up(docker: Docker, id: str) -> None:
+    """SIGHUP, and soon after SIGKILL, for a command that still runs."""
+    if await _signal(docker, id, signal.SIGHUP):
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_HANGS_UP_WITHIN):
+                while (await _seen(docker, id))["Running"]:  # noqa: ASYNC110 (an engine tells of no end)
+                    await asyncio.sleep(_LOOK)
+        await _signal(docker, id, signal.SIGKILL)
+
+
+async def _signal(docker: Docker, id: str, number: signal.Signals) -> bool:
+    """Whether it ran. The pid is looked up again once nobody else can get it."""
+    pid = int((await _seen(docker, id)).get("Pid") or 0)
+    if pid <= 1:
+        return False
+    try:
+        held = os.pidfd_open(pid)
+    except OSError:
+        return False
+    try:
+        seen = await _seen(docker, id)
+        if not seen["Running"] or seen.get("Pid") != pid:
+            return False
+        with suppress(OSError):
+            signal.pidfd_send_signal(held, number)
+        return True
+    finally:
+        os.close(held)
 
 
 async def run_in(docker: Docker, container: str, command: Sequence[str]) -> tuple[int, bytes]:
@@ -130,28 +226,6 @@ async def run_in(docker: Docker, container: str, command: Sequence[str]) -> tupl
     if ended["ExitCode"] is None:
         raise Temporary("the engine ended the command's output before the command ended")
     return int(ended["ExitCode"]), demultiplexed(b"".join(output))
-
-
-async def open_terminal(
-    docker: Docker, container: str, command: Sequence[str], columns: int, rows: int
-) -> DockerTerminal:
-    """Raises Gone, Permanent, Temporary."""
-    body = {
-        "Cmd": list(command),
-        "AttachStdin": True,
-        "AttachStdout": True,
-        "AttachStderr": True,
-        "Tty": True,
-        "User": ROOT,
-        "Env": await _environment(docker, container),
-        "ConsoleSize": [rows, columns],
-    }
-    made = await docker.call("POST", f"/containers/{container}/exec", body=body)
-    start = {"Detach": False, "Tty": True, "ConsoleSize": [rows, columns]}
-    reader, writer = await _begin(docker, f"/v{await docker.version()}/exec/{made['Id']}/start", start)
-    terminal = DockerTerminal(docker, made["Id"], reader, writer)
-    await terminal.resize(columns, rows)  # of engines that do not know ConsoleSize, those before API 1.42
-    return terminal
 
 
 async def _environment(docker: Docker, container: str) -> list[str]:
