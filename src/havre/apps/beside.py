@@ -66,6 +66,8 @@ class Beside:
 
     async def start(self) -> asyncio.StreamWriter:
         """Returns at once when it runs. Raises Temporary."""
+        if self._writer is not None and self._writer.is_closing():  # lost, and nobody has read its end yet
+            self._gone(self._writer)
         if self._writer is not None:
             return self._writer
         if self._starting is None:
@@ -147,7 +149,7 @@ class Beside:
             await self._delivered_to(frame, body)
         finally:
             self._handing_over.discard(frame.number)
-        if self._writer is not None:
+        if self._writer is not None and not self._writer.is_closing():
             self._writer.write(pack(Delivered(frame.number)))
 
     async def _ask(self, frame: Asked | Called, body: bytes = b"") -> tuple[Frame, bytes]:

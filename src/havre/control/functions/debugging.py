@@ -72,7 +72,7 @@ class DebugDoors:
 async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Until one of them ends; the other then hears of it."""
     try:
-        while data := await reader.read(_CHUNK):
+        while (data := await reader.read(_CHUNK)) and not writer.is_closing():
             writer.write(data)
             await writer.drain()
     except OSError:

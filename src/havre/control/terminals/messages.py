@@ -61,6 +61,8 @@ class Wire:
 
     async def send(self, message: AnyMessage) -> None:
         """Returns when there is room for more. Raises Temporary when the other end has gone."""
+        if self._writer.is_closing():
+            raise Temporary("the other end has gone")
         body = self._encode(message)
         try:
             self._writer.write(len(body).to_bytes(4, "big") + body)

@@ -60,6 +60,8 @@ async def _answer(connection: Any, reader: asyncio.StreamReader, writer: asyncio
                 connection.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
             elif isinstance(event, events.StreamEnded | events.StreamReset | events.ConnectionTerminated):
                 return found
+        if writer.is_closing():
+            break
         writer.write(connection.data_to_send())
     return found
 

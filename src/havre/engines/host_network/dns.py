@@ -63,7 +63,7 @@ class Server:
                 size = int.from_bytes(await asyncio.wait_for(reader.readexactly(2), TIMEOUT), "big")
                 message = await asyncio.wait_for(reader.readexactly(size), TIMEOUT)
                 said = await self._stream_answer(message)
-                if said is None:
+                if said is None or writer.is_closing():
                     return
                 writer.write(len(said).to_bytes(2, "big") + said)
                 await writer.drain()

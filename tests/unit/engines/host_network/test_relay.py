@@ -1,0 +1,61 @@
+"""The way from a VPC to the API: connections that are cut off at one end end at the other, and nothing else happens."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from typing import Any
+
+import pytest
+import uvloop
+
+from havre.engines.host_network.relay import Relay
+
+RESET = struct.pack("ii", 1, 0)
+"""SO_LINGER: closing resets."""
+
+
+async def _resets(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read(1)
+    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+    writer.transport.abort()
+
+
+async def _echoes(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(await reader.read(-1))
+    writer.close()
+
+
+async def _conversation(server: Any) -> tuple[bytes, list[dict[str, Any]]]:
+    """(what came back, what nobody has handled)."""
+    loud: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: loud.append(context))
+    listening = await asyncio.start_server(server, "127.0.0.1", 0)
+    listener = socket.create_server(("127.0.0.1", 0))
+    relay = Relay(*listening.sockets[0].getsockname())
+    await relay.serve(listener)
+    reader, writer = await asyncio.open_connection(*listener.getsockname())
+    writer.write(b"x")
+    await writer.drain()
+    if server is _echoes:
+        writer.write_eof()
+    came = b""
+    try:
+        came = await reader.read(-1)
+    except ConnectionError:
+        pass
+    writer.close()
+    while relay._connections:
+        await asyncio.sleep(0.01)
+    for _ in range(5):  # what a task has raised is told when it is forgotten
+        await asyncio.sleep(0)
+    relay.close()
+    listening.close()
+    return came, loud
+
+
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
+@pytest.mark.parametrize(("server", "answer"), [(_resets, b""), (_echoes, b"x")], ids=["resets", "echoes"])
+def test_an_end_that_is_cut_off_ends_the_other_quietly(run: Any, server: Any, answer: bytes) -> None:
+    assert run(_conversation(server)) == (answer, [])
