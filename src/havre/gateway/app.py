@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from havre.control.operation import Aws, Call, Operation, Principal, Request, Service
-from havre.gateway.asgi import Front, protocol_of
+from havre.gateway.asgi import Front
 from havre.gateway.audit import Audit
 from havre.gateway.authorize import Authorize, Conditions, tagged
 from havre.gateway.context import Context
@@ -15,6 +15,7 @@ from havre.gateway.faults import as_api_error, spell
 from havre.gateway.identify import Identify
 from havre.gateway.inprocess import InProcess, as_service_within, further, service_principal
 from havre.gateway.ports import Asgi, Parts
+from havre.gateway.refusals import seeming
 from havre.gateway.sigv4 import Canonical, Denied, Signature
 from havre.gateway.validate import validate
 from havre.kernel.errors import ApiError, not_built
@@ -87,7 +88,7 @@ class Gateway:
         try:
             route = self._router.route(request, scope)
         except RouteError as unknown:
-            context.protocol = protocol_of(request)
+            context.protocol = seeming(request)
             if unknown.route is not None:
                 self._follow(context, unknown.route)
             elif scope is not None and not any(scope in signing_names(s) or s == scope for s in self.parts.services):

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from havre.gateway import limits
 from havre.gateway.context import Context
-from havre.gateway.faults import as_api_error, unknown_key
+from havre.gateway.faults import unknown_key
 from havre.gateway.ports import Asgi, Receive, Scope, Send
+from havre.gateway.refusals import refusal
 from havre.gateway.sigv4 import Canonical
 from havre.kernel.errors import Temporary
-from havre.wire import codec
 from havre.wire.http import HttpRequest, HttpResponse
 
 if TYPE_CHECKING:
@@ -138,25 +138,9 @@ class Front:
         return response is not None
 
     def _refuse(self, context: Context, request: HttpRequest, fault: Exception) -> HttpResponse:
-        """An answer to what was not even read: in the protocol that the request seems to speak."""
-        if context.claimed is not None and context.claimed.service == "s3":
-            error = as_api_error(fault, "rest-xml", "s3", context.request_id)
-            return codec.render_error(self._gateway.parts.models.service("s3"), None, error, context.request_id)
-        protocol = protocol_of(request)
-        error = as_api_error(fault, protocol, "", context.request_id)
-        return codec.render_error(None, None, error, context.request_id, protocol)
-
-
-def protocol_of(request: HttpRequest) -> str:
-    """The protocol that a request seems to speak, for answers to what cannot be routed."""
-    kind = request.headers.get("content-type", "")
-    if "x-www-form-urlencoded" in kind:
-        return "query"
-    if "/s3/aws4_request" in request.headers.get("authorization", ""):
-        return "rest-xml"
-    if "cbor" in kind:
-        return "smithy-rpc-v2-cbor"
-    return "json"
+        """An answer to what was not even read."""
+        parts = self._gateway.parts
+        return refusal(parts.models, parts.services, request, fault, context.request_id)
 
 
 def _signed(scope: Scope) -> bool:

@@ -71,7 +71,7 @@ _SPELLED: dict[str, tuple[tuple[str, int], tuple[str, int], tuple[str, int], tup
         ("Unavailable", 503),
     ),
 }
-_SAME = {"expired_signature": "mismatch", "skewed": "mismatch", "payload": "mismatch"}
+_SAME = {"expired_signature": "mismatch", "skewed": "mismatch", "payload": "mismatch", "incomplete_url": "incomplete"}
 _COLUMN = {"json": 0, "smithy-rpc-v2-cbor": 0, "rest-json": 1, "query": 2, "rest-xml": 2, "ec2": 3}
 _OWN = {
     "lambda": {"throttled": ("TooManyRequestsException", 429)},
@@ -79,6 +79,8 @@ _OWN = {
         "expired_signature": ("RequestTimeTooSkewed", 403),
         "expired_token": ("ExpiredToken", 400),
         "expired_url": ("AccessDenied", 403),
+        "incomplete": ("AuthorizationHeaderMalformed", 400),
+        "incomplete_url": ("AuthorizationQueryParametersError", 400),
         "missing": ("AccessDenied", 403),
         "skewed": ("RequestTimeTooSkewed", 403),
         "throttled": ("SlowDown", 503),

@@ -33,8 +33,8 @@ _PATH_UNCHANGED = re.compile(r"(/[A-Za-z0-9_.~-]*[A-Za-z0-9_~-])*/?\Z")
 
 
 class Denied(Exception):
-    """``reason``: incomplete, missing, unknown_key, mismatch, expired_signature, skewed, expired_token, expired_url,
-    payload.
+    """``reason``: incomplete, incomplete_url, missing, unknown_key, mismatch, expired_signature, skewed, expired_token,
+    expired_url, payload.
 
     ``message`` is AWS's, fit for the caller.
     """
@@ -156,13 +156,11 @@ def _from_query(query: str) -> Signature:
     names = ("X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Signature", "X-Amz-SignedHeaders", "X-Amz-Date")
     missing = [n for n in names if not fields.get(n)]
     if missing:
-        raise Denied("incomplete", " ".join(f"AWS query-string parameters must include '{n}'." for n in missing))
+        raise Denied("incomplete_url", " ".join(f"AWS query-string parameters must include '{n}'." for n in missing))
     if fields["X-Amz-Algorithm"] != ALGORITHM:
-        raise Denied("incomplete", f"Unsupported AWS 'algorithm': '{fields['X-Amz-Algorithm']}'.")
+        raise Denied("incomplete_url", f"Unsupported AWS 'algorithm': '{fields['X-Amz-Algorithm']}'.")
     access_key, date, region, service = _credential(fields["X-Amz-Credential"])
-    expires = fields.get("X-Amz-Expires", "900" if service != "s3" else "")
-    if not expires.isdigit() or not 1 <= int(expires) <= LONGEST_PRESIGNED:
-        raise Denied("incomplete", "X-Amz-Expires must be a number of seconds between 1 and 604800 (7 days).")
+    expires = _lifetime(fields.get("X-Amz-Expires", "900" if service != "s3" else ""))
     return Signature(
         access_key,
         date,
@@ -173,9 +171,28 @@ def _from_query(query: str) -> Signature:
         _checked_stamp(fields["X-Amz-Date"], date),
         UNSIGNED if service == "s3" else None,
         fields.get("X-Amz-Security-Token", ""),
-        int(expires),
+        expires,
         f"{date}/{region}/{service}/{TERMINATOR}",
     )
+
+
+def _lifetime(text: str) -> int:
+    """In seconds, of a presigned URL."""
+    wrong = ""
+    if not text:
+        wrong = "AWS query-string parameters must include 'X-Amz-Expires'."
+    elif not re.fullmatch(r"-?[0-9]{1,18}", text):
+        wrong = "X-Amz-Expires should be a number"
+    elif int(text) < 0:
+        wrong = "X-Amz-Expires must be non-negative"
+    elif int(text) > LONGEST_PRESIGNED:
+        wrong = (
+            "X-Amz-Expires must be less than a week (in seconds); that is, the given X-Amz-Expires must be less than "
+            f"{LONGEST_PRESIGNED} seconds"
+        )
+    if wrong:
+        raise Denied("incomplete_url", wrong)
+    return int(text)
 
 
 def _credential(text: str) -> tuple[str, str, str, str]:

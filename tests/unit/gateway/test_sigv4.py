@@ -7,7 +7,7 @@ import hmac
 from hashlib import sha256
 from typing import Any
 from unittest import mock
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import pytest
 from botocore import auth
@@ -116,8 +116,19 @@ def test_a_presigned_s3_url() -> None:
 
 def test_a_presigned_url_lives_a_week_at_most() -> None:
     request, body = signed(auth.SigV4QueryAuth, "http://h/", b"", "sts", "GET", expires=604801)
-    with pytest.raises(Denied, match="7 days"):
+    with pytest.raises(Denied, match="less than a week"):
         verify(request, body)
+
+
+@pytest.mark.parametrize("lifetime", ["-1", "", "x", "1e3", "\u00b2", "9" * 400])
+def test_a_lifetime_that_is_none_is_refused_in_words(lifetime: str) -> None:
+    request, body = signed(auth.SigV4QueryAuth, "http://h/", b"", "s3", "GET", expires=60)
+    other = Canonical(
+        request.method, request.path, request.query.replace("Expires=60", f"Expires={quote(lifetime)}"), request.headers
+    )
+    with pytest.raises(Denied, match="X-Amz-Expires") as told:
+        verify(other, body)
+    assert told.value.reason == "incomplete_url"
 
 
 def test_an_unsigned_payload_is_the_clients_choice() -> None:
