@@ -15,7 +15,7 @@ from havre.kernel.errors import ApiError
 from havre.wire import codec
 from havre.wire.http import HttpRequest
 from havre.wire.models import ModelSource
-from havre.wire.routing import RouteError, Router
+from havre.wire.routing import Route, RouteError, Router
 from havre.wire.uris import UriTable
 from tests.wire import opposite
 
@@ -160,6 +160,79 @@ def test_words_about_unknown_actions(models: ModelSource, scope: str, version: s
     with pytest.raises(RouteError) as refused:
         router.route(HttpRequest("GET", "/", query, {}), scope)
     assert refused.value.message == words
+
+
+@pytest.mark.parametrize(
+    ("host", "query", "service", "message"),
+    [
+        (
+            "localhost:4566",
+            "Action=Nope&Version=2010-05-08",
+            "iam",
+            "Could not find operation Nope for version 2010-05-08",
+        ),
+        (
+            "localhost:4566",
+            "Action=Nope&Version=2016-11-15",
+            "ec2",
+            "The action Nope is not valid for this web service.",
+        ),
+        ("sqs.us-east-1.amazonaws.com", "Action=Nope", "sqs", "The action Nope is not valid for this endpoint."),
+        ("localhost:4566", "Action=Nope", "", "Could not find operation Nope for version NO_VERSION_SPECIFIED"),
+        (
+            "localhost:4566",
+            "Action=Nope&Version=1999-01-01",
+            "",
+            "Could not find operation Nope for version 1999-01-01",
+        ),
+    ],
+)
+def test_unknown_actions_that_nobody_signed(
+    models: ModelSource, host: str, query: str, service: str, message: str
+) -> None:
+    """The host tells whom they are for, or the version; else they are answered as no service in particular does."""
+    router = Router(models, ["ec2", "iam", "sqs"])
+    with pytest.raises(RouteError) as refused:
+        router.route(HttpRequest("GET", "/", query, {"host": host}), None)
+    assert (refused.value.code, refused.value.message) == ("InvalidAction", message)
+    assert (refused.value.route.service if refused.value.route else "") == service
+
+
+def test_actions_are_those_of_their_version(models: ModelSource) -> None:
+    """Classic load balancers sign as ELBv2 does, and have operations of the same names."""
+    router = Router(models, ["ec2", "elbv2", "sqs", "sns"])
+    for scope, action, versions, other in (
+        ("elasticloadbalancing", "DescribeLoadBalancers", ["2015-12-01", ""], "2012-06-01"),
+        ("sns", "ListTopics", ["2010-03-31", ""], "2010-03-30"),
+        ("ec2", "DescribeVpcs", ["2016-11-15", "2014-10-01", ""], ""),
+        ("sqs", "ListQueues", ["2012-11-05", "2009-02-01", ""], ""),
+    ):
+        for version in versions:
+            request = HttpRequest("GET", "/", f"Action={action}&Version={version}", {})
+            assert router.route(request, scope).operation == action
+        if other:
+            with pytest.raises(RouteError, match=f"Could not find operation {action} for version {other}"):
+                router.route(HttpRequest("GET", "/", f"Action={action}&Version={other}", {}), scope)
+
+
+def test_the_url_of_a_queue_alone_asks_for_nothing(models: ModelSource) -> None:
+    router = Router(models, ["s3", "sqs"])
+    with pytest.raises(RouteError) as refused:
+        router.route(HttpRequest("GET", "/000000000000/orders.fifo", "", {}), None)
+    route = refused.value.route
+    assert route is not None and route.service == "sqs"
+    answer = codec.render_error(models.service("sqs"), route, refused.value, "rid")
+    assert (answer.status, answer.body) == (404, b"<UnknownOperationException/>\n")
+    for path, scope in (("/000000000000/orders", "s3"), ("/bucket/orders", None), ("/000000000000/a/b", None)):
+        assert router.route(HttpRequest("GET", path, "", {}), scope).service == "s3"
+
+
+def test_errors_of_queues_in_xml_have_a_detail(models: ModelSource) -> None:
+    for service, detailed in (("sqs", True), ("sns", False), ("iam", False)):
+        route = Route(service, None, "query")
+        answer = codec.render_error(models.service(service), route, ApiError("InvalidParameterValue", "no"), "rid")
+        assert isinstance(answer.body, bytes)
+        assert (b"<Message>no</Message><Detail/></Error>" in answer.body) is detailed
 
 
 def test_errors_reach_clients_as_their_modelled_exceptions(models: ModelSource) -> None:

@@ -29,6 +29,8 @@ EC2 = Rules(lengths=False, patterns=False, enums=False, named=_ec2_name, item=""
 ECR = Rules(named=lambda name, shape: name)
 S3 = Rules(lengths=False, ranges=False, patterns=False, enums=False, named=lambda name, shape: name, item="")
 
+UNKNOWN = "Could not find operation {action} for version {version}"
+
 
 class Dialect(msgspec.Struct, frozen=True):
     """``invalid``: code for a broken constraint. ``missing``: for an absent required member ("" the same). ``malformed``:
@@ -58,8 +60,12 @@ class Dialect(msgspec.Struct, frozen=True):
     """Error shape → what the query protocol says of it, where that is something else."""
     type_names: Mapping[str, str] = {}
     """Code that the model does not have → what ``__type`` calls it, where that is another name."""
-    unknown: str = "Could not find operation {action} for version {version}"
+    unknown: str = UNKNOWN
     """What the query protocol says of an Action that there is not."""
+    detail: bool = False
+    """Whether errors in the query protocol have a ``Detail``, which is empty."""
+    dated: bool = True
+    """Whether an Action is one of the Version of the model alone. Others took their actions over from version to version."""
     headers: Mapping[str, str] = {}
     """Member of answers that the model does not have → the header that tells it."""
 
@@ -73,7 +79,15 @@ _BY_PROTOCOL = {
     "rest-json": _JSON,
     "smithy-rpc-v2-cbor": _JSON,
     "query": _QUERY,
-    "ec2": Dialect("InvalidParameterValue", "MissingParameter", "InvalidParameterValue", rules=EC2, words="ec2"),
+    "ec2": Dialect(
+        "InvalidParameterValue",
+        "MissingParameter",
+        "InvalidParameterValue",
+        rules=EC2,
+        words="ec2",
+        dated=False,
+        unknown="The action {action} is not valid for this web service.",
+    ),
     "rest-xml": Dialect("InvalidRequest", malformed="InvalidArgument", unreadable="MalformedXML"),
 }
 
@@ -103,6 +117,8 @@ _BY_SERVICE = {
         namespace="com.amazonaws.sqs",
         unknown="The action {action} is not valid for this endpoint.",
         front="com.amazon.coral.service",
+        detail=True,
+        dated=False,
         query_codes={
             "QueueDoesNotExist": "AWS.SimpleQueueService.NonExistentQueue",
             "QueueDeletedRecently": "AWS.SimpleQueueService.QueueDeletedRecently",

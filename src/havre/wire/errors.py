@@ -162,9 +162,14 @@ def _inner_xml(told: _Told, request_id: str, writer: XmlWriter, typed: bool) -> 
 
 
 def _query(told: _Told, request_id: str) -> HttpResponse:
+    if told.code == "UnknownOperationException" and not told.message:  # all that AWS says of what it cannot route
+        headers = [("Content-Type", "application/xml"), ("x-amzn-RequestId", request_id)]
+        return HttpResponse(told.status, headers, b"<UnknownOperationException/>\n")
     namespace = told.model.xml_namespace if told.model else ""
     start = f'<ErrorResponse xmlns="{namespace}">' if namespace else "<ErrorResponse>"
     inner = _inner_xml(told, request_id, XmlWriter(), typed=True)
+    if told.dialect is not None and told.dialect.detail:
+        inner += "<Detail/>"
     body = f"{start}<Error>{inner}</Error><RequestId>{escape(request_id)}</RequestId></ErrorResponse>"
     headers = [("Content-Type", "text/xml"), ("x-amzn-RequestId", request_id)]
     return HttpResponse(told.status, headers + _located(told), body.encode())

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
 from havre.kernel.errors import ApiError
-from havre.wire.dialects import dialect
+from havre.wire.dialects import UNKNOWN, dialect
 from havre.wire.http import HttpRequest, media_type, parse_pairs, whole
 from havre.wire.models import ModelSource, ServiceModel, signing_names
 from havre.wire.uris import UriTable
@@ -15,6 +16,7 @@ from havre.wire.uris import UriTable
 _CBOR = "smithy-rpc-v2-cbor"
 _REST = ("rest-json", "rest-xml")
 _QUERY = ("query", "ec2")
+_QUEUE = re.compile(r"/[0-9]{12}/[A-Za-z0-9_-]{1,80}(\.fifo)?")
 _REMEMBERED = 4096
 """Pairs of action and version: more than all services together have; a client cannot make it more."""
 
@@ -160,25 +162,27 @@ class Router:
         found: tuple[str, str] | None = None
         for names in (self._candidates(scope_service, request), self._services if not scope_service else ()):
             for model, protocol in self._speaking(names, _QUERY):
-                if action in model.operations and (found is None or model.api_version == version):
+                if action not in model.operations:
+                    continue
+                if model.api_version == version:
+                    return model.name, protocol
+                if found is None and not (version and dialect(model, protocol).dated):
                     found = model.name, protocol
-                    if model.api_version == version:
-                        return found
             if found is not None:
                 return found
         raise self._unknown_action(request, action, version, scope_service)
 
     def _unknown_action(self, request: HttpRequest, action: str, version: str, scope_service: str | None) -> RouteError:
-        models = list(self._speaking(self._candidates(scope_service, request), _QUERY))
-        models = [each for each in models if each[0].api_version == version] or models[:1]
+        candidates = self._candidates(scope_service, request)
+        models = list(self._speaking(candidates, _QUERY))
+        first = models[:1] if candidates is not self._services else []  # else nothing tells whom it is for
+        models = [each for each in models if each[0].api_version == version] or first
         unknown = Route(models[0][0].name, None, models[0][1]) if models else None
         shown, asked = action[:128], version[:32] or "NO_VERSION_SPECIFIED"
         if not action:
             return RouteError("MissingAction", "The request must contain the parameter Action", 400, unknown)
-        if unknown is None or unknown.protocol == "ec2":
-            told = f"The action {shown} is not valid for this web service."
-        else:
-            told = dialect(*models[0]).unknown.format(action=shown, version=asked)
+        words = dialect(*models[0]).unknown if models else UNKNOWN
+        told = words.format(action=shown, version=asked)
         return RouteError("InvalidAction", told, 400, unknown)
 
     def _speaking(self, names: Iterable[str], protocols: Sequence[str]) -> Iterator[tuple[ServiceModel, str]]:
@@ -191,6 +195,8 @@ class Router:
     # rest-json and rest-xml
 
     def _by_path(self, request: HttpRequest, scope_service: str | None) -> Route:
+        if scope_service in (None, "sqs") and request.method == "GET" and self._is_queue(request):
+            raise RouteError("UnknownOperationException", "", 404, Route("sqs", None, "query"))
         candidates = self._candidates(scope_service, request)
         query = dict(parse_pairs(request.query)) if request.query else {}
         for model, protocol in self._with_paths(tuple(candidates)):
@@ -202,6 +208,10 @@ class Router:
             if found is not None:
                 return Route(model.name, found[0], protocol, found[1])
         raise self._unknown_path(request, candidates)
+
+    def _is_queue(self, request: HttpRequest) -> bool:
+        """Whether the URL is that of a queue, and says no more: an object's would be signed, or of a bucket."""
+        return not request.query and "sqs" in self._services and _QUEUE.fullmatch(request.path) is not None
 
     def _with_paths(self, candidates: tuple[str, ...]) -> list[tuple[ServiceModel, str]]:
         """Those that have paths. S3's match anything: it is asked last."""
