@@ -218,7 +218,7 @@ class OciContainers:
                 raise Temporary(f"the container {id[:12]} does not end")
 
     async def _end_sandbox(self, id: str) -> None:
-        for held in list(self.sandboxes.held.values()):
+        for held in self.sandboxes.all():
             if held.id == id:
                 await self._now(partial(self.sandboxes.end, held.workload))
 
@@ -226,7 +226,7 @@ class OciContainers:
         await self.settle()
         kept = self.life.kept.get(id)
         if kept is None:
-            for held in list(self.sandboxes.held.values()):
+            for held in self.sandboxes.all():
                 if held.id == id:
                     await self._now(partial(self.sandboxes.remove, held.workload))
                     self._tell(held.workload)
@@ -244,14 +244,14 @@ class OciContainers:
 
     async def inspect(self, id: str) -> RunState:
         await self.settle()
-        for held in self.sandboxes.held.values():
+        for held in self.sandboxes.all():
             if held.id == id:
                 return held.state()
         return self._get(id).state()
 
     async def containers(self, workload: str | None = None) -> Sequence[RunState]:
         await self.settle()
-        held = [h.state() for h in self.sandboxes.held.values() if workload in (None, h.workload)]
+        held = [h.state() for h in self.sandboxes.all() if workload in (None, h.workload)]
         return held + [k.state() for k in self.life.kept.values() if workload in (None, k.record.workload)]
 
     # --- volumes
@@ -270,7 +270,11 @@ class OciContainers:
 
     async def tidy(self, alive: Collection[str]) -> None:
         await self.settle()
-        busy = {k.record.workload for k in self.life.kept.values()} | set(self.sandboxes.held) | set(alive)
+        busy = (
+            {k.record.workload for k in self.life.kept.values()}
+            | {h.workload for h in self.sandboxes.all()}
+            | set(alive)
+        )
         for task in await self._now(self.groups.tasks) - busy:
             await self._now(partial(self.groups.remove_task, task))
 

@@ -71,6 +71,10 @@ class Sandboxes:
                 held = msgspec.json.decode(path.read_bytes(), type=Held)
                 self.held[held.workload] = held
 
+    def all(self) -> list[Held]:
+        """As it is now: threads make and remove while others look."""
+        return list(self.held.copy().values())
+
     def shared_memory(self, workload: str) -> Path:
         """What containers of a task that share their IPC namespace have at /dev/shm."""
         return Path("/dev/shm", f"{self._groups.name}-{workload}")  # noqa: S108 (what it stands for)
