@@ -38,7 +38,7 @@ def _decode(verifier: Verifier, request: Canonical, claimed: Signature, secret: 
     chunks.finish()
     data = b"".join(chunks.data)
     said = request.headers.get("x-amz-decoded-content-length", "")
-    if said and (not said.isdigit() or int(said) != len(data)):
+    if said and (not said.isdecimal() or int(said) != len(data)):
         raise Denied("payload", "x-amz-decoded-content-length does not match the length of the decoded body.")
     return data
 

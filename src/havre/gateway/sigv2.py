@@ -30,7 +30,7 @@ def claim(request: Canonical) -> Signature | None:
     fields = dict(_pairs(request.query))
     if not fields.keys() >= _PARTS:
         return None
-    if not fields["Expires"].isdigit() or len(fields["Expires"]) > 12:
+    if not fields["Expires"].isdecimal() or len(fields["Expires"]) > 12:
         raise Denied("incomplete", "Invalid date (should be seconds since epoch): " + fields["Expires"][:50])
     token = fields.get("x-amz-security-token", "")
     expires = int(fields["Expires"])

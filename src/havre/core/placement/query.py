@@ -205,4 +205,4 @@ def _comparable(text: str) -> float | tuple[int, ...] | str:
     except ValueError:
         pass
     parts = text.split(".")
-    return tuple(int(p) for p in parts) if all(p.isdigit() for p in parts) else text
+    return tuple(int(p) for p in parts) if all(p.isdecimal() for p in parts) else text

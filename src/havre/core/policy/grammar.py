@@ -109,7 +109,7 @@ def _dates(conditions: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
 
 def _is_date(text: str) -> bool:
     """Seconds since the epoch, or a moment of ISO 8601 of which all but the year may be left out. Variables are neither."""
-    if text.isdigit():
+    if text.isdecimal():
         return int(text) <= _LAST_SECOND
     found = _DATE.match(text)
     return found is not None and _YEARS[0] <= int(found[1]) <= _YEARS[1]

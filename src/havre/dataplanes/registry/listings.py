@@ -108,7 +108,7 @@ def _described(media_type: str, digest: str, size: int, artifact: str, annotatio
 def _page(exchange: Exchange, names: list[str]) -> tuple[list[str], dict[str, str]]:
     """The names behind ``last``, at most ``n`` (in byte order), and a Link header when there are more."""
     given, last = exchange.parameter("n"), exchange.parameter("last")
-    if given and not given.isdigit():
+    if given and not given.isdecimal():
         raise OciError(400, "PAGINATION_NUMBER_INVALID", "n must be a number", {"n": given[:50]})
     limit = min(int(given[:10]), PAGE_LIMIT) if given else PAGE
     rest = [n for n in names if n > last] if last else names

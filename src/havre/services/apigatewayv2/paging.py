@@ -16,6 +16,6 @@ _PAGING = Paging("MaxResults", "NextToken", "BadRequestException", "Invalid posi
 
 def page(call: Call, request: Request, items: Sequence[T]) -> tuple[Sequence[T], str | None]:
     given = request.get("MaxResults") or str(PAGE)
-    if not given.isdigit() or not 1 <= int(given) <= 500:
+    if not given.isdecimal() or not 1 <= int(given) <= 500:
         raise bad("Invalid value for maxResults")
     return _PAGING.page_by_count(call, request, items, PAGE)

@@ -85,7 +85,7 @@ def integration(members: Mapping[str, Any], region: str) -> dict[str, Any]:
     elif why := parameter_mapping.fault(mapped):
         raise bad(why)
     for status, mapping in (members.get("ResponseParameters") or {}).items():
-        if not (status.isdigit() and 200 <= int(status) <= 599):
+        if not (status.isdecimal() and 200 <= int(status) <= 599):
             raise bad(f"Invalid selection key for response parameters: {status}")
         if why := parameter_mapping.fault(mapping, response=True):
             raise bad(why)

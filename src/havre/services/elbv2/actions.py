@@ -84,7 +84,7 @@ def _redirect(config: Mapping[str, Any], order: int | None) -> Action:
             "InvalidLoadBalancerAction",
             "The redirect configuration is not valid because it creates a loop: at least one component must change",
         )
-    if wanted["Port"] != "#{port}" and not (wanted["Port"].isdigit() and 1 <= int(wanted["Port"]) <= 65535):
+    if wanted["Port"] != "#{port}" and not (wanted["Port"].isdecimal() and 1 <= int(wanted["Port"]) <= 65535):
         raise validation(f"'{wanted['Port']}' is not a valid port of a redirect")
     if not wanted["Path"].startswith("/"):
         raise validation("The path of a redirect must start with '/'")

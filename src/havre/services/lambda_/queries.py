@@ -133,7 +133,7 @@ def published(reader: Reader, found: Resolved) -> Resolved:
 
 def is_version(qualifier: str) -> bool:
     """Whether it names a published version."""
-    return qualifier.isdigit() or qualifier == PUBLISHED
+    return qualifier.isdecimal() or qualifier == PUBLISHED
 
 
 def shares(version: str, weights: Mapping[str, float]) -> tuple[tuple[str, float], ...]:

@@ -62,7 +62,7 @@ def _display_name(value: str) -> None:
 
 
 def _size(value: str) -> None:
-    if not value.isdigit() or not 1024 <= int(value) <= _MOST:
+    if not value.isdecimal() or not 1024 <= int(value) <= _MOST:
         raise invalid(f"MaximumMessageSize Reason: must be a number between 1024 and {_MOST}")
 
 

@@ -186,7 +186,7 @@ def _check_size(size: int) -> None:
 
 def _place(request: Mapping[str, Any]) -> int:
     marker = request.get("Marker") or "0"
-    if not marker.isdigit() or len(marker) > 9:
+    if not marker.isdecimal() or len(marker) > 9:
         raise invalid("Invalid marker")
     return int(marker)
 

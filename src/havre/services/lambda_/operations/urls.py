@@ -43,7 +43,7 @@ def _conditions(call: Call, request: Request) -> Mapping[str, str | Sequence[str
 
 def _named(call: Call, request: Request) -> FunctionName:
     said = queries.named(call.account, call.region, request["FunctionName"], request.get("Qualifier", ""))
-    if said.qualifier == "$LATEST" or said.qualifier.isdigit():
+    if said.qualifier == "$LATEST" or said.qualifier.isdecimal():
         pattern = r"Member must satisfy regular expression pattern: ((?!^\d+$)^[0-9a-zA-Z-_]+$)"
         raise validation(said.qualifier, "qualifier", pattern)
     return said
