@@ -16,7 +16,7 @@ import sys
 from msgspec.structs import replace
 
 from havre.apps import engines
-from havre.apps.config import FILES, TARGETS, Config, system_world
+from havre.apps.config import FILES, TARGETS, Config, keep_for_good, system_world
 from havre.apps.host_doors import HostDoors, serve
 from havre.apps.node_functions import NodeFunctions, sandboxes
 from havre.control.nodelink.client import Link, LinkParts
@@ -45,6 +45,8 @@ from havre.kernel.errors import Gone, Permanent, Temporary
 log = logging.getLogger("havre.node")
 
 NAME = "local"
+SETTLED = 1.0
+"""Seconds after the start in which the node has loaded what it needs in any case."""
 _LOOK = 5.0
 """Seconds between looks at whether the engine answers."""
 _ENGINE_PATIENCE = 20.0
@@ -187,6 +189,7 @@ class Node:
         loop.add_signal_handler(signal.SIGINT, self._stop, False)
         loop.add_signal_handler(signal.SIGUSR1, self._stop, True)
         self.config.tell("ready")
+        loop.call_later(SETTLED, keep_for_good)
         try:
             await self.supervisor.run()
             if self.remove_everything and not self.incomplete:

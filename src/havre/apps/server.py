@@ -12,14 +12,13 @@ import sys
 from collections.abc import Mapping
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from havre.apps.borrowing import Borrowing
-from havre.apps.config import FILES, TARGETS, Config, system_world, token
+from havre.apps.config import FILES, TARGETS, Config, keep_for_good, system_world, token
+from havre.apps.endpoints import Endpoints
 from havre.apps.http.listeners import Listeners
-from havre.apps.internal import Page
 from havre.apps.services import Services
-from havre.apps.status import Status
 from havre.control.certificates.authority import Authority
 from havre.control.deps import ReconcilerDeps
 from havre.control.nodes import NODE
@@ -30,7 +29,7 @@ from havre.control.supervisor import Loop, Supervisor
 from havre.control.tasks import Tasks
 from havre.core.credentials import SessionTokens
 from havre.gateway.app import Gateway
-from havre.gateway.ports import Asgi, Parts, Receive, Scope, Send
+from havre.gateway.ports import Parts
 from havre.gateway.throttle import Throttle
 from havre.kernel.errors import Permanent
 from havre.services import catalogue
@@ -48,12 +47,9 @@ if TYPE_CHECKING:
     from havre.apps.nodes import Nodes
     from havre.apps.registry import Registry
     from havre.control.terminals.sessions import Sessions
-    from havre.dataplanes.data_channel import DataChannels
-    from havre.services.apigatewayv2.serving.app import HttpApis
     from havre.services.applicationautoscaling import Measures
     from havre.services.kms import Vault
     from havre.services.lambda_ import Facilities
-    from havre.services.lambda_.invoking.urls import FunctionUrls
     from havre.services.sqs import Broker
 
 log = logging.getLogger("havre")
@@ -85,11 +81,13 @@ class Server:
         self.records = SqliteRecords(state / "records.db")
         self.directory = Directory(self.store, load_roots(state), self.sessions)
         self.trail = Trail(self.journal, self.world.now)
+        self.endpoints = Endpoints(self)
         self.gateway = Gateway(self._parts())
         self.listeners = Listeners(self.gateway.asgi)
         self.runner: Runner | None = None
         self.service_loops: Supervisor | None = None
         self.ready = False
+        self._loading = {"reconcilers", "loops"}
         self.tasks = Tasks()
         self.supervisor = Supervisor(self._loops(), self.world)
 
@@ -144,16 +142,6 @@ class Server:
         from havre.services import ecs
 
         return ecs.service(self.commands)
-
-    @cached_property
-    def data_channels(self) -> DataChannels:
-        from havre.control.terminals.transcripts import Transcripts
-        from havre.dataplanes.data_channel import DataChannels
-
-        return DataChannels(self.commands, self.nodes.terminals, Transcripts(self.deps), self.world)
-
-    async def _serve_data_channel(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self.data_channels(scope, receive, send)
 
     @cached_property
     def functions(self) -> Facilities:
@@ -233,65 +221,18 @@ class Server:
             resource_policies={name: partial(_resource_policy, name) for name in _WITH_POLICIES},
             resource_owners={"s3": _bucket_owner},
             preflight=self.borrowing.preflight,
-            internal=self._internal(),
-            registry=self._serve_registry,
-            sockets={"/v1/data-channel/": self._serve_data_channel},
-            hosts={"execute-api": self._serve_http_api, "lambda-url": self._serve_function_url},
+            internal=self.endpoints.internal(),
+            registry=self.endpoints.registry,
+            sockets={"/v1/data-channel/": self.endpoints.data_channel},
+            hosts={"execute-api": self.endpoints.http_api, "lambda-url": self.endpoints.function_url},
         )
-
-    async def _serve_registry(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self.registry.app(scope, cast(Any, receive), cast(Any, send))
-
-    @cached_property
-    def http_apis(self) -> HttpApis:
-        from havre.apps.signed import SignedGate
-        from havre.services.apigatewayv2.serving.app import HttpApis
-
-        return HttpApis(self.deps, SignedGate(self.gateway, "execute-api"))
-
-    async def _serve_http_api(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self.http_apis.asgi(scope, receive, send)
-
-    @cached_property
-    def function_urls(self) -> FunctionUrls:
-        from havre.apps.signed import SignedGate
-        from havre.services.lambda_.invoking.urls import FunctionUrls
-
-        gate = SignedGate(self.gateway, "lambda")
-        return FunctionUrls(self.store, self.world, gate, lambda: self.functions.open_invoking(self.store, self.world))
-
-    async def _serve_function_url(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self.function_urls.asgi(scope, receive, send)
-
-    async def _download_code(self, scope: Scope, receive: Receive, send: Send) -> None:
-        from havre.apps.code_downloads import Downloads
-
-        await Downloads(self.functions, self.world.now)(scope, receive, send)
-
-    async def _serve_certificate(self, scope: Scope, receive: Receive, send: Send) -> None:
-        from havre.services.sns.signing import serve
-
-        await serve(self.store, scope, send)
-
-    def _internal(self) -> dict[str, Asgi]:
-        status = Status(self)
-        pages: dict[str, Asgi] = {
-            "/_havre/health": Page(status.health),
-            "/_havre/status": Page(status.status, token=self.token),
-            "/_havre/explain": Page(status.explain, token=self.token),
-            "/_havre/functions": self._download_code,
-        }
-        pages["/_havre/sns"] = self._serve_certificate
-        if self.config.site.auth == "open":
-            pages["/_havre/reset"] = Page(status.reset, method="POST")
-        return pages
 
     async def _serve_targets(self) -> None:
         """For ever: load balancers of this machine ask here for the functions in their target groups."""
         from havre.apps.targets import Doors, serve
         from havre.services.elbv2.functions import FunctionTargets
 
-        doors = Doors(FunctionTargets(self.deps).asgi, lambda: self.http_apis.domain)
+        doors = Doors(FunctionTargets(self.deps).asgi, lambda: self.endpoints.http_apis.domain)
         await serve(doors.asgi, self.config.state / TARGETS)
 
     async def _reconcile(self) -> None:
@@ -317,6 +258,9 @@ class Server:
             more = (facilities[name],) if name in facilities else ()
             found += make(self.deps, *more) if make is not None else []
             await asyncio.sleep(0)
+        self._loading.discard(what)
+        if not self._loading:
+            keep_for_good()
         return found
 
     def _aws_for(self, account: str, region: str, service: str, source: str = "", trace: str = "") -> Aws:
@@ -386,8 +330,7 @@ class Server:
         finally:
             await self.tasks.close()
             await self.listeners.close()
-            if "http_apis" in self.__dict__:
-                await self.http_apis.close()
+            await self.endpoints.close()
             await self.borrowing.close()
             await self.gateway.close()
             await self.registry.parts.blobs.close()

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from havre.cli.options import KEPT, UpOptions, running
-from havre.cli.up import LEFT, STOP_TIMEOUT, lives, retire
+from havre.cli.processes import STOP_TIMEOUT, lives
+from havre.cli.up import LEFT, retire
 
 
 def down(state: Path, *, keep: bool) -> int:

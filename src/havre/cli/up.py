@@ -8,6 +8,7 @@ from __future__ import annotations
 import _socket
 import contextlib
 import fcntl
+import gc
 import json
 import os
 import select
@@ -16,20 +17,18 @@ import sys
 import time
 
 from havre.cli.options import KEPT, UpOptions, running, settle_engine
+from havre.cli.processes import SIGNALS, birth, describe_exit, end, ended, fork, hear_nothing, lives, read_line
 from havre.cli.shelf import Shelf
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import Any, TextIO
+    from typing import TextIO
 
 READY_TIMEOUT = 60.0
 NODE_TIMEOUT = 10.0
-STOP_TIMEOUT = 90.0
 MIN_FREE = 1 << 20
 """Bytes: a disk with less is full, for no database can be opened on it."""
 LEFT = "not everything that it made could be removed (its log says why)"
-SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGCHLD)
 
 
 def up(options: UpOptions) -> int:
@@ -95,9 +94,9 @@ def _detach(options: UpOptions) -> int:
         os.environ["HAVRE_READY_FD"] = str(writer)
         return up(options)
 
-    pid = _fork(supervise, close=(reader,))
+    pid = fork(supervise, close=(reader,))
     os.close(writer)
-    if _read_line(reader) is None:
+    if read_line(reader, READY_TIMEOUT) is None:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGTERM)
         with open(log) as file:
@@ -176,12 +175,12 @@ class Supervisor:
         except OSError as error:
             self._stop(keep=True)
             return _say(f"havre up: cannot write into {self.options.state}: {error.strerror}", 1)
-        line = _read_line(ready)
+        line = read_line(ready, READY_TIMEOUT)
         if line != "ready":
             self._stop(keep=True)
             return 0 if self.asked else _say(f"havre up: {line or _no_start(self.options.state)}", 1)
         # the API answers; what runs containers may take a moment longer, and may lack something that it will tell
-        if (problem := _read_line(node, NODE_TIMEOUT)) != "ready":
+        if (problem := read_line(node, NODE_TIMEOUT)) != "ready":
             _say(f"havre up: {problem or 'the node takes its time'}; havre doctor says more", 0)
         _say(banner(self.options), 0, sys.stdout)
         if fd := os.environ.get("HAVRE_READY_FD"):
@@ -212,7 +211,8 @@ class Supervisor:
         reader, writer = os.pipe()
 
         def work() -> int:
-            _hear_nothing()
+            hear_nothing()
+            gc.disable()  # until all is loaded: nothing of that is garbage, and a tenth of the time would go for looking
             with open("/proc/self/comm", "w") as comm:
                 comm.write(f"havre-{role}")
             os.environ["HAVRE_CONFIG"] = json.dumps(self.options.to_json())
@@ -225,7 +225,7 @@ class Supervisor:
 
         self.shelf.receive()
         others = (self.shelf.fileno(),) if role == "node" else self.shelf.descriptors()
-        self.children[role] = _fork(work, close=(reader, self.lock, *self.wake, *others))
+        self.children[role] = fork(work, close=(reader, self.lock, *self.wake, *others))
         os.close(writer)
         self._write_run_file()
         return reader
@@ -247,7 +247,7 @@ class Supervisor:
         """Start again what has died, at once the first time, later and later if it keeps dying."""
         now = time.monotonic()
         for role, pid in list(self.children.items()):
-            if self.asked or (status := _ended(pid)) is None:  # who stops wants to know how it ended
+            if self.asked or (status := ended(pid)) is None:  # who stops wants to know how it ended
                 continue
             recent = [t for t in self.failures[role] if now - t < 60]
             self.failures[role] = [*recent, now]
@@ -265,7 +265,7 @@ class Supervisor:
         codes = {}
         for role, number in (("node", signal.SIGTERM if keep else signal.SIGUSR1), ("server", signal.SIGTERM)):
             if pid := self.children.get(role):
-                codes[role] = _end(pid, number)
+                codes[role] = end(pid, number)
             if role == "node" and codes.get(role) and not keep:
                 codes[role] = self._clear()
         if codes.get("node") and not keep:
@@ -278,13 +278,13 @@ class Supervisor:
         end: another one does it. The wait status."""
 
         def work() -> int:
-            _hear_nothing()
+            hear_nothing()
             os.environ["HAVRE_CONFIG"] = json.dumps(self.options.to_json())
             __import__("havre.apps.node", fromlist=["clean"]).clean()
             return 0
 
-        pid = _fork(work, close=(self.lock, *self.wake, self.shelf.fileno()))
-        return _end(pid, 0)  # it needs no telling
+        pid = fork(work, close=(self.lock, *self.wake, self.shelf.fileno()))
+        return end(pid, 0)  # it needs no telling
 
     def _clear_strays(self) -> None:
         """End the processes of a supervisor that was killed; their containers run on."""
@@ -307,99 +307,3 @@ def retire(state: str, *, keep: bool) -> None:
         os.unlink(f"{state}/run.json")  # noqa: PTH108
     with contextlib.suppress(FileNotFoundError):
         os.unlink(f"{state}/{KEPT}")  # noqa: PTH108
-
-
-def birth(pid: Any) -> int:
-    """When a process started, in the kernel's ticks: with the pid it names one process for ever. 0 for one that ended."""
-    try:
-        with open(f"/proc/{int(pid)}/stat") as file:
-            fields = file.read().rsplit(")", 1)[1].split()
-    except (OSError, ValueError, IndexError):
-        return 0
-    return 0 if fields[0] == "Z" else int(fields[19])
-
-
-def lives(process: Any) -> bool:
-    """Whether a [pid, birth] of the run file still runs (pids are used again by others)."""
-    return bool(process) and process[1] != 0 and birth(process[0]) == process[1]
-
-
-def describe_exit(status: int) -> str:
-    code = os.waitstatus_to_exitcode(status)
-    return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-
-
-def _fork(work: Callable[[], int], close: tuple[int, ...]) -> int:
-    """Run ``work`` in a child with a session of its own and nothing on its standard input; its pid."""
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError):
-            stream.flush()
-    if pid := os.fork():
-        return pid
-    code = 1
-    try:
-        os.setsid()
-        for fd in close:
-            os.close(fd)
-        null = os.open(os.devnull, os.O_RDONLY)
-        os.dup2(null, 0)
-        os.close(null)
-        code = work()
-    except SystemExit as leave:
-        code = leave.code if isinstance(leave.code, int) else 1
-    except BaseException:
-        import traceback
-
-        traceback.print_exc()
-    finally:
-        with contextlib.suppress(OSError, ValueError):
-            sys.stdout.flush()
-            sys.stderr.flush()
-        os._exit(code)
-
-
-def _hear_nothing() -> None:
-    """A child's signals are its own."""
-    for number in SIGNALS:
-        signal.signal(number, signal.SIG_DFL)
-    signal.set_wakeup_fd(-1)
-
-
-def _ended(pid: int) -> int | None:
-    """The wait status of a child that has ended; None while it runs."""
-    try:
-        done, status = os.waitpid(pid, os.WNOHANG)
-    except ChildProcessError:
-        return 0
-    return status if done else None
-
-
-def _end(pid: int, number: int) -> int:
-    """The wait status with which it ended."""
-    if (status := _ended(pid)) is not None:
-        return status
-    os.kill(pid, number)
-    deadline = time.monotonic() + STOP_TIMEOUT
-    while (status := _ended(pid)) is None:
-        if time.monotonic() > deadline:
-            os.kill(pid, signal.SIGKILL)
-            return os.waitpid(pid, 0)[1]
-        time.sleep(0.02)
-    return status
-
-
-def _read_line(fd: int, timeout: float = READY_TIMEOUT) -> str | None:
-    """A line from the descriptor; None if the writer ends without one or takes too long."""
-    deadline = time.monotonic() + timeout
-    data = b""
-    try:
-        while b"\n" not in data and time.monotonic() < deadline:
-            if not select.select([fd], [], [], 0.5)[0]:
-                continue
-            chunk = os.read(fd, 4096)
-            if not chunk:
-                break
-            data += chunk
-    finally:
-        os.close(fd)
-    return data.split(b"\n", 1)[0].decode() or None
