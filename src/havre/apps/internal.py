@@ -8,6 +8,8 @@ from typing import Any
 
 import msgspec
 
+from havre.gateway.pages import from_here
+
 Answerer = Callable[[Mapping[str, str]], Awaitable[tuple[int, Any]]]
 """Query parameters → status and what to answer as JSON."""
 
@@ -23,7 +25,7 @@ class Page:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["method"] != self._method:
             await respond(send, 405, {"message": f"use {self._method}"})
-        elif self._method != "GET" and not _from_here(_header(scope, b"origin")):
+        elif self._method != "GET" and not from_here(_header(scope, b"origin").decode("latin-1")):
             await respond(send, 403, {"message": "pages of other sites may not do this"})
         elif self._token and not hmac.compare_digest(_header(scope, b"authorization"), self._token):
             await respond(send, 403, {"message": "this wants the instance's own token"})
@@ -34,12 +36,6 @@ class Page:
 
 def _header(scope: Any, wanted: bytes) -> bytes:
     return next((bytes(value) for name, value in scope["headers"] if name == wanted), b"")
-
-
-def _from_here(origin: bytes) -> bool:
-    """Whether a browser that says so has the page from this machine. Programs say nothing."""
-    host = origin.partition(b"://")[2].partition(b":")[0]
-    return not origin or host in (b"localhost", b"127.0.0.1") or host.endswith(b".localhost")
 
 
 def parameters(query: bytes) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from havre.control.operation import Principal, Site
-from havre.gateway import payload, sigv2
+from havre.gateway import pages, payload, sigv2
 from havre.gateway.context import Context
 from havre.gateway.faults import expired_token, missing, unknown_key
 from havre.gateway.ports import Identities
@@ -14,6 +14,8 @@ from havre.kernel.errors import ApiError
 from havre.services.iam.directory import root_principal
 
 OPEN_ACCOUNT = "000000000000"
+_FOR_PAGES = ("s3",)
+"""Buckets say themselves which pages may ask (CORS)."""
 _REGION = re.compile(r"[a-z]{2,}(-[a-z]+)+-\d{1,2}\Z")
 _ACCOUNT = re.compile(r"\d{12}\Z")
 
@@ -45,6 +47,8 @@ class Identify:
         """Fills in who and where; gives the body as the service shall see it. Raises Denied."""
         claimed = context.claimed
         if self._open:
+            if context.service not in _FOR_PAGES:
+                pages.refuse_others(request.headers)
             context.principal = self._trusted(claimed)
             context.account = context.principal.account
             context.region = self._trusted_region(claimed, request)
