@@ -50,7 +50,7 @@ def blob_unknown(digest: str) -> OciError:
 
 
 def digest_invalid(text: str) -> OciError:
-    return OciError(400, "DIGEST_INVALID", "provided digest did not match uploaded content", {"digest": text[:200]})
+    return OciError(400, "DIGEST_INVALID", "invalid checksum digest format", {"digest": text[:200]})
 
 
 def unsupported(method: str) -> OciError:

@@ -42,7 +42,7 @@ class Manifests:
         _check(reference)
         image = resolve(self._store, exchange.place, reference)
         if image is None:
-            raise _unknown(exchange.place, reference)
+            raise _unknown()
         spec = image.spec
         headers = {
             "content-type": spec.media_type,
@@ -61,7 +61,7 @@ class Manifests:
         try:
             return await self._blobs.read(image.spec.digest)
         except Gone:
-            raise _unknown(place, image.spec.digest) from None
+            raise _unknown() from None
 
     async def _put(self, exchange: Exchange, reference: str) -> None:
         place = exchange.place
@@ -69,11 +69,14 @@ class Manifests:
         repository(self._store, place)
         _check(reference)
         by_digest = ":" in reference
-        tags = exchange.parameters("tag") if by_digest else [reference]
-        if len(tags) > _TAGS or not all(is_tag(t) for t in tags):
-            raise OciError(400, "TAG_INVALID", f"There must be at most {_TAGS} tags, each a valid one")
-        refusal = OciError(413, "MANIFEST_INVALID", f"A manifest has at most {SIZE_LIMIT} bytes")
-        content = await exchange.body(SIZE_LIMIT, refusal)
+        tags = [reference]
+        if by_digest:
+            tags = exchange.parameters("tag")
+            if len(tags) > _TAGS or not all(is_tag(t) for t in tags):
+                raise OciError(400, "TAG_INVALID", f"There must be at most {_TAGS} tags, each a valid one")
+        content = await exchange.body(SIZE_LIMIT)
+        if content is None:
+            raise OciError(413, "MANIFEST_INVALID", f"A manifest has at most {SIZE_LIMIT} bytes")
         digest = digest_of(content, algorithm(reference) if by_digest else "sha256")
         if by_digest and digest != reference:
             raise OciError(400, "DIGEST_INVALID", f"The manifest has the digest {digest}", {"digest": reference})
@@ -96,7 +99,7 @@ class Manifests:
         if ":" in reference:
             await self._store.transact(lambda change: remove_image(change, place, reference))
         elif await self._store.transact(lambda change: remove_tag(change, place, reference)) is None:
-            raise _unknown(place, reference)
+            raise _unknown()
         await exchange.answer(202, {})
 
 
@@ -114,13 +117,5 @@ def _parse(content: bytes, content_type: str) -> Manifest:
         raise OciError(400, "MANIFEST_INVALID", str(e)) from None
 
 
-def _unknown(place: Place, reference: str) -> OciError:
-    if ":" in reference:
-        image = f"{{imageDigest:'{reference}', imageTag:'null'}}"
-    else:
-        image = f"{{imageDigest:'null', imageTag:'{reference}'}}"
-    message = (
-        f"The image with imageId {image} does not exist within the repository with name '{place.repository}' "
-        f"in the registry with id '{place.account}'"
-    )
-    return OciError(404, "MANIFEST_UNKNOWN", message)
+def _unknown() -> OciError:
+    return OciError(404, "MANIFEST_UNKNOWN", "Requested image not found")
