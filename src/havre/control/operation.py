@@ -110,7 +110,7 @@ class Call(msgspec.Struct, frozen=True):
     store: Store
     journal: Journal
     aws: Aws
-    """Calls other services as the same principal."""
+    """Calls other services as the same principal. What passes by itself is Temporary, as everywhere: it is no refusal."""
     authorize: Authorizer
     """Further decisions that the action needs, such as iam:PassRole or tag-on-create."""
     source_ip: str = ""

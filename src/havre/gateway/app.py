@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from havre.control.operation import Aws, Call, Operation, Principal, Request, Service
+from havre.control.patient import patient
 from havre.gateway.asgi import Front
 from havre.gateway.audit import Audit
 from havre.gateway.authorize import Authorize, Conditions, tagged
@@ -193,7 +194,7 @@ class Gateway:
             parts.world,
             parts.store,
             parts.journal,
-            InProcess(self, context.principal, context.account, context.region, context),
+            patient(InProcess(self, context.principal, context.account, context.region, context)),
             partial(further, self._authorize, context),
             context.source_ip,
             context.user_agent,

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from havre.control.operation import Aws, Principal, Request
+from havre.control.patient import patient
 from havre.gateway.authorize import Authorize
 from havre.gateway.context import Context
 
@@ -85,7 +86,7 @@ class InProcess:
 
 def as_service_within(gateway: Gateway, context: Context, service: str, source: str = "") -> Aws:
     """``call.as_service``: AWS as an AWS service sees it in the call's account. The calls carry on its trace."""
-    return gateway.as_service(service, context.account, context.region, source, context.trace)
+    return patient(gateway.as_service(service, context.account, context.region, source, context.trace))
 
 
 async def further(
