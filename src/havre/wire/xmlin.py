@@ -57,7 +57,13 @@ def read(data: bytes) -> Element:
     parser.StartDoctypeDeclHandler = refuse
     try:
         parser.Parse(data, True)
-    except ExpatError as error:
+    except XmlError:
+        raise
+    except (
+        ExpatError,
+        LookupError,
+        ValueError,
+    ) as error:  # encodings that nobody knows, or of several bytes a character
         raise XmlError(str(error)) from None
     return root.children[0]
 

@@ -104,6 +104,18 @@ def test_xml_text_comes_back(text: str) -> None:
     assert element.attributes == {"b": expected}
 
 
+@pytest.mark.parametrize("encoding", ["no-such-thing", "shift_jis", "utf-7", "rot13", "idna"])
+def test_xml_in_an_encoding_that_is_not_read_is_refused(encoding: str) -> None:
+    with pytest.raises(xmlin.XmlError):
+        xmlin.read(f'<?xml version="1.0" encoding="{encoding}"?><a/>'.encode())
+
+
+@pytest.mark.parametrize("document", ['<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>', "<a>" * 500 + "</a>" * 500])
+def test_xml_that_would_grow_is_refused(document: str) -> None:
+    with pytest.raises(xmlin.XmlError):
+        xmlin.read(document.encode())
+
+
 def _body(data: bytes, encoding: str = "gzip") -> HttpRequest:
     return HttpRequest("POST", "/", "", {"content-encoding": encoding}, data)
 

@@ -21,7 +21,8 @@ def allowed(secret: bytes, digest: str, query: Mapping[str, str], now: float) ->
     text = query.get("Expires", "")
     if not (text.isascii() and text.isdigit() and len(text) < 12) or int(text) < now:
         return False
-    return hmac.compare_digest(_signature(secret, digest, int(text)), query.get("Signature", ""))
+    given = query.get("Signature", "").encode("utf-8", "replace")
+    return hmac.compare_digest(_signature(secret, digest, int(text)).encode(), given)
 
 
 def _signature(secret: bytes, digest: str, expires: int) -> str:

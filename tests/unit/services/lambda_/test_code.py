@@ -277,6 +277,7 @@ def test_code_is_downloaded_by_the_link_that_the_api_gives() -> None:
             own[:-1] + ("0" if own[-1] != "0" else "1"),
             own.partition("?")[0],
             own.replace("Expires=1", "Expires=2"),
+            own[:-1] + "%C3%A9",
         ):
             with pytest.raises(urllib.error.HTTPError) as refused:
                 urllib.request.urlopen(wrong)
