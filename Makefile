@@ -31,7 +31,7 @@ runtimes: install system ## those of Lambda's runtimes that tests need, each bui
 	@printf '%s\n' $(RUNTIMES) | $(SUDO) xargs -P 5 -I NAME $(BIN)/havre lambda build-runtime NAME
 
 demo: install system ## the main job, with the AWS CLI and docker, on real containers
-	$(BIN)/havre demo
+	$(SUDO) $(BIN)/havre demo
 
 test: lint types imports unit wire contracts simulation acceptance ## everything that CI runs
 

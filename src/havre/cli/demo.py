@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import socket
 import sys
@@ -28,7 +29,8 @@ def run(state: Path, port: int, *, engine: str, down_after: bool) -> int:
         _Demo(journey, state, port or _free_port(state), engine).play()
     except Failed as failure:
         print(f"\nFAILED: {failure}", file=sys.stderr)
-        print(f"the log is {state / 'havre.log'}; havre status --state {state} shows what runs", file=sys.stderr)
+        if (log := state / "havre.log").exists():
+            print(f"the log is {log}; havre status --state {state} shows what runs", file=sys.stderr)
         return 1
     finally:
         if down_after:
@@ -39,6 +41,8 @@ def run(state: Path, port: int, *, engine: str, down_after: bool) -> int:
 
 
 def _prepare() -> None:
+    if os.geteuid() != 0:
+        raise Failed("networks, load balancers and functions are made by root alone: sudo make demo")
     if not EXAMPLE.is_dir():
         raise Failed(f"{EXAMPLE} is not here: run the demo from a checkout of Havre")
     if not (EXAMPLE / "busybox").exists():
@@ -111,7 +115,7 @@ class _Demo:
         registry = self.uri.split("/")[0]
         password = j.run("aws", "ecr", "get-login-password", shown="aws ecr get-login-password \\")
         login = ("docker", "login", "--username", "AWS", "--password-stdin", registry)
-        j.run(*login, stdin=password, shown=f"  | docker login --username AWS --password-stdin {registry}")
+        j.run(*login, stdin=password, shown=f"    | docker login --username AWS --password-stdin {registry}")
         for version, fault in (("v1", ""), ("v2", ""), ("v3", "crash")):
             extra = () if version == "v1" else ("--build-arg", f"VERSION={version}", "--build-arg", f"FAULT={fault}")
             j.run("docker", "build", "-q", "-t", f"{self.uri}:{version}", *extra, str(EXAMPLE))

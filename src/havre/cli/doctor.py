@@ -93,6 +93,7 @@ def start_engine() -> bool:
 
 _PATH = os.environ.get("PATH", "") + ":/usr/sbin:/sbin:/usr/local/sbin"
 _MOST = 1 << 20
+_CONTROLLERS = ("memory", "cpu", "pids", "freezer")
 
 
 def _engine_socket() -> str:
@@ -111,7 +112,7 @@ def _program(name: str, cost: str, packages: tuple[str, ...], *, required: bool 
 def _root() -> Finding:
     ok = os.geteuid() == 0
     return Finding(
-        "root", ok, "yes" if ok else "no", "VPC networks, security groups and load balancers in VPCs need root"
+        "root", ok, "yes" if ok else "no", "VPC networks, load balancers, functions and havre up --engine oci need root"
     )
 
 
@@ -128,7 +129,7 @@ def _engine() -> Finding:
         detail = f"this user may not speak to {path}: be root, or one of the group docker"
     else:
         detail = f"{there} is not running" if there else f"does not answer on {path}"
-    if spare := bool(_crun()):
+    if spare := bool(_crun()) and os.geteuid() == 0:
         cost += ", but for those of havre up --engine oci"
     return Finding("Docker Engine", False, detail, cost, () if there else ("docker.io",), required=not spare)
 
@@ -192,6 +193,20 @@ def _namespaces() -> Finding:
     return Finding("network namespaces", ok, "yes" if ok else "this kernel has none", "awsvpc tasks are refused")
 
 
+def _control_groups(mount: Path = Path("/sys/fs/cgroup")) -> Finding:
+    """Version 2 hands its controllers down in one tree, version 1 has a tree for each."""
+    second = mount / "cgroup.controllers"
+    there = {*second.read_text().split(), "freezer"} if second.exists() else {path.name for path in mount.glob("*")}
+    missing = [name for name in _CONTROLLERS if name not in there]
+    detail = f"version {2 if second.exists() else 1}"
+    if missing:
+        detail = f"{mount} lacks {', '.join(missing)}"
+    elif os.statvfs(mount).f_flag & os.ST_RDONLY:
+        detail = f"{mount} is mounted read-only: a container that Havre runs in needs --privileged"
+    cost = "no task with limits and no function can be held to its memory and CPU: they do not start"
+    return Finding("control groups", detail.startswith("version"), detail, cost)
+
+
 def _localhost_names() -> Finding:
     try:
         socket.getaddrinfo("x.elb.localhost", 80)
@@ -219,6 +234,7 @@ CHECKS: tuple[Callable[[], Finding], ...] = (
     _apparmor,
     _nftables,
     _namespaces,
+    _control_groups,
     _seccomp,
     _program("mke2fs", "the /tmp of functions is in memory, and counts as theirs", ("e2fsprogs",), required=False),
     _program("mmdebstrap", "havre lambda build-runtime needs it", ("mmdebstrap",), required=False),

@@ -38,8 +38,10 @@ class Journey:
         self._say(f"\n== {text}")
 
     def run(self, *command: str, stdin: str | None = None, shown: str | None = None) -> str:
-        """Standard output of a command. Raises Failed when it fails."""
-        self._say(f"$ {shown or shlex.join(command)}")
+        """Standard output of a command. Raises Failed when it fails. ``shown``: how it is typed; what begins with a blank
+        goes on from the line before."""
+        typed = shown or shlex.join(command)
+        self._say(typed if typed.startswith(" ") else f"$ {typed}")
         try:
             done = subprocess.run(
                 command, input=stdin, env=self.env, capture_output=True, text=True, timeout=PATIENCE, check=False

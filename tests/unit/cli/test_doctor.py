@@ -8,6 +8,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -85,3 +86,34 @@ def test_another_system(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     monkeypatch.setattr(doctor.sys, "platform", "darwin")
     assert doctor.examine(fix=False, as_json=False) == 1
     assert "limactl" in capsys.readouterr().err
+
+
+def groups(mount: Path, *directories: str, controllers: str = "") -> doctor.Finding:
+    for name in directories:
+        (mount / name).mkdir()
+    if controllers:
+        (mount / "cgroup.controllers").write_text(controllers)
+    return doctor._control_groups(mount)
+
+
+def test_control_groups_of_both_versions(tmp_path: Path) -> None:
+    (tmp_path / "1").mkdir()
+    (tmp_path / "2").mkdir()
+    first = groups(tmp_path / "1", "memory", "cpu", "pids", "freezer")
+    second = groups(tmp_path / "2", controllers="cpuset cpu io memory pids\n")
+    assert (first.ok, first.detail) == (True, "version 1")
+    assert (second.ok, second.detail) == (True, "version 2")
+
+
+def test_a_machine_without_control_groups(tmp_path: Path) -> None:
+    found = groups(tmp_path)
+    assert not found.ok and found.required
+    assert found.detail == f"{tmp_path} lacks memory, cpu, pids, freezer"
+    assert not groups(tmp_path, controllers="cpu pids").ok
+    assert doctor._control_groups(tmp_path).detail == f"{tmp_path} lacks memory"
+
+
+def test_control_groups_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor.os, "statvfs", lambda _: SimpleNamespace(f_flag=os.ST_RDONLY))
+    found = groups(tmp_path, controllers="cpu memory pids")
+    assert not found.ok and "read-only" in found.detail
