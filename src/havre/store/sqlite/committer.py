@@ -22,6 +22,9 @@ Item = TypeVar("Item")
 
 QUICK = 0.0005
 """Seconds: a disk that usually commits faster than this is waited for in place."""
+TURNS = 4
+"""Turns of the event loop for which a commit waits at most while each brings more to write. Clients that are answered
+together come back nearly together: without this the first of them gets a commit of its own, and all others wait for it."""
 Job = tuple[asyncio.AbstractEventLoop, Callable[[], None], Callable[[Exception | None], None]]
 
 
@@ -62,7 +65,17 @@ class Committer(Generic[Item]):
         self._gathered.append(item)
         if not self._busy:
             self._busy = True
-            asyncio.get_running_loop().call_soon(self._round)
+            self._gather(TURNS)
+
+    def _gather(self, turns: int) -> None:
+        """Start the next round after a turn of the loop that brings nothing more, at the latest after so many."""
+        asyncio.get_running_loop().call_soon(self._look, turns, len(self._gathered))
+
+    def _look(self, turns: int, before: int) -> None:
+        if len(self._gathered) > before and turns > 1:
+            self._gather(turns - 1)
+        else:
+            self._round()
 
     def take_back(self) -> list[Item]:
         """Give up what has gathered and is not being committed."""
@@ -107,7 +120,7 @@ class Committer(Generic[Item]):
         try:
             self._done(items, error)
         finally:
-            asyncio.get_running_loop().call_soon(self._round)
+            self._gather(TURNS)
 
     def _rest(self) -> None:
         self._busy = False
