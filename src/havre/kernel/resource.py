@@ -23,7 +23,8 @@ class Key(NamedTuple):
 class Meta(msgspec.Struct, frozen=True):
     """``version`` is the store revision of the last write; times are seconds since the epoch.
 
-    ``deleting`` is the tombstone: when deletion was asked for, None while nobody did.
+    ``deleting`` is the tombstone: when deletion was asked for, None while nobody did. ``number`` is the store's own: which
+    row it is, as long as it is there.
     """
 
     arn: str
@@ -34,6 +35,7 @@ class Meta(msgspec.Struct, frozen=True):
     created: float = 0.0
     updated: float = 0.0
     deleting: float | None = None
+    number: int = 0
 
 
 class Resource(msgspec.Struct, Generic[S, T], frozen=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -21,80 +21,137 @@ Place = tuple[str, str, str]
 """(account, region, name): a key within its kind. Plain tuples, because they hash and compare fastest."""
 Record = Resource[Any, Any]
 Index = Callable[[Record], str | tuple[str, ...] | None]
+_FEW = 16
+"""With fewer than one in so many unsorted, each is put in its place; with more, all are sorted."""
+
+
+class Places(list[Place]):
+    """Sorted when somebody wants it so: ``add`` leaves the last ``unsorted`` as they come, and a reader puts them in their
+    places."""
+
+    __slots__ = ("unsorted",)
+
+    def __init__(self, sorted: Iterable[Place] = ()) -> None:
+        super().__init__(sorted)
+        self.unsorted = 0
+
+    def add(self, place: Place) -> None:
+        self.append(place)
+        self.unsorted += 1
+
+    def ordered(self) -> Places:
+        count = self.unsorted
+        if count:
+            self.unsorted = 0
+            if count * _FEW > len(self):
+                self.sort()
+            else:
+                come = self[-count:]
+                del self[-count:]
+                for place in come:
+                    insort(self, place)
+        return self
+
+    def leave(self, place: Place) -> None:
+        del self[bisect_left(self.ordered(), place)]
+
+
+Bucket = dict[str, Places]
+"""Value of an index → what is found by it."""
 
 
 class Table:
-    """All resources of one kind. ``order`` and every index bucket are sorted lists: inserting moves pointers only, and
-    listing never sorts."""
+    """All resources of one kind. ``order`` has all places, ``buckets`` those of each value of each index."""
 
-    __slots__ = ("buckets", "functions", "kind", "order", "rows")
+    __slots__ = ("buckets", "indexes", "kind", "order", "rows")
 
     def __init__(self, kind: Kind[Any, Any]) -> None:
         self.kind = kind
         self.rows: dict[Place, Record] = {}
-        self.order: list[Place] = []
-        self.functions: tuple[tuple[str, Index], ...] = tuple(kind.indexes.items())
-        self.buckets: dict[str, dict[str, list[Place]]] = {name: {} for name in kind.indexes}
+        self.order = Places()
+        self.buckets: dict[str, Bucket] = {name: {} for name in kind.indexes}
+        self.indexes: tuple[tuple[Bucket, Index], ...] = tuple(
+            [(self.buckets[name], function) for name, function in kind.indexes.items()]
+        )
 
     def put(self, place: Place, new: Record | None) -> Record | None:
         """Insert, replace or (None) remove. Gives what was there. A failing index function leaves nothing changed."""
         old = self.rows.get(place)
-        moves = self._moves(old, new)
-        if new is None:
-            if old is None:
-                return None
-            del self.rows[place]
-            del self.order[bisect_left(self.order, place)]
+        if old is None:
+            if new is not None:
+                self._insert(place, new)
+        elif new is None:
+            self._remove(place, old)
         else:
-            self.rows[place] = new
-            if old is None:
-                insort(self.order, place)
-        for bucket, gone, come in moves:
-            for value in gone:
-                self._leave(bucket, value, place)
-            for value in come:
-                insort(bucket.setdefault(value, []), place)
+            self._replace(place, old, new)
         return old
 
-    def _moves(
-        self, old: Record | None, new: Record | None
-    ) -> list[tuple[dict[str, list[Place]], Iterable[str], Iterable[str]]]:
-        moves: list[tuple[dict[str, list[Place]], Iterable[str], Iterable[str]]] = []
-        for name, function in self.functions:
-            before = function(old) if old is not None else None
-            after = function(new) if new is not None else None
+    def _insert(self, place: Place, new: Record) -> None:
+        come = [(bucket, function(new)) for bucket, function in self.indexes]
+        self.rows[place] = new
+        self.order.add(place)
+        for bucket, values in come:
+            for value in _values(values):
+                _enter(bucket, value, place)
+
+    def _remove(self, place: Place, old: Record) -> None:
+        gone = [(bucket, function(old)) for bucket, function in self.indexes]
+        del self.rows[place]
+        self.order.leave(place)
+        for bucket, values in gone:
+            for value in _values(values):
+                _leave(bucket, value, place)
+
+    def _replace(self, place: Place, old: Record, new: Record) -> None:
+        moves = [(bucket, function(old), function(new)) for bucket, function in self.indexes]
+        self.rows[place] = new
+        for bucket, before, after in moves:
             if before != after:
                 gone, come = _values(before), _values(after)
-                moves.append((self.buckets[name], gone - come, come - gone))
-        return moves
-
-    @staticmethod
-    def _leave(bucket: dict[str, list[Place]], value: str, place: Place) -> None:
-        places = bucket[value]
-        if len(places) == 1:
-            del bucket[value]
-        else:
-            del places[bisect_left(places, place)]
+                for value in gone:
+                    if value not in come:
+                        _leave(bucket, value, place)
+                for value in come:
+                    if value not in gone:
+                        _enter(bucket, value, place)
 
     def load(self, rows: Sequence[tuple[Place, Record]]) -> None:
         """Fill an empty table with rows that come in the order of their places."""
         self.rows = dict(rows)
-        self.order = [place for place, _ in rows]
-        for name, function in self.functions:
-            bucket = self.buckets[name]
+        self.order = Places([place for place, _ in rows])
+        for bucket, function in self.indexes:
             for place, record in rows:
-                found = function(record)
-                if found.__class__ is str:
-                    bucket.setdefault(found, []).append(place)
-                elif found is not None:
-                    for value in _values(found):
-                        bucket.setdefault(value, []).append(place)
+                for value in _values(function(record)):
+                    places = bucket.get(value)
+                    if places is None:
+                        bucket[value] = Places((place,))
+                    else:
+                        places.append(place)
 
 
-def _values(found: str | tuple[str, ...] | None) -> set[str]:
-    if found is None:
-        return set()
-    return {found} if isinstance(found, str) else set(found)
+def _values(found: str | tuple[str, ...] | None) -> Collection[str]:
+    """Each once."""
+    if isinstance(found, str):
+        return (found,)
+    if not found:
+        return ()
+    return found if len(found) == 1 else dict.fromkeys(found)
+
+
+def _enter(bucket: Bucket, value: str, place: Place) -> None:
+    places = bucket.get(value)
+    if places is None:
+        bucket[value] = Places((place,))
+    else:
+        places.add(place)
+
+
+def _leave(bucket: Bucket, value: str, place: Place) -> None:
+    places = bucket[value]
+    if len(places) == 1:
+        del bucket[value]
+    else:
+        places.leave(place)
 
 
 class Image:
@@ -102,6 +159,8 @@ class Image:
 
     def __init__(self, kinds: Iterable[Kind[Any, Any]]) -> None:
         self.revision = 0
+        self.number = 0
+        """The last that was given to a resource."""
         self.tables: dict[str, Table] = {}
         for kind in kinds:
             if kind.name in self.tables:
@@ -116,7 +175,7 @@ class Image:
 
     def list(self, kind: Kind[S, T], account: str | None = None, region: str | None = None) -> Sequence[Resource[S, T]]:
         table = self.tables[kind.name]
-        rows, order = table.rows, table.order
+        rows, order = table.rows, table.order.ordered()
         if account is None:
             return [rows[p] for p in order if region is None or p[1] == region]
         if region is None:
@@ -129,13 +188,16 @@ class Image:
 
     def find(self, kind: Kind[S, T], index: str, value: str) -> Sequence[Resource[S, T]]:
         table = self.tables[kind.name]
+        places = table.buckets[index].get(value)
+        if places is None:
+            return []
         rows = table.rows
-        return [rows[p] for p in table.buckets[index].get(value, ())]
+        return [rows[p] for p in places.ordered()]
 
     def first(self, kind: Kind[S, T], index: str, value: str) -> Resource[S, T] | None:
         table = self.tables[kind.name]
         places = table.buckets[index].get(value)
-        return table.rows[places[0]] if places else None
+        return table.rows[places.ordered()[0]] if places is not None else None
 
     def count(self, kind: Kind[S, T], index: str, value: str) -> int:
         return len(self.tables[kind.name].buckets[index].get(value, ()))
@@ -175,12 +237,14 @@ class ImageTransaction:
     def create(
         self, kind: Kind[S, T], *, account: str, region: str, name: str, arn: str, spec: S, status: T
     ) -> Resource[S, T]:
-        if self._image.get(kind, account, region, name) is not None:
+        place = account, region, name
+        if place in self._image.tables[kind.name].rows:
             raise Conflict(f"{kind.name} {name} exists already")
         now = self._time()
-        meta = Meta(arn, account, region, name, self._version, now, now)
+        self._image.number += 1
+        meta = Meta(arn, account, region, name, self._version, now, now, None, self._image.number)
         made: Resource[S, T] = Resource(kind.name, meta, spec, status)
-        self._put(kind.name, (account, region, name), made)
+        self._put(kind.name, place, made)
         return made
 
     def update(
@@ -198,6 +262,7 @@ class ImageTransaction:
             old.created,
             self._time(),
             old.deleting if deleting is None else deleting,
+            old.number,
         )
         made: Resource[S, T] = Resource(
             seen.kind, meta, seen.spec if spec is None else spec, seen.status if status is None else status

@@ -8,18 +8,20 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, TypeVar
 
 import apsw
 import msgspec
+from msgspec.structs import replace
 
 from havre.kernel.errors import Permanent
 from havre.kernel.resource import Key, Kind
 from havre.kernel.world import World
 from havre.store.feed import Feed, Topics, whole
-from havre.store.image import Executed, Image, Record, execute, undo, wipe
-from havre.store.ports import OutboxMessage, Subscription, Transaction
+from havre.store.image import Executed, Image, Place, Record, execute, undo, wipe
+from havre.store.ports import Change, OutboxMessage, Subscription, Transaction
 from havre.store.sqlite.committer import Committer
 from havre.store.sqlite.database import Database
 from havre.store.sqlite.pack import SCHEMA, Body, SqlitePack, write
@@ -36,26 +38,35 @@ MIGRATIONS = (
     CREATE INDEX outbox_topic ON outbox (topic, id);
     """,
     SCHEMA,
+    """
+    ALTER TABLE resource RENAME TO former;
+    CREATE TABLE resource (number INTEGER PRIMARY KEY, kind TEXT NOT NULL, body BLOB NOT NULL);
+    INSERT INTO resource (kind, body) SELECT kind, body FROM former ORDER BY rowid;
+    DROP TABLE former;
+    """,
 )
+"""A resource has no index by its key in the file, which would take a page of its own with every write: the image knows its
+number."""
 HEAVY_BYTES = 1 << 20
 """Bytes of small blobs from which a commit is written by the thread, so that the loop goes on meanwhile."""
-UPSERT = """INSERT INTO resource VALUES (?,?,?,?,?)
-    ON CONFLICT (kind, account, region, name) DO UPDATE SET body = excluded.body"""
-DELETE = "DELETE FROM resource WHERE kind = ? AND account = ? AND region = ? AND name = ?"
+UPSERT = "INSERT INTO resource VALUES (?,?,?) ON CONFLICT (number) DO UPDATE SET body = excluded.body"
+DELETE = "DELETE FROM resource WHERE number = ?"
 
 FeedRow = tuple[int, str, str, str, str]
+Rows = dict[int, tuple[str, bytes] | None]
+"""Number of a resource → (kind, encoded record), None to delete."""
 
 
 class Item(msgspec.Struct):
-    """What one caller waits for. ``rows``: key → the encoded record, None to delete. ``messages`` get ids at the commit."""
+    """What one caller waits for. ``messages`` get ids at the commit."""
 
-    waiting: list[asyncio.Future[None]]
     executed: Executed | None = None
-    rows: dict[Key, bytes | None] = {}
+    rows: Rows = {}
     wipe: bool = False
     forget: tuple[str, int] | None = None
-    messages: list[tuple[int, str, bytes]] = []
+    messages: Sequence[tuple[int, str, bytes]] = ()
     body: Body | None = None
+    waiting: list[asyncio.Future[None]] = []
 
 
 class SqliteStore:
@@ -75,7 +86,7 @@ class SqliteStore:
         """The youngest that is not durable yet."""
         self._encode = msgspec.msgpack.Encoder().encode
         self._committer = Committer[Item](database, self._write, self._done, _heavy)
-        self.pack = SqlitePack(database, lambda body: self._enlist(body=body))
+        self.pack = SqlitePack(database, lambda body: self._enlist(Item(body=body)))
         """Small blobs: what is put before a transaction runs is durable no later than what that wrote."""
         self.kind = self._image.kind
         self.get = self._image.get
@@ -114,8 +125,7 @@ class SqliteStore:
         collecting = gc.isenabled()
         gc.disable()  # nothing made here is garbage, and a collection walks all of it
         try:
-            cursor = run("SELECT kind, account, region, name, body FROM resource ORDER BY 1, 2, 3, 4")
-            for name, rows in groupby(cursor, key=lambda row: row[0]):
+            for name, rows in groupby(run("SELECT kind, number, body FROM resource ORDER BY 1, 2"), itemgetter(0)):
                 table = self._image.tables.get(name)
                 if table is not None:  # kinds of another version of Havre stay where they are, unread
                     table.load(_decode(table.kind, rows))
@@ -123,6 +133,7 @@ class SqliteStore:
             if collecting:
                 gc.enable()
         self._image.revision = self._measure_feed()
+        ((self._image.number,),) = run("SELECT coalesce(max(number), 0) FROM resource").fetchall()
         for topic, message in run("SELECT topic, max(id) FROM outbox GROUP BY topic").fetchall():
             self._topics.note(topic, message)
             self._message = max(self._message, message)
@@ -143,21 +154,28 @@ class SqliteStore:
         if executed is None:
             return result
         try:
-            encode = self._encode
-            rows = {c.key: None if c.new is None else encode(c.new) for c in executed.changes}
+            rows = self._rows(executed.changes)
         except BaseException:
             undo(image, executed.undo)
             raise
-        await self._add(executed=executed, rows=rows)
+        await self._enlist(Item(executed, rows))
         return result
 
-    async def _add(self, **what: Any) -> None:
-        await self._enlist(**what)
+    def _rows(self, changes: Iterable[Change]) -> Rows:
+        rows: Rows = {}
+        for change in changes:
+            old, new = change.old, change.new
+            if old is not None and (new is None or new.meta.number != old.meta.number):
+                rows[old.meta.number] = None
+            if new is not None:
+                rows[new.meta.number] = new.kind, self._encode(new)
+        return rows
 
-    def _enlist(self, **what: Any) -> asyncio.Future[None]:
+    def _enlist(self, item: Item) -> asyncio.Future[None]:
         durable: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._last = Item([durable], **what)
-        self._committer.add(self._last)
+        item.waiting.append(durable)
+        self._last = item
+        self._committer.add(item)
         return durable
 
     async def settled(self) -> None:
@@ -167,19 +185,19 @@ class SqliteStore:
             await durable
 
     async def reset(self) -> None:
-        await self._add(executed=wipe(self._image, self._world), wipe=True)
+        await self._enlist(Item(wipe(self._image, self._world), wipe=True))
 
     async def delivered(self, topic: str, up_to: int) -> None:
-        await self._add(forget=(topic, up_to))
+        await self._enlist(Item(forget=(topic, up_to)))
 
     def _write(self, items: Sequence[Item]) -> None:
-        """The statements of one commit. Runs in its transaction; the last state of each key is written once."""
+        """The statements of one commit. Runs in its transaction; the last state of each resource is written once."""
         run = self._database.writer
         for start in [n for n, item in enumerate(items) if item.wipe][-1:]:
             run.execute("DELETE FROM resource; DELETE FROM outbox; DELETE FROM feed")
             self._fed = 0
             items = items[start:]
-        latest: dict[Key, bytes | None] = {}
+        latest: Rows = {}
         fed: list[FeedRow] = []
         revision = 0
         for item in items:
@@ -190,8 +208,9 @@ class SqliteStore:
             latest.update(item.rows)
             revision = item.executed.revision
             fed += [(revision, *c.key) for c in item.executed.changes if not item.wipe]
-            item.messages = [(self._next(), topic, payload) for topic, payload in item.executed.emitted]
-            run.executemany("INSERT INTO outbox VALUES (?,?,?)", item.messages)
+            if item.executed.emitted:
+                item.messages = [(self._next(), topic, payload) for topic, payload in item.executed.emitted]
+                run.executemany("INSERT INTO outbox VALUES (?,?,?)", item.messages)
         write(self._database, [item.body for item in items if item.body is not None])
         self._write_rows(latest)
         if fed or items[0].wipe:
@@ -201,12 +220,12 @@ class SqliteStore:
         self._message += 1
         return self._message
 
-    def _write_rows(self, latest: dict[Key, bytes | None]) -> None:
+    def _write_rows(self, latest: Rows) -> None:
         run = self._database.writer
-        changed = [(*key, body) for key, body in latest.items() if body is not None]
+        changed = [(number, *row) for number, row in latest.items() if row is not None]
         if changed:
             run.executemany(UPSERT, changed)
-        removed = [key for key, body in latest.items() if body is None]
+        removed = [(number,) for number, row in latest.items() if row is None]
         if removed:
             run.executemany(DELETE, removed)
 
@@ -298,13 +317,19 @@ def _heavy(items: Sequence[Item]) -> bool:
     return sum(len(item.body.content or b"") for item in items if item.body is not None) > HEAVY_BYTES
 
 
-def _decode(kind: Kind[Any, Any], rows: Iterable[tuple[str, str, str, str, bytes]]) -> Sequence[tuple[Any, Record]]:
-    """Fields that this version does not know are passed over, those that are missing take their defaults."""
+def _decode(kind: Kind[Any, Any], rows: Iterable[tuple[str, int, bytes]]) -> Sequence[tuple[Place, Record]]:
+    """In the order of their places. Fields that this version does not know are passed over, those that are missing take
+    their defaults."""
     decode = msgspec.msgpack.Decoder(kind.type).decode
-    found = []
-    for name, account, region, own, body in rows:
+    found: list[tuple[Place, Record]] = []
+    for name, number, body in rows:
         try:
-            found.append(((account, region, own), decode(body)))
+            record = decode(body)
         except msgspec.MsgspecError as error:
-            raise Permanent(f"the stored {name} {own!r} of {account}/{region} cannot be read: {error}") from error
+            raise Permanent(f"the stored {name} in row {number} cannot be read: {error}") from error
+        meta = record.meta
+        if meta.number != number:  # it was written before there were numbers
+            record = replace(record, meta=replace(meta, number=number))
+        found.append(((meta.account, meta.region, meta.name), record))
+    found.sort(key=itemgetter(0))
     return found
