@@ -116,6 +116,32 @@ def test_errors(world: World, code: str, kind: str, words: str) -> None:
     assert found["errorType"] == kind and words in found["errorMessage"]
 
 
+def test_what_is_in_tmp_outlives_a_crash_and_a_timeout(world: World) -> None:
+    code = """
+        import os, time
+        def handler(event, context):
+            with open("/tmp/trace", "a") as file:
+                file.write(event[0])
+            if event == "exit":
+                os._exit(7)
+            if event == "sleep":
+                os.fork()
+                time.sleep(60)
+            running = [name for name in os.listdir("/proc") if name.isdigit()]
+            return [open("/tmp/trace").read(), context.log_stream_name, running]
+    """
+    world.function("renewed", textwrap.dedent(code), Timeout=2)
+    (_, stream, running), _ = world.invoke("renewed", "first")
+    assert len(running) == 2, "the sandbox's first process, and the runtime"
+    assert world.invoke("renewed", "exit")[0]["errorType"] == "Runtime.ExitError"
+    (trace, same, _), answer = world.invoke("renewed", "next", LogType="Tail")
+    assert (trace, same) == ("fen", stream)
+    assert "Init Duration" not in tail(answer), "it is part of the invocation"
+    assert world.invoke("renewed", "sleep")[0]["errorType"] == "Sandbox.Timedout"
+    (trace, same, running), _ = world.invoke("renewed", "again")
+    assert (trace, same, len(running)) == ("fensa", stream, 2), "what it had forked has ended, too"
+
+
 def test_an_extension_in_a_layer_hears_all(world: World) -> None:
     settings = {
         "log": "/tmp/told",

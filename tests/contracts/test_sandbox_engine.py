@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -112,3 +113,22 @@ async def test_remove_all_ends_everything(bench: Bench) -> None:
     for sandbox in sandboxes:
         with pytest.raises(Gone):
             await bench.engine.run(sandbox.id, Process("p", {}, ("/bin/true",)))
+
+
+async def test_cleared_nothing_runs_and_its_files_stay(bench: Bench) -> None:
+    sandbox = await bench.obtain()
+    kept = f"/tmp/{sandbox.id}-{os.urandom(6).hex()}"
+    script = f"(trap '' TERM; while :; do echo child; sleep 0.01; done) & echo here > {kept}; echo up; wait"
+    await bench.start(sandbox, "/bin/sh", "-c", script)
+    await bench.until(lambda: "up" in bench.written(sandbox.id) and "child" in bench.written(sandbox.id))
+    bench.engine.freeze(sandbox.id)
+    await bench.engine.clear(sandbox.id)
+    assert bench.exits[sandbox.id, "p"] == (128 + signal.SIGKILL, False)
+    before = bench.written(sandbox.id)
+    await asyncio.sleep(0.05)
+    assert bench.written(sandbox.id) == before, "its children have ended, too"
+    assert await bench.sh(sandbox, f"cat {kept}; rm {kept}") == (0, "here\n")
+    await bench.engine.clear(sandbox.id)
+    await bench.engine.remove(sandbox.id)
+    with pytest.raises(Gone):
+        await bench.engine.clear(sandbox.id)

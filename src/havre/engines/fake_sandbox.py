@@ -214,6 +214,21 @@ class FakeSandboxes:
         if (box := self._boxes.get(id)) and (process := box.processes.get(name)):
             _signal(process, number)
 
+    async def clear(self, id: str) -> None:
+        await self._begin("clear")
+        box = self._box(id)
+        self.thaw(id)
+        await self._kill(box)
+        box.processes.clear()
+        box.ends.clear()
+        box.out_of_memory = False
+
+    async def _kill(self, box: _Box) -> None:
+        for process in box.processes.values():
+            _signal(process, signal.SIGKILL)
+        if box.ends:
+            await asyncio.wait(box.ends)
+
     async def remove(self, id: str) -> None:
         await self._begin("remove")
         box = self._boxes.pop(id, None)
@@ -221,10 +236,7 @@ class FakeSandboxes:
             return
         if box.lines is not None:
             shutil.rmtree(box.lines.parent)
-        for process in box.processes.values():
-            _signal(process, signal.SIGKILL)
-        if box.ends:
-            await asyncio.wait(box.ends)
+        await self._kill(box)
 
     async def remove_all(self) -> None:
         for id in tuple(self._boxes):

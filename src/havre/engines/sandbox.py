@@ -126,6 +126,11 @@ class SandboxEngine(Protocol):
         """To a process of it, if it runs still."""
         ...
 
+    async def clear(self, id: str) -> None:
+        """All that runs in it is killed and gone when it returns; its files stay, those in /tmp too, and it can run others
+        from then on, to be settled anew. Raises Temporary, Gone."""
+        ...
+
     async def remove(self, id: str) -> None:
         """Everything in it is killed and everything of it is gone. Of one that is gone: nothing."""
         ...

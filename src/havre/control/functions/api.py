@@ -72,6 +72,10 @@ class Host(Protocol):
 
 
 class ApiServer(Protocol):
+    def drop(self) -> None:
+        """All connections; who asks from then on is somebody else."""
+        ...
+
     def close(self) -> None:
         """The listener and all connections."""
         ...

@@ -9,15 +9,15 @@ import asyncio
 import logging
 from functools import partial
 
+from havre.control.functions.alarm import Deadline
 from havre.control.functions.api import ApiServer, Exchange, Sink
 from havre.control.functions.extensions import Extensions, extension_record, extension_text, refuse
-from havre.control.functions.lines import EventLog
+from havre.control.functions.lines import EventLog, stream_of
 from havre.control.functions.parts import InitFailed, Owner, Parts
 from havre.control.functions.run import Run
 from havre.control.functions.streams import StreamSink
 from havre.control.functions.telemetry import Telemetry
 from havre.control.functions.ticket import Ticket
-from havre.control.nodelink.messages import LogStream
 from havre.core.environments import failures
 from havre.core.environments.failures import Failure
 from havre.core.environments.fleet import Member
@@ -36,25 +36,13 @@ _MIB = 1 << 20
 
 class Environment:
     def __init__(self, parts: Parts, owner: Owner, member: Member, function: Function, kind: str) -> None:
-        world = parts.world
-        self.parts = parts
+        self.parts, world = parts, parts.world
         self.owner = owner
         self.member = member
         self.function = function
         self.kind = kind
-        name = log_stream(function.version, _day(world.now()), world.hex(32))
-        stream = LogStream(
-            workload=f"{function.id}/{name}",
-            container="",
-            account=function.account,
-            region=function.region,
-            group=function.logs.group,
-            stream=name,
-            options={"awslogs-create-group": "true"},
-            role=function.role,
-        )
-        self.stream_name = name
-        self.log = EventLog(function.logs, stream, parts.spool, world)
+        self.stream_name = log_stream(function.version, _day(world.now()), world.hex(32))
+        self.log = EventLog(function.logs, stream_of(function, self.stream_name), parts.spool, world)
         self.extensions = Extensions(function, world.uuid, self._extension_changed, self._extension_failed)
         self.telemetry = Telemetry(self.log)
         self.variables = function.environment
@@ -67,6 +55,8 @@ class Environment:
         self.exits: dict[str, asyncio.Future[None]] = {}
         self._registered: asyncio.Future[None] | None = None
         self.ending = False
+        self.cold = False
+        """It has a sandbox in which nothing runs: its init phase is part of the next invocation."""
         self.run: Run | None = None
         self.init: float | None = None
         """Milliseconds of the init phase, until an invocation has told of it."""
@@ -76,34 +66,31 @@ class Environment:
         self._restoring = 0.0
         self._used = 0
         """MiB, when it was last looked."""
-        self._deadline = 0.0
-        self._timer: asyncio.TimerHandle | None = None
+        self._deadline = Deadline(parts.steady, self._time_out)
 
     # --- an invocation
     def begin(self, ticket: Ticket) -> None:
         """Of an environment that is initialised and idle."""
-        if not self._take(ticket):
+        if not self.take(ticket):
             return
         run = self.run
         assert run is not None
+        now = self.parts.world.now()
         if self.log.plain:  # what the function writes is read later: START is before it, and nobody waits for that
-            self.deliver()
-            run.announce(self.log)
+            self.deliver(now)
+            run.announce(self.log, now)
         else:
-            run.announce(self.log)
-            self.deliver()
-
-    def start_invocation(self, ticket: Ticket) -> bool:
-        """The clock runs; it is announced and delivered later. False: see ``_take``."""
-        return self._take(ticket)
+            run.announce(self.log, now)
+            self.deliver(now)
 
     def announce(self) -> None:
         """START, of an invocation whose init phase went before it."""
         if self.run is not None:
-            self.run.announce(self.log)
+            self.run.announce(self.log, self.parts.world.now())
 
-    def _take(self, ticket: Ticket) -> bool:
-        """The clock runs. False when it cannot be: the ticket is refused, the environment broken."""
+    def take(self, ticket: Ticket) -> bool:
+        """The clock runs; it is announced and delivered after that. False when it cannot be: the ticket is refused, the
+        environment broken."""
         if self.member.frozen and not self.thaw():
             ticket.refuse("the environment does not wake up", 0.0)
             self.owner.broken(self, "failure")
@@ -114,35 +101,24 @@ class Environment:
         run.restored, self.restored = self.restored, None
         if ticket.asked.tail:
             self.log.begin_tail()
-        self._arm(began + self.function.timeout)
+        self._deadline.set(began + self.function.timeout)
         return True
 
-    def deliver(self) -> None:
-        """The invocation to the runtime, and to the extensions that want to know of it."""
+    def deliver(self, now: float) -> None:
+        """The invocation to the runtime, and to the extensions that want to know of it. ``now``: since the epoch."""
         exchange, self._waiting = self._waiting, None
         run = self.run
         if run is None or exchange is None:
             return
-        left = self._deadline - self.parts.steady()
-        deadline = int((self.parts.world.now() + left) * 1000)
+        left = self._deadline.at - self.parts.steady()
+        deadline = int((now + left) * 1000)
         exchange.answer(200, run.ticket.asked.payload, run.head(deadline))
         if self.extensions:
             self.extensions.announce(run.event(deadline))
 
-    def _arm(self, deadline: float) -> None:
-        """One timer an environment: it is set anew when it fires, not for each invocation."""
-        self._deadline = deadline
-        if self._timer is None:
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(max(0.0, deadline - self.parts.steady()), self._time_out)
-
     def _time_out(self) -> None:
-        self._timer = None
         run = self.run
         if run is None or self.ending:
-            return
-        if (left := self._deadline - self.parts.steady()) > 0:
-            self._timer = asyncio.get_running_loop().call_later(left, self._time_out)
             return
         timeout = self.function.timeout
         failure = failures.timed_out(run.id, timeout)
@@ -161,7 +137,7 @@ class Environment:
                 run.fail(took * 1000, self._used, failure, status)
             run.tell_failure(self.log, failure, status, self.parts.world.now())
             run.close(self.log, self._used)
-        self.owner.broken(self, "timeout" if status == "timeout" else "failure")
+        self.owner.failed(self, "timeout" if status == "timeout" else "failure")
 
     def _took(self, run: Run) -> float:
         """Milliseconds, so far."""
@@ -199,7 +175,7 @@ class Environment:
         self._restoring = self.parts.steady()
         self.log.platform("platform.restoreStart", {"functionName": self.function.name}, b"RESTORE_START\n")
         self.run = Run(ticket, self.function, self._restoring)
-        self._arm(self._restoring + max(self.function.timeout, 10.0))
+        self._deadline.set(self._restoring + max(self.function.timeout, 10.0))
         exchange.answer(200)
 
     def _restored(self, ticket: Ticket) -> None:
@@ -240,27 +216,26 @@ class Environment:
         else:
             run.answer(self._took(run), self._used, exchange.body, exchange.header(b"content-type"))
             exchange.answer(202, OK)
-        self.owner.answered(self)
+        self._answered(run)
 
     def stream(self, exchange: Exchange, request_id: str) -> Sink | None:
         run = self._answering(exchange, request_id)
         if run is None:
             return None
-        mode = exchange.header(b"lambda-runtime-function-response-mode")
-        if mode.lower() != "streaming":
+        if exchange.header(b"lambda-runtime-function-response-mode").lower() != "streaming":
             refuse(exchange, "InvalidFunctionResponseMode", "Invalid function response mode", 400)
             return None
         return StreamSink(run.ticket, exchange, self._streamed)
 
     def _streamed(self, ticket: Ticket, payload: bytes, kind: str, failure: Failure | None) -> None:
-        run = self.run
-        if run is None or run.ticket is not ticket or run.answered:
+        run = self._run_of(ticket)
+        if run is None or run.answered:
             return
         if failure is None:
             run.answer(self._took(run), self._used, payload, kind)
         else:
             run.fail(self._took(run), self._used, failure)
-        self.owner.answered(self)
+        self._answered(run)
 
     def error(self, exchange: Exchange, request_id: str) -> None:
         run = self._answering(exchange, request_id)
@@ -269,6 +244,13 @@ class Environment:
         kind = exchange.header(b"lambda-runtime-function-error-type")
         run.fail(self._took(run), self._used, failures.reported(exchange.body, kind))
         exchange.answer(202, OK)
+        self._answered(run)
+
+    def _run_of(self, ticket: Ticket) -> Run | None:
+        """The invocation, while it is under way."""
+        return self.run if self.run is not None and self.run.ticket is ticket else None
+
+    def _answered(self, run: Run) -> None:
         self.owner.answered(self)
 
     def _answering(self, exchange: Exchange, request_id: str) -> Run | None:
@@ -400,14 +382,12 @@ class Environment:
         return self.run.id if self.run is not None else ""
 
     def disarm(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._deadline.off()
 
     def reset(self) -> None:
-        """Before it is tried again in a fresh sandbox."""
-        world = self.parts.world
-        self.extensions = Extensions(self.function, world.uuid, self._extension_changed, self._extension_failed)
+        """Before others run in its sandbox."""
+        new_id = self.parts.world.uuid
+        self.extensions = Extensions(self.function, new_id, self._extension_changed, self._extension_failed)
         self.telemetry.close()
         self.telemetry = Telemetry(self.log)
         self.exits = {}

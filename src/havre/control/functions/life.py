@@ -14,7 +14,7 @@ from havre.core.environments import failures
 from havre.core.environments import report as words
 from havre.core.environments.variables import Surroundings, variables
 from havre.engines.sandbox import RUNTIME, Process
-from havre.kernel.errors import Permanent
+from havre.kernel.errors import Gone, Permanent
 from havre.kernel.function import Function
 
 log = logging.getLogger("havre.functions")
@@ -27,6 +27,7 @@ _EXTERNAL_GRACE, _INTERNAL_GRACE = 2.0, 0.5
 _RUNTIME_GRACE = 0.3
 """Seconds that the runtime has of these, before extensions hear of the end."""
 _EXPIRY_MARGIN = 300.0
+_SETTLED = 0.002
 _SHORTEST = 1.0
 """Seconds that an environment may be used at least, however soon its credentials end."""
 
@@ -64,6 +65,7 @@ async def boot(environment: Environment, limit: float, *, phase: str = "init") -
         if environment.ready.done() and not environment.ready.cancelled():
             environment.ready.exception()  # looked at, whoever raised
         environment.ready = None
+    environment.cold = False
     environment.telemetry.freeze_subscriptions()
     took = (parts.steady() - began) * 1000
     assert environment.sandbox is not None
@@ -80,7 +82,10 @@ async def _own_variables(parts: Parts, function: Function) -> Mapping[str, str]:
 
 
 async def _obtain(environment: Environment) -> None:
+    """Its sandbox, unless it has one already."""
     parts, function = environment.parts, environment.function
+    if environment.sandbox is not None:
+        return
     if function.network is not None:
         environment.interface = await parts.interfaces.take(function)
     shares = await parts.shares(function) if function.shares and parts.shares is not None else {}
@@ -189,6 +194,28 @@ async def end(environment: Environment, reason: str) -> None:
         environment.log.flush()
         environment.owner.detach(environment)
         environment.sandbox = None
+
+
+async def clear(environment: Environment, reason: str) -> None:
+    """As ``end``, but its sandbox stays, with all files: nothing runs in it any more, and it is cold. Raises Permanent,
+    Temporary, Gone: then it has to end."""
+    environment.ending = True
+    environment.disarm()
+    sandbox, engine, api = environment.sandbox, environment.parts.engine, environment.api
+    if sandbox is None or api is None:
+        raise Gone("it has no sandbox")
+    if environment.extensions.registered and reason:
+        await _shut_down(environment, reason)
+    await environment.telemetry.drain()
+    await engine.clear(sandbox.id)
+    await asyncio.sleep(
+        _SETTLED
+    )  # what came of its processes is read, so that nothing of it is taken for their successors'
+    api.drop()
+    for name in environment.exits:
+        environment.log.ended(name, extension=name != RUNTIME)
+    environment.reset()
+    environment.cold, environment.ending = True, False
 
 
 async def _shut_down(environment: Environment, reason: str) -> None:

@@ -13,7 +13,7 @@ from havre.control.nodelink.messages import LogStream
 from havre.control.nodelink.spool import Spool
 from havre.core.environments import report as words
 from havre.core.environments.framing import Messages, Written
-from havre.kernel.function import FunctionLogs
+from havre.kernel.function import Function, FunctionLogs
 from havre.kernel.world import World
 
 log = logging.getLogger("havre.functions")
@@ -108,9 +108,9 @@ class EventLog:
         elif words.LEVELS[words.level_of(kind, record)] >= self._system and kind != "platform.end":
             self._add(int(at * 1000), words.event_text(iso(at), kind, record))
 
-    def line(self, text: bytes) -> None:
-        """Of the platform, in whatever format."""
-        self._add(int(self._now() * 1000), text)
+    def line(self, text: bytes, at: float = 0.0) -> None:
+        """Of the platform, in whatever format; ``at`` in seconds since the epoch, now where it is not given."""
+        self._add(int((at or self._now()) * 1000), text)
 
     @property
     def json(self) -> bool:
@@ -173,3 +173,17 @@ def iso(at: float) -> str:
     from datetime import UTC, datetime
 
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def stream_of(function: Function, name: str) -> LogStream:
+    """Where the lines of one of its environments go."""
+    return LogStream(
+        workload=f"{function.id}/{name}",
+        container="",
+        account=function.account,
+        region=function.region,
+        group=function.logs.group,
+        stream=name,
+        options={"awslogs-create-group": "true"},
+        role=function.role,
+    )

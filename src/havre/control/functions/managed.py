@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterable
 from typing import cast
 
 from havre.control.functions import messages as m
+from havre.control.functions.alarm import Alarm, Confirming
 from havre.control.functions.environment import Environment
-from havre.control.functions.life import boot, end, init_limit
+from havre.control.functions.keeper import Keeper
+from havre.control.functions.life import boot, init_limit
 from havre.control.functions.parts import InitFailed, Parts, describe
 from havre.control.functions.shared import SharedEnvironment
 from havre.control.functions.ticket import Ticket
 from havre.control.functions.wire import Frames
-from havre.control.tasks import Tasks
 from havre.core.environments import failures
 from havre.core.environments.crowd import Crowd, CrowdRules, Shared
 from havre.core.environments.fleet import Fleet, Step
@@ -25,7 +26,6 @@ log = logging.getLogger("havre.functions")
 
 _LOOK = 1.0
 """Seconds between two looks at how busy environments are."""
-_CONFIRM = 120.0
 _FINE = 20
 """Parts of a whole in which shares are told: what changes by less is not worth a message."""
 _ALL_AT_WORK = "all environments of the function are at work"
@@ -44,7 +44,7 @@ class _Use:
         self.error = ""
 
 
-class Managed:
+class Managed(Keeper):
     """``others`` carries out steps about environments of the usual kind, which share the node's memory; ``sandboxes`` tells
     whose output is whose."""
 
@@ -56,44 +56,32 @@ class Managed:
         sandboxes: dict[str, Environment],
         retire: Callable[[str], None],
     ) -> None:
+        super().__init__(sandboxes)
         self._parts = parts
         self._steady = parts.steady
         self._crowd = Crowd(fleet, CrowdRules())
         self._others = others
-        self._sandboxes = sandboxes
-        self._retire = retire
         self._functions: dict[str, Function] = {}
         self._environments: dict[str, SharedEnvironment] = {}
         self._booting: set[str] = set()
         self._uses: dict[str, _Use] = {}
         self._told: dict[str, Provisioned] = {}
-        self._unconfirmed: set[str] = set()
+        self.confirming = Confirming(retire)
         self._frames: Frames | None = None
-        self._tasks = Tasks()
-        self._timer: asyncio.TimerHandle | None = None
-        self._due = float("inf")
+        self._alarm = Alarm(parts.steady, self._tick)
         self._looked = 0.0
         self._look: asyncio.TimerHandle | None = None
-        self._confirming: asyncio.TimerHandle | None = None
 
     # --- the link
     def connected(self, frames: Frames) -> None:
         """What a server does not speak of within a while is not wanted any more."""
         self._frames = frames
         self._told.clear()
-        self._unconfirmed = {pool for pool in self._crowd.pools() if self._crowd.counts(pool).wanted}
-        if self._unconfirmed:
-            self._confirming = asyncio.get_running_loop().call_later(_CONFIRM, self.drop_unconfirmed)
+        self.confirming.begin(pool for pool in self._crowd.pools() if self._crowd.counts(pool).wanted)
 
     def disconnected(self) -> None:
         self._frames = None
-        if self._confirming is not None:
-            self._confirming.cancel()
-
-    def drop_unconfirmed(self) -> None:
-        unconfirmed, self._unconfirmed = self._unconfirmed, set()
-        for id in unconfirmed:
-            self._retire(id)
+        self.confirming.stop()
 
     # --- what is wanted
     def knows(self, id: str) -> bool:
@@ -101,7 +89,7 @@ class Managed:
 
     def provision(self, function: Function, count: int) -> None:
         id = function.id
-        self._unconfirmed.discard(id)
+        self.confirming.confirm(id)
         self._functions[id] = function
         use = self._uses.setdefault(id, _Use())
         use.error = ""
@@ -127,7 +115,7 @@ class Managed:
             return
         now = self._steady()
         if self._crowd.wait(pool, ticket, now):
-            self._wake_by(now, now + self._crowd.rules.patience)
+            self._alarm.by(now + self._crowd.rules.patience)
         else:
             self._refuse(pool, ticket)
 
@@ -142,14 +130,6 @@ class Managed:
         ticket.refuse(_ALL_AT_WORK, 1.0)
 
     # --- what environments say
-    def attach(self, environment: Environment) -> None:
-        if environment.sandbox is not None:
-            self._sandboxes[environment.sandbox.id] = environment
-
-    def detach(self, environment: Environment) -> None:
-        if environment.sandbox is not None:
-            self._sandboxes.pop(environment.sandbox.id, None)
-
     def answered(self, environment: Environment) -> None:
         """See ``done``."""
 
@@ -169,12 +149,14 @@ class Managed:
         if steps := self._crowd.done(environment.shared, self._steady()):
             self._do(steps)
 
+    def failed(self, environment: Environment, reason: str) -> None:
+        self.broken(environment, reason)
+
     def broken(self, environment: Environment, reason: str) -> None:
         member = environment.member
         if self._environments.pop(member.id, None) is None:
             return
-        environment.ending = True
-        self._tasks.spawn(self._end(environment, reason), "end an environment")
+        self._let_end(environment, reason)
         self._do(self._crowd.gone(cast(Shared, member), self._steady()))
         self._tell(member.pool)
 
@@ -203,8 +185,7 @@ class Managed:
         if environment.member.id in self._booting:
             environment.break_init(failures.failure(failures.EXIT, "the environment is not wanted any more"))
             return
-        environment.ending = True
-        self._tasks.spawn(self._end(environment, "spindown"), "end an environment")
+        self._let_end(environment, "spindown")
 
     async def _start(self, member: Shared) -> None:
         if not self._crowd.holds(member):
@@ -245,12 +226,6 @@ class Managed:
             use.error = why
         self._do(self._crowd.gone(member, self._steady(), failed=True))
         self._tell(member.pool)
-
-    async def _end(self, environment: Environment, reason: str) -> None:
-        try:
-            await end(environment, reason)
-        except (Permanent, Temporary, Gone) as error:
-            log.error("a sandbox of %s could not be removed: %s", environment.function.arn, error)
 
     # --- how they do
     def _look_later(self) -> None:
@@ -306,37 +281,27 @@ class Managed:
 
     # --- time
     def _wake(self) -> None:
-        now = self._steady()
-        self._wake_by(now, self._crowd.wake_at(now))
-
-    def _wake_by(self, now: float, due: float) -> None:
-        if self._timer is not None:
-            if self._due <= due:
-                return
-            self._timer.cancel()
-        self._timer = None
-        if due < float("inf"):
-            self._due = due
-            self._timer = asyncio.get_running_loop().call_later(max(0.001, due - now), self._tick)
+        self._alarm.by(self._crowd.wake_at(self._steady()))
 
     def _tick(self) -> None:
-        self._timer = None
         self._do(self._crowd.tick(self._steady()))
 
     def ends(self) -> list[asyncio.Task[None]]:
         """All of them begin to end."""
-        for timer in (self._timer, self._look, self._confirming):
-            if timer is not None:
-                timer.cancel()
+        self._quiet()
+        self.confirming.stop()
         environments = list(self._environments.values())
         self._environments.clear()
         return [self._tasks.spawn(self._end(e, "spindown"), "end an environment") for e in environments]
 
     async def close(self) -> None:
         await self._tasks.close()
-        for timer in (self._timer, self._look):
-            if timer is not None:
-                timer.cancel()
+        self._quiet()
+
+    def _quiet(self) -> None:
+        self._alarm.off()
+        if self._look is not None:
+            self._look.cancel()
 
 
 def _rounded(share: float) -> float:

@@ -72,8 +72,13 @@ class Owner(Protocol):
         """It can take the next invocation."""
         ...
 
+    def failed(self, environment: Environment, reason: str) -> None:
+        """Its invocation has, and what runs in it is of no use any more. ``reason`` as extensions hear it: timeout or
+        failure."""
+        ...
+
     def broken(self, environment: Environment, reason: str) -> None:
-        """It is of no use any more. ``reason`` as extensions hear it: timeout, failure."""
+        """The whole of it is of no use any more."""
         ...
 
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 
 from havre.control.functions import messages as m
+from havre.control.functions.alarm import Confirming
 from havre.control.functions.wire import Frames
 from havre.core.environments.fleet import Fleet, Step
 from havre.kernel.errors import Permanent
@@ -13,8 +14,6 @@ from havre.kernel.function import Function, Provisioned
 
 _PARKED = 1
 """Environments that wait, initialised, of each function with SnapStart."""
-_CONFIRM = 120.0
-"""Seconds after which a server that has come back is taken to want nothing kept ready of what it has not spoken of."""
 
 
 class Readiness:
@@ -30,36 +29,24 @@ class Readiness:
         self._fleet = fleet
         self._do = do
         self._steady = steady
-        self._retire = retire
         self._wanted: dict[str, int] = {}
         self._parked: set[str] = set()
         self._errors: dict[str, str] = {}
         self._told: dict[str, Provisioned] = {}
         self._waiters: dict[str, list[asyncio.Future[None]]] = {}
-        self._unconfirmed: set[str] = set()
-        """Functions that something is kept ready of, which this connection's server has not spoken of yet."""
+        self.confirming = Confirming(retire)
         self._frames: Frames | None = None
-        self._confirming: asyncio.TimerHandle | None = None
 
     # --- the link
     def connected(self, frames: Frames) -> None:
         self._frames = frames
         self._told.clear()
-        self._unconfirmed = {*self._wanted, *self._parked}
-        if self._unconfirmed:
-            self._confirming = asyncio.get_running_loop().call_later(_CONFIRM, self.drop_unconfirmed)
+        self.confirming.begin({*self._wanted, *self._parked})
 
     def disconnected(self) -> None:
         """What is kept ready stays so: the server tells again what it wants."""
         self._frames = None
-        if self._confirming is not None:
-            self._confirming.cancel()
-
-    def drop_unconfirmed(self) -> None:
-        """What a server wanted that has forgotten it: its end was told in a former life, or to nobody."""
-        unconfirmed, self._unconfirmed = self._unconfirmed, set()
-        for id in unconfirmed:
-            self._retire(id)
+        self.confirming.stop()
 
     # --- what is wanted
     def wants(self, id: str) -> int:
@@ -67,7 +54,7 @@ class Readiness:
         return self._wanted.get(id, 0)
 
     def provision(self, function: Function, pool: str, count: int) -> None:
-        self._unconfirmed.discard(function.id)
+        self.confirming.confirm(function.id)
         if count:
             self._wanted[function.id] = count
             self._fleet.know(pool, function.memory, function.snap_start)
@@ -83,7 +70,7 @@ class Readiness:
 
     def keep_parked(self, function: Function) -> None:
         self._parked.add(function.id)
-        self._unconfirmed.discard(function.id)
+        self.confirming.confirm(function.id)
         self._fleet.know(function.id, function.memory, True)
         self._fleet.revive(function.id)
         self._do(self._fleet.park(function.id, _PARKED, self._steady()))

@@ -49,12 +49,12 @@ class Run:
     def id(self) -> str:
         return self.ticket.asked.request_id
 
-    def announce(self, log: EventLog) -> None:
-        """START."""
+    def announce(self, log: EventLog, at: float) -> None:
+        """START, as of ``at`` (seconds since the epoch): the function may have written since."""
         asked = self.ticket.asked
         text = words.start_text(asked.request_id, self.function.version)
         if log.plain:
-            log.line(text)
+            log.line(text, at)
         else:
             record = {"requestId": asked.request_id, "version": self.function.version, **words.tracing(asked.trace)}
             log.platform("platform.start", record, text)

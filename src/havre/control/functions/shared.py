@@ -15,12 +15,11 @@ from collections import OrderedDict, deque
 from collections.abc import Callable
 from typing import Any, Protocol, cast
 
-from havre.control.functions.api import Exchange, Sink
+from havre.control.functions.api import Exchange
 from havre.control.functions.environment import OK, WRONG_ID, Environment
 from havre.control.functions.extensions import Extensions, refuse
 from havre.control.functions.parts import Owner, Parts
 from havre.control.functions.run import Run
-from havre.control.functions.streams import StreamSink
 from havre.control.functions.ticket import Ticket
 from havre.core.environments import failures
 from havre.core.environments import report as words
@@ -98,7 +97,7 @@ class SharedEnvironment(Environment):
         began, timeout = self.parts.steady(), self.function.timeout
         run = self._runs[ticket.asked.request_id] = SharedRun(ticket, self.function, began, exchange)
         run.timer = asyncio.get_running_loop().call_later(timeout, self._too_late, run)
-        run.announce(self.log)
+        run.announce(self.log, self.parts.world.now())
         deadline = int((self.parts.world.now() + timeout) * 1000)
         exchange.answer(200, ticket.asked.payload, run.head(deadline))
 
@@ -150,49 +149,7 @@ class SharedEnvironment(Environment):
             self._waiting = exchange
             self._check_ready()
 
-    def response(self, exchange: Exchange, request_id: str) -> None:
-        run = self._of(exchange, request_id)
-        if run is None:
-            return
-        if exchange.too_large:
-            run.fail(self._took(run), 0, failures.too_large())
-            message = f"Exceeded maximum allowed payload size ({failures.MAX_RESPONSE} bytes)."
-            refuse(exchange, "RequestEntityTooLarge", message, 413)
-        else:
-            run.answer(self._took(run), 0, exchange.body, exchange.header(b"content-type"))
-            exchange.answer(202, OK)
-        self._close(run)
-
-    def stream(self, exchange: Exchange, request_id: str) -> Sink | None:
-        run = self._of(exchange, request_id)
-        if run is None:
-            return None
-        if exchange.header(b"lambda-runtime-function-response-mode").lower() != "streaming":
-            refuse(exchange, "InvalidFunctionResponseMode", "Invalid function response mode", 400)
-            return None
-        return StreamSink(run.ticket, exchange, self._streamed)
-
-    def _streamed(self, ticket: Ticket, payload: bytes, kind: str, failure: Failure | None) -> None:
-        run = self._runs.get(ticket.asked.request_id)
-        if run is None or run.ticket is not ticket:
-            return
-        if failure is None:
-            run.answer(self._took(run), 0, payload, kind)
-        else:
-            run.fail(self._took(run), 0, failure)
-        self._close(run)
-
-    def error(self, exchange: Exchange, request_id: str) -> None:
-        run = self._of(exchange, request_id)
-        if run is None:
-            return
-        kind = exchange.header(b"lambda-runtime-function-error-type")
-        run.fail(self._took(run), 0, failures.reported(exchange.body, kind))
-        exchange.answer(202, OK)
-        self._close(run)
-
-    def _of(self, exchange: Exchange, request_id: str) -> SharedRun | None:
-        """The invocation that this is the answer to; None: the exchange was answered."""
+    def _answering(self, exchange: Exchange, request_id: str) -> SharedRun | None:
         run = self._runs.get(request_id)
         if run is not None:
             self._faithful = self._faithful is not False and run.exchange is exchange
@@ -202,6 +159,13 @@ class SharedEnvironment(Environment):
         else:
             exchange.answer(400, WRONG_ID)
         return run
+
+    def _run_of(self, ticket: Ticket) -> SharedRun | None:
+        run = self._runs.get(ticket.asked.request_id)
+        return run if run is not None and run.ticket is ticket else None
+
+    def _answered(self, run: Run) -> None:
+        self._close(cast(SharedRun, run))
 
     def subscribe(self, exchange: Exchange, version: str) -> None:
         if version == "2020-08-15":

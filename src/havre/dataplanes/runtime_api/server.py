@@ -147,6 +147,12 @@ class Connection(asyncio.Protocol):
         elif found.what != "drain":
             found.serve(self._server.host, self)
 
+    def abort(self) -> None:
+        """Nothing that it has asked for is done or answered any more."""
+        self._closing = True
+        if self._transport is not None:
+            self._transport.abort()
+
     # --- Exchange
     def header(self, name: bytes) -> str:
         return self._headers.get(name, b"").decode("utf-8", "replace")
@@ -186,6 +192,10 @@ class Server:
 
     async def _listen(self, loop: asyncio.AbstractEventLoop) -> None:
         self._server = await loop.create_server(lambda: Connection(self), sock=self._socket)
+
+    def drop(self) -> None:
+        for connection in tuple(self.connections):
+            connection.abort()
 
     def close(self) -> None:
         self._opening.cancel()

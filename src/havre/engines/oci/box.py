@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
@@ -14,6 +15,7 @@ from havre.engines.oci.zygotes import Zygote
 from havre.kernel.errors import Gone, Permanent, Temporary
 
 _PIECE = 1 << 16
+_BACKLOG = 128
 _PATIENCE = 20.0
 
 Told = Callable[["Box", str, bytes], None]
@@ -98,6 +100,16 @@ class Box:
             raise
         finally:
             self._started.pop(name, None)
+
+    def listener(self, path: str, owner: tuple[int, int]) -> int:
+        """A Unix socket that listens inside. Nothing of the function has run yet: nobody can have led the path elsewhere.
+        Raises OSError."""
+        outside = f"/proc/{self.pid}/root{path}"
+        with socket.socket(socket.AF_UNIX) as listening:
+            listening.bind(outside)
+            os.chown(outside, *owner)
+            listening.listen(_BACKLOG)
+            return listening.detach()
 
     def signal(self, name: str, number: int) -> None:
         pidfd = self.running.get(name, -1)

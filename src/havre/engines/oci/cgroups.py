@@ -112,6 +112,20 @@ def sweep(groups: Cgroups) -> None:
     groups.finish()
 
 
+def kill_others(groups: Cgroups, id: str, spared: int) -> bool:
+    """Kill all of a group but one process; whether there was any other. Raises OSError."""
+    others = [pid for pid in groups.processes(id) if pid != spared]
+    for pid in others:
+        with suppress(ProcessLookupError):
+            held = os.pidfd_open(pid)
+            try:
+                if pid in groups.processes(id):  # it is still who was listed, or another of the group
+                    signal.pidfd_send_signal(held, signal.SIGKILL)
+            finally:
+                os.close(held)
+    return bool(others)
+
+
 def _write(path: Path, value: int | str) -> None:
     fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
     try:

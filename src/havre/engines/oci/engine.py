@@ -6,7 +6,6 @@ import asyncio
 import itertools
 import logging
 import os
-import socket
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
@@ -20,7 +19,7 @@ from havre.engines.oci import scratch, seccomp
 from havre.engines.oci.box import Box
 from havre.engines.oci.own_network import OwnNetwork
 from havre.engines.oci.pool import Pool
-from havre.engines.oci.roots import Plan, Roots
+from havre.engines.oci.roots import Plan, Roots, escaped
 from havre.engines.oci.zygotes import GID, PLAIN, UID, Zygote, warm_enough
 from havre.engines.ports import NetworkEngine
 from havre.engines.sandbox import LINES, RUNTIME, OnExit, OnOutput, Process, Sandbox, Sources
@@ -34,10 +33,10 @@ log = logging.getLogger("havre.sandboxes")
 
 R = TypeVar("R")
 _PARALLEL = 8
-_BACKLOG = 128
 _RETRY = 0.002
 _PATIENCE = 30.0
 _KILLED = 137
+_ALL = float(os.cpu_count() or 1)
 _EACH = 8
 """Processes and threads more, for each invocation that an environment works on beside others."""
 _USUAL = 512
@@ -45,11 +44,12 @@ _USUAL = 512
 
 
 class Bound(msgspec.Struct):
-    """A sandbox that is a function's. ``cpus``: its share once it is initialised, 0 when it has it already."""
+    """A sandbox that is a function's. ``cpus``: its share once it is initialised; ``settled``: it has that by now."""
 
     box: Box
     plan: Plan
     cpus: float
+    settled: bool = False
     frozen: bool = False
 
 
@@ -115,13 +115,14 @@ class OciEngine:
             await self._settle_once()
 
     async def _settle_once(self) -> None:
-        if not self._settled:
-            try:
-                resolvers = list(self._network.resolver_for("")) if self._network is not None else []
-                await asyncio.to_thread(self._clear_up, resolvers)
-            except OSError as error:
-                raise Temporary(f"sandboxes: {error}") from error
-            self._settled = True
+        if self._settled:
+            return
+        try:
+            resolvers = list(self._network.resolver_for("")) if self._network is not None else []
+            await asyncio.to_thread(self._clear_up, resolvers)
+        except OSError as error:
+            raise Temporary(f"sandboxes: {error}") from error
+        self._settled = True
 
     def _clear_up(self, resolvers: list[str]) -> None:
         groups.sweep(self._groups)
@@ -190,15 +191,7 @@ class OciEngine:
             raise
         self._bound[box.id] = Bound(box, plan, function.cpus or groups.cpus_of(function.memory))
         api, box.api = box.api, -1
-        return Sandbox(
-            box.id,
-            box.pid,
-            api,
-            box.address,
-            pooled,
-            self._endpoint(interface),
-            extensions,
-        )
+        return Sandbox(box.id, box.pid, api, box.address, pooled, self._endpoint(interface), extensions)
 
     def _endpoint(self, interface: Interface | None) -> str:
         if self._network is None:
@@ -253,8 +246,7 @@ class OciEngine:
         await bound.box.run(zygote, message)
 
     def _process_told(self, message: Mapping[str, Any]) -> None:
-        box = self._boxes.get(str(message.get("box")))
-        if box is not None:
+        if (box := self._boxes.get(str(message.get("box")))) is not None:
             box.told(message)
 
     def _of(self, id: str) -> Bound:
@@ -263,23 +255,13 @@ class OciEngine:
         return self._bound[id]
 
     def lines(self, id: str) -> tuple[str, int]:
-        """Nothing of the function has run yet: nobody can have led the path elsewhere."""
-        path = f"/proc/{self._of(id).box.pid}/root{LINES}"
-
-        def listening() -> int:
-            with socket.socket(socket.AF_UNIX) as listener:
-                listener.bind(path)
-                os.chown(path, UID, GID)
-                listener.listen(_BACKLOG)
-                return listener.detach()
-
-        return LINES, _now(listening)
+        box = self._of(id).box
+        return LINES, _now(lambda: box.listener(LINES, (UID, GID)))
 
     def settle(self, id: str) -> None:
-        bound = self._bound.get(id)
-        if bound is not None and bound.cpus:
+        if (bound := self._bound.get(id)) is not None and not bound.settled:
             _now(lambda: self._groups.share(id, bound.cpus))
-            bound.cpus = 0
+            bound.settled = True
 
     def freeze(self, id: str) -> None:
         bound = self._of(id)
@@ -295,24 +277,21 @@ class OciEngine:
             bound.frozen = False
 
     def memory_peak(self, id: str) -> int:
-        try:
+        with suppress(OSError):
             return self._groups.peak(id)
-        except OSError:
-            return 0
+        return 0
 
     def cpu_used(self, id: str) -> float:
-        try:
+        with suppress(OSError):
             return self._groups.cpu(id)
-        except OSError:
-            return 0.0
+        return 0.0
 
     def enis(self) -> Collection[str]:
         own = self._own.taken if self._own is not None else ()
         return {*own, *(box.eni for box in self._boxes.values() if box.eni)}
 
     async def signal(self, id: str, name: str, number: int) -> None:
-        bound = self._bound.get(id)
-        if bound is not None:
+        if (bound := self._bound.get(id)) is not None:
             bound.box.signal(name, number)
 
     def _told(self, box: Box, name: str, data: bytes) -> None:
@@ -327,13 +306,28 @@ class OciEngine:
 
     # --- the end
 
+    async def clear(self, id: str) -> None:
+        bound = self._of(id)
+        box = bound.box
+        self.thaw(id)
+        if bound.settled:
+            _now(lambda: self._groups.share(id, _ALL))
+            bound.settled = False
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                while _now(lambda: groups.kill_others(self._groups, id, box.pid)) or box.running:  # noqa: ASYNC110
+                    await asyncio.sleep(_RETRY)
+        except TimeoutError:
+            raise Temporary(f"not everything in the sandbox {id} ends") from None
+        if box.gone.done():
+            raise Gone(f"the sandbox {id} has ended")
+
     async def remove(self, id: str) -> None:
-        bound = self._bound.pop(id, None)
-        if bound is not None:
+        if (bound := self._bound.pop(id, None)) is not None:
             await self._discard(bound.box)
 
     async def _discard(self, box: Box) -> None:
-        """Its end is waited for even when whoever asked is cancelled meanwhile."""
+        """It is waited for even when whoever asked is cancelled meanwhile."""
         task = asyncio.ensure_future(self._end(box))  # noqa: TID251
         self._ending.add(task)
         task.add_done_callback(self._ending.discard)
@@ -382,11 +376,6 @@ class OciEngine:
         finally:
             for zygote in self._zygotes.values():
                 zygote.close()
-
-
-def escaped(path: str) -> str:
-    """As overlayfs reads a list of directories."""
-    return path.replace("\\", "\\\\").replace(":", "\\:").replace(",", "\\,")
 
 
 def _now(work: Callable[[], R]) -> R:

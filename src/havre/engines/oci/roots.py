@@ -218,3 +218,8 @@ class Roots:
 
 def _is_there(directory: Path) -> bool:
     return directory.is_dir()
+
+
+def escaped(path: str) -> str:
+    """As overlayfs reads a list of directories."""
+    return path.replace("\\", "\\\\").replace(":", "\\:").replace(",", "\\,")

@@ -17,6 +17,8 @@ ECHO = """
     def handler(event, context):
         return {"event": event, "arn": context.invoked_function_arn, "id": context.aws_request_id}
 """
+PATIENT = Rules(memory=8192, settle=10.0)
+"""An environment that is about to be free is waited for, however slow the machine is."""
 GATE = """
     import os, time
     def handler(event, context):
@@ -80,7 +82,7 @@ async def test_an_exception_is_told_as_the_runtime_tells_it(tmp_path: Path) -> N
 
 
 async def test_time_is_up(tmp_path: Path) -> None:
-    async with ground(tmp_path) as g:
+    async with ground(tmp_path, rules=PATIENT) as g:
         function = g.function(GATE, timeout=1)
         found = await g.invoke(function, {"begun": str(tmp_path / "b"), "go": "/never"}, request_id="r-7")
         assert found.error == "Sandbox.Timedout"
@@ -92,8 +94,10 @@ async def test_time_is_up(tmp_path: Path) -> None:
         lines = await g.lines("REPORT RequestId: r-7")
         assert any(line.endswith(" r-7 Task timed out after 1.00 seconds\n\n") for line in lines)
         assert any("Status: timeout" in line for line in lines)
-        while g.engine.boxes:
-            await asyncio.sleep(0.01)
+        (tmp_path / "go").touch()
+        again = await g.invoke(function, {"begun": str(tmp_path / "b"), "go": str(tmp_path / "go")})
+        assert (again.error, again.init) == ("", None), "initialised within the invocation"
+        assert g.engine.calls["obtain"] == 1 and g.engine.calls["clear"] == 1, "in the sandbox that it had"
 
 
 @pytest.mark.parametrize(
@@ -101,7 +105,7 @@ async def test_time_is_up(tmp_path: Path) -> None:
     [("os._exit(3)", "exit status 3"), ("os.kill(os.getpid(), 9)", "signal: killed"), ("os._exit(0)", "")],
 )
 async def test_a_runtime_that_ends_during_an_invocation(tmp_path: Path, code: str, words: str) -> None:
-    async with ground(tmp_path) as g:
+    async with ground(tmp_path, rules=PATIENT) as g:
         function = g.function(f"import os\ndef handler(event, context):\n    {code}")
         found = await g.invoke(function, request_id="r-3")
         expected = f"Runtime exited with error: {words}" if words else "Runtime exited without providing a reason"
@@ -110,7 +114,8 @@ async def test_a_runtime_that_ends_during_an_invocation(tmp_path: Path, code: st
         lines = await g.lines("REPORT RequestId: r-3")
         assert lines[-3:-1] == [f"RequestId: r-3 Error: {expected}\nRuntime.ExitError\n", "END RequestId: r-3\n"]
         again = await g.invoke(function)
-        assert again.error == "Runtime.ExitError" and again.init is not None, "a fresh environment"
+        assert again.error == "Runtime.ExitError" and again.init is None, "initialised within the invocation"
+        assert g.engine.calls["obtain"] == 1
 
 
 async def test_out_of_memory(tmp_path: Path) -> None:
@@ -127,19 +132,50 @@ async def test_out_of_memory(tmp_path: Path) -> None:
 
 
 async def test_an_init_error_is_tried_again_within_the_invocation(tmp_path: Path) -> None:
-    async with ground(tmp_path) as g:
+    async with ground(tmp_path, rules=PATIENT) as g:
         function = g.function("import nowhere_to_be_found")
         found = await g.invoke(function)
         said = json.loads(found.payload)
         assert found.error == "Unhandled" and said["errorType"] == "Runtime.ImportModuleError"
         assert "No module named 'nowhere_to_be_found'" in said["errorMessage"]
-        assert g.engine.calls["obtain"] == 2
+        assert g.engine.calls["obtain"] == 1, "in the sandbox that it had"
         lines = await g.lines("REPORT RequestId")
         reports = [line for line in lines if line.startswith("INIT_REPORT")]
         assert ["Phase: init" in reports[0], "Phase: invoke" in reports[1]] == [True, True]
         assert all("Error Type: Runtime.ImportModuleError" in line for line in reports)
         starts = [n for n, line in enumerate(lines) if line.startswith("START")]
         assert len(starts) == 1 and starts[0] > lines.index(reports[1]), "initialised before it is started"
+
+
+async def test_a_function_that_cannot_initialise_fails_each_time_in_the_same_sandbox(tmp_path: Path) -> None:
+    async with ground(tmp_path, rules=PATIENT) as g:
+        function = g.function("raise ValueError('never')")
+        for _ in range(3):
+            assert json.loads((await g.invoke(function)).payload)["errorType"] == "ValueError"
+        lines = await g.lines("REPORT RequestId: r4")
+        phases = [line.partition("Phase: ")[2][:6] for line in lines if line.startswith("INIT_REPORT")]
+        assert phases == ["init\tS", "invoke", "invoke", "invoke"]
+        assert g.engine.calls["obtain"] == 1
+
+
+async def test_what_cannot_be_cleared_is_replaced(tmp_path: Path) -> None:
+    async with ground(tmp_path) as g:
+        function = g.function("import os\ndef handler(event, context):\n    return os._exit(1) if event else 1")
+        g.engine.fail["clear"] = Temporary("something in it does not end")
+        assert (await g.invoke(function, "end")).error == "Runtime.ExitError"
+        again = await g.invoke(function)
+        assert (again.error, g.engine.calls["obtain"]) == ("", 2) and again.init is not None
+
+
+async def test_who_waits_for_a_failed_environment_has_it_when_it_is_renewed(tmp_path: Path) -> None:
+    async with ground(tmp_path, rules=Rules(memory=200)) as g:
+        function = g.function("import os\ndef handler(event, context):\n    return os._exit(1) if event else 1")
+        g.engine.delay["clear"] = 0.1
+        found = await asyncio.gather(
+            *(g.invoke(function, event) for event in ("end", None, None)), return_exceptions=True
+        )
+        assert [getattr(f, "error", f) for f in found] == ["Runtime.ExitError", "", ""]
+        assert g.engine.calls["obtain"] == 1
 
 
 async def test_an_init_that_fails_once_does_not_fail_the_invocation(tmp_path: Path) -> None:

@@ -276,8 +276,8 @@ async def test_a_server_that_comes_back_finds_environments_as_they_were(tmp_path
         await until(lambda: g.hub.provisioned()[function.id].ready == 1)
         assert json.loads((await g.invoke(function, 1)).payload) == 1
         assert g.engine.calls["obtain"] == 1
-        g.plane._open_managed()._unconfirmed.add(function.id)
-        g.plane._open_managed().drop_unconfirmed()
+        g.plane._open_managed().confirming.begin([function.id])
+        g.plane._open_managed().confirming.drop_rest()
         await until(lambda: not g.engine.boxes)
 
 

@@ -92,9 +92,9 @@ async def test_a_snapshot_outlives_a_lost_connection(tmp_path: Path) -> None:
         while g.hub.nodes:
             await asyncio.sleep(0.001)
         await g.hub.until_able()
-        while g.plane._readiness._unconfirmed:
+        while g.plane._readiness.confirming.waiting:
             await asyncio.sleep(0.001)
-        g.plane._readiness.drop_unconfirmed()
+        g.plane._readiness.confirming.drop_rest()
         assert g.engine.calls["obtain"] == 1 and len(g.engine.boxes) == 1
         assert (await g.invoke(function)).init is None
 
@@ -143,7 +143,7 @@ async def test_a_retired_function_leaves_nothing(tmp_path: Path) -> None:
         await g.hub.retire(function.id)
         while g.engine.boxes or not g.engine.calls["forget"]:
             await asyncio.sleep(0.01)
-        assert not g.plane._functions and not g.plane._environments
+        assert not g.plane._functions and not g.plane._environments.by_member
 
 
 async def test_an_environment_in_a_vpc_has_an_interface_as_long_as_it_lives(tmp_path: Path) -> None:
@@ -178,7 +178,7 @@ async def test_what_a_server_that_came_back_does_not_speak_of_ends(tmp_path: Pat
         await g.hub.until_able()
         await until(g, kept, Provisioned(1, 1))
         assert len(g.engine.boxes) == 2
-        g.plane._readiness.drop_unconfirmed()
+        g.plane._readiness.confirming.drop_rest()
         while len(g.engine.boxes) > 1:
             await asyncio.sleep(0.01)
         assert (await g.invoke(kept)).init is None

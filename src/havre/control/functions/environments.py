@@ -1,0 +1,257 @@
+"""All environments of the usual kind of one node: what the fleet decides about them is done here, and what becomes of them
+is told to it.
+
+One whose invocation has failed because its process ended, or its time, is renewed: everything in it ends, its sandbox stays
+and so does /tmp, and its init phase is begun anew within the next invocation (in AWS's words, a suppressed init).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from typing import Protocol, cast
+
+from havre.control.functions.alarm import Alarm
+from havre.control.functions.environment import Environment
+from havre.control.functions.keeper import Keeper
+from havre.control.functions.life import boot, clear, init_limit
+from havre.control.functions.parts import InitFailed, Parts, describe
+from havre.control.functions.readiness import Readiness
+from havre.control.functions.ticket import Ticket
+from havre.core.environments.fleet import Fleet, Member, Phase, Rules, Step
+from havre.kernel.errors import Gone, Permanent, Temporary
+from havre.kernel.function import Function
+
+log = logging.getLogger("havre.functions")
+
+_END_PATIENCE = 30.0
+
+
+class Functions(Protocol):
+    """Who knows the functions of the node."""
+
+    def function_of(self, pool: str) -> Function | None: ...
+
+    def retire(self, id: str) -> None:
+        """No server wants it any more."""
+        ...
+
+    def forget_retired(self) -> None:
+        """What has no environment any more may be forgotten."""
+        ...
+
+
+class Environments(Keeper):
+    """``pressure``: whether memory is short."""
+
+    def __init__(self, parts: Parts, rules: Rules, functions: Functions, pressure: Callable[[], bool]) -> None:
+        super().__init__({})
+        self._parts = parts
+        self._steady = parts.steady
+        self._functions = functions
+        self._pressure = pressure
+        self._rest = rules.rest
+        self._alarm = Alarm(parts.steady, self.tick)
+        self.fleet = Fleet(rules)
+        self.by_member: dict[str, Environment] = {}
+        self.readiness = Readiness(self.fleet, self.do, parts.steady, functions.retire)
+        parts.engine.on_output = self._on_output
+        parts.engine.on_exit = self._on_exit
+
+    @property
+    def sandboxes(self) -> dict[str, Environment]:
+        return self._sandboxes
+
+    def give(self, environment: Environment, ticket: Ticket) -> None:
+        """To one that is free."""
+        if environment.cold:
+            self._tasks.spawn(self._anew(environment, ticket), "begin an environment anew")
+        else:
+            environment.begin(ticket)
+
+    # --- what environments say (Owner)
+    def answered(self, environment: Environment) -> None:
+        self.fleet.answered(environment.member, self._steady())
+
+    def settled(self, environment: Environment) -> None:
+        ticket = self.fleet.settled(environment.member, self._steady())
+        if ticket is not None:
+            self.give(environment, cast(Ticket, ticket))
+        elif self.fleet.urgent:
+            self.tick()
+        else:
+            self._alarm.by(self._steady() + self._rest)
+
+    def failed(self, environment: Environment, reason: str) -> None:
+        member = environment.member
+        busy = member.phase in (Phase.BUSY, Phase.SETTLING)
+        if not busy or member.kept or member.stale or environment.kind == "snap-start":
+            self.broken(environment, reason)
+        elif self.by_member.get(member.id) is environment:
+            if member.phase is Phase.BUSY:  # it is free in a moment: who waits need not begin another one
+                self.fleet.answered(member, self._steady())
+            self._tasks.spawn(self._renew(environment, reason), "renew an environment")
+
+    def broken(self, environment: Environment, reason: str) -> None:
+        member = environment.member
+        if self.by_member.pop(member.id, None) is None:
+            return
+        self._let_end(environment, reason)
+        self.do(self.fleet.gone(member, self._steady()))
+        if member.kept:
+            self.readiness.tell(member.pool)
+
+    def _on_output(self, sandbox: str, process: str, data: bytes) -> None:
+        if environment := self._sandboxes.get(sandbox):
+            environment.output(process, data)
+
+    def _on_exit(self, sandbox: str, process: str, code: int, out_of_memory: bool) -> None:
+        if environment := self._sandboxes.get(sandbox):
+            environment.exited(process, code, out_of_memory)
+
+    # --- steps
+    def do(self, steps: Iterable[Step]) -> None:
+        for step in steps:
+            member = step.member
+            if step.what == "refuse":
+                cast(Ticket, step.ticket).refuse("this node has no memory left for another environment", 1.0)
+            elif member is None:
+                continue
+            elif step.what == "start":
+                self._tasks.spawn(self._start(member), "start an environment")
+            elif step.what == "end":
+                if environment := self.by_member.pop(member.id, None):
+                    self._let_end(environment, "spindown")
+            elif environment := self.by_member.get(member.id):
+                if step.what == "freeze":
+                    environment.freeze()
+                elif step.what == "give":
+                    self.give(environment, cast(Ticket, step.ticket))
+                elif step.what == "restore":
+                    environment.restore(cast(Ticket, step.ticket))
+        self._wake()
+
+    async def _start(self, member: Member) -> None:
+        function = self._functions.function_of(member.pool)
+        if function is None:
+            self.do(self.fleet.gone(member, self._steady()))
+            return
+        kind = "provisioned-concurrency" if member.kept else "snap-start" if function.snap_start else "on-demand"
+        environment = Environment(self._parts, self, member, function, kind)
+        self.by_member[member.id] = environment
+        try:
+            await self._parts.engine.prepare(function)
+            await boot(environment, init_limit(environment))
+        except InitFailed as failure:
+            await self._again(environment, failure)
+        except (Permanent, Temporary, Gone) as error:
+            await self._refused(environment, error)
+        else:
+            self._started(environment)
+
+    def _started(self, environment: Environment) -> None:
+        member, now = environment.member, self._steady()
+        if self.by_member.get(member.id) is not environment:  # it was ended meanwhile
+            return
+        if environment.parked:
+            self.do(self.fleet.parked_now(member, now))
+        else:
+            self.settled(environment)
+        self.readiness.well(member.pool)
+
+    async def _again(self, environment: Environment, first: InitFailed) -> None:
+        """Its init phase has failed: once more, within an invocation and with that one's time; without any, it ends."""
+        member = environment.member
+        here = self.by_member.get(member.id) is environment
+        ticket = self.fleet.claim(member, self._steady()) if here and not member.kept else None
+        if ticket is None:
+            await self._failed(environment, first)
+            return
+        try:
+            await clear(environment, "")
+        except (Permanent, Temporary, Gone) as error:
+            cast(Ticket, ticket).refuse(*words(error))
+            self.broken(environment, "")
+        else:
+            await self._anew(environment, cast(Ticket, ticket))
+
+    async def _anew(self, environment: Environment, ticket: Ticket) -> None:
+        """Its init phase in the sandbox that it has, within an invocation and with that one's time."""
+        environment.kind = "on-demand"
+        if not environment.take(ticket):
+            return
+        try:
+            await boot(environment, environment.function.timeout + 1.0, phase="invoke")
+        except InitFailed as failure:
+            environment.announce()
+            environment.fail(failure.failure, failure.status)
+        except (Permanent, Temporary, Gone) as error:
+            ticket.refuse(*words(error))
+            environment.run = None
+            self.broken(environment, "")
+        else:
+            environment.announce()
+            environment.deliver(self._parts.world.now())
+
+    async def _renew(self, environment: Environment, reason: str) -> None:
+        """Its invocation has failed, and what ran in it is not to be trusted any more."""
+        try:
+            await clear(environment, reason)
+        except (Permanent, Temporary, Gone) as error:
+            log.warning("an environment of %s cannot be used again: %s", environment.function.arn, error)
+            self.broken(environment, "")
+            return
+        if self.by_member.get(environment.member.id) is environment:
+            self.settled(environment)
+
+    async def _failed(self, environment: Environment, failure: InitFailed) -> None:
+        """Nobody waits for it."""
+        member = environment.member
+        self.by_member.pop(member.id, None)
+        await self._end(environment, "failure")
+        self.do(self.fleet.gone(member, self._steady(), failed=True))
+        why = describe(failure.failure)
+        self.readiness.failed(member.pool, why, Permanent(why))
+
+    async def _refused(self, environment: Environment, error: Exception) -> None:
+        """The engine cannot have it: who waits hears why, unless others of its kind are at work."""
+        member = environment.member
+        log.warning("no environment for %s: %s", environment.function.arn, error)
+        self.by_member.pop(member.id, None)
+        await self._end(environment, "")
+        self.fleet.drop(member)
+        if isinstance(error, Permanent) or not self.fleet.members(member.pool):
+            for ticket in self.fleet.refuse(member.pool):
+                cast(Ticket, ticket).refuse(*words(error))
+        self.do(self.fleet.gone(member, self._steady(), failed=True))
+        self.readiness.failed(member.pool, str(error), error)
+
+    # --- time
+    def wake_by(self, due: float) -> None:
+        self._alarm.by(due)
+
+    def _wake(self) -> None:
+        """Sees to it that the fleet's next moment is not missed."""
+        self._functions.forget_retired()
+        self._alarm.by(self.fleet.wake_at(self._steady()))
+
+    def tick(self) -> None:
+        self._alarm.off()
+        self.do(self.fleet.tick(self._steady(), pressure=self._pressure()))
+
+    async def close(self, others: Iterable[asyncio.Task[None]]) -> None:
+        """Everything ends, extensions hear of it. ``others``: ends that are waited for, too."""
+        self._alarm.off()
+        environments = list(self.by_member.values())
+        self.by_member.clear()
+        ends = [*others, *(self._tasks.spawn(self._end(e, "spindown"), "end an environment") for e in environments)]
+        if ends:
+            await asyncio.wait(ends, timeout=_END_PATIENCE)
+        await self._tasks.close()
+        self._alarm.off()
+
+
+def words(error: Exception) -> tuple[str, float]:
+    """The reason, and after how long it may be gone; -1: never."""
+    return (str(error), error.after if isinstance(error, Temporary) else -1.0)
