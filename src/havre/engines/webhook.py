@@ -8,6 +8,7 @@ import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
+from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
@@ -17,6 +18,8 @@ from havre.kernel.errors import Permanent, Temporary
 
 TIMEOUT = 15.0
 """Seconds for everything, as SNS gives its subscribers."""
+_METADATA = tuple(map(ip_network, ("169.254.0.0/16", "fe80::/10", "fd00:ec2::254/128", "100.100.100.200/32")))
+"""Where clouds tell their machines who they are, credentials among it: for this machine, not for whoever may name a URL."""
 _MOST = 1 << 20
 _PIECE = 1 << 16
 
@@ -59,6 +62,16 @@ def troubles(url: str, timeout: float) -> Iterator[SplitResult]:
         raise Temporary(f"{url}: {error or type(error).__name__}") from None
 
 
+def refuse_metadata(writer: asyncio.StreamWriter) -> None:
+    """Look at whom a connection has reached, whatever name led there, before a word is said. Raises Permanent."""
+    peer = writer.get_extra_info("peername")
+    address = ip_address(str(peer[0]).partition("%")[0])
+    if isinstance(address, IPv6Address) and address.ipv4_mapped:
+        address = address.ipv4_mapped
+    if any(address in network for network in _METADATA):
+        raise Permanent(f"{address} is for this machine alone, as the metadata services of clouds are")
+
+
 def without_password(url: str) -> str:
     """The URL as it may be shown: four stars stand for a password."""
     before, at, _ = url.partition("://")[2].partition("/")[0].rpartition("@")
@@ -72,6 +85,7 @@ async def _exchange(parts: SplitResult, body: bytes, headers: Mapping[str, str])
         parts.hostname, parts.port or (443 if secure else 80), ssl=trust() if secure else None
     )
     try:
+        refuse_metadata(writer)
         writer.write(_head(parts, len(body), headers) + body)
         await writer.drain()
         answer = _Answer()

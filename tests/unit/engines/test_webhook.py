@@ -8,7 +8,7 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 import pytest
@@ -50,6 +50,36 @@ async def test_what_is_posted_comes_through() -> None:
         assert await webhook.post(f"{url}/a/b?c=d", b"body", {"X-One": "1"}) == 204
     head, _, body = got[0].partition(b"\r\n\r\n")
     assert head.startswith(b"POST /a/b?c=d HTTP/1.1\r\nHost: 127.0.0.1:") and b"X-One: 1" in head and body == b"body"
+
+
+class _Reached:
+    def __init__(self, address: str) -> None:
+        self.peer = (address, 80)
+
+    def get_extra_info(self, name: str) -> tuple[str, int]:
+        return self.peer
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["169.254.169.254", "169.254.170.2", "::ffff:169.254.169.254", "fe80::1%2", "fd00:ec2::254", "100.100.100.200"],
+)
+def test_metadata_of_clouds_is_not_for_whoever_names_a_url(address: str) -> None:
+    with pytest.raises(Permanent, match="for this machine alone"):
+        webhook.refuse_metadata(_Reached(address))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "10.0.0.1", "::1", "93.184.216.34", "fd00:ec2::1"])
+def test_other_servers_are(address: str) -> None:
+    webhook.refuse_metadata(_Reached(address))  # type: ignore[arg-type]
+
+
+async def test_who_may_not_be_asked_hears_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(webhook, "_METADATA", (ip_network("127.0.0.0/8"),))
+    async with server(answering(b"HTTP/1.1 200 OK\r\n\r\n")) as url:
+        with pytest.raises(Permanent):
+            await webhook.post(url, b"secret", {})
+    assert got == []
 
 
 async def test_user_and_password_are_sent_and_not_told() -> None:
