@@ -25,7 +25,7 @@ from tests.ports import free_port
 SECRET = b"tests only, tests only, tests only"
 
 
-async def everything(principal: Principal, action: str, place: Place, policy: str, source_ip: str) -> str:
+async def everything(principal: Principal, action: str, place: Place, source_ip: str) -> str:
     return ""
 
 

@@ -58,7 +58,7 @@ class Registry:
         self.app = self.parts.app
         self.facilities = Facilities(self.parts.layers, self.parts.passwords)
 
-    async def _authorize(self, principal: Principal, action: str, place: Place, policy: str, source_ip: str) -> str:
+    async def _authorize(self, principal: Principal, action: str, place: Place, source_ip: str) -> str:
         def conditions() -> dict[str, str]:
             keys = {"aws:SourceIp": source_ip}
             found = self._store.get(REPOSITORY, *place) if place.repository else None

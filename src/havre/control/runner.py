@@ -93,8 +93,8 @@ class Runner:
         try:
             self._pump()
             async for batch in changes:
-                self._take(batch)
-                self._pump()
+                if self._take(batch):
+                    self._pump()
             raise RuntimeError("the change feed has ended")
         finally:
             self._serving = False
@@ -123,15 +123,20 @@ class Runner:
         self._lanes[reconciler].queue.wake(key)
         self._pump()
 
-    def _take(self, batch: Sequence[Change]) -> None:
+    def _take(self, batch: Sequence[Change]) -> bool:
+        """Whether anybody has to look at anything."""
+        woken = False
         for change in batch:
             for lane in self._watching.get(change.key.kind, ()):
                 try:
                     for key in lane.reconciler.keys_of(change):
                         lane.queue.wake(key)
+                        woken = True
                 except Exception:
                     log.exception("%s cannot tell whom the change of %s touches", lane.reconciler.name, change.key)
                     self._look_at_all(lane)
+                    woken = True
+        return woken
 
     def _look_at_all(self, lane: _Lane) -> None:
         """A listing that fails is tried again: no timer of any key may hang on it."""

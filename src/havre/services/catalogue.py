@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -38,6 +39,7 @@ NAMES: dict[str, str] = {
 }
 
 
+@cache
 def package(name: str) -> ModuleType:
     """The package of a service. Raises KeyError for a service that Havre does not have."""
     return import_module(f"havre.services.{NAMES[name]}")

@@ -124,14 +124,19 @@ def place_of(resource: Resource[Any, Any]) -> Place:
 
 
 def _scope(resource: Resource[Any, Any]) -> str:
-    return place_of(resource).scope
+    return scoped(resource.meta.account, resource.meta.region, resource.spec.repository)
+
+
+def _key(resource: Resource[Any, Any], digest: str) -> str:
+    """What ``Place.key`` gives, without the place: it is made for each write."""
+    return f"{_scope(resource)}@{digest}"
 
 
 def _keys(resource: Resource[Any, Any], digests: tuple[str, ...]) -> tuple[str, ...]:
     if not digests:
         return ()
-    key = place_of(resource).key
-    return tuple([key(digest) for digest in digests])
+    scope = _scope(resource)
+    return tuple([f"{scope}@{digest}" for digest in digests])
 
 
 REPOSITORY: Kind[RepositorySpec, RepositoryStatus] = Kind("ecr.repository", RepositorySpec, RepositoryStatus)
@@ -143,11 +148,11 @@ IMAGE: Kind[ImageSpec, ImageStatus] = Kind(
         "repository": _scope,
         "blob": lambda r: _keys(r, r.spec.blobs),
         "child": lambda r: _keys(r, r.spec.children),
-        "subject": lambda r: place_of(r).key(r.spec.subject) if r.spec.subject else None,
+        "subject": lambda r: _key(r, r.spec.subject) if r.spec.subject else None,
     },
 )
 TAG: Kind[TagSpec, NoStatus] = Kind(
-    "ecr.tag", TagSpec, NoStatus, {"repository": _scope, "image": lambda r: place_of(r).key(r.spec.digest)}
+    "ecr.tag", TagSpec, NoStatus, {"repository": _scope, "image": lambda r: _key(r, r.spec.digest)}
 )
 LAYER: Kind[LayerSpec, NoStatus] = Kind(
     "ecr.layer", LayerSpec, NoStatus, {"repository": _scope, "digest": lambda r: r.spec.digest}

@@ -99,26 +99,32 @@ def _descriptors(data: Mapping[str, Any], name: str) -> tuple[Descriptor, ...]:
         return ()
     if not isinstance(items, list) or len(items) > REFERENCE_LIMIT:
         raise ManifestError(f"{name} must be a list of at most {REFERENCE_LIMIT} descriptors")
-    return tuple(_descriptor(item, f"{name}[{i}]") for i, item in enumerate(items))
+    return tuple([_descriptor(item, name, i) for i, item in enumerate(items)])
 
 
-def _descriptor(item: Any, where: str) -> Descriptor:
+def _descriptor(item: Any, name: str, at: int | None = None) -> Descriptor:
+    """``at``: which one of the list ``name``."""
     if not isinstance(item, dict):
-        raise ManifestError(f"{where} must be a descriptor")
+        raise ManifestError(f"{_where(name, at)} must be a descriptor")
     digest, size = item.get("digest"), item.get("size")
     if not isinstance(digest, str) or not is_digest(digest):
-        raise ManifestError(f"{where}.digest is not a sha256 or sha512 digest")
+        raise ManifestError(f"{_where(name, at)}.digest is not a sha256 or sha512 digest")
     if not isinstance(size, int) or isinstance(size, bool) or size < 0:
-        raise ManifestError(f"{where}.size must be a number of bytes")
+        raise ManifestError(f"{_where(name, at)}.size must be a number of bytes")
     media_type = _text(item, "mediaType")
+    annotations = item.get("annotations")
     return Descriptor(
         digest,
         size,
         media_type,
         _text(item, "artifactType"),
-        _strings(item.get("annotations"), f"{where}.annotations"),
+        _strings(annotations, f"{_where(name, at)}.annotations") if annotations is not None else {},
         foreign=bool(item.get("urls")) and any(word in media_type for word in _FOREIGN),
     )
+
+
+def _where(name: str, at: int | None) -> str:
+    return name if at is None else f"{name}[{at}]"
 
 
 def _text(data: Mapping[str, Any], name: str) -> str:

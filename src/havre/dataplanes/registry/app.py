@@ -58,7 +58,7 @@ class RegistryApp:
         self._locate = locate
         self._record = record
         self.touched = Touched(world, store)
-        self._gate = Gate(store, world, passwords, authorize)
+        self._gate = Gate(world, passwords, authorize)
         self._uploads = Uploads(store, blobs, self._gate)
         self._pulls = Pulls(store, blobs, self._gate, self.touched)
         self._manifests = Manifests(store, blobs, self._gate, self.touched)
@@ -70,7 +70,7 @@ class RegistryApp:
         host = headers.get(b"host", b"").decode("latin-1")
         account, region = self._locate(server[0] if server else "", host)
         name, what, rest = route(scope["path"])
-        exchange = Exchange(scope, receive, send, Place(account, region, name))
+        exchange = Exchange(scope, headers, receive, send, Place(account, region, name))
         error = None
         try:
             await self._handle(exchange, what, rest)

@@ -29,14 +29,16 @@ class Exchange:
         "_more", "_receive", "_send", "headers", "method", "path", "place", "principal", "query", "scope", "started",
     )  # fmt: skip
 
-    def __init__(self, scope: Mapping[str, Any], receive: Receive, send: Send, place: Place) -> None:
+    def __init__(
+        self, scope: Mapping[str, Any], headers: dict[bytes, bytes], receive: Receive, send: Send, place: Place
+    ) -> None:
         self.scope = scope
         self._receive = receive
         self._send = send
         self._more = True
         self.method: str = scope["method"]
         self.path: str = scope["path"]
-        self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        self.headers = headers
         raw = scope["query_string"]
         self.query: list[tuple[str, str]] = (
             parse_qsl(raw.decode("latin-1"), keep_blank_values=True, max_num_fields=_QUERY_LIMIT) if raw else []
@@ -62,11 +64,15 @@ class Exchange:
     async def chunks(self) -> AsyncIterator[tuple[bytes, bool]]:
         """(piece, whether more follow). Raises Disconnected."""
         while self._more:
-            message = await self._receive()
-            if message["type"] != "http.request":
-                raise Disconnected
-            self._more = message.get("more_body", False)
-            yield message.get("body", b""), self._more
+            yield await self._piece(), self._more
+
+    async def _piece(self) -> bytes:
+        message = await self._receive()
+        if message["type"] != "http.request":
+            raise Disconnected
+        self._more = message.get("more_body", False)
+        body: bytes = message.get("body", b"")
+        return body
 
     async def drain(self, limit: int) -> None:
         """Read what is left of the body, at most ``limit`` bytes, and throw it away."""
@@ -78,13 +84,14 @@ class Exchange:
         except Disconnected:
             return
 
-    async def body(self, limit: int, refusal: OciError) -> bytes:
-        """The whole body. Raises ``refusal`` when it is longer than ``limit``."""
+    async def body(self, limit: int) -> bytes | None:
+        """The whole body; None when it is longer than ``limit``. Raises Disconnected."""
         pieces, size = [], 0
-        async for piece, _ in self.chunks():
+        while self._more:
+            piece = await self._piece()
             size += len(piece)
             if size > limit:
-                raise refusal
+                return None
             pieces.append(piece)
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 

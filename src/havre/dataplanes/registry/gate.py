@@ -7,14 +7,13 @@ from functools import lru_cache
 
 import msgspec
 
-from havre.control.images import REPOSITORY, Place
+from havre.control.images import Place
 from havre.control.operation import Principal
 from havre.core.images.passwords import USER, Passwords, Ticket
 from havre.dataplanes.registry.errors import OciError
 from havre.dataplanes.registry.exchange import Exchange
 from havre.dataplanes.registry.ports import Authorize
 from havre.kernel.world import World
-from havre.store.ports import Reader
 
 _TICKETS = 1024
 """Tickets that are kept read, so that each of the many requests of a push does not check the same HMAC again."""
@@ -24,8 +23,7 @@ _decode_principal = msgspec.msgpack.Decoder(Principal).decode
 class Gate:
     """``authorize`` None lets everybody do everything (``--auth open``)."""
 
-    def __init__(self, store: Reader, world: World, passwords: Passwords, authorize: Authorize | None) -> None:
-        self._store = store
+    def __init__(self, world: World, passwords: Passwords, authorize: Authorize | None) -> None:
         self._world = world
         self._passwords = passwords
         self._authorize = authorize
@@ -54,9 +52,7 @@ class Gate:
         """Why not, in AWS's words; "" when it is allowed."""
         if self._authorize is None:
             return ""
-        owner = self._store.get(REPOSITORY, *place) if place.repository else None
-        policy = owner.spec.policy if owner else ""
-        return await self._authorize(exchange.principal, action, place, policy, exchange.source_ip)
+        return await self._authorize(exchange.principal, action, place, exchange.source_ip)
 
     def opens(self, exchange: Exchange, digest: str) -> bool:
         """Whether the request brings a ticket for this very layer (GetDownloadUrlForLayer)."""

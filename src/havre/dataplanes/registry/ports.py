@@ -14,9 +14,9 @@ from havre.control.operation import Principal
 class Authorize(Protocol):
     """May this principal do this to this repository?"""
 
-    async def __call__(self, principal: Principal, action: str, place: Place, policy: str, source_ip: str) -> str:
-        """ "" when identity policies and ``policy`` (the repository's, JSON, "" for none) allow it; otherwise the refusal
-        in AWS's words. ``action`` is an ECR action with its prefix; ``place.repository`` is "" for the whole registry."""
+    async def __call__(self, principal: Principal, action: str, place: Place, source_ip: str) -> str:
+        """ "" when the caller's policies and the repository's allow it; otherwise the refusal in AWS's words. ``action`` is
+        an ECR action with its prefix; ``place.repository`` is "" for the whole registry."""
         ...
 
 

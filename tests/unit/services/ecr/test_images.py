@@ -281,3 +281,22 @@ async def _settle(installation: Installation, reconciler: Any) -> None:
     for _ in range(20):
         if not await runner.step():
             return
+
+
+def test_pushes_wake_lifecycle_policies_where_there_are_some(installation: Installation, api: Any) -> None:
+    from havre.services.ecr.reconcile.expiry import Expiry
+
+    store = installation.running.store
+    changes, expiry = store.subscribe(Expiry.watches), Expiry(store, installation.running.world)
+    put(api, "app", "first")
+    api.put_lifecycle_policy(repositoryName="app", lifecyclePolicyText=json.dumps(POLICY))
+    place = installation.place("app")
+    assert [expiry.keys_of(c) for c in changes.gathered() if c.key.kind == "ecr.repository"] == [(place,)]
+    put(api, "app", "second", b"other")
+    pushed = changes.gathered()
+    assert {c.key.kind for c in pushed} == {"ecr.image", "ecr.tag"}
+    assert all(list(expiry.keys_of(c)) == [place] for c in pushed)
+    api.delete_lifecycle_policy(repositoryName="app")
+    changes.gathered()
+    put(api, "app", "third")
+    assert [key for c in changes.gathered() for key in expiry.keys_of(c)] == []

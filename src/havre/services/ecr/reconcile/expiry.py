@@ -55,7 +55,9 @@ class Expiry:
             return ()
         if change.key.kind == REPOSITORY.name:
             return (Place(change.key.account, change.key.region, change.key.name),)
-        return (place_of(resource),)
+        place = place_of(resource)
+        repository = self._store.get(REPOSITORY, *place)
+        return (place,) if repository is not None and repository.spec.lifecycle else ()
 
     def all_keys(self) -> Iterable[Place]:
         return [Place(r.meta.account, r.meta.region, r.meta.name) for r in self._store.list(REPOSITORY)]
