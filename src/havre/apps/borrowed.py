@@ -103,6 +103,9 @@ class Desk:
             self._send(frame, body)
 
     def _send(self, frame: Frame, body: bytes = b"") -> None:
+        """To a server that is gone: nothing. What is under way is carried out first, and then this ends."""
+        if self._writer.is_closing():
+            return
         self._writer.write(pack(frame, body))
         if body:
             self._writer.write(body)

@@ -6,6 +6,7 @@ import logging
 
 from havre.control.operation import Principal
 from havre.gateway.context import ANONYMOUS, EVERYTHING, Context
+from havre.kernel.errors import Temporary
 from havre.services.cloudtrail.trail import Draft, Identity, Trail
 
 log = logging.getLogger("havre.gateway")
@@ -50,7 +51,9 @@ class Audit:
         if told or self._trail.crowded:
             try:
                 await self._trail.flush()
-            except Exception:  # the call is done: its answer stands, and the event waits for the journal to recover
+            except Temporary as full:  # the call is done: its answer stands, and the event waits for the journal
+                log.warning("the audit journal takes no events: %s, request %s", full.reason, context.request_id)
+            except Exception:
                 log.exception("the audit journal does not take events, request %s", context.request_id)
 
     def identity(self, who: Principal, invoked_by: str) -> Identity:

@@ -18,32 +18,35 @@ class Relay:
         self._target = (host, port)
         self._admits = admits
         self._server: asyncio.Server | None = None
-        self._connections = 0
+        self._passing: set[asyncio.Task[None]] = set()
 
     async def serve(self, listener: socket.socket) -> None:
-        self._server = await asyncio.start_server(self._pass, sock=listener)
+        self._server = await asyncio.start_server(self._accept, sock=listener)
 
     def close(self) -> None:
+        """Nobody else comes in; what passes goes on."""
         if self._server is not None:
             self._server.close()
 
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Its own task: Python 3.11 complains of one of its streams that is cancelled."""
+        passing = asyncio.ensure_future(self._pass(reader, writer))  # noqa: TID251
+        self._passing.add(passing)
+        passing.add_done_callback(self._passing.discard)
+
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self._connections >= CONNECTIONS or not await self._admitted(writer):
-            writer.close()
-            return
-        self._connections += 1
         try:
+            if len(self._passing) > CONNECTIONS or not await self._admitted(writer):
+                return
             there_reader, there_writer = await asyncio.open_connection(*self._target)
+            try:
+                await asyncio.gather(_pump(reader, there_writer), _pump(there_reader, writer))
+            finally:
+                there_writer.close()
         except OSError:
-            self._connections -= 1
-            writer.close()
             return
-        try:
-            await asyncio.gather(_pump(reader, there_writer), _pump(there_reader, writer))
         finally:
-            self._connections -= 1
             writer.close()
-            there_writer.close()
 
     async def _admitted(self, writer: asyncio.StreamWriter) -> bool:
         if self._admits is None:

@@ -22,6 +22,8 @@ STREAMS = "cloudtrail/"
 SLICES = 16
 """What is too much goes slice by slice of the time that is kept."""
 MOST_QUEUED = 20_000
+MOST_WAITING = 50_000
+"""Events for which a journal that takes none is waited for; those after them are lost, and the log says how many."""
 MOST_TEXT = 100 * 1024
 """Bytes that one event's parameters or answer may take; CloudTrail cuts at 100 KB likewise."""
 _log = logging.getLogger("havre.cloudtrail")
@@ -136,11 +138,15 @@ class Trail:
         self._queue: deque[Draft] = deque()
         self._queued = 0
         self._kept = 0
+        self._lost = 0
         self._lock = asyncio.Lock()
         self.progress: float | None = None
         """When the loop last found everything durable."""
 
     def record(self, draft: Draft) -> None:
+        if len(self._queue) >= MOST_WAITING:
+            self._lost += 1
+            return
         self._queue.append(draft)
         self._queued += 1
 
@@ -171,6 +177,9 @@ class Trail:
         except BaseException:
             self._queue.extendleft(reversed([d for drafts in left.values() for d in drafts]))
             raise
+        if self._lost:
+            _log.error("%d events are lost: the audit journal took none for too long", self._lost)
+            self._lost = 0
 
     async def run(self) -> None:
         """For ever: flush what reads left behind, drop what is older than 90 days."""

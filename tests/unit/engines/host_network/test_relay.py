@@ -46,7 +46,7 @@ async def _conversation(server: Any) -> tuple[bytes, list[dict[str, Any]]]:
     except ConnectionError:
         pass
     writer.close()
-    while relay._connections:
+    while relay._passing:
         await asyncio.sleep(0.01)
     for _ in range(5):  # what a task has raised is told when it is forgotten
         await asyncio.sleep(0)
@@ -59,3 +59,23 @@ async def _conversation(server: Any) -> tuple[bytes, list[dict[str, Any]]]:
 @pytest.mark.parametrize(("server", "answer"), [(_resets, b""), (_echoes, b"x")], ids=["resets", "echoes"])
 def test_an_end_that_is_cut_off_ends_the_other_quietly(run: Any, server: Any, answer: bytes) -> None:
     assert run(_conversation(server)) == (answer, [])
+
+
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
+def test_a_process_that_ends_in_the_middle_of_it_is_quiet(run: Any) -> None:
+    loud: list[dict[str, Any]] = []
+
+    async def scene() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: loud.append(context))
+        begun = asyncio.Event()
+        listening = await asyncio.start_server(lambda reader, writer: begun.set(), "127.0.0.1", 0)
+        listener = socket.create_server(("127.0.0.1", 0))
+        relay = Relay(*listening.sockets[0].getsockname())
+        await relay.serve(listener)
+        _, writer = await asyncio.open_connection(*listener.getsockname())
+        writer.write(b"x")
+        await begun.wait()
+        relay.close()
+
+    run(scene())
+    assert loud == []
