@@ -29,6 +29,7 @@ class FakeNetwork:
         self.listening: list[tuple[int, str, int]] = []
         self.doors: dict[tuple[str, str, int], Door] = {}
         self._answerers: dict[tuple[str, int], Answerer] = {}
+        self._over = False
 
     async def _turn(self, method: str) -> None:
         if method in self.delay:
@@ -41,6 +42,8 @@ class FakeNetwork:
 
     async def ensure_vpc(self, vpc: Vpc) -> None:
         await self._turn("ensure_vpc")
+        if self._over:
+            raise Temporary("the networks are removed")
         for (address, port), answerer in self._answerers.items():
             if (vpc.id, address, port) not in self.doors:
                 self.doors[vpc.id, address, port] = await answerer(vpc.id, _listener())
@@ -106,6 +109,7 @@ class FakeNetwork:
 
     async def remove_all(self) -> None:
         await self._turn("remove_all")
+        self._over = True
         self._close()
         self.vpcs, self.attached, self.balancers = {}, {}, {}
 

@@ -229,7 +229,7 @@ class NetworkEngine(Protocol):
         ...
 
     async def remove_all(self) -> None:
-        """Everything that this instance made."""
+        """Everything that this instance made; from now on no VPC is built, whoever still asks for one."""
         ...
 
     async def close(self) -> None:

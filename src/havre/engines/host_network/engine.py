@@ -55,7 +55,7 @@ class HostNetwork:
         self._forwarder = Forwarder()
         self._names_abroad = BridgeNames(instance, self._balancers, self._forwarder)
         self._answerers: dict[tuple[str, int], Answerer] = {(ENDPOINT, port): self._relay}
-        self._adopted = False
+        self._adopted = self._over = False
         self._turn = asyncio.Lock()
         self._why: str | None = None
         self._asked = 0.0
@@ -71,6 +71,8 @@ class HostNetwork:
 
     async def ensure_vpc(self, vpc: Vpc) -> None:
         async with self._turn:
+            if self._over:
+                raise Temporary("the networks of this machine are removed: Havre is stopping")
             if self._ensured.get(vpc.id) == vpc:
                 return
             self._ensured.pop(vpc.id, None)
@@ -163,6 +165,7 @@ class HostNetwork:
 
     async def remove_all(self) -> None:
         async with self._turn:
+            self._over = True
             self._ensured.clear()
             self._names_abroad.close()
             for id in list(self._servers):
