@@ -75,7 +75,8 @@ def record(event: Event) -> dict[str, Any]:
     out["responseElements"] = _unpack(event.response) or None
     out |= {"requestID": event.request_id, "eventID": event_id(event), "readOnly": event.read_only}
     if event.resources:
-        out["resources"] = [{"accountId": _account(a) or event.account, "ARN": a} for a in event.resources]
+        arns = [arn.removesuffix(_STREAM) for arn in event.resources]  # IAM decides on a group's by that of no stream
+        out["resources"] = [{"accountId": _account(arn) or event.account, "ARN": arn} for arn in arns]
     return out | {
         "eventType": "AwsApiCall",
         "managementEvent": True,
@@ -146,6 +147,20 @@ _TYPES = {
     ("elasticloadbalancing", "listener"): "AWS::ElasticLoadBalancingV2::Listener",
     ("elasticloadbalancing", "listener-rule"): "AWS::ElasticLoadBalancingV2::ListenerRule",
     ("logs", "log-group"): "AWS::Logs::LogGroup",
+    ("acm", "certificate"): "AWS::CertificateManager::Certificate",
+    ("dynamodb", "table"): "AWS::DynamoDB::Table",
+    ("elasticfilesystem", "file-system"): "AWS::EFS::FileSystem",
+    ("elasticfilesystem", "access-point"): "AWS::EFS::AccessPoint",
+    ("events", "rule"): "AWS::Events::Rule",
+    ("events", "event-bus"): "AWS::Events::EventBus",
+    ("kinesis", "stream"): "AWS::Kinesis::Stream",
+    ("kms", "key"): "AWS::KMS::Key",
+    ("s3", ""): "AWS::S3::Bucket",
+    ("scheduler", "schedule"): "AWS::Scheduler::Schedule",
+    ("secretsmanager", "secret"): "AWS::SecretsManager::Secret",
+    ("sns", ""): "AWS::SNS::Topic",
+    ("sqs", ""): "AWS::SQS::Queue",
+    ("ssm", "parameter"): "AWS::SSM::Parameter",
     ("ec2", "vpc"): "AWS::EC2::VPC",
     ("ec2", "subnet"): "AWS::EC2::Subnet",
     ("ec2", "security-group"): "AWS::EC2::SecurityGroup",
@@ -155,18 +170,33 @@ _TYPES = {
 }
 
 
+_STREAM = ":log-stream:"
+
+
 def named_resources(event: Event) -> list[tuple[str, str]]:
-    """(type, name) of each resource of a mutating call: its ARN, and for IAM and EC2 its bare name too."""
+    """(type, name) of each resource of a mutating call: its ARN and its name, of ECS the name within its cluster, too; and
+    the group of a log stream."""
     if event.read_only:
         return []
     out = []
     for arn in event.resources:
-        parts = arn.split(":", 5)
-        if len(parts) != 6:
-            continue
-        kind, name = [*re.split("[:/]", parts[5], maxsplit=1), ""][:2]
-        of = _TYPES.get((parts[2], kind))
-        if of is not None:
-            out.append((of, arn))
-            out.append((of, name.rsplit("/", 1)[-1] if parts[2] in ("iam", "ec2") else name))
+        group, stream, name = arn.partition(_STREAM)
+        if stream and name:
+            out += [("AWS::Logs::LogStream", arn), ("AWS::Logs::LogStream", name)]
+        out += _named(group)
     return out
+
+
+def _named(arn: str) -> list[tuple[str, str]]:
+    parts = arn.split(":", 5)
+    if len(parts) != 6:
+        return []
+    kind, name = [*re.split("[:/]", parts[5], maxsplit=1), ""][:2]
+    of = _TYPES.get((parts[2], kind)) if name else None
+    if of is None:
+        of, name = _TYPES.get((parts[2], "")), re.split("[:/]", parts[5])[0]
+    if of is None:
+        return []
+    bare = name.rsplit("/", 1)[-1]
+    names = (bare,) if parts[2] in ("iam", "ec2") or bare == name else (name, bare) if parts[2] == "ecs" else (name,)
+    return [(of, each) for each in (arn, *names)]

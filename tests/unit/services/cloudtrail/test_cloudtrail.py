@@ -55,18 +55,37 @@ def test_records(running: Running) -> None:
 
 
 @pytest.mark.parametrize(
-    ("resource", "name"),
+    ("resource", "kind", "names"),
     [
-        ("ecs:us-east-1:0:task-definition/web:1", "web:1"),
-        ("ecs:us-east-1:0:service/c/web", "c/web"),
-        ("logs:us-east-1:0:log-group:/a/b", "/a/b"),
-        ("iam::0:role/path/app", "app"),
+        ("ecs:us-east-1:0:task-definition/web:1", "ECS::TaskDefinition", ["web:1"]),
+        ("ecs:us-east-1:0:service/c/web", "ECS::Service", ["c/web", "web"]),
+        ("logs:us-east-1:0:log-group:/a/b", "Logs::LogGroup", ["/a/b"]),
+        ("iam::0:role/path/app", "IAM::Role", ["app"]),
+        ("sqs:us-east-1:0:orders.fifo", "SQS::Queue", ["orders.fifo"]),
+        ("sns:us-east-1:0:topic:6d0e", "SNS::Topic", ["topic"]),
+        ("s3:::bucket/a/key", "S3::Bucket", ["bucket"]),
+        ("events:us-east-1:0:rule/bus/r", "Events::Rule", ["bus/r"]),
+        ("kms:us-east-1:0:key/1234", "KMS::Key", ["1234"]),
+        ("none:us-east-1:0:thing/x", "", []),
     ],
 )
-def test_resources_are_named_as_they_are_called(resource: str, name: str) -> None:
+def test_resources_are_named_as_they_are_called(resource: str, kind: str, names: list[str]) -> None:
     who = Identity("Root", "0", "arn", "0", "", "root")
     event = Event("id", 0.0, "any", "Any", "0", "us-east-1", who, False, resources=(f"arn:aws:{resource}",))
-    assert [n for _, n in named_resources(event)] == [f"arn:aws:{resource}", name]
+    assert named_resources(event) == [(f"AWS::{kind}", n) for n in ([f"arn:aws:{resource}", *names] if kind else [])]
+
+
+def test_log_groups_are_named_without_the_stream_that_iam_decides_on() -> None:
+    who = Identity("Root", "0", "arn", "0", "", "root")
+    group = "arn:aws:logs:us-east-1:0:log-group:/a/b"
+    made = Event("id", 0.0, "logs", "Any", "0", "us-east-1", who, False, resources=(f"{group}:log-stream:",))
+    of_group = [("AWS::Logs::LogGroup", group), ("AWS::Logs::LogGroup", "/a/b")]
+    assert named_resources(made) == of_group
+    assert record(made)["resources"] == [{"accountId": "0", "ARN": group}]
+    stream = f"{group}:log-stream:s"
+    written = Event("id", 0.0, "logs", "Any", "0", "us-east-1", who, False, resources=(stream,))
+    assert named_resources(written) == [("AWS::Logs::LogStream", stream), ("AWS::Logs::LogStream", "s"), *of_group]
+    assert record(written)["resources"] == [{"accountId": "0", "ARN": stream}]
 
 
 @pytest.mark.parametrize(
