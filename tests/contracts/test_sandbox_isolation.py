@@ -138,7 +138,7 @@ else:
 async def test_tmp_is_its_own_and_as_large_as_was_asked_for(bench: Bench) -> None:
     one, other = await bench.obtain(temporary=512, memory=128), await bench.obtain(temporary=1024)
     assert await bench.sh(one, "ls -A /tmp; stat -c %a:%u /tmp") == (0, "700:993\n")
-    assert (await bench.sh(one, "dd if=/dev/zero of=/tmp/file bs=1M count=400"))[0] == 0  # more than it has of memory
+    assert (await bench.sh(one, "dd if=/dev/zero of=/tmp/file bs=1M count=512"))[0] == 0  # more than it has of memory
     code, said = await bench.sh(one, "dd if=/dev/zero of=/tmp/file bs=1M count=600")
     assert code != 0 and "No space left on device" in said
     assert await bench.sh(other, "ls -A /tmp; dd if=/dev/zero of=/tmp/file bs=1M count=600 2>/dev/null && echo ok") == (

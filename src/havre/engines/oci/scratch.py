@@ -13,7 +13,11 @@ from pathlib import Path
 
 from havre.kernel.errors import Temporary
 
-_OPTIONS = ("-q", "-F", "-t", "ext4", "-O", "^has_journal,^resize_inode,^quota", "-m", "0", "-I", "256")
+_PER_INODE = 16384
+"""Bytes of the disk."""
+_OPTIONS = ("-q", "-F", "-t", "ext4", "-O", "^has_journal,^resize_inode,^quota", "-m", "0", "-I", "256", "-b", "4096")
+_MOST_RESERVED = 16
+"""MiB, beside a fiftieth of the disk, that ext4 lets nobody have."""
 
 
 def why_not() -> str:
@@ -33,7 +37,7 @@ class Scratch:
         self._owner = owner
 
     def disk(self, size: int) -> int:
-        """A descriptor of a fresh one, of ``size`` MiB. Blocks for a millisecond. Raises Temporary."""
+        """A descriptor of a fresh one, with room for ``size`` MiB of files. Blocks for a millisecond. Raises Temporary."""
         try:
             template = self._template(size)
             fd = os.open(self._directory, os.O_RDWR | os.O_TMPFILE | os.O_CLOEXEC, 0o600)
@@ -47,23 +51,30 @@ class Scratch:
             raise Temporary(f"no disk for /tmp can be made: {error}") from error
 
     def _template(self, size: int) -> Path:
-        path = self._directory / f"{size}.ext4"
+        whole = _whole(size)
+        path = self._directory / f"{whole}.ext4"
         if not path.exists():
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             made, name = tempfile.mkstemp(prefix=f"{size}.", dir=self._directory)  # several threads may be at it
             fresh = Path(name)
             with open(made, "wb") as file:
-                file.truncate(size << 20)
+                file.truncate(whole << 20)
             uid, gid = self._owner
             extended = f"lazy_itable_init=1,nodiscard,root_owner={uid}:{gid}"
             subprocess.run(
-                ["mke2fs", *_OPTIONS, "-E", extended, str(fresh)],
+                ["mke2fs", *_OPTIONS, "-i", str(_PER_INODE), "-E", extended, str(fresh)],
                 check=True,
                 capture_output=True,
                 env={"PATH": "/usr/sbin:/sbin:/usr/bin:/bin"},
             )
             fresh.rename(path)
         return path
+
+
+def _whole(size: int) -> int:
+    """MiB of a disk on which ``size`` MiB of files have room: what the file system itself takes comes on top, as in AWS."""
+    inodes = -(-size * 256 // _PER_INODE)
+    return size + inodes + min(-(-size // 50), _MOST_RESERVED) + 3 + size // 1024
 
 
 def _copy_sparse(source: Path, target: int) -> None:
