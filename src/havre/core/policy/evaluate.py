@@ -73,7 +73,7 @@ def decide(
     reach = Reach.NONE
     by_resource: tuple[Matched, ...] = ()
     if resource is not None:
-        reach, by_resource, denied = _ask_resource(resource, question)
+        reach, by_resource, denied = _ask_resource(resource, question, grants.boundary is not None)
         if denied:
             return Decision(EXPLICIT, "resource", denied)
     if question.who is not None and question.who.kind == "Anonymous":  # he has no policies of his own
@@ -121,11 +121,13 @@ def _matching(layer: str, policies: Iterable[Policy], question: Question, *, all
     )
 
 
-def _ask_resource(policy: Policy, question: Question) -> tuple[int, tuple[Matched, ...], tuple[Matched, ...]]:
+def _ask_resource(
+    policy: Policy, question: Question, bounded: bool
+) -> tuple[int, tuple[Matched, ...], tuple[Matched, ...]]:
     """How closely the allowing statements name the caller, which they are, and which statements deny."""
     reach, allowed, denied = Reach.NONE, [], []
     for statement in policy.statements:
-        close = statement.reach(question.who)
+        close = statement.reach(question.who, bounded)
         if close == Reach.NONE or not statement.applies(question):
             continue
         if statement.allow:

@@ -72,6 +72,15 @@ class PrincipalTest:
             return Reach.ROLE
         return Reach.ACCOUNT if who.account in self._accounts else Reach.NONE
 
+    def spares(self, who: Who) -> bool:
+        """Whether a denial of all others leaves the caller alone: he is listed, and so are the role that he has assumed and
+        his account, whose each AWS would look for in turn."""
+        if who.service and who.kind == "AWSService":
+            return self.reach(who) != Reach.NONE
+        chain = (who.arn, who.role) if who.role else (who.arn,)
+        listed = all(arn in self._arns for arn in chain) or who.kind == "Root"
+        return self._everybody or (listed and who.account in self._accounts)
+
 
 def _account_of(name: str) -> str:
     if len(name) == 12 and name.isdigit():
@@ -148,11 +157,13 @@ class Statement:
                 return False
         return all(c.holds(question.context) for c in self._conditions)
 
-    def reach(self, who: Who | None) -> int:
-        """How the Principal element names the caller. NotPrincipal reaches everybody it does not list."""
+    def reach(self, who: Who | None, bounded: bool = False) -> int:
+        """How the Principal element names the caller. NotPrincipal reaches everybody it does not list, and where it denies
+        whoever has a boundary (``bounded``), too; where it allows, nobody of an account that it lists."""
         if self._principal is None or who is None:
             return Reach.NONE
         reach = self._principal.reach(who)
         if "Principal" not in self._not:
             return reach
-        return Reach.ROLE if reach == Reach.NONE else Reach.NONE
+        spared = reach != Reach.NONE if self.allow else self._principal.spares(who) and not bounded
+        return Reach.NONE if spared else Reach.ROLE

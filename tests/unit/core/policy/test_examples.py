@@ -194,6 +194,29 @@ def test_not_principal_denies_all_but_the_named() -> None:
     everything = Grants((_policy(ALLOW_ALL),))
     theirs = Question("s3:GetObject", "arn:aws:s3:::b", {}, outsider)
     assert decide(theirs, everything, policy, ACCOUNT).outcome == "explicitDeny"
+    another = Who("IAMUser", ACCOUNT, f"{USER.arn}2")  # the account that is listed as well spares its root user alone
+    assert decide(Question("s3:GetObject", "arn:aws:s3:::b", {}, another), everything, policy).outcome == "explicitDeny"
+    root = Who("Root", ACCOUNT, f"arn:aws:iam::{ACCOUNT}:root")
+    assert decide(Question("s3:GetObject", "arn:aws:s3:::b", {}, root), everything, policy).allowed
+    bounded = Grants((_policy(ALLOW_ALL),), boundary=_policy(ALLOW_ALL))
+    assert decide(question, bounded, policy).outcome == "explicitDeny"
+
+
+def test_not_principal_spares_a_session_with_all_that_stands_behind_it() -> None:
+    role, account = f"arn:aws:iam::{ACCOUNT}:role/app", f"arn:aws:iam::{ACCOUNT}:root"
+    session = Who("AssumedRole", ACCOUNT, f"arn:aws:sts::{ACCOUNT}:assumed-role/app/me", role)
+    question = Question("s3:GetObject", "arn:aws:s3:::b", {}, session)
+    for listed, outcome in (
+        ([session.arn, role, account], "allowed"),
+        ([session.arn, role, ACCOUNT], "allowed"),
+        ([session.arn, account], "explicitDeny"),
+        ([role, account], "explicitDeny"),
+        ([session.arn, role], "explicitDeny"),
+        ("*", "allowed"),
+    ):
+        deny = {"Effect": "Deny", "NotPrincipal": {"AWS": listed}, "Action": "s3:*", "Resource": "*"}
+        policy = _policy(deny, kind="resource")
+        assert decide(question, Grants((_policy(ALLOW_ALL),)), policy).outcome == outcome
 
 
 def test_trust_for_a_service_on_behalf_of_one_account() -> None:

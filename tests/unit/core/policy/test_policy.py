@@ -173,7 +173,8 @@ def test_a_resource_policy_in_the_same_account() -> None:
         "resource",
     )
     not_ann = document(
-        {"Effect": "Deny", "NotPrincipal": {"AWS": ANN.arn}, "Action": "*", "Resource": "*"}, on_resource("Allow", "*")
+        {"Effect": "Deny", "NotPrincipal": {"AWS": [ANN.arn, ANN.account]}, "Action": "*", "Resource": "*"},
+        on_resource("Allow", "*"),
     )
     assert outcome(not_ann, ANN)[0] == "allowed"
     assert outcome(not_ann, Who("IAMUser", "111111111111", ANN.arn + "2"))[0] == "explicitDeny"
