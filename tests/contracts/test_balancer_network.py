@@ -18,9 +18,11 @@ from havre.control.certificates.authority import Authority
 from havre.engines.haproxy import HaproxyEngine
 from havre.engines.host_network import HostNetwork
 from havre.kernel.balancer import (
+    LINK,
     Balancer,
     BalancerAction,
     BalancerCondition,
+    BalancerHealthCheck,
     BalancerListener,
     BalancerPool,
     BalancerRule,
@@ -203,6 +205,46 @@ async def test_tasks_reach_its_https_listener_inside_the_vpc(
     writer.close()
     assert b" 200 " in answer and INSIDE.encode() in answer
     server.close()
+
+
+def way(vpc: Vpc, id: str, address: str, group: str, port: int) -> Balancer:
+    """A link to the balancer's listener."""
+    action = BalancerAction("forward", ((id, 1),))
+    entry = BalancerListener(id, port, "TCP", (BalancerRule("all", (), action),))
+    target = BalancerTarget(INSIDE, INSIDE, port, vpc.id)
+    pool = BalancerPool(id, "TCP", (target,), BalancerHealthCheck(enabled=False))
+    addresses = (("subnet-a", address),)
+    return Balancer(id, "", vpc.id, addresses, "", (f"sg-{group}",), (entry,), (pool,), kind=LINK)
+
+
+async def ask_by(socket: Path, seconds: float) -> bytes:
+    """What comes through a link in this time."""
+    reader, writer = await asyncio.open_unix_connection(str(socket))
+    try:
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        return await asyncio.wait_for(reader.read(4096), seconds)
+    finally:
+        writer.close()
+
+
+async def test_links_reach_a_balancer_as_its_groups_let_them(
+    network: HostNetwork, engine: HaproxyEngine, port: int, tmp_path: Path
+) -> None:
+    """One address of the VPC's own calls another there: no packet leaves the namespace."""
+    vpc = vpc_of(group("lb", tcp(port, group="sg-link")), group("link"), group("other"))
+    await network.ensure_vpc(vpc)
+    tea = BalancerRule("tea", (), BalancerAction("fixed-response", status=418, content_type="text/plain", body="tea"))
+    web = msgspec.structs.replace(network_balancer(vpc, port), listeners=(listener(port, tea),), pools=())
+    both = [way(vpc, "way", "172.31.0.20", "link", port), way(vpc, "wrong", "172.31.0.21", "other", port)]
+    for each in (web, *both):
+        await network.add_balancer(each)
+    await engine.apply([web, *both], network.namespaces())
+    places = tmp_path / "haproxy"
+    assert b" 418 " in await ask_by(places / "way.sock", PATIENCE)
+    with pytest.raises(TimeoutError):
+        await ask_by(places / "wrong.sock", 1)
+    assert all(each.state == "active" for each in await engine.status() if each.id in ("way", "wrong"))
+    assert (places / "way.sock").stat().st_mode & 0o777 == 0o600
 
 
 async def test_targets_must_let_the_balancer_in(

@@ -17,6 +17,8 @@ from havre.kernel.world import World
 
 TARGETS = "targets.sock"
 """In the state directory: where the server answers load balancers for functions."""
+PROXY = "haproxy"
+"""In the state directory: the node's proxy's own directory, where the server finds its ways into VPCs."""
 FILES = "files"
 """In the state directory: a directory for each file system."""
 

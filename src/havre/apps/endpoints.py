@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
+from havre.apps.config import PROXY
 from havre.apps.internal import Page
 from havre.apps.status import Status
 from havre.gateway.ports import Asgi, Receive, Scope, Send
@@ -25,7 +26,8 @@ class Endpoints:
         from havre.apps.signed import SignedGate
         from havre.services.apigatewayv2.serving.app import HttpApis
 
-        return HttpApis(self._server.deps, SignedGate(self._server.gateway, "execute-api"))
+        server = self._server
+        return HttpApis(server.deps, SignedGate(server.gateway, "execute-api"), server.config.state / PROXY)
 
     @cached_property
     def _function_urls(self) -> FunctionUrls:

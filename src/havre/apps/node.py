@@ -16,7 +16,7 @@ import sys
 from msgspec.structs import replace
 
 from havre.apps import engines
-from havre.apps.config import FILES, TARGETS, Config, keep_for_good, system_world
+from havre.apps.config import FILES, PROXY, TARGETS, Config, keep_for_good, system_world
 from havre.apps.host_doors import HostDoors, serve
 from havre.apps.node_functions import NodeFunctions, sandboxes
 from havre.control.nodelink.client import Link, LinkParts
@@ -60,7 +60,7 @@ class Node:
         self.spool = Spool(state / "lines")
         self.network = HostNetwork(site.instance, site.host, site.port)
         self.containers = engines.containers(config, self.world, self.network.resolver_for("")[0])
-        self.balancer = HaproxyEngine(state / "haproxy", functions=state / TARGETS)
+        self.balancer = HaproxyEngine(state / PROXY, functions=state / TARGETS)
         self.shares = Shares(state / FILES, state / "mounts")
         self.doors = HostDoors(self.network, site)
         self.link = Link(self._link_parts())

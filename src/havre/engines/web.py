@@ -28,6 +28,14 @@ class WebAnswer(msgspec.Struct, frozen=True):
     body: bytes
 
 
+class Door(msgspec.Struct, frozen=True):
+    """A Unix socket that leads to the server, whatever the URL says of where it is. ``name``: what its certificate has to be
+    for, and TLS asks for ("": what the URL says)."""
+
+    path: str
+    name: str = ""
+
+
 class _Reading:
     """What httptools calls."""
 
@@ -55,14 +63,30 @@ async def fetch(method: str, url: str, headers: Headers, body: bytes, timeout: f
     for a URL that cannot be asked."""
     with troubles(url, timeout):
         async with asyncio.timeout(timeout):
-            return await _exchange(method, url, headers, body, most)
+            return await _exchange(method, url, headers, body, (None, most))
 
 
-async def _exchange(method: str, url: str, headers: Headers, body: bytes, most: int) -> WebAnswer:
+async def fetch_through(door: Door, method: str, url: str, headers: Headers, body: bytes, timeout: float) -> WebAnswer:
+    """As ``fetch``."""
+    with troubles(url, timeout):
+        async with asyncio.timeout(timeout):
+            return await _exchange(method, url, headers, body, (door, MOST))
+
+
+async def _connect(url: str, door: Door | None) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     parts = urlsplit(url)
     secure = parts.scheme == "https"
-    port = parts.port or (443 if secure else 80)
-    reader, writer = await asyncio.open_connection(parts.hostname, port, ssl=trust() if secure else None)
+    context = trust() if secure else None
+    if door is None:
+        return await asyncio.open_connection(parts.hostname, parts.port or (443 if secure else 80), ssl=context)
+    name = (door.name or parts.hostname) if secure else None
+    return await asyncio.open_unix_connection(door.path, ssl=context, server_hostname=name)
+
+
+async def _exchange(method: str, url: str, headers: Headers, body: bytes, way: tuple[Door | None, int]) -> WebAnswer:
+    """``way``: by which door, and how many bytes of an answer at most."""
+    door, most = way
+    reader, writer = await _connect(url, door)
     try:
         writer.write(_head(method, url, headers, len(body)) + body)
         await writer.drain()

@@ -128,7 +128,8 @@ class BalancerListener(msgspec.Struct, frozen=True):
 
 class Balancer(msgspec.Struct, frozen=True):
     """A whole load balancer as a node runs it. ``addresses``: (VPC subnet id, address in it) of its interfaces;
-    ``host_address`` is its loopback address on this machine. ``dns_name`` resolves to the one or the others."""
+    ``host_address`` is its loopback address on this machine. ``dns_name`` resolves to the one or the others. ``kind``:
+    application, or LINK."""
 
     id: str
     dns_name: str
@@ -153,6 +154,11 @@ class TargetHealth(msgspec.Struct, frozen=True):
     state: str
     reason: str = ""
     description: str = ""
+
+
+LINK = "link"
+"""The kind of a way into a VPC for the server alone: each of its listeners, which speak TCP, answers at a Unix socket of the
+proxy's, which the listener's id names (``<id>.sock``), and nowhere else."""
 
 
 class BalancerStatus(msgspec.Struct, frozen=True):

@@ -93,7 +93,8 @@ def _frontend(front: Frontend, keep: Keep, *, again: bool) -> list[str]:
     secure = bind_options(front, keep)
     for bind in front.binds:
         namespace = f" namespace {quote(bind.namespace)}" if bind.namespace else ""
-        lines.append(f"  bind {bind.address}:{bind.port}{namespace}{secure}")
+        private = "" if bind.port else " mode 600"
+        lines.append(f"  bind {bind.place}{namespace}{private}{secure}")
     idle = _ms(max(b.idle_timeout for b, _ in front.listeners))
     lines += [f"  timeout client {idle}", f"  timeout http-request {idle}", f"  timeout http-keep-alive {idle}"]
     if listener.protocol not in ("HTTP", "HTTPS"):

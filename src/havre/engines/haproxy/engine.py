@@ -219,7 +219,7 @@ class HaproxyEngine:
         running = self._proxy.running
         usable, unbound = set(), {}
         for bind in all_binds(self._balancers, spaces):
-            held = running and bind in self._bound
+            held = (running and bind in self._bound) or not bind.port
             reason = "" if held else why_not_bindable(bind.address, bind.port, bind.namespace)
             if reason:
                 unbound[bind] = reason

@@ -6,13 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
-from havre.kernel.balancer import Balancer, BalancerListener
+from havre.kernel.balancer import LINK, Balancer, BalancerListener
 
 SHARED = "127.0.0.1"
 
 
 class Bind(msgspec.Struct, frozen=True):
-    """``namespace`` is a network namespace's name, "" the host's own. ``inode`` tells a new one of the same name apart."""
+    """``namespace`` is a network namespace's name, "" the host's own. ``inode`` tells a new one of the same name apart.
+    ``port`` 0: ``address`` is a Unix socket, in the proxy's directory."""
 
     address: str
     port: int
@@ -20,7 +21,12 @@ class Bind(msgspec.Struct, frozen=True):
     inode: int = 0
 
     def __str__(self) -> str:
-        return f"{self.address}:{self.port}" + (f" in {self.namespace}" if self.namespace else "")
+        return self.place + (f" in {self.namespace}" if self.namespace else "")
+
+    @property
+    def place(self) -> str:
+        """As the proxy's configuration has it."""
+        return f"{self.address}:{self.port}" if self.port else f"unix@{self.address}"
 
 
 class Frontend(msgspec.Struct, frozen=True):
@@ -33,6 +39,8 @@ class Frontend(msgspec.Struct, frozen=True):
 
 def own_binds(balancer: Balancer, listener: BalancerListener, spaces: Mapping[str, tuple[str, int]]) -> list[Bind]:
     """Where this listener answers by itself; ``spaces`` maps VPCs to (namespace, inode)."""
+    if balancer.kind == LINK:
+        return [Bind(f"{listener.id}.sock", 0)]
     binds = [Bind(a, listener.port) for a in (balancer.host_address, balancer.inner_address) if a]
     if balancer.vpc in spaces:
         namespace, inode = spaces[balancer.vpc]
@@ -49,7 +57,11 @@ def frontends(
     found: list[Frontend] = []
     for balancer in balancers:
         for listener in balancer.listeners:
-            ports.setdefault(listener.port, []).append((balancer, listener))
+            if balancer.kind != LINK:
+                ports.setdefault(listener.port, []).append((balancer, listener))
+                continue
+            binds = [bind for bind in own_binds(balancer, listener, spaces) if bind in allowed]
+            found += [Frontend(listener.id, tuple(binds), ((balancer, listener),))] if binds else []
     for port, sharers in sorted(ports.items()):
         together = sharing(sharers)
         for balancer, listener in sharers:
@@ -80,5 +92,6 @@ def all_binds(balancers: Sequence[Balancer], spaces: Mapping[str, tuple[str, int
     for balancer in balancers:
         for listener in balancer.listeners:
             wished.update(dict.fromkeys(own_binds(balancer, listener, spaces)))
-            wished[Bind(SHARED, listener.port)] = None
+            if balancer.kind != LINK:
+                wished[Bind(SHARED, listener.port)] = None
     return list(wished)

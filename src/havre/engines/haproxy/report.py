@@ -11,7 +11,7 @@ from havre.engines.haproxy.rules import Context, header_name, listener_lines
 from havre.engines.haproxy.secure import options
 from havre.engines.haproxy.text import Unsafe, quote
 from havre.kernel.addresses import parse_cidr
-from havre.kernel.balancer import Balancer, BalancerStatus, BalancerTarget, TargetHealth
+from havre.kernel.balancer import LINK, Balancer, BalancerStatus, BalancerTarget, TargetHealth
 
 Binds = tuple[set[Bind], Mapping[Bind, str]]
 """(bound, reason why not of the others)"""
@@ -30,7 +30,7 @@ def report(
         state = "failed" if any(bind in unbound for bind in missing) else "provisioning"
     elif missing:
         state = "active_impaired"
-    for listener in balancer.listeners:
+    for listener in balancer.listeners if balancer.kind != LINK else ():
         taken = unbound.get(Bind(SHARED, listener.port))
         if taken:
             reasons.append(

@@ -144,8 +144,9 @@ def _base_chains(vpc: Vpc, endpoints: Sequence[tuple[str, int]]) -> list[str]:
         *_base("arrive", "forward", 10, "drop", [known[0], "ip daddr vmap @arriving", *_ways(vpc)]),
         *_base("ask", "input", 0, "drop", [*known, *served, "ip saddr vmap @leaving"]),
         *_base("reach", "input", 10, "drop", [known[0], *served, "ip daddr vmap @arriving"]),
-        *_base("call", "output", 0, "accept", [known[0], 'oif "lo" accept', "ip saddr vmap @leaving"]),
-        *_base("meet", "output", 10, "accept", [known[0], 'oif "lo" accept', "ip daddr vmap @arriving"]),
+        # one balancer's address calls another's by "lo": that is where both of their groups are asked
+        *_base("call", "output", 0, "accept", [known[0], "ip saddr vmap @leaving"]),
+        *_base("meet", "output", 10, "accept", [known[0], "ip daddr vmap @arriving"]),
         "chain translate {",
         "type nat hook postrouting priority srcnat",
         f'oifname "{WAY_OUT}" masquerade',

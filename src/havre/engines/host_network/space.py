@@ -372,7 +372,7 @@ def bound(address: str, port: int, kind: socket.SocketKind) -> socket.socket:
 def addresses_by_name(balancers: Mapping[str, Balancer]) -> dict[str, Sequence[str]]:
     """What the resolver tells of load balancers: by their names, and by the names that they would have in AWS, for programs
     that take everything below .localhost for themselves without asking (curl does)."""
-    return _named({b.dns_name: [address for _, address in b.addresses] for b in balancers.values()})
+    return _named({b.dns_name: [address for _, address in b.addresses] for b in balancers.values() if b.dns_name})
 
 
 def reached_by_name(balancers: Mapping[str, Balancer]) -> dict[str, Sequence[str]]:

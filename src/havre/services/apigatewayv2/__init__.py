@@ -3,8 +3,8 @@
 The promise: routes are matched as AWS matches them, a stage serves its deployment and nothing half made, and a function is
 called only where its policy lets the API in. Limits and error texts are AWS's.
 
-Left out, and refused by name: WebSocket APIs, VPC links, integrations with AppConfig and Step Functions, domain names with
-mutual TLS or routing rules, models, portals, metrics.
+Left out, and refused by name: WebSocket APIs, VPC links to network load balancers and Cloud Map, integrations with
+AppConfig and Step Functions, domain names with mutual TLS or routing rules, models, portals, metrics.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ __all__ = ["reconcilers", "service"]
 PARTIAL = {
     "CreateApi": "HTTP APIs only; the endpoint is http://<id>.execute-api.<region>.localhost:<port>",
     "CreateDomainName": "answers at port 443 of 127.0.0.1, which this program has to be allowed to open; in no VPC",
-    "CreateIntegration": "AWS_PROXY with a function, SQS, EventBridge or Kinesis, and HTTP_PROXY over the internet",
+    "CreateIntegration": "AWS_PROXY with a function, SQS, EventBridge or Kinesis; HTTP_PROXY over the internet, or by a VPC "
+    "link to an application load balancer",
+    "CreateVpcLink": "is never INACTIVE",
     "CreateAuthorizer.JwtConfiguration": "PS* and ES* are taken as well; issuers of this machine may speak HTTP",
     "ImportApi": "OpenAPI 3.0 without YAML's aliases; Basepath ignore and prepend",
     "CreateStage.AccessLogSettings": "$context.awsEndpointRequestId is not told, nor what is not there (Cognito)",
@@ -28,14 +30,15 @@ PARTIAL = {
 
 
 def service() -> Service:
-    from havre.services.apigatewayv2.operations import apis, domains, openapi, parts, stages
+    from havre.services.apigatewayv2.operations import apis, domains, links, openapi, parts, stages
     from havre.services.apigatewayv2.resources import KINDS
 
-    built = merge(apis.ops, openapi.ops, parts.ops, stages.ops, domains.ops)
+    built = merge(apis.ops, openapi.ops, parts.ops, stages.ops, domains.ops, links.ops)
     return Service("apigatewayv2", built, KINDS, "apigateway", PARTIAL)
 
 
 def reconcilers(deps: ReconcilerDeps) -> list[Reconciler[Any]]:
+    from havre.services.apigatewayv2.linking import Linking
     from havre.services.apigatewayv2.presenting import Presenting
 
-    return [Presenting(deps)]
+    return [Presenting(deps), Linking(deps)]

@@ -48,10 +48,38 @@ class MappingSpec(msgspec.Struct, frozen=True):
     key: str = ""
 
 
+class LinkSpec(msgspec.Struct, frozen=True):
+    """A VPC link: what integrations reach load balancers in ``vpc`` by. ``groups`` as they were given."""
+
+    id: str
+    name: str
+    vpc: str
+    subnets: tuple[str, ...]
+    groups: tuple[str, ...] = ()
+    tags: Mapping[str, str] = {}
+
+
+class Attached(msgspec.Struct, frozen=True):
+    """A network interface of a VPC link, with the groups that it has."""
+
+    subnet: str
+    eni: str
+    address: str
+    groups: tuple[str, ...]
+
+
+class LinkStatus(msgspec.Struct, frozen=True):
+    """``failure``: why an interface cannot be made ("" while nothing is wrong)."""
+
+    interfaces: tuple[Attached, ...] = ()
+    failure: str = ""
+
+
 Api: TypeAlias = Resource[ApiSpec, NoStatus]
 Part: TypeAlias = Resource[PartSpec, NoStatus]
 Domain: TypeAlias = Resource[DomainSpec, NoStatus]
 Mapped: TypeAlias = Resource[MappingSpec, NoStatus]
+Link: TypeAlias = Resource[LinkSpec, LinkStatus]
 
 
 def _of_api(part: Part) -> str:
@@ -73,4 +101,5 @@ MAPPING: Kind[MappingSpec, NoStatus] = Kind(
     NoStatus,
     {"domain": lambda r: r.spec.domain, "api": lambda r: scoped(r.meta.account, r.meta.region, r.spec.api)},
 )
-KINDS = (API, *PARTS, DOMAIN, MAPPING)
+LINK: Kind[LinkSpec, LinkStatus] = Kind("apigateway.vpclink", LinkSpec, LinkStatus)
+KINDS = (API, *PARTS, DOMAIN, MAPPING, LINK)

@@ -9,6 +9,7 @@ from typing import Any
 from havre.core import http_routes, parameter_mapping
 from havre.services.apigatewayv2 import subtypes
 from havre.services.apigatewayv2.errors import absent, bad
+from havre.services.apigatewayv2.links import listener_parts
 
 FUNCTION = re.compile(r"arn:aws[\w-]*:lambda:[a-z0-9-]+:\d{12}:function:[\w-]+(:[\w$-]+)?\Z")
 _INVOCATION = re.compile(r"arn:aws[\w-]*:apigateway:[a-z0-9-]+:lambda:path/2015-03-31/functions/(.+)/invocations\Z")
@@ -77,8 +78,7 @@ def integration(members: Mapping[str, Any], region: str) -> dict[str, Any]:
             "Currently, an API with a protocol type of HTTP may only be associated with proxy integrations (AWS_PROXY, "
             "HTTP_PROXY)"
         )
-    if members.get("ConnectionType", "INTERNET") != "INTERNET":
-        raise absent("integrations of the connection type VPC_LINK")
+    linked = _linked(members)
     mapped = members.get("RequestParameters") or {}
     if members.get("IntegrationSubtype"):
         _service(members, mapped, region)
@@ -93,11 +93,26 @@ def integration(members: Mapping[str, Any], region: str) -> dict[str, Any]:
         return _filled(members)
     if kind == "AWS_PROXY":
         _lambda(members, uri)
-    elif not uri.startswith(("http://", "https://")):
+    elif not linked and not uri.startswith(("http://", "https://")):
         raise bad("HttpProxy integration should have a valid IntegrationUri")
     elif not members.get("IntegrationMethod"):
         raise bad("HTTP integrations need an IntegrationMethod")
     return _filled(members)
+
+
+def _linked(members: Mapping[str, Any]) -> bool:
+    """Whether an integration goes by a VPC link."""
+    if members.get("ConnectionType", "INTERNET") == "INTERNET":
+        for member in ("ConnectionId", "TlsConfig"):
+            if members.get(member):
+                raise bad(f"{member} is supported for the connection type VPC_LINK only")
+        return False
+    if members["IntegrationType"] != "HTTP_PROXY":
+        raise bad("VPC_LINK is supported for integrations of the type HTTP_PROXY only")
+    if not members.get("ConnectionId"):
+        raise bad("VpcLink ID is required for private integrations")
+    listener_parts(members.get("IntegrationUri") or "")
+    return True
 
 
 def _filled(members: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -10,10 +11,21 @@ from hypothesis import strategies as st
 
 from havre.engines.fake_balancer import wildcard
 from havre.engines.haproxy.adopt import bound_by, found_healthy
+from havre.engines.haproxy.config import render
+from havre.engines.haproxy.layout import all_binds, frontends
 from havre.engines.haproxy.patterns import regex, tokens
+from havre.engines.haproxy.plan import Plan
 from havre.engines.haproxy.slots import Route, Slots
 from havre.engines.haproxy.text import Unsafe, literal, name, quote
-from havre.kernel.balancer import Balancer, BalancerPool, BalancerTarget
+from havre.kernel.balancer import (
+    LINK,
+    Balancer,
+    BalancerAction,
+    BalancerListener,
+    BalancerPool,
+    BalancerRule,
+    BalancerTarget,
+)
 
 ROUTES = st.dictionaries(
     st.sampled_from([f"t{n}" for n in range(6)]),
@@ -134,6 +146,33 @@ def test_names_are_safe_and_differ() -> None:
 def test_what_a_proxy_listens_on_is_read_from_its_configuration() -> None:
     text = "frontend f\n  bind 127.0.0.1:80\n  bind 172.31.0.5:80 namespace 'havre-1' ssl crt 'x'\nbackend b\n"
     assert bound_by(text) == {("127.0.0.1", 80, ""), ("172.31.0.5", 80, "havre-1")}
+
+
+def test_a_link_answers_at_sockets_of_its_own_alone(tmp_path: Path) -> None:
+    def whole(id: str, kind: str, protocol: str) -> Balancer:
+        action = BalancerAction("forward", ((id, 1),))
+        listener = BalancerListener(f"{id}-80", 80, protocol, (BalancerRule("all", (), action),))
+        return Balancer(
+            id,
+            "",
+            "vpc-1",
+            (("s", "10.0.0.9"),),
+            "",
+            listeners=(listener,),
+            pools=(BalancerPool(id, protocol),),
+            kind=kind,
+        )
+
+    both = [whole("lb", "application", "HTTP"), whole("way", LINK, "TCP")]
+    spaces = {"vpc-1": ("havre-1", 7)}
+    binds = all_binds(both, spaces)
+    assert [str(b) for b in binds] == ["10.0.0.9:80 in havre-1", "127.0.0.1:80", "unix@way-80.sock"]
+    fronts = frontends(both, spaces, binds)
+    slots = {pool.id: Slots(pool.id) for each in both for pool in each.pools}
+    text = render(Plan(both, fronts, slots, spaces, tmp_path)).text
+    (socket,) = [line.strip() for line in text.splitlines() if "way-80.sock" in line]
+    assert socket == "bind unix@way-80.sock mode 600"
+    assert bound_by(text) == {("10.0.0.9", 80, "havre-1"), ("127.0.0.1", 80, "")}
 
 
 def test_targets_that_a_proxy_sends_work_to_are_found() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from tests.running_gateway import ACCOUNT, Running
@@ -35,7 +36,7 @@ POLICY = {
 class World:
     """``answers``: function → what it answers to an event, or raises. ``events``: what they were given."""
 
-    def __init__(self, besides: Sequence[Service] = ()) -> None:
+    def __init__(self, besides: Sequence[Service] = (), doors: Path | None = None) -> None:
         self.answers: dict[str, Any] = {FUNCTION: lambda event: {"statusCode": 200, "body": "hello"}}
         self.events: list[Any] = []
         self.policy: Any = POLICY
@@ -63,19 +64,15 @@ class World:
         )
         gateway = self.running.gateway
         parts = gateway.parts
-        self.apis = HttpApis(
-            ReconcilerDeps(
-                parts.store,
-                parts.journal,
-                parts.world,
-                parts.site,
-                lambda account, region, service, source="": patient(
-                    gateway.as_service(service, account, region, source)
-                ),
-                self._by_role,
-            ),
-            SignedGate(gateway, "execute-api"),
+        self.deps = ReconcilerDeps(
+            parts.store,
+            parts.journal,
+            parts.world,
+            parts.site,
+            lambda account, region, service, source="": patient(gateway.as_service(service, account, region, source)),
+            self._by_role,
         )
+        self.apis = HttpApis(self.deps, SignedGate(gateway, "execute-api"), doors)
         self.api = self.running.client("apigatewayv2")
 
     def _by_role(self, account: str, region: str, keys: Any, trace: str = "") -> Any:

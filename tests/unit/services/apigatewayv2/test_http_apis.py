@@ -230,7 +230,7 @@ def test_bad_input_changes_nothing(world: World) -> None:
         ("BadRequestException", api.create_route, {"ApiId": id, "RouteKey": "GET /b", "AuthorizationType": "JWT"}),
         ("BadRequestException", api.create_integration, {**integration, "IntegrationUri": "arn:aws:sqs:x"}),
         ("BadRequestException", api.create_integration, {**integration, "PayloadFormatVersion": "3.0"}),
-        ("NotImplementedException", api.create_integration, {**integration, "ConnectionType": "VPC_LINK"}),
+        ("BadRequestException", api.create_integration, {**integration, "ConnectionType": "VPC_LINK"}),
         ("BadRequestException", api.create_stage, {"ApiId": id, "StageName": "a b"}),
         ("NotFoundException", api.create_stage, {"ApiId": id, "StageName": "a", "DeploymentId": "no"}),
         ("NotImplementedException", api.get_models, {"ApiId": id}),

@@ -8,6 +8,7 @@ AUTHORIZER, AUTH_TYPE = f"{PREFIX}authorizer", f"{PREFIX}authtype"
 ANY_METHOD, CORS, TAG_VALUE = f"{PREFIX}any-method", f"{PREFIX}cors", f"{PREFIX}tag-value"
 ENDPOINT, VERSION = f"{PREFIX}endpoint-configuration", f"{PREFIX}importexport-version"
 SIGV4, DEFAULT_PATH, IS_DEFAULT = "awsSigv4", "/$default", "isDefaultRoute"
+TLS = "tlsConfig"
 METHODS = ("get", "put", "post", "delete", "options", "head", "patch")
 OF_INTEGRATIONS = {
     "httpMethod": "IntegrationMethod",
@@ -15,6 +16,7 @@ OF_INTEGRATIONS = {
     "integrationSubtype": "IntegrationSubtype",
     "payloadFormatVersion": "PayloadFormatVersion",
     "connectionType": "ConnectionType",
+    "connectionId": "ConnectionId",
     "credentials": "CredentialsArn",
     "description": "Description",
     "timeoutInMillis": "TimeoutInMillis",

@@ -128,6 +128,8 @@ def _integration(wanted: Wanted, document: Mapping[str, Any], key: str, given: M
         if ours in names.OF_INTEGRATIONS:
             if value is not None:
                 members[names.OF_INTEGRATIONS[ours]] = value
+        elif ours == names.TLS:
+            members["TlsConfig"] = {"ServerNameToVerify": _object(given, names.TLS).get("serverNameToVerify", "")}
         elif ours not in _SILENT:
             wanted.warnings.append(f"{ours} is not supported for integrations of HTTP APIs, and is ignored ({key}).")
     members["PayloadFormatVersion"] = str(members.get("PayloadFormatVersion", "1.0"))

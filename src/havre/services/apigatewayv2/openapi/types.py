@@ -14,7 +14,7 @@ _LISTS = (
     *("IdentitySource", "Audience", "AuthorizationScopes"),
 )
 _MAPS = ("RequestParameters",)
-_STRUCTURES = ("CorsConfiguration", "JwtConfiguration")
+_STRUCTURES = ("CorsConfiguration", "JwtConfiguration", "TlsConfig")
 
 
 def check(members: Mapping[str, Any]) -> None:

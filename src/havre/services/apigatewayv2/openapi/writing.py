@@ -67,6 +67,9 @@ def _operation(route: Members, parts: Mapping[str, Mapping[str, Members]], exten
 
 def _integration(members: Members) -> dict[str, Any]:
     told: dict[str, Any] = {n: members[m] for n, m in names.OF_INTEGRATIONS.items() if members.get(m) is not None}
+    tls = members.get("TlsConfig")
+    if tls is not None:
+        told[names.TLS] = {"serverNameToVerify": tls.get("ServerNameToVerify", "")}
     return {**told, "type": str(members["IntegrationType"]).lower()}
 
 

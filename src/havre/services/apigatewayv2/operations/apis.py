@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from havre.control.operation import Answer, Call, Request
 from havre.kernel.resource import NoStatus
-from havre.services.apigatewayv2 import domains, present, rules, store
+from havre.services.apigatewayv2 import domains, links, present, rules, store
 from havre.services.apigatewayv2.declare import ApiOperations
 from havre.services.apigatewayv2.errors import bad, not_found
 from havre.services.apigatewayv2.operations.domains import check_unmapped
@@ -24,6 +24,7 @@ from havre.services.apigatewayv2.resources import (
     Api,
     ApiSpec,
     Domain,
+    Link,
     Part,
     PartSpec,
 )
@@ -140,11 +141,13 @@ async def delete_api(call: Call, request: Request) -> Answer:
     return None
 
 
-def _tagged(call: Call, arn: str, reader: Reader) -> Api | Part | Domain:
-    """By ``arn:aws:apigateway:region::/apis/id[/stages/name]``, or ``/domainnames/name``."""
+def _tagged(call: Call, arn: str, reader: Reader) -> Api | Part | Domain | Link:
+    """By ``arn:aws:apigateway:region::/apis/id[/stages/name]``, ``/domainnames/name``, or ``/vpclinks/id``."""
     path = unquote(arn).partition("::")[2].split("/")
     if len(path) == 3 and path[1] == "domainnames":
         return domains.domain(call, path[2], reader)
+    if len(path) == 3 and path[1] == "vpclinks":
+        return links.link(call, path[2], reader)
     if len(path) == 3 and path[1] == "apis":
         return store.api(call, path[2], reader)
     if len(path) == 5 and path[1] == "apis" and path[3] == "stages":

@@ -12,7 +12,7 @@ from havre.control.operation import Answer, Call, Request
 from havre.core import http_routes
 from havre.kernel.errors import Permanent, Temporary
 from havre.kernel.resource import Kind, NoStatus
-from havre.services.apigatewayv2 import present, rules, store
+from havre.services.apigatewayv2 import links, present, rules, store
 from havre.services.apigatewayv2.declare import ApiOperations
 from havre.services.apigatewayv2.errors import bad, conflict
 from havre.services.apigatewayv2.paging import page
@@ -48,7 +48,10 @@ def _route(call: Call, reader: Reader, found: Api, members: Members, own: str) -
 
 
 def _integration(call: Call, reader: Reader, found: Api, members: Members, own: str) -> Members:
-    return rules.integration(members, call.region)
+    made = rules.integration(members, call.region)
+    if made.get("ConnectionId"):
+        links.link(call, made["ConnectionId"], reader)
+    return made
 
 
 def _authorizer(call: Call, reader: Reader, found: Api, members: Members, own: str) -> Members:
@@ -76,6 +79,11 @@ def _merged(old: Mapping[str, Any], new: Members) -> Members:
         both = {**(old.get("ResponseParameters") or {}), **new["ResponseParameters"]}
         merged["ResponseParameters"] = {status: mapping for status, mapping in both.items() if mapping}
     return merged
+
+
+async def _before_integration(call: Call, members: Members) -> None:
+    await check_passing(call, members)
+    await links.check_listener(call, members)
 
 
 async def _before_authorizer(call: Call, members: Members) -> None:
@@ -134,10 +142,10 @@ NOUNS = (
         "Integration",
         INTEGRATION,
         "integrations",
-        "IntegrationType IntegrationUri IntegrationMethod IntegrationSubtype ConnectionType CredentialsArn Description"
-        " PayloadFormatVersion TimeoutInMillis RequestParameters ResponseParameters",
+        "IntegrationType IntegrationUri IntegrationMethod IntegrationSubtype ConnectionType ConnectionId CredentialsArn"
+        " Description PayloadFormatVersion TimeoutInMillis RequestParameters ResponseParameters TlsConfig",
         _integration,
-        check_passing,
+        _before_integration,
         _merged,
     ),
     Noun(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from havre.control.asgi import as_asked, read, send
@@ -23,10 +24,11 @@ TOO_LARGE = told(413, "Request Entity Too Large")
 
 
 class HttpApis:
-    def __init__(self, deps: ReconcilerDeps, gate: Gate) -> None:
+    def __init__(self, deps: ReconcilerDeps, gate: Gate, doors: Path | None = None) -> None:
+        """``doors``: see Integrations."""
         self._world = deps.world
         self._shelf = Shelf(deps.store)
-        self._parts = Parts(self._shelf, Access(deps, gate), Integrations(deps), Buckets(deps.world.now))
+        self._parts = Parts(self._shelf, Access(deps, gate), Integrations(deps, doors), Buckets(deps.world.now))
         self._logs = AccessLogs(deps)
         self._domains = Domains(deps.store)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -12,14 +13,16 @@ import msgspec
 
 from havre.control.asgi import plain
 from havre.control.deps import ReconcilerDeps
+from havre.control.nodes import BALANCER
 from havre.control.operation import Aws
 from havre.control.roles import Roles
 from havre.core import parameter_mapping
 from havre.core.http_events import Asked, BadAnswer, HttpAnswer, Place, answer_of, event_1, event_2, fronted
-from havre.engines.web import fetch
+from havre.engines.web import Door, fetch, fetch_through
 from havre.kernel.errors import ApiError, Permanent, Temporary
-from havre.services.apigatewayv2 import rules
-from havre.services.apigatewayv2.resources import Api
+from havre.services.apigatewayv2 import links, rules
+from havre.services.apigatewayv2.links import listener_parts
+from havre.services.apigatewayv2.resources import LINK, Api
 from havre.services.apigatewayv2.roles import PRINCIPAL
 from havre.services.apigatewayv2.serving import aws_services
 from havre.services.apigatewayv2.serving.story import Story, known
@@ -54,9 +57,12 @@ def _failed(story: Story, answer: HttpAnswer, why: str) -> HttpAnswer:
 
 
 class Integrations:
-    def __init__(self, deps: ReconcilerDeps) -> None:
+    """``doors`` is the directory of the sockets by which VPC links are gone through; None where there are none."""
+
+    def __init__(self, deps: ReconcilerDeps, doors: Path | None = None) -> None:
         self._deps = deps
         self._roles = Roles(deps, PRINCIPAL)
+        self._doors = doors
 
     async def answer(self, story: Story, place: Place, integration: Mapping[str, Any]) -> HttpAnswer:
         """Fills in what of the story an integration is."""
@@ -122,6 +128,9 @@ class Integrations:
     ) -> HttpAnswer:
         """``mapped``: the request as it is to be, and the path that takes the place of the URL's."""
         (asked, path), url = mapped, integration["IntegrationUri"]
+        way: Door | None = None
+        if integration["ConnectionType"] == "VPC_LINK":
+            url, way = self._private(story, asked, integration)
         for name, value in place.path_parameters.items():
             url = url.replace(f"{{{name}}}", value)
         if path is not None:
@@ -133,7 +142,28 @@ class Integrations:
         headers.append(("forwarded", f"for={asked.source_ip};host={asked.host};proto=http"))
         timeout = integration["TimeoutInMillis"] / 1000
         method = asked.method if method == "ANY" else method
-        found = await fetch(method, url, headers, asked.body, timeout)
+        if way is None:
+            found = await fetch(method, url, headers, asked.body, timeout)
+        else:
+            found = await fetch_through(way, method, url, headers, asked.body, timeout)
         story.integration_status = story.status = found.status
         kept = tuple((name, value) for name, value in found.headers if name not in _HOP)
         return HttpAnswer(found.status, kept, found.body)
+
+    def _private(self, story: Story, asked: Asked, integration: Mapping[str, Any]) -> tuple[str, Door]:
+        """A load balancer behind a VPC link gets the path as the API got it, stage included. Raises Temporary while there is
+        no way to it."""
+        meta, named = story.api.meta, listener_parts(integration["IntegrationUri"])
+        store, id = self._deps.store, integration["ConnectionId"]
+        link = store.get(LINK, meta.account, meta.region, id)
+        balancer = store.get(BALANCER, meta.account, meta.region, named["balancer"].replace("/", "-"))
+        if link is None or links.state(link) != "AVAILABLE" or balancer is None or self._doors is None:
+            raise Temporary(f"The VPC link {id} does not lead to {integration['IntegrationUri']}")
+        tls = integration.get("TlsConfig")
+        host = balancer.spec.balancer.dns_name
+        if asked.header("host") != story.asked.header("host"):
+            host = asked.header("host") or host
+        door = Door(
+            str(self._doors / f"{links.door(id, named['listener'])}.sock"), (tls or {}).get("ServerNameToVerify", "")
+        )
+        return f"{'http' if tls is None else 'https'}://{host}{asked.path}", door
