@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from havre.kernel.workload import Container, LogTarget
+from tests.contracts.container_bench import until
 from tests.contracts.oci_bench import OciSetting
 from tests.contracts.registry_server import Process
 
@@ -91,3 +92,19 @@ async def test_lines_on_a_full_disk(small: OciSetting, disk: Path, caplog: pytes
     await until(b"7999")
     assert lines[-4000:] == [b"%d" % n for n in range(4000, 8000)], "as before"
     taking.cancel()
+
+
+async def test_exit_codes_on_a_full_disk(small: OciSetting, disk: Path) -> None:
+    container = Container(
+        "main", small.reference, command=("sh", "-c", "trap 'exit 7' USR1; while :; do sleep 0.1; done")
+    )
+    made = await small.engine.create(small.workload(container), container, await small.image(container), None)
+    pid = (await small.engine.start(made.id)).pid
+    fill(disk / "filler")
+    os.kill(pid, signal.SIGUSR1)
+    async with asyncio.timeout(60):
+        while Path(f"/proc/{pid}").exists():
+            await asyncio.sleep(0.02)
+    again = await small.again()  # whose predecessor has written nothing down
+    (disk / "filler").unlink()
+    assert (await until(again, made.id, "exited")).exit_code == 7

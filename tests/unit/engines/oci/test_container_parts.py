@@ -145,7 +145,9 @@ def test_what_is_refused(container: Container, network: str, words: str) -> None
 
 def test_namespaces_by_mode() -> None:
     def of(network: str, **more: Any) -> dict[str, str]:
-        return jobs.namespaces(Kept(record(Container("c", "i"), network, **more), Place(Path("/x"))), version2=False)
+        return jobs.namespaces(
+            Kept(record(Container("c", "i"), network, **more), Place(Path("/x"), Path("/y"))), version2=False
+        )
 
     assert of("bridge") == {"mount": "", "uts": "", "network": "", "pid": "", "ipc": ""}
     assert "network" not in of("host")
@@ -305,11 +307,11 @@ def test_users_as_docker_finds_them(tmp_path: Path) -> None:
 
 
 def test_what_is_written_is_read_again(tmp_path: Path) -> None:
-    place, made = Place(tmp_path / "c"), record(Container("c", "i", environment={"A": "1"}))
+    place, made = Place(tmp_path / "c", tmp_path / "exits"), record(Container("c", "i", environment={"A": "1"}))
     place.settle(made)
     place.write("run", Run(Process(1, 2), Process(3, 4), 5.0, "10.0.0.1"))
     place.write("end", End(137, 6.0, True))
-    again = Place(tmp_path / "c")
+    again = Place(tmp_path / "c", tmp_path / "exits")
     assert again.read("record", Record) == made
     assert again.read("run", Run) == Run(Process(1, 2), Process(3, 4), 5.0, "10.0.0.1")
     assert again.read("end", End) == End(137, 6.0, True)

@@ -96,7 +96,7 @@ class OciContainers:
 
     def _make_ready(self) -> None:
         self.state.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for path in (self._run, self._run / "runtime", self._run / "s"):
+        for path in (self._run, self._run / "runtime", self._run / "s", self._run / "exits"):
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.image_cache.settle()
         self.sandboxes.settle()

@@ -42,6 +42,10 @@ class Here(msgspec.Struct):
     machine: spec.Machine
     now: Callable[[], float]
 
+    @property
+    def exits(self) -> Path:
+        return self.run / "exits"
+
     def runtime(self, *words: str) -> list[str]:
         return [programs.runtime(), "--root", str(self.run / "runtime"), *words]
 

@@ -39,12 +39,12 @@ _LAST_LINES = 2.0
 """Seconds in which the last lines of a container that has ended are taken before anybody hears of its end."""
 
 
-def _found(directory: Path) -> list[tuple[Record, Place]]:
+def _found(directory: Path, exits: Path) -> list[tuple[Record, Place]]:
     """What is there; what is half there goes."""
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     found = []
     for path in sorted(directory.iterdir()):
-        place = Place(path)
+        place = Place(path, exits)
         record = place.read("record", Record) if not path.name.startswith(".") else None
         if record is None:
             shutil.rmtree(path, ignore_errors=True)
@@ -74,7 +74,7 @@ class Life:
 
     async def adopt(self, directory: Path) -> None:
         """Raises Temporary."""
-        for record, place in await self._now(partial(_found, directory)):
+        for record, place in await self._now(partial(_found, directory, self.here.exits)):
             self._keep(record, place)
         for kept in list(self.kept.values()):
             await self._adopt(kept)
@@ -124,7 +124,7 @@ class Life:
 
     def create(self, record: Record, directory: Path) -> Kept:
         """Raises OSError."""
-        place = Place(directory / record.id[:16])
+        place = Place(directory / record.id[:16], self.here.exits)
         place.settle(record)
         return self._keep(record, place)
 

@@ -1,7 +1,8 @@
 """What is kept of a container on disk, in a directory of its own. A file is there whole or not at all.
 
-``record.json`` (it was created) → ``run.json`` (it was started: by which processes) → ``exits/<id>`` (its monitor: the exit
-code) → ``end.json`` (how it ended, for good). Whoever finds the directory knows how far it came.
+``record.json`` (it was created) → ``run.json`` (it was started: by which processes) → its monitor's word, the exit code →
+``end.json`` (how it ended, for good). Whoever finds the directory knows how far it came. Monitors do not try again, so they
+tell exit codes in the machine's memory: a disk that is full must lose none.
 """
 
 from __future__ import annotations
@@ -68,21 +69,21 @@ class End(msgspec.Struct, frozen=True):
 
 
 class Place:
-    """The directory of a container."""
+    """The directory of a container. ``exits``: where monitors tell exit codes."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, exits: Path) -> None:
         self.path = path
         self.bundle = path / "bundle"
         self.root = path / "bundle" / "rootfs"
         self.upper = path / "upper"
         self.work = path / "work"
         self.log = path / "log"
-        self.exits = path / "exits"
+        self.exits = exits
         self.anonymous = path / "volumes"
 
     def settle(self, record: Record) -> None:
         """The record appears last. Raises OSError."""
-        for each in (self.bundle, self.root, self.upper, self.work, self.exits):
+        for each in (self.bundle, self.root, self.upper, self.work):
             each.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.upper.chmod(0o755)
         self.write("record", record)
@@ -123,6 +124,8 @@ class Place:
         """Nobody finds half of it. Blocks. Raises OSError."""
         gone = self.path.with_name(f".gone-{self.path.name}")
         shutil.rmtree(gone, ignore_errors=True)
+        for told in self.exits.glob(f"{self.path.name}*"):
+            told.unlink(missing_ok=True)
         with suppress(FileNotFoundError):
             self.path.rename(gone)
         shutil.rmtree(gone, ignore_errors=True)
