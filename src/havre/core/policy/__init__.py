@@ -8,6 +8,7 @@ sides. What a policy says and this package does not know is refused when the pol
 from havre.core.policy.document import Policy, parse
 from havre.core.policy.evaluate import ALLOW_ALL, Decision, Grants, Matched, decide
 from havre.core.policy.grammar import PolicyError
+from havre.core.policy.positions import positions
 from havre.core.policy.statement import Context, Question, Who
 
 __all__ = [
@@ -22,4 +23,5 @@ __all__ = [
     "Who",
     "decide",
     "parse",
+    "positions",
 ]

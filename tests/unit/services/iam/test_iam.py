@@ -321,6 +321,15 @@ def test_the_simulator(iam: Any) -> None:
     result = iam.simulate_principal_policy(PolicySourceArn=arn, ActionNames=both)["EvaluationResults"]
     assert [r["EvalDecision"] for r in result] == ["allowed", "implicitDeny"]
     assert result[0]["MatchedStatements"][0]["SourcePolicyId"] == "group_g_p"
+    (matched,) = next(r for r in result if r["EvalDecision"] == "allowed")["MatchedStatements"]
+    assert (matched["StartPosition"]["Line"], matched["EndPosition"]["Line"]) == (1, 1)
+    assert matched["EndPosition"]["Column"] > matched["StartPosition"]["Column"] > 1
+    assert not any("ResourceSpecificResults" in row for row in result)
+    on = {"ResourceArns": ["arn:aws:ecs:us-east-1:0:cluster/a", "arn:aws:ecs:us-east-1:0:cluster/b"]}
+    for row in iam.simulate_principal_policy(PolicySourceArn=arn, ActionNames=both, **on)["EvaluationResults"]:
+        (of,) = row["ResourceSpecificResults"]
+        assert (of["EvalResourceName"], of["EvalResourceDecision"]) == (row["EvalResourceName"], row["EvalDecision"])
+        assert of["MatchedStatements"] == row["MatchedStatements"]
     assert code(iam.simulate_principal_policy, PolicySourceArn=arn + "x", ActionNames=both) == "NoSuchEntity"
 
 

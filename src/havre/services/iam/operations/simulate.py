@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from havre.control.operation import Answer, Call, Operations, Request
-from havre.core.policy import Decision, Grants, Policy, PolicyError, Question, Who, decide, parse
+from havre.core.policy import Decision, Grants, Matched, Policy, PolicyError, Question, Who, decide, parse, positions
+from havre.core.policy.positions import Position
 from havre.kernel.errors import ApiError
 from havre.services.iam import managed
 from havre.services.iam.common import checked_document, holder, invalid, no_such, page
@@ -119,18 +120,18 @@ def _simulate(call: Call, request: Request, policies: Sequence[Policy], boundary
     if on_resource is not None and not caller:
         raise invalid("CallerArn is required when ResourcePolicy is given.")
     owner = _owner(request.get("ResourceOwner", ""))
-    documents = [p.text for p in (*policies, boundary, on_resource) if p is not None]
-    missing = [key for key in _context_keys(documents) if key.lower() not in context]
+    known = [p for p in (*policies, boundary, on_resource) if p is not None]
+    found = _Found(known, boundary is not None, "ResourceArns" in request, context)
     rows = []
     for action in request["ActionNames"]:
         if ":" not in action:
             raise ApiError("InvalidInput", f"Invalid Action : {action}")
         for resource in request.get("ResourceArns") or ("*",):
             decision = decide(Question(action, resource, context, _who(caller)), grants, on_resource, owner)
-            rows.append(_result(action, resource, decision, boundary, missing))
+            rows.append(found.row(action, resource, decision))
     numbered = [(f"{i:06d}", row) for i, row in enumerate(rows)]
-    found, more = page(call, request, numbered, lambda row: row[0])
-    return {"EvaluationResults": [row for _, row in found], **more}
+    shown, more = page(call, request, numbered, lambda row: row[0])
+    return {"EvaluationResults": [row for _, row in shown], **more}
 
 
 def _owner(text: str) -> str:
@@ -140,19 +141,38 @@ def _owner(text: str) -> str:
 _TYPES = {"identity": "IAM Policy", "resource": "Resource Policy", "boundary": "IAM Permissions Boundary Policy"}
 
 
-def _result(
-    action: str, resource: str, decision: Decision, boundary: Policy | None, missing: Sequence[str]
-) -> dict[str, Any]:
-    matched = [
-        {"SourcePolicyId": m.policy, "SourcePolicyType": _TYPES.get(m.layer, "IAM Policy")} for m in decision.matched
-    ]
-    out: dict[str, Any] = {
-        "EvalActionName": action,
-        "EvalResourceName": resource,
-        "EvalDecision": decision.outcome,
-        "MatchedStatements": matched,
-        "MissingContextValues": missing,
-    }
-    if boundary is not None:
-        out["PermissionsBoundaryDecisionDetail"] = {"AllowedByPermissionsBoundary": decision.layer != "boundary"}
-    return out
+class _Found:
+    """What is told of each decision."""
+
+    def __init__(self, known: Sequence[Policy], bounded: bool, named: bool, context: Mapping[str, Any]) -> None:
+        """``known``: all policies that take part. ``named``: whether the request names resources."""
+        self._where: dict[str, list[tuple[Position, Position]]] = {}
+        for (
+            policy
+        ) in known:  # one of AWS's may be called as one of the account's: where that is shorter, it is not told
+            spans = positions(policy.text)
+            self._where[policy.name] = max(self._where.get(policy.name, []), spans, key=len)
+        self._missing = [key for key in _context_keys([p.text for p in known]) if key.lower() not in context]
+        self._bounded, self._named = bounded, named
+
+    def row(self, action: str, resource: str, decision: Decision) -> dict[str, Any]:
+        found: dict[str, Any] = {
+            "MatchedStatements": [self._statement(each) for each in decision.matched],
+            "MissingContextValues": self._missing,
+        }
+        if self._bounded:
+            found["PermissionsBoundaryDecisionDetail"] = {"AllowedByPermissionsBoundary": decision.layer != "boundary"}
+        out = {"EvalActionName": action, "EvalResourceName": resource, "EvalDecision": decision.outcome, **found}
+        if self._named:
+            of = {"EvalResourceName": resource, "EvalResourceDecision": decision.outcome, **found}
+            out["ResourceSpecificResults"] = [of]
+        return out
+
+    def _statement(self, matched: Matched) -> dict[str, Any]:
+        start, end = self._where[matched.policy][matched.index]
+        return {
+            "SourcePolicyId": matched.policy,
+            "SourcePolicyType": _TYPES.get(matched.layer, "IAM Policy"),
+            "StartPosition": {"Line": start.line, "Column": start.column},
+            "EndPosition": {"Line": end.line, "Column": end.column},
+        }
