@@ -33,8 +33,13 @@ def roll(wish: Wish, tasks: Sequence[TaskView]) -> Step:
     start = max(0, min(needed, maximum - counted))
     short = needed if wish.unplaced else needed - start
     stop += _replaced(wish, [t for t in new if t not in leaving], old, minimum, short)
-    stuck = bool(short and not stop and old and not wish.unplaced and all(t.healthy for t in old))
+    stuck = bool(short and old and not (start or stop or wish.unplaced)) and _at_rest(tasks)
     return Step(start, tuple(stop), stuck=stuck)
+
+
+def _at_rest(tasks: Sequence[TaskView]) -> bool:
+    """Whether nothing is on its way that could make room: what comes or goes may yet."""
+    return all(t.healthy if t.alive else t.phase == "stopped" for t in tasks)
 
 
 def _replaced(
@@ -43,14 +48,17 @@ def _replaced(
     """Which old tasks may go: those that are not healthy at once, others as long as enough healthy ones are left.
 
     As long as there is room for new tasks, healthy old ones stay until new ones are healthy; without room they make
-    it, down to the minimum.
+    it, down to the minimum. Those that have yet to settle go as healthy ones do, before them: an update that comes a
+    moment after another must not end what serves.
     """
     free = [t for t in old if not t.protected]
-    useless = [t for t in free if not t.healthy]
-    healthy_old = [t for t in free if t.healthy]
+    settling = [t for t in free if t.settles is not None and not t.healthy]
+    useless = [t for t in free if not t.healthy and t.settles is None]
     healthy = min(sum(1 for t in new if t.healthy), wish.desired) + sum(1 for t in old if t.healthy)
     spare = healthy - max(minimum, wish.desired - max(0, short - len(useless)))
-    gone = [*useless, *_order(healthy_old)[: max(0, spare)]]
+    young = _order(settling)[: max(0, spare + len(settling))]
+    left = min(spare, spare + len(settling) - len(young))
+    gone = [*useless, *young, *_order([t for t in free if t.healthy])[: max(0, left)]]
     return [(t.id, scaling(wish.primary)) for t in gone]
 
 

@@ -8,7 +8,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from havre.core.deployment import Breaker, RolloutView, TaskView, Wish, back_off, bounds, judge, roll, spread, threshold
+from havre.core.deployment import (
+    Breaker,
+    RolloutView,
+    Step,
+    TaskView,
+    Wish,
+    back_off,
+    bounds,
+    judge,
+    roll,
+    spread,
+    threshold,
+)
 
 OLD, NEW = "ecs-svc/1", "ecs-svc/2"
 PLACES = ("a", "b", "c", "d")
@@ -59,7 +71,7 @@ class World:
         elif task.phase == "running" and self.outcome(task) == "crash":
             self.change(task.id, phase="ending", healthy=False, failed=True)
         elif task.phase == "running":
-            self.change(task.id, healthy=True)
+            self.change(task.id, healthy=True, settles=None)
         elif task.phase == "ending":
             self.change(task.id, phase="stopped", healthy=False)
 
@@ -121,7 +133,9 @@ def test_whatever_happens_a_step_keeps_to_minimum_and_maximum(data, desired, the
         stepped(world, wish)
         world.some_progress()
         for task in world.alive:
-            what = data.draw(st.sampled_from(["", "", "", "", "fail", "misplace", "protect", "crash", "sicken"]))
+            what = data.draw(
+                st.sampled_from(["", "", "", "", "fail", "misplace", "protect", "crash", "sicken", "settle"])
+            )
             if what == "fail" and task.phase == "running":
                 world.change(task.id, healthy=False, failing="Task failed container health checks")
             elif what == "misplace":
@@ -132,6 +146,8 @@ def test_whatever_happens_a_step_keeps_to_minimum_and_maximum(data, desired, the
                 world.change(task.id, phase="ending", healthy=False, failed=True)
             elif what == "sicken":
                 world.change(task.id, healthy=False)
+            elif what == "settle" and task.phase == "running":
+                world.change(task.id, healthy=False, settles=9.0)
 
 
 @settings(max_examples=200, deadline=None)
@@ -200,6 +216,26 @@ def test_without_a_breaker_a_crashing_deployment_takes_nothing_down(data, desire
         stepped(world, wish)
         world.some_progress()
         assert sum(1 for t in world.alive if t.deployment == OLD and t.healthy) == desired
+
+
+def task(id, deployment, phase="running", **what):
+    return TaskView(id, deployment, phase, **what)
+
+
+def test_it_is_stuck_only_when_nothing_is_on_its_way():
+    old = [task("a", OLD, healthy=True), task("b", OLD, healthy=True)]
+    wish = Wish(NEW, 2, 100, 150)
+    assert roll(wish, old) == Step(start=1)
+    assert not roll(wish, [*old, task("c", NEW, "starting")]).stuck
+    assert not roll(Wish(NEW, 2, 50, 100), [old[0], replace(old[1], wanted=False)]).stuck, "its place comes free"
+    assert roll(Wish(NEW, 1, 100, 150), old[:1]).stuck, "one and a half is one"
+
+
+def test_tasks_that_have_yet_to_settle_are_not_ended_below_the_minimum():
+    old = [task("a", OLD, healthy=True), *(task(id, OLD, settles=3.0) for id in "bcd")]
+    going = {id for id, _ in roll(Wish(NEW, 4, 50, 100), old).stop}
+    assert len(going) == 2 and "a" not in going
+    assert len(roll(Wish(NEW, 4, 50, 100), [replace(t, settles=None) for t in old]).stop) == 3
 
 
 # DAEMON
