@@ -118,6 +118,10 @@ class FakeNodes:
         await self.report(record, replace(status, containers=stopped))
 
 
+def _vpc(id: str) -> str:
+    return "vpc-2" if id.endswith("-of-vpc-2") else "vpc-1"
+
+
 class FakeAws:
     """ec2, elbv2, ecr and sts, as little of each as ECS calls. ``fault``, when set, may raise before or after a call."""
 
@@ -177,13 +181,13 @@ class FakeAws:
         for subnet in request["SubnetIds"]:
             if subnet.startswith("subnet-none"):
                 raise ApiError("InvalidSubnetID.NotFound", f"The subnet ID '{subnet}' does not exist")
-        return {"Subnets": [{"SubnetId": s} for s in request["SubnetIds"]]}
+        return {"Subnets": [{"SubnetId": s, "VpcId": _vpc(s)} for s in request["SubnetIds"]]}
 
     def DescribeSecurityGroups(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
         for group in request["GroupIds"]:
             if group.startswith("sg-none"):
                 raise ApiError("InvalidGroup.NotFound", f"The security group '{group}' does not exist")
-        return {"SecurityGroups": [{"GroupId": g} for g in request["GroupIds"]]}
+        return {"SecurityGroups": [{"GroupId": g, "VpcId": _vpc(g)} for g in request["GroupIds"]]}
 
     def DescribeNetworkInterfaces(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
         wanted = request["Filters"][0]["Values"]

@@ -33,7 +33,7 @@ class Memory(msgspec.Struct, frozen=True):
 
     ``images``: container → (image id, repository digest). ``failed``: container → reason. ``broken``: why the workload
     as a whole cannot run. ``released``: interface and endpoint are given back. ``past``: the last known status of each
-    container. ``serverless`` words errors as Fargate does.
+    container. ``trouble``: key of a step that is tried again → why. ``serverless`` words errors as Fargate does.
     """
 
     images: Mapping[str, tuple[str, str]] = {}
@@ -57,6 +57,7 @@ class Memory(msgspec.Struct, frozen=True):
     past: Mapping[str, ContainerStatus] = {}
     attempts: Mapping[str, int] = {}
     retry_at: Mapping[str, float] = {}
+    trouble: Mapping[str, str] = {}
     serverless: bool = False
 
 
@@ -137,6 +138,7 @@ def build_status(
         execution_stopped=memory.execution_stopped,
         stopped=memory.stopped,
         health="UNKNOWN" if over else _health(workload, containers),
+        trouble=tuple(sorted(set(memory.trouble.values()))),
     )
     return status, memory
 

@@ -87,23 +87,25 @@ def backoff(attempt: int) -> float:
 def remember(memory: Memory, key: str, error: str, temporary: bool, now: float) -> Memory:
     """What a step's failure (``error`` in words) does to the memory; "" is success and clears earlier failures."""
     attempts, retry_at = dict(memory.attempts), dict(memory.retry_at)
+    trouble = {k: why for k, why in memory.trouble.items() if k != key}
     if not error:
         attempts.pop(key, None)
         retry_at.pop(key, None)
-        return msgspec.structs.replace(memory, attempts=attempts, retry_at=retry_at)
+        return msgspec.structs.replace(memory, attempts=attempts, retry_at=retry_at, trouble=trouble)
     kind, _, container = key.partition(":")
     count = attempts[key] = attempts.get(key, 0) + 1
     limit = PULL_ATTEMPTS if kind == "pull" else ATTEMPTS
     endless = kind in ("stop", "release", "clean")
     if endless or (temporary and count < limit):
-        retry_at[key] = now + backoff(count)
-        return msgspec.structs.replace(memory, attempts=attempts, retry_at=retry_at)
+        retry_at[key], trouble[key] = now + backoff(count), error
+        return msgspec.structs.replace(memory, attempts=attempts, retry_at=retry_at, trouble=trouble)
+    memory = msgspec.structs.replace(memory, attempts=attempts, trouble=trouble)
     if kind in ("pull", "create", "start"):
         failed = dict(memory.failed) | {container: _words(kind, error, temporary, memory)}
-        return msgspec.structs.replace(memory, attempts=attempts, failed=failed)
+        return msgspec.structs.replace(memory, failed=failed)
     what = "volumes" if kind == "volumes" else "network interface"
     broken = f"ResourceInitializationError: unable to set up the task's {what}: {error}"
-    return msgspec.structs.replace(memory, attempts=attempts, broken=broken)
+    return msgspec.structs.replace(memory, broken=broken)
 
 
 def _words(kind: str, error: str, temporary: bool, memory: Memory) -> str:

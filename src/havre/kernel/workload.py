@@ -229,7 +229,8 @@ class ContainerStatus(msgspec.Struct, frozen=True):
 
 class WorkloadStatus(msgspec.Struct, frozen=True):
     """What a node saw. ``phase``: PENDING (pulling, network, volumes), ACTIVATING, RUNNING, DEACTIVATING, STOPPING,
-    DEPROVISIONING, STOPPED; it moves forwards only, and never again once STOPPED. Times: seconds since the epoch."""
+    DEPROVISIONING, STOPPED; it moves forwards only, and never again once STOPPED. Times: seconds since the epoch.
+    ``trouble``: what has failed and is tried again."""
 
     id: str
     phase: str
@@ -243,3 +244,4 @@ class WorkloadStatus(msgspec.Struct, frozen=True):
     execution_stopped: float | None = None
     stopped: float | None = None
     health: str = "UNKNOWN"
+    trouble: tuple[str, ...] = ()

@@ -296,7 +296,10 @@ class DockerEngine:
             "DriverOpts": dict(volume.driver_options),
             "Labels": labels,
         }
-        await self._docker.call("POST", "/volumes/create", body=body)
+        try:
+            await self._docker.call("POST", "/volumes/create", body=body)
+        except Gone as e:  # a driver that it has not
+            raise Permanent(str(e)) from None
         return source
 
     async def volume_owners(self) -> Sequence[str]:

@@ -108,7 +108,17 @@ def _past(seen: TaskSeen) -> Plan:
         return Plan(writes=(*left, Remove(seen.task)))
     spec = seen.task.spec
     reason = seen.task.status.stop_reason or spec.stop_reason
-    return Plan(writes=left, wake_at=goes, reasons=(f"The task is over: {reason or 'it was stopped'}.",))
+    told = (f"The task is over: {(reason or 'it was stopped').rstrip('.')}.", *_ends(seen.task.status))
+    return Plan(writes=left, wake_at=goes, reasons=told)
+
+
+def _ends(status: TaskStatus) -> tuple[str, ...]:
+    """How each of its containers ended."""
+    told = []
+    for each in status.containers:
+        said = "has never run" if each.exit_code is None else f"exited with {each.exit_code}"
+        told.append(f"Container {each.name} {said}{': ' + each.reason if each.reason else ''}.")
+    return tuple(told)
 
 
 # Before a node has it
@@ -256,7 +266,8 @@ def _running(seen: TaskSeen, record: Resource[WorkloadSpec, WorkloadReport]) -> 
         if effects:
             status = replace(status, deregistered_at=seen.now)
         status = replace(status, last=forward(status.last, report.phase))
-        return Plan(tuple(effects), (Update(seen.task, status=status),), reasons=(status.stop_reason,))
+        told = (status.stop_reason, *_troubles(report))
+        return Plan(tuple(effects), (Update(seen.task, status=status),), reasons=told)
     if report.phase != "RUNNING":
         status = replace(status, last=forward(status.last, report.phase))
         return Plan(writes=(Update(seen.task, status=status),), reasons=_waiting(report))
@@ -264,9 +275,12 @@ def _running(seen: TaskSeen, record: Resource[WorkloadSpec, WorkloadReport]) -> 
 
 
 def _waiting(report: WorkloadStatus) -> tuple[str, ...]:
-    return tuple(
-        f"Container {c.name} is {c.state}{': ' + c.reason if c.reason else ''}." for c in report.containers
-    ) or (f"The node says {report.phase}.",)
+    told = tuple(f"Container {c.name} is {c.state}{': ' + c.reason if c.reason else ''}." for c in report.containers)
+    return (*(told or (f"The node says {report.phase}.",)), *_troubles(report))
+
+
+def _troubles(report: WorkloadStatus) -> tuple[str, ...]:
+    return tuple(f"The node tries again, after: {why}" for why in report.trouble)
 
 
 def _up(seen: TaskSeen, status: TaskStatus, report: WorkloadStatus) -> Plan:
@@ -335,4 +349,5 @@ def _stop(seen: TaskSeen, record: Resource[WorkloadSpec, WorkloadReport], report
     if told.desired != "STOPPED":
         told = replace(told, desired="STOPPED", stop_code=spec.stop_code, stop_reason=spec.stop_reason)
         writes = (*writes, Update(record, spec=WorkloadSpec(record.spec.node, told)))
-    return Plan(writes=writes, reasons=(f"It is being stopped: {spec.stop_reason}.",))
+    troubles = _troubles(report) if report is not None else ()
+    return Plan(writes=writes, reasons=(f"It is being stopped: {spec.stop_reason}.", *troubles))

@@ -143,6 +143,13 @@ def test_words_of_failure() -> None:
     assert "volumes" in remember(Memory(), "volumes", "no driver", False, 1.0).broken
 
 
+def test_what_is_tried_again_is_told() -> None:
+    memory = remember(Memory(), "pull:a", "connection refused", True, 1.0)
+    assert look(workload(), {}, memory).status.trouble == ("connection refused",)
+    assert look(workload(), {}, remember(memory, "pull:a", "", False, 2.0)).status.trouble == ()
+    assert remember(memory, "pull:a", "no such image", False, 2.0).trouble == {}
+
+
 def test_patience_grows_and_ends() -> None:
     assert [backoff(n) for n in (1, 2, 3, 20)] == [0.5, 1.0, 2.0, 30.0]
     memory = remember(Memory(), "stop:a", "busy", True, 10.0)

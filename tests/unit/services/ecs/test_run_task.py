@@ -57,6 +57,8 @@ async def test_an_essential_container_that_exits_ends_the_task():
     await h.call("RunTask", taskDefinition="web")
     await h.settle()
     task = (await h.tasks(desiredStatus="STOPPED"))[0]
+    code = task["containers"][0]["exitCode"]
+    assert f"Container app exited with {code}." in await h.runner.explain(task["taskArn"])
     assert task["stopCode"] == "EssentialContainerExited"
     assert task["stoppedReason"] == "Essential container in task exited"
     assert task["containers"][0]["exitCode"] == 1
@@ -85,6 +87,14 @@ async def test_a_subnet_that_has_gone_is_told_in_words():
             {"subnets": ["subnet-a"], "securityGroups": ["sg-none"]},
             "Error retrieving security group information for [sg-none]: The security group 'sg-none' does not exist "
             "(ErrorCode: InvalidGroup.NotFound)",
+        ),
+        (
+            {"subnets": ["subnet-a", "subnet-of-vpc-2"]},
+            "The subnets [subnet-a, subnet-of-vpc-2] do not belong to the same VPC.",
+        ),
+        (
+            {"subnets": ["subnet-a"], "securityGroups": ["sg-1", "sg-of-vpc-2"]},
+            "Security group sg-of-vpc-2 does not appear to belong to the same VPC as the input subnets.",
         ),
     ],
 )
