@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -201,7 +203,13 @@ async def test_an_images_own_volumes(setting: OciSetting) -> None:
 async def test_directories_of_the_machine(setting: OciSetting, tmp_path: Path) -> None:
     container = shell(setting, "echo hello > /there/file", mounts=(Mount("there", "/there"),))
     workload = setting.workload(container, volumes=(Volume("there", "host", str(tmp_path / "made" / "here")),))
-    await until(setting.engine, await begun(setting, container, workload), "exited")
+    before = os.umask(0o077)
+    try:
+        await until(setting.engine, await begun(setting, container, workload), "exited")
+    finally:
+        os.umask(before)
+    modes = [stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "made", tmp_path / "made" / "here")]
+    assert modes == [0o755, 0o755], "whoever a container runs as gets in"
     assert (tmp_path / "made" / "here" / "file").read_text() == "hello\n"
 
 
@@ -284,6 +292,7 @@ async def test_runc_does_as_well(setting: OciSetting, monkeypatch: pytest.Monkey
         ({"log": {"driver": "syslog"}}, "no log driver 'syslog'"),
         ({"security_options": ("label:type:x",)}, "label:type:x"),
         ({"capabilities_add": ("FLYING",)}, "invalid capability"),
+        ({"extra_hosts": ("there:nowhere",)}, 'invalid IP address in add-host: "nowhere"'),
     ],
 )
 async def test_what_is_not_done_is_refused_by_name(setting: OciSetting, fields: dict[str, Any], words: str) -> None:

@@ -10,6 +10,7 @@ from havre.engines.docker.spec import Surroundings, create_body
 from havre.kernel.errors import ApiError
 from havre.kernel.workload import Container, Workload
 
+TMPFS = {"containerPath": "/t", "size": 1}
 FARGATE = {"networkMode": "awsvpc", "requiresCompatibilities": ["EC2", "FARGATE"], "cpu": "256", "memory": "512"}
 NETWORK = {"awsvpcConfiguration": {"subnets": ["subnet-a"], "securityGroups": ["sg-1"]}}
 APP = DEFINITION["containerDefinitions"][0]
@@ -30,6 +31,8 @@ async def refused(h: Harness, operation: str, **request: object) -> ApiError:
         ({"startTimeout": 121}, FARGATE, "startTimeout can be at most 120"),
         ({"portMappings": [{"containerPort": 80, "name": "X Y"}]}, {}, "portMappings.name"),
         ({"portMappings": [{"containerPort": p, "name": "web"} for p in (80, 81)]}, {}, "web is given twice"),
+        ({"linuxParameters": {"tmpfs": [TMPFS | {"mountOptions": ["fast"]}]}}, {}, "Invalid tmpfs mount option: fast"),
+        ({"dependsOn": [{"containerName": "db", "condition": "START"}]}, {}, "Cannot depend on container + 'db'"),
     ],
 )
 async def test_definitions_that_could_not_run_are_refused(container, task, words):
@@ -38,6 +41,17 @@ async def test_definitions_that_could_not_run_are_refused(container, task, words
     app = {**APP, "portMappings": [], **container}
     error = await refused(h, "RegisterTaskDefinition", family="no", containerDefinitions=[app], **task)
     assert error.code == "ClientException" and words in error.message
+
+
+@pytest.mark.parametrize("condition", ["SUCCESS", "COMPLETE"])
+async def test_what_a_task_does_not_go_on_without_is_not_waited_for_to_end(condition):
+    h = Harness()
+    await h.ready()
+    app = {**APP, "portMappings": [], "dependsOn": [{"containerName": "db", "condition": condition}]}
+    db = {"name": "db", "image": "db", "memory": 64}
+    error = await refused(h, "RegisterTaskDefinition", family="no", containerDefinitions=[app, db])
+    assert error.code == "ClientException" and "cannot be an essential container" in error.message
+    await h.call("RegisterTaskDefinition", family="yes", containerDefinitions=[app, {**db, "essential": False}])
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from ipaddress import ip_address
 from typing import Any
 
 import msgspec
@@ -120,6 +121,14 @@ def refused(container: Container, network: str) -> str:
     for mapping in container.ports if network == "bridge" else ():
         if mapping.protocol not in ("tcp", "udp"):
             return f"the oci engine publishes tcp and udp ports, not {mapping.protocol}"
+    return next((bad for extra in container.extra_hosts if (bad := _no_address(extra.partition(":")[2]))), "")
+
+
+def _no_address(text: str) -> str:
+    try:
+        ip_address(text)
+    except ValueError:
+        return f'invalid IP address in add-host: "{text}"'
     return ""
 
 

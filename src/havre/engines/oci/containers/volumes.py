@@ -40,8 +40,7 @@ class Volumes:
         """Made if it is not there, those of the machine too, as Docker does it. Raises Permanent, OSError."""
         source = self.source(workload, volume)
         if volume.kind == "host" and volume.source:
-            if not source.exists():
-                source.mkdir(mode=0o755, parents=True, exist_ok=True)
+            _for_all(source)
             return source
         source.parent.mkdir(mode=0o711, parents=True, exist_ok=True)
         if not source.exists():
@@ -57,3 +56,12 @@ class Volumes:
         for path in [self._own / workload] if workload is not None else list(self._own.glob("*")):
             if path.is_dir():
                 shutil.rmtree(path)
+
+
+def _for_all(directory: Path) -> None:
+    """Made, and what it lies in, so that whoever a container runs as gets in, whatever this process's umask is."""
+    if directory.exists():
+        return
+    _for_all(directory.parent)
+    directory.mkdir(exist_ok=True)
+    directory.chmod(0o755)

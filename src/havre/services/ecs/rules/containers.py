@@ -64,6 +64,13 @@ CAPABILITIES = frozenset(
         "WAKE_ALARM",
     ]
 )
+MOUNT_OPTIONS = (
+    "defaults", "ro", "rw", "suid", "nosuid", "dev", "nodev", "exec", "noexec", "sync", "async", "dirsync", "remount",
+    "mand", "nomand", "atime", "noatime", "diratime", "nodiratime", "bind", "rbind", "unbindable", "runbindable",
+    "private", "rprivate", "shared", "rshared", "slave", "rslave", "relatime", "norelatime", "strictatime",
+    "nostrictatime", "mode", "uid", "gid", "nr_inodes", "nr_blocks", "mpol",
+)  # fmt: skip
+"""Of tmpfs; a value may follow behind "="."""
 _IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:@+-]{0,1022}")
 _SECRET = re.compile(r"(arn:aws:(secretsmanager|ssm):[a-z0-9-]+:\d{12}:\S+|/?[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*)")
 
@@ -211,14 +218,21 @@ def _linux(name: str, made: Json, fargate: bool) -> None:
         raise bad(name, "maxSwap must be 0 or positive.")
     if linux.get("sharedMemorySize", 1) < 1:
         raise bad(name, "sharedMemorySize must be at least 1 MiB.")
-    for each in linux.get("tmpfs", ()):
-        if each["size"] < 1 or not each["containerPath"].startswith("/"):
-            raise bad(name, "tmpfs needs an absolute containerPath and a size of at least 1 MiB.")
+    _tmpfs(name, linux)
     for each in linux.get("devices", ()):
         if not each["hostPath"].startswith("/dev/") or "/../" in each["hostPath"]:
             raise bad(name, f"Invalid device: {each['hostPath']}.")
     if fargate:
         _linux_on_fargate(name, made, linux)
+
+
+def _tmpfs(name: str, linux: Json) -> None:
+    for each in linux.get("tmpfs", ()):
+        if each["size"] < 1 or not each["containerPath"].startswith("/"):
+            raise bad(name, "tmpfs needs an absolute containerPath and a size of at least 1 MiB.")
+        for option in each.get("mountOptions", ()):
+            if option.partition("=")[0] not in MOUNT_OPTIONS:
+                raise bad(name, f"Invalid tmpfs mount option: {option}.")
 
 
 def _linux_on_fargate(name: str, made: Json, linux: Json) -> None:

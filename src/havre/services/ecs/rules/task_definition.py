@@ -136,14 +136,20 @@ def _together(made: Json, containers: Sequence[Json]) -> None:
         _references(each, names, volumes)
     _acyclic({c["name"]: _needs(c) for c in containers})
     _distinct_ports(containers)
-    health = {c["name"] for c in containers if c.get("healthCheck")}
+    known = {c["name"]: c for c in containers}
     for each in containers:
         for need in each.get("dependsOn", ()):
-            if need["condition"] == "HEALTHY" and need["containerName"] not in health:
-                raise client(
-                    f"The container '{need['containerName']}' must have a health check, because container "
-                    f"'{each['name']}' depends on it being HEALTHY."
-                )
+            _possible(each["name"], need["condition"], known[need["containerName"]])
+
+
+def _possible(name: str, condition: str, needed: Json) -> None:
+    if condition in ("SUCCESS", "COMPLETE") and needed["essential"]:
+        raise client("A dependency container with SUCCESS or COMPLETE condition cannot be an essential container")
+    if condition == "HEALTHY" and not needed.get("healthCheck"):
+        raise client(
+            f"The container '{needed['name']}' must have a health check, because container '{name}' depends on it "
+            "being HEALTHY."
+        )
 
 
 def _references(each: Json, names: Sequence[str], volumes: set[str]) -> None:
@@ -152,6 +158,9 @@ def _references(each: Json, names: Sequence[str], volumes: set[str]) -> None:
             raise client(f"Unknown volume '{mount.get('sourceVolume')}'.")
         if not (mount.get("containerPath") or "").startswith("/"):
             raise client("mountPoints.containerPath must be an absolute path.")
+    for need in each.get("dependsOn", ()):
+        if need["containerName"] not in names:
+            raise client(f"Cannot depend on container + '{need['containerName']}' because it does not exist")
     for other in _needs(each):
         if other not in names or other == each["name"]:
             raise client(f"Container '{each['name']}' refers to container '{other}', which is not in the definition.")
