@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -33,7 +34,9 @@ class Order(msgspec.Struct, frozen=True):
     providers: Mapping[str, int] = {}
     """How many tasks each capacity provider runs already, for its base and weight."""
     ordinal: int = 0
-    """How many tasks there are already: spreads over subnets."""
+    """Where to begin among subnets that have equally many tasks."""
+    subnets: Mapping[str, int] = {}
+    """How many tasks each subnet has already."""
 
 
 class Placed(NamedTuple):
@@ -113,7 +116,7 @@ def place_tasks(ledger: Ledger, world: World, wish: Order, count: int) -> tuple[
 def put(ledger: Ledger, world: World, wish: Order, chosen: Sequence[Place]) -> list[Placed]:
     """Make the tasks for places that are taken already."""
     made = []
-    providers = dict(wish.providers)
+    providers, subnets = dict(wish.providers), Counter(wish.subnets)
     for n, at in enumerate(chosen):
         id = world.hex()
         ledger.reserve(id, at, wish.demand)
@@ -126,19 +129,22 @@ def put(ledger: Ledger, world: World, wish: Order, chosen: Sequence[Place]) -> l
             instance=at.name if wish.launch.type == "EC2" else "",
             provider=provider,
             attachment=world.uuid() if awsvpc else "",
-            subnets=_subnet(wish, n) if awsvpc else None,
+            subnets=_subnet(wish, n, subnets) if awsvpc else None,
         )
         made.append(Placed(id, spec, TaskStatus(last="PROVISIONING" if awsvpc else "PENDING")))
     return made
 
 
-def _subnet(wish: Order, n: int) -> Any:
-    """The task's own subnet first, taken in turns."""
+def _subnet(wish: Order, n: int, taken: Counter[str]) -> Any:
+    """The task's own subnet first: one that has the fewest tasks, so that they are spread over zones."""
     given = wish.launch.subnets
     if given is None or len(given.subnets) < 2:
         return given
     turn = (wish.ordinal + n) % len(given.subnets)
-    return msgspec.structs.replace(given, subnets=given.subnets[turn:] + given.subnets[:turn])
+    order = given.subnets[turn:] + given.subnets[:turn]
+    own = min(order, key=lambda subnet: taken[subnet])
+    taken[own] += 1
+    return msgspec.structs.replace(given, subnets=(own, *(s for s in order if s != own)))
 
 
 def _provider(strategy: Sequence[tuple[str, int, int]], running: Mapping[str, int]) -> str:

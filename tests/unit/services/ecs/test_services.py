@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from tests.simulation.harness import DEFINITION, Harness
 from tests.unit.services.ecs.ecs_services import BALANCED, BREAKER, GROUP, create, described, ready, told
 
 from havre.kernel.errors import ApiError
@@ -260,3 +261,20 @@ async def test_what_aws_refuses_is_refused_and_nothing_is_made(members, code, wo
         await create(h, **members)
     assert error.value.code == code and words in error.value.message
     assert (await h.call("ListServices"))["serviceArns"] == []
+
+
+async def test_tasks_that_replace_others_keep_to_the_spread_over_subnets():
+    h = Harness()
+    await h.ready({**DEFINITION, "family": "vpc", "networkMode": "awsvpc"})
+    network = {"awsvpcConfiguration": {"subnets": ["subnet-a", "subnet-b"]}}
+    await create(h, taskDefinition="vpc", desiredCount=2, networkConfiguration=network)
+
+    async def where():
+        tasks = [t for t in await h.tasks() if t["lastStatus"] == "RUNNING"]
+        return {t["attachments"][0]["details"][0]["value"]: t["taskArn"] for t in tasks}
+
+    for subnet in ("subnet-a", "subnet-b", "subnet-a"):
+        await h.settle()
+        there = await where()
+        assert sorted(there) == ["subnet-a", "subnet-b"]
+        await h.call("StopTask", task=there[subnet])

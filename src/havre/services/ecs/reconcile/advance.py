@@ -102,8 +102,11 @@ class Advancing:
         alive = [t for t in there if t.spec.desired == "RUNNING" and t.status.last != "STOPPED"]
         template = _template(spec, deployment.spec, deployment.meta.name, definition.spec.tags)
         running = Counter(t.spec.provider for t in alive if t.spec.provider)
-        owner = (m.account, m.region)
-        return order(owner, launch, definition, template, providers=running, ordinal=len(alive))
+        gone = {id for id, _ in step.stops}
+        stay = [t for t in alive if t.spec.deployment == spec.primary and t.meta.name not in gone]
+        subnets = Counter(t.spec.subnets.subnets[0] for t in stay if t.spec.subnets)
+        owner, more = (m.account, m.region), {"providers": running, "subnets": subnets}
+        return order(owner, launch, definition, template, ordinal=len(alive), **more)
 
     # What is written
 
