@@ -18,9 +18,8 @@ from havre.control.functions.run import Run
 from havre.control.functions.streams import StreamSink
 from havre.control.functions.telemetry import Telemetry
 from havre.control.functions.ticket import Ticket
-from havre.core.environments import failures
+from havre.core.environments import Member, failures
 from havre.core.environments.failures import Failure
-from havre.core.environments.fleet import Member
 from havre.core.environments.variables import log_stream
 from havre.engines.sandbox import RUNTIME, Sandbox
 from havre.kernel.errors import Gone, Temporary

@@ -19,7 +19,7 @@ from havre.control.functions.life import boot, clear, init_limit
 from havre.control.functions.parts import InitFailed, Parts, describe
 from havre.control.functions.readiness import Readiness
 from havre.control.functions.ticket import Ticket
-from havre.core.environments.fleet import Fleet, Member, Phase, Rules, Step
+from havre.core.environments import Fleet, Member, Phase, Rules, Step
 from havre.kernel.errors import Gone, Permanent, Temporary
 from havre.kernel.function import Function
 

@@ -16,9 +16,8 @@ from havre.control.functions.parts import InitFailed, Parts, describe
 from havre.control.functions.shared import SharedEnvironment
 from havre.control.functions.ticket import Ticket
 from havre.control.functions.wire import Frames
-from havre.core.environments import failures
+from havre.core.environments import Fleet, Step, failures
 from havre.core.environments.crowd import Crowd, CrowdRules, Shared
-from havre.core.environments.fleet import Fleet, Step
 from havre.kernel.errors import Gone, Permanent, Temporary
 from havre.kernel.function import Function, Provisioned
 

@@ -15,7 +15,7 @@ from havre.control.functions.parts import Parts
 from havre.control.functions.ticket import Ticket
 from havre.control.functions.wire import Frames
 from havre.control.tasks import Tasks
-from havre.core.environments.fleet import Rules
+from havre.core.environments import Rules
 from havre.kernel.errors import Gone, Permanent, Temporary
 from havre.kernel.function import Function
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from havre.control.functions import messages as m
 from havre.control.functions.alarm import Confirming
 from havre.control.functions.wire import Frames
-from havre.core.environments.fleet import Fleet, Step
+from havre.core.environments import Fleet, Step
 from havre.kernel.errors import Permanent
 from havre.kernel.function import Function, Provisioned
 

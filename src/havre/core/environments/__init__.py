@@ -3,6 +3,7 @@
 The rule of this package: it decides and words, pure; who calls it (``control/functions``) carries out what comes back.
 """
 
-from havre.core.environments.fleet import Fleet, Member, Phase, Rules, Step
+from havre.core.environments.fleet import Fleet
+from havre.core.environments.members import Member, Phase, Rules, Step
 
 __all__ = ["Fleet", "Member", "Phase", "Rules", "Step"]

@@ -11,7 +11,8 @@ from collections.abc import Hashable
 
 import msgspec
 
-from havre.core.environments.fleet import Fleet, Member, Phase, Step
+from havre.core.environments.fleet import Fleet
+from havre.core.environments.members import Member, Phase, Step
 
 
 class CrowdRules(msgspec.Struct, frozen=True):

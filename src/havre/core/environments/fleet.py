@@ -6,85 +6,18 @@ is free, be it a new one or one whose invocation has ended meanwhile: no invocat
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Hashable
-from enum import Enum
-from typing import NamedTuple
 
-import msgspec
+from havre.core.environments.members import Member, Phase, Pool, Rules, Step
 
 _FREEZES = 4
 """In one tick: each may take a millisecond, in which nothing else happens on the node."""
 
 
-class Phase(Enum):
-    STARTING = "starting"
-    PARKED = "parked"
-    """Initialised for SnapStart, and waiting to be restored."""
-    BUSY = "busy"
-    SETTLING = "settling"
-    """It has answered, but not asked for the next invocation yet."""
-    IDLE = "idle"
-
-
-class Rules(msgspec.Struct, frozen=True):
-    """``memory`` (MiB) is what environments may have together. One that was idle for ``rest`` is frozen; for ``idle``, it
-    ends; under pressure for ``idle_under_pressure``. ``settle``: so long is waited for an environment that has answered
-    before another one is started."""
-
-    memory: int
-    rest: float = 0.3
-    idle: float = 420.0
-    idle_under_pressure: float = 20.0
-    settle: float = 0.02
-    retry: float = 10.0
-    """Until environments that are to be kept ready, and failed, are tried again."""
-
-
-class Member(msgspec.Struct, eq=False):
-    """One environment. ``pool`` is the function that it serves, in the state of its files. ``expires`` is when it must be
-    replaced (its credentials end)."""
-
-    id: str
-    pool: str
-    memory: int
-    kept: bool = False
-    phase: Phase = Phase.STARTING
-    since: float = 0.0
-    expires: float = float("inf")
-    frozen: bool = False
-    stale: bool = False
-
-
-class Step(NamedTuple):
-    """``what``: start, freeze, end, give (``member`` takes the invocation ``ticket``), restore (likewise, of a parked one),
-    refuse (there is no room for ``ticket``)."""
-
-    what: str
-    pool: str
-    member: Member | None = None
-    ticket: Hashable = None
-
-
-class _Pool(msgspec.Struct, eq=False):
-    memory: int
-    snap_start: bool
-    idle: list[Member] = []
-    kept_idle: list[Member] = []
-    parked: list[Member] = []
-    waiting: deque[Hashable] = msgspec.field(default_factory=deque)
-    members: dict[str, Member] = {}
-    kept: int = 0
-    parked_wanted: int = 0
-    retry_at: float = 0.0
-    retired: bool = False
-    settling: int = 0
-
-
 class Fleet:
     def __init__(self, rules: Rules) -> None:
         self.rules = rules
-        self._pools: dict[str, _Pool] = {}
+        self._pools: dict[str, Pool] = {}
         self._members: dict[str, Member] = {}
         self._made = 0
         self.memory = 0
@@ -120,7 +53,7 @@ class Fleet:
     def know(self, pool: str, memory: int, snap_start: bool = False) -> None:
         """Before anything else of a pool."""
         if pool not in self._pools:
-            self._pools[pool] = _Pool(memory, snap_start)
+            self._pools[pool] = Pool(memory, snap_start)
 
     def revive(self, pool: str) -> None:
         """It is wanted again after all: what is started from now on stays."""
@@ -156,7 +89,9 @@ class Fleet:
         for member in found.members.values():
             member.stale, member.kept = True, False
         ended = [*found.idle, *found.kept_idle, *found.parked]
-        return [self._end(member) for member in ended] + self._forget(pool, found)
+        steps = [self._end(member) for member in ended]
+        self._forget(pool, found)
+        return steps
 
     # --- invocations
     def take(self, pool: str, now: float) -> Member | None:
@@ -230,8 +165,9 @@ class Fleet:
             return []
         if failed:
             found.retry_at = now + self.rules.retry
-        steps = self._serve(member.pool, found, now)
-        return steps + self._freed(now, member.pool) + self._forget(member.pool, found)
+        steps = self._serve(member.pool, found, now) + self._freed(now, member.pool)
+        self._forget(member.pool, found)
+        return steps
 
     def drop(self, member: Member) -> None:
         """It is none any more, before who waited for it is told."""
@@ -265,7 +201,7 @@ class Fleet:
                 steps.append(Step("freeze", member.pool, member))
         for pool, found in tuple(self._pools.items()):
             steps += self._serve(pool, found, now)
-            steps += self._forget(pool, found)
+            self._forget(pool, found)
         return steps
 
     def wake_at(self, now: float) -> float:
@@ -300,7 +236,7 @@ class Fleet:
         return self._freed(now, "")
 
     # --- inside
-    def _serve(self, pool: str, found: _Pool, now: float) -> list[Step]:
+    def _serve(self, pool: str, found: Pool, now: float) -> list[Step]:
         """Environments for those who wait: idle ones, parked ones, else new ones."""
         self._short.discard(pool)
         steps: list[Step] = []
@@ -327,7 +263,7 @@ class Fleet:
             steps.append(self._start(pool, found, now, kept=False))
         return steps + self._fill(pool, found, now)
 
-    def _fill(self, pool: str, found: _Pool, now: float) -> list[Step]:
+    def _fill(self, pool: str, found: Pool, now: float) -> list[Step]:
         """Start what is to be kept ready and is not."""
         if found.retry_at > now:
             return []
@@ -352,7 +288,7 @@ class Fleet:
         """Whether an environment is about to be idle, which may then end for another's sake."""
         return any(m.phase is Phase.SETTLING and not m.kept for m in self._members.values())
 
-    def _make_room(self, pool: str, found: _Pool, now: float) -> list[Step] | None:
+    def _make_room(self, pool: str, found: Pool, now: float) -> list[Step] | None:
         """Idle environments of others that end for it, those that were idle longest first; None: not even so."""
         return self._free(self.memory + found.memory - self.rules.memory, pool)
 
@@ -371,7 +307,7 @@ class Fleet:
             need -= member.memory
         return [self._end(member) for member in ended] if need <= 0 else None
 
-    def _start(self, pool: str, found: _Pool, now: float, *, kept: bool) -> Step:
+    def _start(self, pool: str, found: Pool, now: float, *, kept: bool) -> Step:
         self._made += 1
         member = Member(f"e{self._made}", pool, found.memory, kept, Phase.STARTING, now, stale=found.retired)
         self._members[member.id] = found.members[member.id] = member
@@ -404,7 +340,6 @@ class Fleet:
                 steps += self._serve(other, found, now)
         return steps
 
-    def _forget(self, pool: str, found: _Pool) -> list[Step]:
+    def _forget(self, pool: str, found: Pool) -> None:
         if found.retired and not found.members and not found.waiting:
             self._pools.pop(pool, None)
-        return []

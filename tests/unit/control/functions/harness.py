@@ -22,7 +22,7 @@ from havre.control.functions.link import FunctionLink, FunctionLinkParts
 from havre.control.functions.parts import Parts
 from havre.control.functions.plane import Plane
 from havre.control.nodelink.spool import Spool
-from havre.core.environments.fleet import Rules
+from havre.core.environments import Rules
 from havre.dataplanes.runtime_api import open_api
 from havre.engines.fake_sandbox import FakeSandboxes
 from havre.engines.sandbox import Sandbox

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from tests.unit.control.functions.harness import Ground, ground
 
-from havre.core.environments.fleet import Rules
+from havre.core.environments import Rules
 
 ECHO = "def handler(event, context):\n    print('said')\n    return event"
 PROGRAM = Path(__file__).with_name("extension.py")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tests.unit.control.functions.harness import ARN, ground
 
-from havre.core.environments.fleet import Rules
+from havre.core.environments import Rules
 from havre.kernel.errors import Permanent, Temporary
 from havre.kernel.function import FunctionLogs, Invocation
 

@@ -14,7 +14,7 @@ from tests.unit.control.functions.test_extensions import install, read
 
 from havre.control.functions.calls import NoRoom
 from havre.control.functions.hub import together
-from havre.core.environments.fleet import Rules
+from havre.core.environments import Rules
 from havre.kernel.function import Function, FunctionLogs, Provisioned
 
 MEET = """

@@ -12,7 +12,7 @@ import pytest
 from tests.unit.control.functions.harness import Ground, ground
 
 from havre.apps.node_functions import stamp
-from havre.core.environments.fleet import Rules
+from havre.core.environments import Rules
 from havre.kernel.errors import Permanent
 from havre.kernel.function import Code, Function, FunctionNetwork, Provisioned
 

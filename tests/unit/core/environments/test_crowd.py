@@ -8,8 +8,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from havre.core.environments import Fleet, Rules, Step
 from havre.core.environments.crowd import Crowd, CrowdRules, Shared
-from havre.core.environments.fleet import Fleet, Rules, Step
 
 POOLS = ("a", "b")
 MEMORY, SLOTS, MOST = 2048, 3, 2
