@@ -11,6 +11,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from queue import SimpleQueue
 from typing import Generic, TypeVar
 
@@ -50,6 +51,9 @@ class Committer(Generic[Item]):
         self._took = 0.0
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
+        self._copying: threading.Thread | None = None
+        self._copied = False
+        """Whether all but the end of the log has been written back: what is left is done with no writer beside it."""
         self._idle: list[asyncio.Future[None]] = []
 
     @property
@@ -83,10 +87,13 @@ class Committer(Generic[Item]):
         return items
 
     def _round(self) -> None:
-        """Start the commit of what has gathered, a checkpoint when one is due, or rest."""
-        if self._database.log_pages >= CHECKPOINT_PAGES:
+        """Start the commit of what has gathered, the end of a checkpoint when it is due, or rest."""
+        if self._copied:
+            self._copied = False
             self._hand_over(self._database.checkpoint, lambda error: self._round())
             return
+        if self._copying is None and self._database.log_pages >= CHECKPOINT_PAGES:
+            self._copy()
         items, self._gathered = self._gathered, []
         if not items:
             self._rest()
@@ -99,6 +106,25 @@ class Committer(Generic[Item]):
             self._finish(items, error or _attempt(self._commit))
         else:
             self._hand_over(self._commit, lambda error: self._finish(items, error))
+
+    def _copy(self) -> None:
+        """Write the log back while commits go on: it takes as long as a hundred of them."""
+        loop = asyncio.get_running_loop()
+
+        def copy() -> None:
+            error = _attempt(self._database.copy_log)
+            with suppress(RuntimeError):  # the loop was closed
+                loop.call_soon_threadsafe(self._have_copied, error)
+
+        self._copying = threading.Thread(target=copy, name=f"copy-{self._database.path.name}", daemon=True)
+        self._copying.start()
+
+    def _have_copied(self, error: Exception | None) -> None:
+        """What the disk refuses is tried again with the next commit."""
+        self._copying, self._copied = None, error is None
+        if self._copied and not self._busy:
+            self._busy = True
+            self._round()
 
     def _transaction(self, items: Sequence[Item]) -> None:
         self._statements(items)
@@ -145,7 +171,7 @@ class Committer(Generic[Item]):
                 return
 
     async def rest(self) -> None:
-        """Returns when nothing is under way."""
+        """Returns when nothing is under way that anybody waits for."""
         if self._busy:
             future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._idle.append(future)
@@ -153,6 +179,10 @@ class Committer(Generic[Item]):
 
     async def close(self) -> None:
         await self.rest()
+        if self._copying is not None:
+            await asyncio.to_thread(self._copying.join)
+            await asyncio.sleep(0)  # it reports to the loop
+            await self.rest()
         if self._thread is not None:
             self._jobs.put(None)
             self._thread.join()

@@ -25,6 +25,7 @@ class Database:
         self._vfs = vfs
         self._lock = lock
         self._reader: apsw.Connection | None = None
+        self._copier: apsw.Connection | None = None
         writer.set_wal_hook(self._committed)
 
     @classmethod
@@ -65,6 +66,17 @@ class Database:
         self.log_pages = pages
         return 0
 
+    def copy_log(self) -> None:
+        """Write the log back into the file as far as it goes. For a thread of its own: the writer may write meanwhile. The
+        log starts over only after a ``checkpoint``, which has less to do then."""
+        if self._copier is None:
+            self._copier = apsw.Connection(os.fspath(self.path), vfs=self._vfs)
+            self._copier.execute("PRAGMA synchronous=full").fetchall()
+            self._copier.execute(
+                "SELECT 1 FROM sqlite_schema"
+            ).fetchall()  # it opens the log, of which it knows nothing yet
+        self._copier.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+
     def checkpoint(self) -> None:
         """Write the log back into the file, so that the log starts over. Blocks for some milliseconds."""
         self.log_pages = 0  # a failure is tried again after the next commit, which counts the pages anew
@@ -75,8 +87,9 @@ class Database:
             self.writer.execute("ROLLBACK")
 
     def close(self) -> None:
-        if self._reader is not None:
-            self._reader.close()
+        for connection in (self._reader, self._copier):
+            if connection is not None:
+                connection.close()
         self.writer.close()
         os.close(self._lock)
 
