@@ -10,11 +10,16 @@ from urllib.parse import urlsplit
 import httptools
 import msgspec
 
-from havre.engines.webhook import troubles, trust
+from havre.engines.webhook import refuse_metadata, troubles, trust
+from havre.kernel.errors import Permanent
 
 MOST = 10 << 20
 """Bytes of an answer."""
 _PIECE = 1 << 16
+_HEAD = 256 << 10
+"""Bytes before a body, informational answers among them."""
+_DEAREST = 8
+"""Bytes on the wire for one of a body: chunks of a byte each take six."""
 _OURS = ("connection", "content-length", "host", "transfer-encoding")
 
 Headers = Sequence[tuple[str, str]]
@@ -43,10 +48,13 @@ class _Reading:
         self.parser: Any = httptools.HttpResponseParser(self)
         self.headers: list[tuple[str, str]] = []
         self.body = bytearray()
-        self.ended = False
+        self.begun = self.ended = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self.headers.append((name.decode("latin-1").lower(), value.decode("latin-1")))
+
+    def on_headers_complete(self) -> None:
+        self.begun = self.parser.get_status_code() >= 200
 
     def on_body(self, piece: bytes) -> None:
         self.body += piece
@@ -78,7 +86,13 @@ async def _connect(url: str, door: Door | None) -> tuple[asyncio.StreamReader, a
     secure = parts.scheme == "https"
     context = trust() if secure else None
     if door is None:
-        return await asyncio.open_connection(parts.hostname, parts.port or (443 if secure else 80), ssl=context)
+        made = await asyncio.open_connection(parts.hostname, parts.port or (443 if secure else 80), ssl=context)
+        try:
+            refuse_metadata(made[1])
+        except Permanent:
+            made[1].close()
+            raise
+        return made
     name = (door.name or parts.hostname) if secure else None
     return await asyncio.open_unix_connection(door.path, ssl=context, server_hostname=name)
 
@@ -109,13 +123,16 @@ def _head(method: str, url: str, headers: Headers, length: int) -> bytes:
 
 
 async def _read(reader: asyncio.StreamReader, method: str, most: int) -> WebAnswer:
-    answer = _Reading()
+    answer, read = _Reading(), 0
     while not answer.ended:
         piece = await reader.read(_PIECE)
         if not piece:
             if answer.parser.get_status_code() < 200:
                 raise OSError("the server closed the connection without an answer")
             break  # the end of a body without a length
+        read += len(piece)
+        if read > (_DEAREST * most if answer.begun else 0) + _HEAD + _PIECE:
+            raise OSError("the answer's headers are too long")
         answer.parser.feed_data(piece)
         if len(answer.body) > most:
             raise OSError(f"the answer has more than {most} bytes")
