@@ -46,10 +46,6 @@ class Config:
         )
         return cls(Path(data["state"]), site, int(os.environ.get("HAVRE_READY", "-1")), data.get("engine") or "docker")
 
-    @property
-    def node_socket(self) -> Path:
-        return self.state / "node.sock"
-
     def tell(self, line: str) -> None:
         """Tell the supervisor that this process is ready, or why it cannot be; of one that it started again it does not
         wait to hear."""

@@ -154,9 +154,9 @@ class OperationModel:
     """One operation: ``method`` and ``uri`` of its HTTP binding, ``status`` of its success, ``errors`` the codes that
     its model lists.
 
-    ``streaming_input``/``streaming_output`` name the payload member that is a streamed blob, ``events_input``/
-    ``events_output`` the member that is an event stream ("" where there is none). ``paginator`` is botocore's entry
-    (input_token, output_token, result_key, limit_key) or None. ``unsigned`` operations are called without credentials.
+    ``streaming_input`` names the payload member that is a streamed blob, ``events_output`` the member that is an event
+    stream ("" where there is none). ``paginator`` is botocore's entry (input_token, output_token, result_key, limit_key)
+    or None. ``unsigned`` operations are called without credentials.
     """
 
     def __init__(
@@ -173,8 +173,6 @@ class OperationModel:
         self.result_wrapper: str = traits.get("output", {}).get("resultWrapper", "")
         self.errors: tuple[str, ...] = tuple(each["shape"] for each in traits.get("errors", ()))
         self.streaming_input = _streamed(self.input)
-        self.streaming_output = _streamed(self.output)
-        self.events_input = _events(self.input)
         self.events_output = _events(self.output)
         self.paginator = paginator or None
         self.unsigned = traits.get("authtype") == "none" or traits.get("auth") == ["smithy.api#noAuth"]

@@ -77,10 +77,6 @@ def extension_crashed(request_id: str, code: int) -> Failure:
     return failure(EXTENSION, f"RequestId: {request_id} Error: {words}")
 
 
-def cannot_start(request_id: str, why: str) -> Failure:
-    return failure(ENTRY_POINT, f"RequestId: {request_id} Error: {why}")
-
-
 def too_large() -> Failure:
     return failure(TOO_LARGE, f"Response payload size exceeded maximum allowed payload size ({MAX_RESPONSE} bytes).")
 

@@ -42,10 +42,6 @@ class Verdict(msgspec.Struct, frozen=True):
     again: Tried | None = None
 
 
-def succeeded() -> Verdict:
-    return Verdict(SUCCESS)
-
-
 def failed(tried: Tried, policy: Policy, now: float) -> Verdict:
     """The function ran and failed."""
     runs = tried.runs + 1
