@@ -64,6 +64,7 @@ class Intake:
         finally:
             loop.remove_reader(listener)
             self._shelf.take(listener)
+            self._accept_last(listener)
             listener.close()
             await asyncio.gather(*(connection.finish() for connection in tuple(self._open)))
 
@@ -89,6 +90,12 @@ class Intake:
                 made, _ = listener.accept()
                 self._shelf.leave(made)
                 self._adopt(made)
+
+    def _accept_last(self, listener: socket.socket) -> None:
+        """Nobody can connect any more; who has done so, and may have written already, comes in."""
+        with contextlib.suppress(OSError):
+            listener.shutdown(socket.SHUT_RD)
+            self._accept(listener)
 
     def _adopt(self, sock: socket.socket) -> None:
         sock.setblocking(False)

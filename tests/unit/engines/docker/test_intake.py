@@ -176,6 +176,23 @@ async def test_nonsense_ends_its_connection_alone(tmp_path: Path) -> None:
         await until(lambda: sink.lines == [b"a"])
 
 
+async def test_the_end_takes_in_who_has_just_connected(tmp_path: Path) -> None:
+    """A container that starts while the node ends in order has connected and written before anybody has looked."""
+    sink, path = Sink(), tmp_path / "s"
+    running = asyncio.get_running_loop().create_task(Intake(path, sink, NoShelf()).run())
+    await until(path.exists)
+    with socket.socket(socket.AF_UNIX) as driver, socket.socket(socket.AF_UNIX) as late:
+        driver.connect(str(path))
+        driver.sendall(message(b"first") + message(b"second"))
+        running.cancel()
+        await asyncio.wait([running])
+        assert sink.lines == [b"first", b"second"]
+        with pytest.raises(OSError):
+            driver.sendall(message(b"third"))
+        with pytest.raises(ConnectionRefusedError):
+            late.connect(str(path))
+
+
 async def test_the_end_takes_in_what_has_come(tmp_path: Path) -> None:
     sink = Sink()
     running = asyncio.get_running_loop().create_task(Intake(tmp_path / "s", sink, NoShelf()).run())
