@@ -75,9 +75,12 @@ async def test_a_target_is_registered_checked_drained_and_gone(h: Harness) -> No
     arn, group = await h.balancer(), await h.group()
     vpc, _ = await h.network()
     targets = [{"Id": "172.31.0.20", "Port": 8080}]
+    assert await h.runner.explain(group) == ["It has no targets: who asks gets 503."]
+    assert "it has no listener: nothing answers" in await h.runner.explain(arn)
     await h.elb("RegisterTargets", TargetGroupArn=group, Targets=targets)
     assert (await h.health(group))["172.31.0.20:8080"]["Reason"] == "Target.NotInUse"
     await h.listener(arn, group)
+    assert any(line.endswith(":80 has 1 rules") for line in await h.runner.explain(arn))
     assert (await h.health(group))["172.31.0.20:8080"] == {
         "State": "initial",
         "Reason": "Elb.RegistrationInProgress",

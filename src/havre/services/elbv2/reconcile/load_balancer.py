@@ -193,7 +193,11 @@ def _order(seen: Seen, node: str, subnets: set[str]) -> tuple[Write, ...]:
 
 def _reasons(seen: Seen) -> tuple[str, ...]:
     code, reason = state_of(seen.lb, seen.on_node.status.report if seen.on_node else None)
-    return tuple(part for part in (code, reason) if part)
+    told = [part for part in (code, reason) if part]
+    for listener, rules in seen.listeners:
+        protocol, port = listener.spec.protocol, listener.spec.port
+        told.append(f"{protocol.lower()}://{seen.lb.spec.dns_name}:{port} has {len(rules)} rules")
+    return (*told, *(() if seen.listeners else ("it has no listener: nothing answers",)))
 
 
 def _drop(lb: LoadBalancerR, interface: Attached) -> DropInterface:

@@ -21,7 +21,7 @@ from havre.store.ports import Change, Reader
 
 
 class Seen(msgspec.Struct, frozen=True):
-    """``health`` in words, of those targets that get no requests."""
+    """``health`` in words: what is in the way of requests to its targets."""
 
     group: TargetGroupR
     now: float
@@ -63,6 +63,8 @@ class Departures:
 
 def _ailing(reader: Reader, group: TargetGroupR) -> tuple[str, ...]:
     used, report = queries.report_on(reader, group)
+    if not group.spec.targets:
+        return ("It has no targets: who asks gets 503.",)
     known = [(target.key, health_of(group, target, used, report)) for target in group.spec.targets]
     return tuple(
         f"{key} is {health['State']}: {health.get('Description', '')} ({health.get('Reason', '')})"
