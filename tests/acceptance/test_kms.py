@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import urllib.request
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
 from tests.acceptance.conftest import Starter, alive, eventually, kill
-from tests.acceptance.lambda_world import World, need_runtime
+from tests.acceptance.lambda_world import World, document, need_runtime, packed
 
 
 def test_keys_survive_kill_9(havre: Starter) -> None:
@@ -81,3 +82,24 @@ def test_a_function_with_variables_under_a_key(havre: Starter) -> None:
     again = havre(port=instance.port)
     answer = again.client("lambda").invoke(FunctionName="sealed", Payload=b"null")
     assert json.loads(answer["Payload"].read()) == secret
+    _an_archive_under_a_key(world)
+
+
+def _an_archive_under_a_key(world: World) -> None:
+    """It runs, and is found nowhere but where it was unpacked to run."""
+    kms, functions = world.client("kms"), world.client("lambda")
+    own = {"Effect": "Allow", "Principal": {"AWS": "000000000000"}, "Action": "kms:*", "Resource": "*"}
+    service = {"Principal": {"Service": "lambda.amazonaws.com"}, "Action": ["kms:GenerateDataKey", "kms:Decrypt"]}
+    policy = document({"Statement": [own, {"Effect": "Allow", "Resource": "*", **service}]})
+    key = kms.create_key(Policy=policy)["KeyMetadata"]["Arn"]
+    words = "the-words-of-the-code-that-nobody-finds"
+    archive = packed(f"def handler(event, context):\n    return {words!r}\n")
+    given = {"Runtime": "python3.11", "Handler": "app.handler", "Role": world.role}
+    functions.create_function(FunctionName="code", Code={"ZipFile": archive, "SourceKMSKeyArn": key}, **given)
+    functions.get_waiter("function_active_v2").wait(FunctionName="code", WaiterConfig={"Delay": 0.2})
+    assert world.invoke("code")[0] == words
+    told = functions.get_function(FunctionName="code")["Code"]
+    with urllib.request.urlopen(told["Location"]) as answer:
+        assert answer.read() == archive
+    kept = [path for path in (world.instance.state / "functions").iterdir() if path.is_file()]
+    assert kept and not any(words.encode() in path.read_bytes() for path in kept)

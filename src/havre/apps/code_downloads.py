@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from havre.apps.internal import parameters, respond
+from havre.control.functions import sealed_archives
 from havre.kernel.errors import Gone
 from havre.services.lambda_ import Facilities, downloads
 
@@ -25,8 +26,9 @@ class Downloads:
         if scope["method"] not in ("GET", "HEAD"):
             await respond(send, 405, {"message": "use GET"})
             return
-        digest = scope["path"].rpartition("/")[2]
-        if not downloads.allowed(self._facilities.secret, digest, parameters(scope["query_string"]), self._now()):
+        digest, query = scope["path"].rpartition("/")[2], parameters(scope["query_string"])
+        secret = self._facilities.secret
+        if not downloads.allowed(secret, digest, query, self._now()):
             await respond(send, 403, {"message": "this link is not valid, or not any more"})
             return
         try:
@@ -34,7 +36,23 @@ class Downloads:
         except Gone as gone:
             await respond(send, 404, {"message": str(gone)})
             return
-        await _answer(scope, send, path, path.stat().st_size)
+        if "Key" in query:
+            await _open(scope, send, path, query, secret)
+        else:
+            await _answer(scope, send, path, path.stat().st_size)
+
+
+async def _open(scope: Any, send: Any, path: Path, query: Mapping[str, str], secret: bytes) -> None:
+    """One that lies encrypted, by the key in its link."""
+    try:
+        key = downloads.unwrapped(secret, path.name, query)
+        data = await asyncio.to_thread(sealed_archives.opened, path, key)
+    except ValueError:
+        await respond(send, 403, {"message": "this link is not valid, or not any more"})
+        return
+    headers = [(b"content-type", b"application/zip"), (b"content-length", str(len(data)).encode())]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else data})
 
 
 async def _answer(scope: Any, send: Any, path: Path, size: int) -> None:

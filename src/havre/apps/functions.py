@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import logging
 from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -14,7 +15,7 @@ from havre.control.functions import questions
 from havre.control.functions.hub import FunctionHub
 from havre.control.images.addresses import HOME
 from havre.control.images.kinds import ADDRESS
-from havre.kernel.errors import ApiError, Permanent
+from havre.kernel.errors import ApiError, Gone, Permanent
 from havre.kernel.function import session_name
 from havre.services.ec2.resources import INTERFACE
 
@@ -23,12 +24,23 @@ log = logging.getLogger("havre.functions")
 LAMBDA = "lambda.amazonaws.com"
 
 
-async def answer(deps: ReconcilerDeps, hub: FunctionHub, node: str, what: str, question: str) -> Any:
+class Nodes(NamedTuple):
+    """``codes`` is where the archives lie."""
+
+    deps: ReconcilerDeps
+    hub: FunctionHub
+    codes: Path
+
+
+async def answer(nodes: Nodes, node: str, what: str, question: str) -> Any:
     """Raises Permanent, Temporary, Gone."""
+    deps, hub = nodes.deps, nodes.hub
     if what == questions.CREDENTIALS:
         return await role_credentials(deps.aws_for, hub, node, question)
     if what == questions.ENVIRONMENT:
         return await open_variables(deps, hub, node, question)
+    if what == questions.CODE:
+        return await open_code(nodes, node, question)
     if what == questions.SHARES:
         return await find_shares(deps, hub, node, question)
     if what == questions.REGISTRY:
@@ -70,6 +82,15 @@ async def open_variables(deps: ReconcilerDeps, hub: FunctionHub, node: str, id: 
     if deps.aws_with is None or not keys:
         raise Permanent(f"{function.arn} has no role to open its environment variables by")
     return await open_for(deps.store, function, deps.aws_with(function.account, function.region, keys))
+
+
+async def open_code(nodes: Nodes, node: str, sealed: str) -> Mapping[str, str]:
+    """Of an archive of a function that this node was given. Raises Permanent, Temporary, Gone."""
+    from havre.services.lambda_.sealed_code import key_for_node
+
+    if not nodes.hub.runs_code(node, sealed):
+        raise Gone(f"node {node} runs nothing of {sealed}")
+    return await key_for_node(nodes.codes / sealed, nodes.deps.aws_for)
 
 
 async def find_shares(deps: ReconcilerDeps, hub: FunctionHub, node: str, id: str) -> Mapping[str, Any]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import hashlib
 import logging
 import os
 import socket
 import stat
+import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +17,7 @@ from pathlib import Path
 import msgspec
 
 from havre.apps.config import FILES, Config, system_world
-from havre.control.functions import questions
+from havre.control.functions import questions, sealed_archives
 from havre.control.functions.debugging import DebugDoors
 from havre.control.functions.lines import LineSpool
 from havre.control.functions.link import FunctionLink, FunctionLinkParts
@@ -78,16 +80,35 @@ class FunctionSources:
         self._link = link
 
     async def archive(self, code: Code) -> Path:
-        """Raises Permanent."""
-        path = self._archives / code.digest
-        if len(code.digest) != 64 or not code.digest.isalnum() or not path.is_file():
-            raise Permanent(f"the archive {code.digest} is not there")
-        return path
+        """Raises Permanent, Temporary."""
+        path = self._archives / code.kept
+        if len(code.kept) != 64 or not code.kept.isalnum() or not path.is_file():
+            raise Permanent(f"the archive {code.kept} is not there")
+        return await self._opened(path, code) if code.sealed else path
+
+    async def _opened(self, path: Path, code: Code) -> Path:
+        """What a key of the user's has encrypted, in a file of its own."""
+        found: Mapping[str, str] = await self._link.ask(questions.CODE, code.sealed)
+        try:
+            return await asyncio.to_thread(_unsealed, path, base64.b64decode(found["key"]), code.digest)
+        except (OSError, ValueError) as error:
+            raise Permanent(f"the archive {code.sealed} cannot be opened: {error}") from None
 
     async def registry(self, image: str) -> tuple[str, Registry | None]:
         """Raises Permanent, Temporary."""
         found: Mapping[str, str] = await self._link.ask(questions.REGISTRY, image)
         return image, Registry(**found) if found else None
+
+
+def _unsealed(path: Path, key: bytes, digest: str) -> Path:
+    """Raises OSError, ValueError."""
+    data = sealed_archives.opened(path, key)
+    if sealed_archives.digest(data) != digest:
+        raise ValueError("it is another archive")
+    made, name = tempfile.mkstemp(prefix=f".{digest}.", dir=path.parent)
+    with open(made, "wb") as file:
+        file.write(data)
+    return Path(name)
 
 
 def sandboxes(config: Config, link: Link, network: HostNetwork) -> SandboxEngine:

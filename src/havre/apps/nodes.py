@@ -81,7 +81,8 @@ class Nodes:
             return await self._tags(node, str(question))
         if what == "secrets":
             return await self._secrets(node, question)
-        return await functions.answer(self._deps, self.functions, node, what, str(question))
+        about = functions.Nodes(self._deps, self.functions, self._state / "functions")
+        return await functions.answer(about, node, what, str(question))
 
     async def _credentials(self, node: str, workload: str) -> dict[str, str]:
         """Of a workload's role, in the shape of the credentials endpoint; only for who runs it."""

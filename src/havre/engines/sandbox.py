@@ -58,7 +58,8 @@ class Sources(Protocol):
     """Where functions' files come from; handed to the engine by whoever makes it."""
 
     async def archive(self, code: Code) -> Path:
-        """The archive of a function or layer, on this machine's disk. Raises Permanent, Temporary."""
+        """The archive of a function or layer, on this machine's disk; of one that lies encrypted a copy, which the taker
+        removes. Raises Permanent, Temporary."""
         ...
 
     async def registry(self, image: str) -> tuple[str, Registry | None]:

@@ -13,13 +13,20 @@ import msgspec
 class Code(msgspec.Struct, frozen=True):
     """Files of a function or a layer. ``kind``: zip (``digest`` names the archive in the store of code), directory
     (``path`` is mounted as it is and looked at before each invocation), image (``image`` is pulled, ``digest`` is its
-    manifest's, ``sha256:…``). ``size`` in bytes, of the archive."""
+    manifest's, ``sha256:…``). ``size`` in bytes, of the archive. ``sealed`` is the digest of the archive as it lies
+    encrypted by a key of the user's, "" where it lies as it is."""
 
     kind: str
     digest: str = ""
     path: str = ""
     image: str = ""
     size: int = 0
+    sealed: str = ""
+
+    @property
+    def kept(self) -> str:
+        """The name of its file in the store of code."""
+        return self.sealed or self.digest
 
 
 class FunctionNetwork(msgspec.Struct, frozen=True):

@@ -108,6 +108,11 @@ class FunctionHub:
             raise Gone(f"node {node} does not run {id}")
         return found
 
+    def runs_code(self, node: str, sealed: str) -> bool:
+        """Whether this node was given a function of that archive."""
+        calls = self._nodes.get(node)
+        return calls is not None and any(function.code.sealed == sealed for function in calls.defined.values())
+
     async def until_able(self) -> None:
         """Returns when a node is there that can run functions."""
         while not any(not node.error for node in self._nodes.values()):

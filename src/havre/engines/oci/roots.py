@@ -180,7 +180,11 @@ class Roots:
     async def _unpacked(self, code: Code, target: Path) -> None:
         if not _is_there(target):
             archive = await self._sources.archive(code)
-            await asyncio.to_thread(archives.unpack, archive, target)
+            try:
+                await asyncio.to_thread(archives.unpack, archive, target)
+            finally:
+                if code.sealed:
+                    archive.unlink(missing_ok=True)
 
     async def _once(self, key: str, work: Callable[[], Awaitable[None]]) -> None:
         """Whoever comes while it is under way waits for the same."""

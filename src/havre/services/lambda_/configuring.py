@@ -15,6 +15,7 @@ from havre.services.lambda_.capacity_queries import use
 from havre.services.lambda_.errors import absent, invalid
 from havre.services.lambda_.layer_queries import used_layers
 from havre.services.lambda_.networks import network
+from havre.services.lambda_.package import Package
 from havre.services.lambda_.resources import Configuration, Durable, ImageOverrides
 from havre.services.lambda_.roles import check_role
 from havre.services.lambda_.rules import archives, managed, runtimes, values
@@ -191,3 +192,8 @@ def check_architecture(wanted: Sequence[str], able: Sequence[str]) -> str:
     if architecture not in able:
         raise absent(f"the architecture {architecture}: the machines of this installation run {', '.join(able)}")
     return architecture
+
+
+def of_package(config: Configuration, code: Package) -> Configuration:
+    """``config`` with other code."""
+    return replace(config, code=code.code, unzipped=code.unzipped, image_uri=code.image_uri, code_key=code.key)

@@ -30,12 +30,13 @@ _ARCHIVE_MEMBERS = ("ZipFile", "S3Bucket", "S3Key", "S3ObjectVersion")
 
 class Package(msgspec.Struct, frozen=True):
     """Code that was looked at and is not kept yet. ``data`` is the archive, None where there is none; ``unzipped`` its size
-    unpacked; ``image_uri`` as it was named."""
+    unpacked; ``image_uri`` as it was named; ``key`` is that of KMS by which it is encrypted."""
 
     code: Code
     unzipped: int = 0
     data: bytes | None = None
     image_uri: str = ""
+    key: str = ""
 
 
 async def fetch(call: Call, given: Mapping[str, Any], kind: str, doing: str) -> Package:
@@ -52,8 +53,6 @@ async def fetch(call: Call, given: Mapping[str, Any], kind: str, doing: str) -> 
 
 async def fetch_archive(call: Call, given: Mapping[str, Any]) -> Package:
     """Raises ApiError."""
-    if given.get("SourceKMSKeyArn"):
-        raise absent("code with SourceKMSKeyArn")
     if given.get("S3ObjectStorageMode", "COPY") != "COPY":
         raise absent(f"code with S3ObjectStorageMode {given['S3ObjectStorageMode']}")
     data = given.get("ZipFile")

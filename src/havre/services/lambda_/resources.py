@@ -84,6 +84,8 @@ class Configuration(msgspec.Struct, frozen=True):
     image_uri: str = ""
     """As the user named it; ``code.image`` is where it is pulled from."""
     file_systems: tuple[FileSystemUse, ...] = ()
+    code_key: str = ""
+    """The ARN of the KMS key of its archive (sealed_code.py)."""
     key: str = ""
     """The ARN of the KMS key of its variables; then these are ``sealed`` (sealing.py), and ``environment`` is empty."""
     sealed: bytes = b""

@@ -24,15 +24,15 @@ from havre.services.lambda_.resources import FUNCTION, LATEST, VERSION, Configur
 from havre.store.ports import Reader
 
 _NONCE = 12
-_ACCESS = "AccessDeniedException"
-_TO_INVOKE = {
+ACCESS = "AccessDeniedException"
+TO_INVOKE = {
     # of KMS → of Invoke, and why, in Lambda's words
-    _ACCESS: ("KMSAccessDeniedException", "KMS access was denied"),
+    ACCESS: ("KMSAccessDeniedException", "KMS access was denied"),
     "DisabledException": ("KMSDisabledException", "the KMS key used is disabled"),
     "KMSInvalidStateException": ("KMSInvalidStateException", "the state of the KMS key used is not valid for Decrypt"),
     "NotFoundException": ("KMSNotFoundException", "the KMS key was not found"),
 }
-CODES = frozenset(code for code, _ in _TO_INVOKE.values())
+CODES = frozenset(code for code, _ in TO_INVOKE.values())
 
 
 class _Sealed(msgspec.Struct, frozen=True, array_like=True):
@@ -92,13 +92,13 @@ async def _grant(call: Call, config: Configuration, arn: str, key: str) -> None:
 def _refuse(refusal: ApiError, what: str) -> NoReturn:
     if refusal.status is not None and refusal.status >= 500:
         raise refusal
-    why = f"the KMS key is invalid for {what}" if refusal.code != _ACCESS else "the KMS access was denied"
-    code = "InvalidParameterValueException" if refusal.code != _ACCESS else _ACCESS
+    why = f"the KMS key is invalid for {what}" if refusal.code != ACCESS else "the KMS access was denied"
+    code = "InvalidParameterValueException" if refusal.code != ACCESS else ACCESS
     told = (
         f"Lambda was unable to configure access to your environment variables because {why}. Please check your KMS key "
         f"settings. KMS Exception: {refusal.code}KMS Message: {refusal.message}"
     )
-    raise ApiError(code, told, 400 if code != _ACCESS else 403) from None
+    raise ApiError(code, told, 400 if code != ACCESS else 403) from None
 
 
 # Opening them
@@ -114,9 +114,7 @@ async def shown(call: Call, record: FunctionR | VersionR, **how: Any) -> dict[st
     try:
         variables = await _opened(call, config, function_arn(meta.account, meta.region, record.spec.function))
     except ApiError as refusal:
-        why = (
-            "KMS access was denied" if refusal.code == _ACCESS else _TO_INVOKE.get(refusal.code, ("", refusal.code))[1]
-        )
+        why = "KMS access was denied" if refusal.code == ACCESS else TO_INVOKE.get(refusal.code, ("", refusal.code))[1]
         message = (
             f"Lambda was unable to decrypt your environment variables because the {why.removeprefix('the ')}. Please check "
             f"your KMS permissions. KMS Exception: {refusal.code}KMS Message: {refusal.message}"
@@ -136,7 +134,7 @@ async def open_for(store: Reader, function: Function, aws: Aws) -> Mapping[str, 
     try:
         return await _open(aws, _kept(store, function), arn)
     except ApiError as refusal:
-        code, why = _TO_INVOKE.get(refusal.code, _TO_INVOKE[_ACCESS])
+        code, why = TO_INVOKE.get(refusal.code, TO_INVOKE[ACCESS])
         raise Permanent(
             f"{code}: Lambda was unable to decrypt the environment variables because {why}. Please check the function's KMS "
             f"key settings. KMS Exception: {refusal.code}KMS Message: {refusal.message}"

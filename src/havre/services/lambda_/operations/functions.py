@@ -12,10 +12,10 @@ from havre.control.operation import Answer, Call, Request
 from havre.kernel.errors import ApiError
 from havre.kernel.function import Code, FunctionLogs
 from havre.kernel.resource import Kind, scoped
-from havre.services.lambda_ import downloads, package, queries, sealing, signing
+from havre.services.lambda_ import downloads, package, queries, sealed_code, sealing, signing
 from havre.services.lambda_.capacity_queries import usable
 from havre.services.lambda_.conditions import settings, tag_conditions
-from havre.services.lambda_.configuring import MEMBERS, check_architecture, configured, default_group
+from havre.services.lambda_.configuring import MEMBERS, check_architecture, configured, default_group, of_package
 from havre.services.lambda_.declare import LambdaOperations
 from havre.services.lambda_.errors import conflict, invalid
 from havre.services.lambda_.facilities import Facilities
@@ -97,7 +97,8 @@ async def _new_spec(facilities: Facilities, call: Call, request: Request, name: 
         await call.authorize("lambda:TagResource", [whole], tag_conditions(tags))
     kind = request.get("PackageType") or "Zip"
     code = await package.fetch(call, request["Code"], kind, "creating")
-    empty = replace(_empty(facilities, request, name), code=code.code, unzipped=code.unzipped, image_uri=code.image_uri)
+    code = await sealed_code.seal(call, code, request["Code"].get("SourceKMSKeyArn") or "", name)
+    empty = of_package(_empty(facilities, request, name), code)
     config = await configured(call, request, empty, name)
     code_signing = request.get("CodeSigningConfigArn") or ""
     if code_signing and kind == "Image":
@@ -135,7 +136,7 @@ async def get_function(facilities: Facilities, call: Call, request: Request) -> 
     spec = found.spec
     return {
         "Configuration": await sealing.shown(call, record, qualifier=shown),
-        "Code": _location(facilities, call, record.spec.config),
+        "Code": await _location(facilities, call, record.spec.config),
         **(await _shown_tags(call, found)),
         "Concurrency": None if spec.reserved is None else {"ReservedConcurrentExecutions": spec.reserved},
     }
@@ -166,7 +167,7 @@ def _asked(call: Call, request: Request) -> tuple[FunctionR, FunctionR | Version
     return resolved.function, queries.record(call.store, resolved.function, resolved.version), resolved.qualifier
 
 
-def _location(facilities: Facilities, call: Call, config: Configuration) -> dict[str, Any]:
+async def _location(facilities: Facilities, call: Call, config: Configuration) -> dict[str, Any]:
     code = config.code
     if code.kind == "image":
         repository = config.image_uri.partition("@")[0]
@@ -175,7 +176,15 @@ def _location(facilities: Facilities, call: Call, config: Configuration) -> dict
         return {"RepositoryType": "ECR", "ImageUri": config.image_uri, "ResolvedImageUri": resolved}
     if code.kind == "directory":
         return {"RepositoryType": package.HOT_RELOAD, "Location": f"file://{code.path}"}
-    return {"RepositoryType": "S3", "Location": downloads.link(call.site, facilities.secret, code.digest, call.now)}
+    told = {"RepositoryType": "S3"}
+    if not code.sealed:
+        return {**told, "Location": downloads.link(call.site, facilities.secret, code.digest, call.now)}
+    told["SourceKMSKeyArn"] = config.code_key
+    try:
+        key = await sealed_code.shown_key(facilities, call, code)
+    except ApiError as refusal:
+        return {**told, "Error": {"ErrorCode": refusal.code, "Message": refusal.message}}
+    return {**told, "Location": downloads.link(call.site, facilities.secret, code.sealed, call.now, key)}
 
 
 async def list_functions(call: Call, request: Request) -> Answer:

@@ -7,10 +7,10 @@ from functools import partial
 from msgspec.structs import replace
 
 from havre.control.operation import Answer, Call, Request
-from havre.services.lambda_ import package, present, queries, sealing, signing
+from havre.services.lambda_ import package, present, queries, sealed_code, sealing, signing
 from havre.services.lambda_.capacity_queries import usable
 from havre.services.lambda_.conditions import settings
-from havre.services.lambda_.configuring import MEMBERS, check_architecture, check_unzipped, configured
+from havre.services.lambda_.configuring import MEMBERS, check_architecture, check_unzipped, configured, of_package
 from havre.services.lambda_.declare import LambdaOperations
 from havre.services.lambda_.errors import busy_updating, stale
 from havre.services.lambda_.facilities import Facilities
@@ -58,7 +58,8 @@ async def update_function_code(facilities: Facilities, call: Call, request: Requ
         architecture = check_architecture(request["Architectures"], facilities.architectures)
     given = {member: request[member] for member in _CODE.split() if member in request}
     new = await package.fetch(call, given, old.package, "updating")
-    config = replace(old, code=new.code, unzipped=new.unzipped, image_uri=new.image_uri, architecture=architecture)
+    new = await sealed_code.seal(call, new, request.get("SourceKMSKeyArn") or "", found.spec.function)
+    config = of_package(replace(old, architecture=architecture), new)
     check_unzipped(config)
     signing.check_code(call.store, found.spec.code_signing, found.spec.function)
     if request.get("DryRun"):

@@ -61,7 +61,7 @@ def used_digests(reader: Reader) -> set[str]:
         serving = record.status.serving
         for config in (record.spec.config, *((serving,) if serving is not None else ())):
             found += codes_of(config)
-    return {code.digest for code in found if code.kind == "zip"}
+    return {code.kept for code in found if code.kind == "zip"}
 
 
 def codes_of(config: Configuration) -> list[Code]:
