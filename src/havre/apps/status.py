@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from havre import __version__
+from havre.apps import explaining
 from havre.control.nodes import BALANCER, NODE, WORKLOAD
-from havre.kernel.arn import Arn
 from havre.kernel.resource import scoped
-from havre.services import catalogue
 
 MIN_FREE = 4 << 20
 """Bytes on the disk of the state directory below which it is called full."""
@@ -40,20 +39,19 @@ class Status:
         return 200 if ready else 503, answer
 
     async def explain(self, query: Mapping[str, str]) -> tuple[int, Any]:
-        arn = query.get("arn", "")
+        given = query.get("arn", "")
         try:
-            Arn.parse(arn)
+            arn = explaining.asked(given)
         except ValueError:
-            return 400, {"message": f"{arn!r} is no ARN; it begins with arn:aws: (aws ecs describe-tasks shows it)"}
-        runner = self._server.runner
-        reasons = await runner.explain(arn) if runner is not None else ["Havre is starting."]
-        if not reasons and not self._known(arn):
-            return 404, {"message": f"nothing here has the ARN {arn!r}"}
-        return 200, {"arn": arn, "reasons": reasons}
-
-    def _known(self, arn: str) -> bool:
-        store = self._server.store
-        return any(r.meta.arn == arn for kind in catalogue.kinds() for r in store.list(kind))
+            return 400, {"message": f"{given!r} is no ARN; it begins with arn:aws: (aws ecs describe-tasks shows it)"}
+        server = self._server
+        reasons = await server.runner.explain(arn) if server.runner is not None else ["Havre is starting."]
+        if not reasons:
+            told = explaining.plain(server.store, server.config.site, arn)
+            if told is None:
+                return 404, {"message": f"nothing here has the ARN {given!r}"}
+            reasons = told
+        return 200, {"arn": given, "reasons": reasons}
 
     async def reset(self, _: Mapping[str, str]) -> tuple[int, Any]:
         """Every resource of every account goes, and with them what runs."""
