@@ -36,12 +36,12 @@ demo: install system ## the main job, with the AWS CLI and docker, on real conta
 test: lint types imports unit wire contracts simulation acceptance ## everything that CI runs
 
 lint: install ## ruff: errors, style, banned calls, formatting
-	$(BIN)/ruff check src tests benchmarks
-	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
 
 fmt: install ## let ruff mend what it can
-	$(BIN)/ruff check --fix src tests benchmarks
-	$(BIN)/ruff format src tests benchmarks
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
 
 types: install ## mypy, strict
 	$(BIN)/mypy
@@ -81,4 +81,4 @@ lock: install ## write the lock files anew
 	  $(BIN)/uv pip compile -q --universal --generate-hashes --no-header --python-version 3.11 $${set#*:} -o requirements/$${set%%:*}.txt; done
 
 clean: ## remove the environments and caches
-	rm -rf .venv .venv-peers .mypy_cache .ruff_cache .import_linter_cache build dist
+	rm -rf .venv .venv-peers .mypy_cache .ruff_cache .import_linter_cache .hypothesis .pytest_cache src/havre.egg-info build dist
