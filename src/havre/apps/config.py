@@ -21,6 +21,7 @@ PROXY = "haproxy"
 """In the state directory: the node's proxy's own directory, where the server finds its ways into VPCs."""
 FILES = "files"
 """In the state directory: a directory for each file system."""
+_PORTS = "ports"
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Config:
     @classmethod
     def from_environment(cls) -> Config:
         data = json.loads(os.environ["HAVRE_CONFIG"])
+        state = Path(data["state"])
         site = Site(
             host=data["host"],
             port=data["port"],
@@ -43,8 +45,9 @@ class Config:
             auth=data["auth"],
             instance=data["instance"],
             tls=bool(data.get("tls")),
+            former=_former(state, data["port"]),
         )
-        return cls(Path(data["state"]), site, int(os.environ.get("HAVRE_READY", "-1")), data.get("engine") or "docker")
+        return cls(state, site, int(os.environ.get("HAVRE_READY", "-1")), data.get("engine") or "docker")
 
     def tell(self, line: str) -> None:
         """Tell the supervisor that this process is ready, or why it cannot be; of one that it started again it does not
@@ -53,6 +56,18 @@ class Config:
             with contextlib.suppress(BrokenPipeError):
                 os.write(self.ready, line.replace("\n", " ").encode() + b"\n")
             os.close(self.ready)
+
+
+def _former(state: Path, port: int) -> frozenset[int]:
+    """The ports at which this state has been served before; the present one is noted for those who come later."""
+    path, found = state / _PORTS, frozenset[int]()
+    with contextlib.suppress(OSError):
+        if path.exists():
+            found = frozenset(int(line) for line in path.read_text().split() if line.isdecimal())
+        if port not in found:
+            with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "w") as file:
+                file.write(f"{port}\n")
+    return found - {port}
 
 
 def keep_for_good() -> None:

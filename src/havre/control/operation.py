@@ -59,6 +59,8 @@ class Site(msgspec.Struct, frozen=True):
     """Unique on this machine: names networks, rules, labels; lower-case letters and digits, at most 8."""
     tls: bool = False
     """Whether it answers HTTPS at its port besides HTTP."""
+    former: frozenset[int] = frozenset()
+    """The ports at which it has answered before, with the same state."""
 
     @property
     def scheme(self) -> str:

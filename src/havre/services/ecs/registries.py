@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from havre.control.deps import ReconcilerDeps
+from havre.control.images import REPOSITORY
 from havre.control.operation import Aws
 from havre.kernel.errors import ApiError
 from havre.kernel.workload import Registry
@@ -71,7 +72,20 @@ class Registries:
         endpoint, user, password = await self._token((m.account, region, registry, arn), m.name)
         if amazon:
             return f"{endpoint}/{amazon[3]}", Registry(endpoint, user, password)
-        return image, Registry(image.split("/", 1)[0], user, password)
+        image = self._present(image, m.account, m.region)
+        return image, Registry(image.partition("/")[0], user, password)
+
+    def _present(self, image: str, account: str, region: str) -> str:
+        """What lies in this installation's registry is found there though it is named by a port of before: definitions
+        are not written anew when the port changes."""
+        server, _, path = image.partition("/")
+        address, _, port = server.rpartition(":")
+        name, site = path.partition("@")[0].partition(":")[0], self._deps.site
+        if not port.isdecimal() or int(port) not in site.former:
+            return image
+        if self._deps.store.get(REPOSITORY, account, region, name) is None:  # somebody else's, who has the port now
+            return image
+        return f"{address}:{site.port}/{path}"
 
     async def _token(self, key: tuple[str, str, str, str], task: str) -> Credentials:
         now = self._deps.world.now()
