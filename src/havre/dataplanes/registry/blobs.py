@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 
 from havre.control.images import Place, Refusal, Why
 from havre.core.images.names import HASHES, algorithm, is_digest
-from havre.dataplanes.registry.incoming import Incoming
+from havre.dataplanes.registry.incoming import SHARDS, Incoming
 from havre.dataplanes.registry.ports import Pack
 from havre.dataplanes.registry.syncer import Syncer, Unnamed
 from havre.dataplanes.registry.upload import Unsynced, Upload
@@ -63,9 +63,9 @@ class Blobs:
     def begin(self, place: Place, kind: str = "sha256") -> Upload:
         """A new upload; ``kind`` is the digest's algorithm if it is known already."""
         id = self._world.uuid()
-        path = self._incoming.path(f"{id}.{scope_of(place)}")
-        upload = Upload(id, path, self._world.now(), kind, held=[])
-        self._uploads[path.name] = upload
+        name = f"{id}.{scope_of(place)}"
+        upload = Upload(id, (self._incoming.folder(name), name), self._world.now(), kind, held=[])
+        self._uploads[name] = upload
         return upload
 
     def find(self, place: Place, id: str) -> Upload:
@@ -73,11 +73,11 @@ class Blobs:
         name = f"{id}.{scope_of(place)}"
         upload = self._uploads.get(name)
         if upload is None:
-            path = self._incoming.path(name) if _is_uuid(id) else None
-            if path is None or not path.exists():
+            folder = self._incoming.folder(name) if _is_uuid(id) else None
+            if folder is None or not (folder / name).exists():
                 raise Refusal(Why.NO_UPLOAD, f"The upload with id '{id}' does not exist", [id])
-            seen = path.stat()
-            upload = self._uploads[name] = Upload(id, path, seen.st_mtime, offset=seen.st_size)
+            seen = (folder / name).stat()
+            upload = self._uploads[name] = Upload(id, (folder, name), seen.st_mtime, offset=seen.st_size)
         return upload
 
     @asynccontextmanager
@@ -85,7 +85,7 @@ class Blobs:
         """The upload, for this caller alone, ready to be appended to. Raises Refusal (NO_UPLOAD)."""
         upload = self.find(place, id)
         async with upload.lock:
-            if self._uploads.get(upload.path.name) is not upload:  # whoever had it before has finished it
+            if self._uploads.get(upload.name) is not upload:  # whoever had it before has finished it
                 raise Refusal(Why.NO_UPLOAD, f"The upload with id '{id}' does not exist", [id])
             if upload.hasher is None and upload.held is None:
                 await self.work(upload.rehash, upload.algorithm)
@@ -112,7 +112,7 @@ class Blobs:
                     upload.shut()
 
     async def cancel(self, upload: Upload) -> None:
-        self._uploads.pop(upload.path.name, None)
+        self._uploads.pop(upload.name, None)
         upload.discard()
 
     async def commit(self, upload: Upload, digest: str, link: Callable[[int], Awaitable[R]]) -> R:
@@ -128,7 +128,7 @@ class Blobs:
             if refusal.why is Why.WRONG_DIGEST:
                 await self.cancel(upload)
             raise
-        self._uploads.pop(upload.path.name, None)
+        self._uploads.pop(upload.name, None)
         upload.discard()
         return result
 
@@ -167,8 +167,8 @@ class Blobs:
         """Content that is in memory already and has this digest. A layer record must follow soon."""
         async with self.holding(digest):
             if not (self._known(digest) and self._has(digest)):
-                path = self._incoming.path(f"{self._world.uuid()}.kept")
-                kept = Upload("", path, 0.0, offset=len(content), held=[content])
+                name = f"{self._world.uuid()}.kept"
+                kept = Upload("", (self._incoming.folder(name), name), 0.0, offset=len(content), held=[content])
                 if len(content) <= SMALL:
                     await self._packed(kept, digest)
                 else:
@@ -278,7 +278,7 @@ class Blobs:
         """An upload that nobody goes on with."""
         upload = self._uploads.get(name)
         if upload is None:
-            self._incoming.path(name).unlink(missing_ok=True)
+            (self._incoming.folder(name) / name).unlink(missing_ok=True)
         elif not upload.lock.locked():
             del self._uploads[name]
             upload.discard()
@@ -327,7 +327,7 @@ def scope_of(place: Place) -> str:
 
 
 def _is_uuid(text: str) -> bool:
-    return len(text) == 36 and all(c in "0123456789abcdef-" for c in text)
+    return len(text) == 36 and text[0] in SHARDS and all(c == "-" or c in SHARDS for c in text)
 
 
 def _sync_directory(path: Path) -> None:

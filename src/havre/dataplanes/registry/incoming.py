@@ -21,20 +21,20 @@ _GET_FLAGS, _SET_FLAGS, _TOP = 0x80086601, 0x40086602, 0x00020000
 
 class Incoming:
     def __init__(self, root: Path) -> None:
-        self._root = root
+        self._folders = {shard: root / shard for shard in SHARDS}
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
         _part(root)
-        for shard in SHARDS:
-            (root / shard).mkdir(mode=0o700, exist_ok=True)
+        for folder in self._folders.values():
+            folder.mkdir(mode=0o700, exist_ok=True)
 
-    def path(self, name: str) -> Path:
-        """``name`` begins with one of SHARDS."""
-        return self._root / name[0] / name
+    def folder(self, name: str) -> Path:
+        """Where a file of this name lies; it begins with one of SHARDS."""
+        return self._folders[name[0]]
 
     def files(self) -> Iterator[tuple[str, float]]:
         """(name, time of its last change) of each."""
-        for shard in SHARDS:
-            with os.scandir(self._root / shard) as entries:
+        for folder in self._folders.values():
+            with os.scandir(folder) as entries:
                 for entry in entries:
                     with suppress(FileNotFoundError):
                         yield entry.name, entry.stat().st_mtime

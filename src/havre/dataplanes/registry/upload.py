@@ -26,16 +26,19 @@ class Unsynced(OSError):
 
 
 class Upload:
-    """``hasher`` knows what is in the file; it is None while there is none, and when it has to be made anew from it (after a
-    restart). ``file`` is -1 while the file is not open. ``held`` is None once there is a file. ``at`` is when something last
-    happened, seconds since the epoch. ``dirty`` counts bytes since ``flushing``, the last sync on the way, began."""
+    """``name`` is that of its file in ``folder``. ``hasher`` knows what is in the file; it is None while there is none, and
+    when it has to be made anew from it (after a restart). ``file`` is -1 while the file is not open. ``held`` is None once
+    there is a file. ``at`` is when something last happened, seconds since the epoch. ``dirty`` counts bytes since
+    ``flushing``, the last sync on the way, began."""
 
-    __slots__ = ("algorithm", "at", "dirty", "file", "flushing", "hasher", "held", "id", "lock", "offset", "path")
+    __slots__ = (
+        "algorithm", "at", "dirty", "file", "flushing", "folder", "hasher", "held", "id", "lock", "name", "offset",
+    )  # fmt: skip
 
     def __init__(
         self,
         id: str,
-        path: Path,
+        file: tuple[Path, str],
         at: float,
         kind: str = "sha256",
         *,
@@ -43,7 +46,7 @@ class Upload:
         held: list[bytes] | None = None,
     ) -> None:
         self.id = id
-        self.path = path
+        self.folder, self.name = file
         self.at = at
         self.algorithm = kind
         self.hasher: Any = None
@@ -53,6 +56,11 @@ class Upload:
         self.dirty = 0
         self.flushing: Future[None] | None = None
         self.lock = asyncio.Lock()
+
+    @property
+    def path(self) -> Path:
+        """Made when it is wanted: most uploads are small, and never have a file."""
+        return self.folder / self.name
 
     def absorb(self, pieces: Sequence[bytes], check: Callable[[str], None]) -> None:
         """Append. What could not be written whole is taken back. ``check`` is told of each step on disk beforehand. Raises
