@@ -137,6 +137,9 @@ def test_what_people_type_wrongly_is_answered_in_words(havre: Starter, tmp_path:
 def test_without_an_engine_it_says_so_and_clears_up_once_there_is_one(tmp_path: Path) -> None:
     """The API works all the same. What cannot be removed is not said to be gone."""
     state, missing = tmp_path / "state", f"DOCKER_HOST=unix://{tmp_path}/missing.sock"
+    once = start(state)  # something of this instance may be with an engine that has answered once
+    eventually((state / "engine.met").exists)
+    stop(once, signal.SIGUSR1)
     instance = start(state, before=("env", missing))
     try:
         eventually(lambda: f"no Docker Engine answers on {tmp_path}/missing.sock" in instance.log())
@@ -160,6 +163,17 @@ def test_without_an_engine_it_says_so_and_clears_up_once_there_is_one(tmp_path: 
         instance.process.wait(200)
     assert left.returncode == 1 and b"not everything that it made could be removed" in left.stderr
     assert cleared.returncode == 0 and not (state / "run.json").exists()
+
+
+def test_a_machine_that_never_had_an_engine_has_nothing_left_over(tmp_path: Path) -> None:
+    """Queues, topics and tables need none."""
+    state, missing = tmp_path / "state", f"DOCKER_HOST=unix://{tmp_path}/missing.sock"
+    instance = start(state, before=("env", missing))
+    eventually(lambda: f"no Docker Engine answers on {tmp_path}/missing.sock" in instance.log())
+    down = subprocess.run(["env", missing, HAVRE, "down", "--state", str(state)], capture_output=True, check=False)
+    instance.process.wait(200)
+    assert (down.returncode, down.stderr) == (0, b"")
+    assert not (state / "run.json").exists()
 
 
 def test_tables_are_not_broken_into_lines_for_programs(havre: Starter) -> None:

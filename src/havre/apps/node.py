@@ -12,6 +12,7 @@ import logging
 import os
 import signal
 import sys
+from pathlib import Path
 
 from msgspec.structs import replace
 
@@ -45,6 +46,8 @@ from havre.kernel.errors import Gone, Permanent, Temporary
 log = logging.getLogger("havre.node")
 
 NAME = "local"
+_MET = "engine.met"
+"""There since the engine has answered for the first time."""
 SETTLED = 1.0
 """Seconds after the start in which the node has loaded what it needs in any case."""
 _LOOK = 5.0
@@ -88,6 +91,10 @@ class Node:
             spool=self.spool,
         )
 
+    @property
+    def _met(self) -> Path:
+        return self.config.state / _MET
+
     def _token(self) -> str:
         """What nodes know."""
         return (self.config.state / "node.token").read_text()
@@ -116,6 +123,7 @@ class Node:
             lambda: self.functions.engine.enis(),
             self.terminals,
             self.shares,
+            self._met.exists,
         )
 
     def _loops(self) -> list[Loop]:
@@ -144,6 +152,8 @@ class Node:
         try:
             async with asyncio.timeout(_ENGINE_PATIENCE):
                 await self.containers.ping()
+                if not self.known.engine:
+                    self._met.touch()
                 if not self.known.cpu or self.known.engine_error:
                     self.known = _describe(await self.containers.capacity(), why)
         except TimeoutError:
@@ -192,7 +202,7 @@ class Node:
         loop.call_later(SETTLED, keep_for_good)
         try:
             await self.supervisor.run()
-            if self.remove_everything and not self.incomplete:
+            if self.remove_everything and not self.incomplete and self._met.exists():
                 await self.containers.remove_pool()
         finally:
             await self.close()
@@ -250,7 +260,8 @@ def clean() -> None:
         try:
             await remove_all(node.agent.parts)
             await node.doors.remove()
-            await node.containers.remove_pool()
+            if node.agent.parts.met():
+                await node.containers.remove_pool()
         finally:
             await node.close()
 

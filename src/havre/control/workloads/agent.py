@@ -48,6 +48,8 @@ class NodeAgent:
         self.told = asyncio.Event()
         """Set once the server has said what is to run here."""
         self._sweeping = False
+        self._trouble = ""
+        """What the last sweep met with."""
         self._stopping = False
 
     # --- what the server says
@@ -216,8 +218,11 @@ class NodeAgent:
                 mine = {w.workload.interface.eni for w in self._workers.values() if w.workload.interface}
                 for eni in there - mine - set(self.parts.kept()):
                     await self.parts.network.detach(eni)
+            self._trouble = ""
         except (Temporary, Permanent, Gone) as e:
-            log.info("sweep: %s", e)
+            if str(e) != self._trouble:  # an engine may be away for days
+                log.info("sweep: %s", e)
+            self._trouble = str(e)
             await asyncio.sleep(_RETRY)
             self.tasks.spawn(self._sweep_again(), "sweep")
         finally:
@@ -262,7 +267,8 @@ async def remove_all(parts: AgentParts) -> None:
         try:
             await remove(parts)
         except (Temporary, Permanent, Gone) as e:
-            trouble.append(e)
+            if parts.met() or remove is not _remove_containers:
+                trouble.append(e)
     if trouble:
         raise trouble[0]
 

@@ -61,6 +61,8 @@ class AgentParts:
     terminals: Terminals | None = None
     shares: Shares | None = None
     """What mounts file systems; None where none can be."""
+    met: Callable[[], bool] = lambda: True
+    """Whether the container engine has ever answered: otherwise nothing of this instance can be with it."""
 
 
 @dataclass(frozen=True)

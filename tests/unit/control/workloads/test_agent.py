@@ -254,6 +254,27 @@ async def test_networks_go_although_the_engine_is_away(node: Node) -> None:
     assert node.network.vpcs == {}
 
 
+async def test_an_engine_that_never_answered_has_nothing_of_ours(node: Node) -> None:
+    await node.network.ensure_vpc(VPC)
+    node.engine.leave("gone")
+    node.agent.parts.met = lambda: False
+    await remove_all(node.agent.parts)
+    assert node.network.vpcs == {}
+
+
+async def test_an_engine_that_is_away_for_long_is_told_of_once(node: Node, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    node.engine.leave("gone for lunch")
+    async with node.life():
+        await asyncio.sleep(60)
+        assert caplog.text.count("sweep: gone for lunch") == 1
+        node.engine.come_back()
+        await asyncio.sleep(60)
+        node.engine.leave("gone for lunch")
+        await asyncio.sleep(60)
+    assert caplog.text.count("sweep: gone for lunch") == 2
+
+
 async def test_questions_of_the_server(node: Node) -> None:
     async with node.life():
         node.assign(work("w"))
