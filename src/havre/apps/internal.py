@@ -23,7 +23,8 @@ class Page:
         self._token = f"Bearer {token}".encode() if token else b""
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        if scope["method"] != self._method:
+        head = scope["method"] == "HEAD" and self._method == "GET"
+        if scope["method"] != self._method and not head:
             await respond(send, 405, {"message": f"use {self._method}"})
         elif self._method != "GET" and not from_here(_header(scope, b"origin").decode("latin-1")):
             await respond(send, 403, {"message": "pages of other sites may not do this"})
@@ -31,7 +32,7 @@ class Page:
             await respond(send, 403, {"message": "this wants the instance's own token"})
         else:
             status, answer = await self._answerer(parameters(scope["query_string"]))
-            await respond(send, status, answer)
+            await respond(send, status, answer, head)
 
 
 def _header(scope: Any, wanted: bytes) -> bytes:
@@ -44,8 +45,8 @@ def parameters(query: bytes) -> dict[str, str]:
     return dict(parse_qsl(query.decode("latin-1")))
 
 
-async def respond(send: Any, status: int, answer: Any) -> None:
+async def respond(send: Any, status: int, answer: Any, head: bool = False) -> None:
     body = msgspec.json.encode(answer)
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    await send({"type": "http.response.body", "body": b"" if head else body})

@@ -18,6 +18,9 @@ _FOR_PAGES = ("s3",)
 """Buckets say themselves which pages may ask (CORS)."""
 _REGION = re.compile(r"[a-z]{2,}(-[a-z]+)+-\d{1,2}\Z")
 _ACCOUNT = re.compile(r"\d{12}\Z")
+_HALF = re.compile(
+    r"Credential=([^/,&%\s]{1,128})(?:/|%2[Ff])[^/,&%]*(?:/|%2[Ff])([a-z0-9-]{1,32})(?:/|%2[Ff])([a-z0-9-]{1,64})(?:/|%2[Ff])aws4_request"
+)
 
 
 class Identify:
@@ -29,12 +32,13 @@ class Identify:
         self._good_regions: set[str] = set()
 
     def claim(self, request: Canonical) -> Signature | None:
-        """What the request says of its sender, unproven. Raises Denied for half a signature (never with open doors)."""
+        """What the request says of its sender, unproven. Raises Denied for half a signature; with open doors what it says
+        counts, whatever else is missing."""
         try:
             return claim(request) or sigv2.claim(request)
         except Denied:
             if self._open:
-                return None
+                return _half(request)
             raise
 
     def knows(self, claimed: Signature | None) -> bool:
@@ -124,3 +128,12 @@ class Identify:
                 return region
         host = request.headers.get("host", "").split(":", 1)[0].split(".")
         return next((part for part in host if "-" in part and self._is_region(part)), self._region)
+
+
+def _half(request: Canonical) -> Signature | None:
+    """The key, region and service of a signature that is not whole."""
+    found = _HALF.search(request.headers.get("authorization", "")) or _HALF.search(request.query)
+    if found is None:
+        return None
+    token = request.headers.get("x-amz-security-token", "")
+    return Signature(found[1], "", found[2], found[3], "", "", "", None, token)

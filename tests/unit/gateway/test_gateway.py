@@ -328,6 +328,13 @@ def test_open_doors() -> None:
         form = {"Content-Type": "application/x-www-form-urlencoded"}
         status, _, body = post(running, b"Action=GetCallerIdentity&Version=2011-06-15", form)
         assert status == 200 and b"000000000000" in body
+        scope = "123456789012/20260101/ap-south-1/sts/aws4_request"  # neither a date nor a signature
+        half = {"Authorization": f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host", **form}
+        status, _, body = post(running, b"Action=GetCallerIdentity&Version=2011-06-15", half)
+        assert status == 200 and b"arn:aws:iam::123456789012:root" in body
+        query = f"/?X-Amz-Credential={scope.replace('/', '%2F')}"
+        status, _, body = post(running, b"Action=GetCallerIdentity&Version=2011-06-15", form, query)
+        assert status == 200 and b"arn:aws:iam::123456789012:root" in body
         assert running.client("sts").get_caller_identity()["Account"] == ACCOUNT
     finally:
         running.close()
