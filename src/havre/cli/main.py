@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from havre.cli.functions import app as functions
-from havre.cli.options import DEFAULT_ACCOUNT, DEFAULT_PORT, DEFAULT_REGION, UpOptions, default_state
+from havre.cli.options import DEFAULT_ACCOUNT, DEFAULT_PORT, DEFAULT_REGION, ENGINES, UpOptions, default_state
 from havre.cli.tasks import app as tasks
 
 app = typer.Typer(
@@ -31,6 +32,18 @@ State = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Answer as JSON.")]
+
+
+def _among(words: Iterable[str]) -> Callable[[str], list[str]]:
+    """What the shell completes a value from."""
+    known = list(words)
+    return lambda incomplete: [word for word in known if word.startswith(incomplete)]
+
+
+def _services(incomplete: str) -> list[str]:
+    from havre.services.catalogue import NAMES
+
+    return _among(NAMES)(incomplete)
 
 
 def _version(wanted: bool) -> None:
@@ -62,7 +75,11 @@ def up(  # noqa: PLR0913  one for each option
     region: Annotated[str, typer.Option(help="The region of clients that name none.")] = DEFAULT_REGION,
     account: Annotated[str, typer.Option(help="The account of the root credentials.")] = DEFAULT_ACCOUNT,
     auth: Annotated[
-        str, typer.Option(help="strict: signatures and policies are checked; open: any credentials.")
+        str,
+        typer.Option(
+            help="strict: signatures and policies are checked; open: any credentials.",
+            autocompletion=_among(("strict", "open")),
+        ),
     ] = "strict",
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Return as soon as it is ready.")] = False,
     tls: Annotated[bool, typer.Option("--tls", help="Answer HTTPS at the same port, too (see `havre ca`).")] = False,
@@ -71,6 +88,7 @@ def up(  # noqa: PLR0913  one for each option
         typer.Option(
             help="What tasks run on: docker, a Docker Engine; oci, crun and conmon (Linux, root).",
             show_default="what the state has run on; docker",
+            autocompletion=_among(ENGINES),
         ),
     ] = "",
 ) -> None:
@@ -135,7 +153,9 @@ def explain(
 
 @app.command(epilog="Examples: `havre coverage` · `havre coverage ecs`")
 def coverage(
-    service: Annotated[str | None, typer.Argument(help="Only this service, operation by operation.")] = None,
+    service: Annotated[
+        str | None, typer.Argument(help="Only this service, operation by operation.", autocompletion=_services)
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """List which AWS operations are built, and what is accepted with a limited effect."""
@@ -164,7 +184,10 @@ def demo(
     ),
     port: Annotated[int, typer.Option(help="0 takes 4566, or the next free one.")] = 0,
     down_after: Annotated[bool, typer.Option("--down", help="Stop everything at the end.")] = False,
-    engine: Annotated[str, typer.Option(help="What tasks run on: docker, or oci (crun and conmon).")] = "",
+    engine: Annotated[
+        str,
+        typer.Option(help="What tasks run on: docker, or oci (crun and conmon).", autocompletion=_among(ENGINES)),
+    ] = "",
 ) -> None:
     """An image behind a load balancer, updated, broken, killed; then a function. With the AWS CLI and docker."""
     from havre.cli.demo import run
