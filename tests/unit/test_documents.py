@@ -141,6 +141,13 @@ def _examples(command: Any, name: str) -> Iterator[tuple[str, str]]:
         yield from _examples(below, f"{name} {word}")
 
 
+def test_each_promise_has_its_script() -> None:
+    rows = re.findall(r"^\|.*\| `(\w+)` \|$", (ROOT / "docs/SPECIFICATION.md").read_text(), re.MULTILINE)
+    scripts = {path.stem for path in (ROOT / "benchmarks").glob("[a-z]*.py")}
+    assert len(rows) > 20
+    assert set(rows) <= scripts
+
+
 def test_documents_are_found() -> None:
     names = {str(path.relative_to(ROOT)) for path in DOCUMENTS}
     assert names > {"README.md", "docs/ARCHITECTURE.md", "docs/design/tasks.md", "examples/systemd/havre.service"}

@@ -13,6 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from havre.cli.aws import Clients
 from havre.cli.developing.logs import events, group_of, line
+from havre.cli.options import default_state
 
 ROLE = "havre-dev"
 DEBUG_PORT = "HAVRE_DEBUG_PORT"
@@ -40,7 +41,8 @@ def dev(clients: Clients, wanted: Wanted) -> int:
     """Until it is interrupted; the function stays."""
     try:
         arn = ensure(clients, wanted)
-        print(f"{arn}\n{wanted.directory} is live: change it, then invoke: havre lambda invoke {wanted.name}")
+        where = "" if str(clients.state) == default_state() else f" --state {clients.state}"
+        print(f"{arn}\n{wanted.directory} is live: change it, then invoke: havre lambda invoke {wanted.name}{where}")
         if wanted.debug_port:
             print(f"debugger: 127.0.0.1:{wanted.debug_port} (listen on 0.0.0.0:{wanted.debug_port} in the function)")
         group = group_of(clients, wanted.name)
