@@ -10,6 +10,7 @@ import platform
 import signal
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,6 +56,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("havre")
 _WITH_POLICIES = ("ecr", "elasticfilesystem", "events", "kms", "lambda", "s3", "sns", "sqs")
 """Services whose resources have policies of their own, by the service part of their ARNs."""
+FIRST_THE_NODE = 0.5
+"""Seconds for which reconcilers wait for a node to be there."""
 NODE_PATIENCE = 10.0
 """Seconds after which the server calls itself ready without a node: what needs none works."""
 
@@ -88,6 +91,7 @@ class Server:
         self.service_loops: Supervisor | None = None
         self.ready = False
         self._loading = {"reconcilers", "loops"}
+        self._node_came = asyncio.Event()
         self.tasks = Tasks()
         self.supervisor = Supervisor(self._loops(), self.world)
 
@@ -247,7 +251,10 @@ class Server:
         await self.service_loops.run()
 
     async def _made_by(self, what: str) -> list[Any]:
-        """What the services' packages have of this kind."""
+        """What the services' packages have of this kind. The node is let in first: who starts us waits for that."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FIRST_THE_NODE):
+                await self._node_came.wait()
         found: list[Any] = []
         facilities: dict[str, Any] = {"lambda": self.functions, "application-autoscaling": self._measures()}
         facilities["acm"] = self.authority
@@ -315,6 +322,7 @@ class Server:
             changes.close()
         self.ready = True
         self.config.tell("ready")
+        self._node_came.set()
 
     async def run(self) -> None:
         """Until SIGTERM. Raises OSError when the port cannot be had, LoopFault when an essential loop has ended."""

@@ -75,6 +75,17 @@ def hear_nothing() -> None:
     signal.set_wakeup_fd(-1)
 
 
+def load_lean(name: str, without: str) -> None:
+    """Load a library without another that it takes where it is installed, and does not need: half a megabyte, for one."""
+    modules: dict[str, Any] = sys.modules
+    if without not in modules:
+        modules[without] = None
+        try:
+            __import__(name)
+        finally:
+            del modules[without]
+
+
 def ended(pid: int) -> int | None:
     """The wait status of a child that has ended; None while it runs."""
     try:

@@ -17,7 +17,18 @@ import sys
 import time
 
 from havre.cli.options import KEPT, UpOptions, running, settle_engine
-from havre.cli.processes import SIGNALS, birth, describe_exit, end, ended, fork, hear_nothing, lives, read_line
+from havre.cli.processes import (
+    SIGNALS,
+    birth,
+    describe_exit,
+    end,
+    ended,
+    fork,
+    hear_nothing,
+    lives,
+    load_lean,
+    read_line,
+)
 from havre.cli.shelf import Shelf
 
 TYPE_CHECKING = False
@@ -219,6 +230,7 @@ class Supervisor:
             os.environ["HAVRE_READY"] = str(writer)
             if role == "node":
                 os.environ.update(self.shelf.environment())
+            load_lean("msgspec", without="typing_extensions")
             # another program from here on: named, not imported, for the command line knows no composition root
             __import__(f"havre.apps.{role}", fromlist=["main"]).main()
             return 0

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import hmac
 import re
-from calendar import timegm
 from collections.abc import Mapping
+from datetime import datetime
 from hashlib import sha256
 from time import strftime, strptime
 from typing import NamedTuple
@@ -260,7 +260,7 @@ def _seconds(stamp: str) -> int:
     known = _seen_stamp.get(stamp)
     if known is None:
         try:
-            known = timegm(strptime(stamp, "%Y%m%dT%H%M%SZ"))
+            known = int(datetime.fromisoformat(stamp).timestamp())
         except ValueError:
             raise Denied("incomplete", f"Date must be in ISO-8601 'basic format'. Got '{stamp}'.") from None
         if len(_seen_stamp) > 512:

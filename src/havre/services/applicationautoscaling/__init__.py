@@ -9,12 +9,18 @@ of ECS services; other namespaces than lambda and ecs.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from havre.control.deps import ReconcilerDeps
+from havre.control.lazily import lazily
 from havre.control.operation import Service, merge
 from havre.control.supervisor import Loop
-from havre.services.applicationautoscaling.measures import Measures
+
+if TYPE_CHECKING:
+    from havre.services.applicationautoscaling.measures import Measures
 
 __all__ = ["Measures", "loops", "service"]
+__getattr__ = lazily(__name__, {"Measures": "measures"})
 
 PARTIAL = {
     "RegisterScalableTarget.RoleARN": "is not kept: the service-linked role acts, as AWS has it for these namespaces",

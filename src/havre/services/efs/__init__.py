@@ -10,15 +10,19 @@ Left out, and refused by name: KMS keys (KmsKeyId), backups, replication, One Zo
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from havre.control.deps import ReconcilerDeps
+from havre.control.lazily import lazily
 from havre.control.operation import Service, merge
 from havre.control.reconciler import Reconciler
-from havre.services.efs.ports import Shelf
-from havre.services.efs.queries import resource_policy
+
+if TYPE_CHECKING:
+    from havre.services.efs.ports import Shelf
+    from havre.services.efs.queries import resource_policy
 
 __all__ = ["Shelf", "reconcilers", "resource_policy", "service"]
+__getattr__ = lazily(__name__, {"Shelf": "ports", "resource_policy": "queries"})
 
 PARTIAL = {
     "CreateFileSystem.Encrypted": "is kept and shown; files lie in a directory that only root can enter, as they are",

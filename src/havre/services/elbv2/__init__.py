@@ -16,21 +16,6 @@ from typing import Any
 from havre.control.deps import ReconcilerDeps
 from havre.control.operation import Service, merge
 from havre.control.reconciler import Reconciler
-from havre.services.elbv2.operations import (
-    account,
-    capacity,
-    certificates,
-    listeners,
-    load_balancers,
-    rules,
-    tags,
-    target_groups,
-    targets,
-    trust_stores,
-)
-from havre.services.elbv2.reconcile.load_balancer import LoadBalancers
-from havre.services.elbv2.reconcile.target_group import Departures
-from havre.services.elbv2.resources import KINDS
 
 PARTIAL = {
     "routing.http.desync_mitigation_mode": "the proxy always refuses requests that are not RFC 7230, as strictest does",
@@ -45,6 +30,20 @@ PARTIAL = {
 
 
 def service() -> Service:
+    from havre.services.elbv2.operations import (
+        account,
+        capacity,
+        certificates,
+        listeners,
+        load_balancers,
+        rules,
+        tags,
+        target_groups,
+        targets,
+        trust_stores,
+    )
+    from havre.services.elbv2.resources import KINDS
+
     operations = merge(
         load_balancers.ops,
         target_groups.ops,
@@ -61,4 +60,7 @@ def service() -> Service:
 
 
 def reconcilers(deps: ReconcilerDeps) -> list[Reconciler[Any]]:
+    from havre.services.elbv2.reconcile.load_balancer import LoadBalancers
+    from havre.services.elbv2.reconcile.target_group import Departures
+
     return [LoadBalancers(deps), Departures(deps)]

@@ -11,15 +11,19 @@ SM2, Edwards curves, ML-DSA and ML-KEM.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from havre.control.deps import ReconcilerDeps
+from havre.control.lazily import lazily
 from havre.control.operation import Service, merge
 from havre.control.reconciler import Reconciler
-from havre.services.kms.policies import resource_policy
-from havre.services.kms.vault import Vault
+
+if TYPE_CHECKING:
+    from havre.services.kms.policies import resource_policy
+    from havre.services.kms.vault import Vault
 
 __all__ = ["Vault", "reconcilers", "resource_policy", "service"]
+__getattr__ = lazily(__name__, {"Vault": "vault", "resource_policy": "policies"})
 
 PARTIAL = {
     "GrantTokens": "need not be given: a grant counts at once",
@@ -42,6 +46,7 @@ def service(vault: Vault | None = None) -> Service:
         tags,
     )
     from havre.services.kms.resources import KINDS
+    from havre.services.kms.vault import Vault
 
     given = vault or Vault(b"")
     made = (m.operations(given) for m in (keys, encrypting, signing, rotations))

@@ -3,7 +3,7 @@
 The promise: what is acknowledged is kept; a function that says it is Active can be invoked at once; while an update is in
 progress, or when it has failed, invocations run what was before it.
 
-Left out, and refused by name: KMS keys of archives, event filters, durable executions and capacity providers, file
+Left out, and refused by name: KMS keys of event filters and of durable executions, file
 systems but EFS's of the own account, accelerators, custom runtimes by ARN, versions of runtimes (UpdateRuntimeOn Manual),
 sources in Kafka, MQ and DocumentDB, IPv6 in VPCs, resource policies of runtimes, metrics of event source mappings.
 
@@ -13,15 +13,19 @@ subnets and security groups are where environments have their interfaces, its ta
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from havre.control.deps import ReconcilerDeps
+from havre.control.lazily import lazily
 from havre.control.operation import Service, merge
 from havre.control.supervisor import Loop
-from havre.services.lambda_.facilities import Facilities
-from havre.services.lambda_.policies import resource_policy
+
+if TYPE_CHECKING:
+    from havre.services.lambda_.facilities import Facilities
+    from havre.services.lambda_.policies import resource_policy
 
 __all__ = ["Facilities", "loops", "reconcilers", "resource_policy", "service"]
+__getattr__ = lazily(__name__, {"Facilities": "facilities", "resource_policy": "policies"})
 
 PARTIAL = {
     "CreateFunction.Code": "S3Bucket hot-reload takes the directory S3Key of this machine; its versions change as it does",
@@ -41,6 +45,7 @@ PARTIAL = {
 def service(facilities: Facilities | None = None) -> Service:
     """``facilities`` is filled in by apps; operations that need what is missing fail before that."""
     from havre.services.lambda_.durable import operations as durable
+    from havre.services.lambda_.facilities import Facilities
     from havre.services.lambda_.invoking import operations as invoke
     from havre.services.lambda_.operations import (
         aliases,

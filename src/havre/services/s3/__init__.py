@@ -10,15 +10,18 @@ lifecycle that act, websites, access points, S3 Select.
 
 from __future__ import annotations
 
-from havre.control.borrowed import Lender, Loans
+from typing import TYPE_CHECKING, Any
+
+from havre.control.lazily import lazily
 from havre.control.operation import Service
-from havre.services.s3 import access
-from havre.services.s3.deletion import delete_objects
-from havre.services.s3.notify import Notifier
-from havre.services.s3.policies import claim, disown, forget, keep, own, resource_owner, resource_policy, who_pays
-from havre.services.s3.resources import KINDS
+
+if TYPE_CHECKING:
+    from havre.control.borrowed import Lender, Loans
+    from havre.services.s3.notify import Notifier
+    from havre.services.s3.policies import resource_owner, resource_policy
 
 __all__ = ["Notifier", "resource_owner", "resource_policy", "service"]
+__getattr__ = lazily(__name__, {"Notifier": "notify", "resource_owner": "policies", "resource_policy": "policies"})
 
 _OF_BUCKET = {
     # IAM action → operations on a bucket's configuration
@@ -36,7 +39,6 @@ _OF_BUCKET = {
     "s3:GetBucketTagging": ("GetBucketTagging",),
     "s3:GetBucketVersioning": ("GetBucketVersioning",),
     "s3:GetBucketWebsite": ("GetBucketWebsite",),
-    "s3:GetEncryptionConfiguration": ("GetBucketEncryption",),
     "s3:GetLifecycleConfiguration": ("GetBucketLifecycleConfiguration",),
     "s3:GetReplicationConfiguration": ("GetBucketReplication",),
     "s3:PutAccelerateConfiguration": ("PutBucketAccelerateConfiguration",),
@@ -47,13 +49,13 @@ _OF_BUCKET = {
     "s3:PutBucketPublicAccessBlock": ("PutPublicAccessBlock", "DeletePublicAccessBlock"),
     "s3:PutBucketTagging": ("PutBucketTagging", "DeleteBucketTagging"),
     "s3:PutBucketVersioning": ("PutBucketVersioning",),
-    "s3:PutEncryptionConfiguration": ("PutBucketEncryption", "DeleteBucketEncryption"),
     "s3:PutLifecycleConfiguration": ("PutBucketLifecycleConfiguration", "DeleteBucketLifecycle"),
 }
 _PARTIAL = {
-    "CopyObject.ServerSideEncryption": "told, nothing is encrypted",
+    "PutObject.ServerSideEncryption": "its key decides who may write and read; the bytes lie on the disk as they are",
     "PutBucketAcl": "kept and told; policies decide",
-    "PutBucketEncryption": "kept and told, nothing is encrypted",
+    "PutBucketEncryption": "which keys objects are under, as for PutObject; BlockedEncryptionTypes is not kept, for keys of "
+    "customers (SSE-C) are refused in any case",
     "PutBucketLifecycleConfiguration": "kept and told, without effect: nothing expires or moves",
     "PutObject.StorageClass": "kept and told; all classes are the same disk",
     "PutObjectAcl": "kept and told; policies decide",
@@ -63,9 +65,23 @@ _PARTIAL = {
 
 def service(lender: Lender | None = None, notifier: Notifier | None = None) -> Service:
     """``notifier`` asks the destinations of notifications whether they may be reached."""
-    loans = Loans("s3", lender, always=access.guard)
+    from havre.control.borrowed import Loans
+    from havre.services.s3 import access, encryption
+    from havre.services.s3.policies import claim, disown, forget, keep, own, who_pays
+    from havre.services.s3.resources import KINDS
+
+    loans = Loans("s3", lender, always=access.guard, headers=encryption.HEADERS)
     for action, names in _OF_BUCKET.items():
         loans.lend(*names, action=action, resources=access.bucket)
+    configured = {"action": "s3:PutEncryptionConfiguration", "resources": access.bucket}
+    loans.lend("PutBucketEncryption", **configured, before=encryption.check, after=encryption.keep)  # type: ignore[arg-type]
+    loans.lend("DeleteBucketEncryption", **configured, after=encryption.forget)  # type: ignore[arg-type]
+    loans.lend(
+        "GetBucketEncryption",
+        action="s3:GetEncryptionConfiguration",
+        resources=access.bucket,
+        own=encryption.describe,
+    )
     loans.lend("ListBuckets", action="s3:ListAllMyBuckets")
     loans.lend("GetBucketRequestPayment", resources=access.bucket, own=who_pays)
     loans.lend("CreateBucket", action="s3:CreateBucket", resources=access.bucket, before=claim, after=own)
@@ -84,6 +100,8 @@ def service(lender: Lender | None = None, notifier: Notifier | None = None) -> S
 
 
 def _lend_listings(loans: Loans) -> None:
+    from havre.services.s3 import access
+
     for names, action in (
         (("ListObjects", "ListObjectsV2"), "s3:ListBucket"),
         (("ListObjectVersions",), "s3:ListBucketVersions"),
@@ -94,25 +112,36 @@ def _lend_listings(loans: Loans) -> None:
 
 
 def _lend_objects(loans: Loans) -> None:
+    from havre.services.s3 import access
+    from havre.services.s3.deletion import delete_objects
+
     for name, action in (
-        *(("GetObject", "GetObject"), ("HeadObject", "GetObject"), ("GetObjectAttributes", "GetObject")),
-        *(("DeleteObject", "DeleteObject"), ("GetObjectTagging", "GetObjectTagging")),
+        *(("GetObjectAttributes", "GetObject"), ("DeleteObject", "DeleteObject")),
+        ("GetObjectTagging", "GetObjectTagging"),
         *(("PutObjectTagging", "PutObjectTagging"), ("DeleteObjectTagging", "DeleteObjectTagging")),
         *(("GetObjectAcl", "GetObjectAcl"), ("PutObjectAcl", "PutObjectAcl")),
     ):
         loans.lend(name, action=access.versioned(action), resources=access.object_, data_event=True)
     for name, action in (
-        *(("CompleteMultipartUpload", "PutObject"), ("CreateMultipartUpload", "PutObject"), ("PutObject", "PutObject")),
-        *(("UploadPart", "PutObject"), ("AbortMultipartUpload", "AbortMultipartUpload")),
+        ("AbortMultipartUpload", "AbortMultipartUpload"),
         *(("ListParts", "ListMultipartUploadParts"), ("GetObjectLegalHold", "GetObjectLegalHold")),
         *(("PutObjectLegalHold", "PutObjectLegalHold"), ("PutObjectRetention", "PutObjectRetention")),
     ):
         loans.lend(name, action=f"s3:{action}", resources=access.object_, data_event=True)
-    loans.lend(
-        *("CopyObject", "UploadPartCopy"),
-        action="s3:PutObject",
-        resources=access.object_,
-        before=access.source,
-        data_event=True,
-    )
+    _lend_bytes(loans)
     loans.lend("DeleteObjects", action="", data_event=True, own=delete_objects)
+
+
+def _lend_bytes(loans: Loans) -> None:
+    """What writes objects under keys, and reads them."""
+    from havre.services.s3 import access, encryption
+
+    shared: dict[str, Any] = {"resources": access.object_, "data_event": True}
+    writes: dict[str, Any] = {**shared, "action": "s3:PutObject", "judge": encryption.tell}
+    loans.lend("GetObject", action=access.versioned("GetObject"), **shared, judge=encryption.read)
+    loans.lend("HeadObject", action=access.versioned("GetObject"), **shared, judge=encryption.tell)
+    loans.lend("PutObject", "CreateMultipartUpload", **writes, conditions=access.writing, dress=encryption.dress)
+    loans.lend("UploadPart", "CompleteMultipartUpload", **writes)
+    copies = {**writes, "before": access.source, "conditions": access.writing}
+    loans.lend("CopyObject", **copies, dress=encryption.dress_copy)
+    loans.lend("UploadPartCopy", **copies, dress=encryption.dress_part)

@@ -7,14 +7,18 @@ holds, also over crashes and redeliveries. Limits, attributes and errors are AWS
 
 from __future__ import annotations
 
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from havre.control.deps import ReconcilerDeps
+from havre.control.lazily import lazily
 from havre.control.operation import Service, merge
-from havre.services.sqs.broker import Broker
-from havre.services.sqs.policy import resource_policy
+
+if TYPE_CHECKING:
+    from havre.services.sqs.broker import Broker
+    from havre.services.sqs.policy import resource_policy
 
 __all__ = ["Broker", "resource_policy", "run", "service"]
+__getattr__ = lazily(__name__, {"Broker": "broker", "resource_policy": "policy"})
 
 PARTIAL = {
     "ListQueues": "version 1 of the AWS CLI needs --endpoint-url for sqs: it passes over AWS_ENDPOINT_URL",
@@ -33,7 +37,7 @@ def service(broker: Broker | None = None) -> Service:
     with_messages = (queues, sending, receiving, acknowledging, moves)
     alone = (queues.ops, permissions.ops, moves.ops)
     return Service(
-        "sqs", merge(*alone, *(m.messages.of(cast(Broker, broker)) for m in with_messages)), KINDS, partial=PARTIAL
+        "sqs", merge(*alone, *(m.messages.of(cast("Broker", broker)) for m in with_messages)), KINDS, partial=PARTIAL
     )
 
 
