@@ -85,7 +85,8 @@ def groups(instance: str, driver: str, mount: Path = MOUNT) -> Groups:
     return Unified(instance, mount) if unified else Controllers(instance, mount)
 
 
-def _write(path: Path, value: int | str) -> None:
+def write(path: Path, value: int | str) -> None:
+    """Into a file of the kernel's that is there, in one piece. Raises OSError."""
     fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
     try:
         os.write(fd, str(value).encode())
@@ -98,12 +99,12 @@ def hand_down(root: Path, controllers: str) -> None:
     Havre runs in, it has processes, and groups with processes hand nothing down: they go into one of their own, as where
     Docker runs in Docker. Raises OSError."""
     try:
-        _write(root / "cgroup.subtree_control", controllers)
+        write(root / "cgroup.subtree_control", controllers)
     except OSError as error:
         if error.errno != errno.EBUSY:
             raise
         _set_aside(root)
-        _write(root / "cgroup.subtree_control", controllers)
+        write(root / "cgroup.subtree_control", controllers)
 
 
 def _set_aside(root: Path) -> None:
@@ -113,7 +114,7 @@ def _set_aside(root: Path) -> None:
         pids = [pid for pid in (root / "cgroup.procs").read_text().split() if pid != "0"]
         for pid in pids:
             with suppress(ProcessLookupError):
-                _write(aside / "cgroup.procs", pid)
+                write(aside / "cgroup.procs", pid)
         if not pids:
             return
 
@@ -149,22 +150,22 @@ class Controllers:
             root.mkdir(mode=0o755)
             if controller == "memory":
                 with suppress(OSError):  # kernels since 5.11 count what is below in any case
-                    _write(root / "memory.use_hierarchy", 1)
+                    write(root / "memory.use_hierarchy", 1)
         made = root / workload
         made.mkdir(mode=0o755, exist_ok=True)
         return made
 
     async def make(self, workload: str, limits: Limits) -> str:
         cpu = self._at("cpu", workload)
-        _write(cpu / "cpu.shares", limits.shares)
+        write(cpu / "cpu.shares", limits.shares)
         if limits.cpu:
-            _write(cpu / "cpu.cfs_period_us", _PERIOD)
-            _write(cpu / "cpu.cfs_quota_us", limits.cpu * _PERIOD // _SECOND)
+            write(cpu / "cpu.cfs_period_us", _PERIOD)
+            write(cpu / "cpu.cfs_quota_us", limits.cpu * _PERIOD // _SECOND)
         if limits.memory:
             memory = self._at("memory", workload)
-            _write(memory / "memory.limit_in_bytes", limits.memory)
+            write(memory / "memory.limit_in_bytes", limits.memory)
             with suppress(FileNotFoundError):  # kernels that do not account swap
-                _write(memory / "memory.memsw.limit_in_bytes", limits.memory + limits.swap)
+                write(memory / "memory.memsw.limit_in_bytes", limits.memory + limits.swap)
         return f"/{self._name}/{workload}"
 
     def killed(self, workload: str) -> int:
@@ -192,13 +193,13 @@ class Unified:
                 hand_down(group, "+cpu +memory")
         made = self._root / workload
         made.mkdir(mode=0o755, exist_ok=True)
-        _write(made / "cpu.weight", limits.weight)
+        write(made / "cpu.weight", limits.weight)
         if limits.cpu:
-            _write(made / "cpu.max", f"{limits.cpu * _PERIOD // _SECOND} {_PERIOD}")
+            write(made / "cpu.max", f"{limits.cpu * _PERIOD // _SECOND} {_PERIOD}")
         if limits.memory:
-            _write(made / "memory.max", limits.memory)
+            write(made / "memory.max", limits.memory)
             with suppress(FileNotFoundError):
-                _write(made / "memory.swap.max", limits.swap)
+                write(made / "memory.swap.max", limits.swap)
         return f"/{self._root.name}/{workload}"
 
     def killed(self, workload: str) -> int:

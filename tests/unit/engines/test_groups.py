@@ -86,7 +86,7 @@ def test_the_root_of_a_container_is_emptied_first(tmp_path: Path, monkeypatch: p
         else:
             path.write_text(str(value))
 
-    monkeypatch.setattr("havre.engines.groups._write", write)
+    monkeypatch.setattr("havre.engines.groups.write", write)
     hand_down(tmp_path, "+cpu +memory")
     assert moved == ["7", "8"]
     assert (tmp_path / "cgroup.subtree_control").read_text() == "+cpu +memory"

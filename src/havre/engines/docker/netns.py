@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
+
+from havre.engines.aside import aside
 
 R = TypeVar("R")
 
@@ -22,28 +22,12 @@ def network_of(pid: int) -> str:
 
 async def within(pid: int, kind: str, work: Callable[[], R]) -> R:
     """Run ``work`` in the ``net`` or ``uts`` namespace of a process. Needs root. Raises OSError."""
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[R] = loop.create_future()
 
-    def settle(result: R | None, error: Exception | None) -> None:
-        if done.cancelled():
-            return
-        if error:
-            done.set_exception(error)
-        else:
-            done.set_result(result)  # type: ignore[arg-type]
+    def inside() -> R:
+        _enter(pid, kind)
+        return work()
 
-    def thread() -> None:
-        try:
-            _enter(pid, kind)
-            result = work()
-        except Exception as e:
-            loop.call_soon_threadsafe(settle, None, e)
-        else:
-            loop.call_soon_threadsafe(settle, result, None)
-
-    threading.Thread(target=thread, daemon=True).start()
-    return await done
+    return await aside(inside)
 
 
 def _enter(pid: int, kind: str) -> None:

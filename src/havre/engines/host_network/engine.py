@@ -6,14 +6,13 @@ import asyncio
 import logging
 import os
 import socket
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TypeVar
 
-from havre.engines.host_network import dns, namespaces, nft
+from havre.engines.host_network import dns, namespaces
 from havre.engines.host_network.bridge import OUR_NAMES, BridgeNames
 from havre.engines.host_network.forwarder import Forwarder
 from havre.engines.host_network.host import Host
@@ -22,6 +21,7 @@ from havre.engines.host_network.netlink import Netlink
 from havre.engines.host_network.relay import Relay
 from havre.engines.host_network.rules import ENDPOINT, RESOLVER
 from havre.engines.host_network.space import Space, addresses_by_name, bound
+from havre.engines.host_network.trial import why_not
 from havre.engines.ports import Answerer, Door
 from havre.kernel.balancer import Balancer
 from havre.kernel.errors import Gone, Permanent, Temporary
@@ -363,44 +363,3 @@ def _listen(pid: int, address: str, port: int) -> int:
             return bound(address, port, socket.SOCK_STREAM).detach()
     finally:
         os.close(there)
-
-
-_SAMPLE = """table inet havre {
-set s { type ipv4_addr; }
-map m { type ipv4_addr : verdict; }
-chain c { ct state established accept; ip saddr @s tcp dport 80 accept; ip saddr vmap @m; }
-chain f { type filter hook forward priority 10; policy drop; jump c; }
-chain n { type nat hook postrouting priority srcnat; masquerade; }
-}"""
-"""Of each kind of thing that rules.py writes, one."""
-
-
-def why_not() -> str:
-    """ "" when networks can be made here: all that one is made of is tried, on a thread that ends with it."""
-    if os.geteuid() != 0:
-        return "VPC networks need root (or CAP_NET_ADMIN and CAP_SYS_ADMIN): Havre runs as an ordinary user"
-    missing = nft.why_not()
-    if missing:
-        return missing
-    found: list[str] = []
-
-    def probe() -> None:
-        try:
-            namespaces.leave()
-            netlink, own = Netlink(), os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                netlink.add_holder("havre")
-                netlink.add_veth("havre0", "havre1", own)
-            finally:
-                netlink.close()
-                os.close(own)
-            nftables = nft.Nft()
-            nftables.run(_SAMPLE)
-            nftables.close()
-        except (OSError, Permanent) as error:
-            found.append(f"VPC networks cannot be made here: {error}")
-
-    thread = threading.Thread(target=probe, name="network-probe")
-    thread.start()
-    thread.join()
-    return found[0] if found else ""

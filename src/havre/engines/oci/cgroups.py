@@ -16,7 +16,7 @@ from typing import Protocol
 
 import msgspec
 
-from havre.engines.groups import hand_down
+from havre.engines.groups import hand_down, write
 
 MOUNT = Path("/sys/fs/cgroup")
 PERIOD = 20_000
@@ -126,14 +126,6 @@ def kill_others(groups: Cgroups, id: str, spared: int) -> bool:
     return bool(others)
 
 
-def _write(path: Path, value: int | str) -> None:
-    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-    try:
-        os.write(fd, str(value).encode())
-    finally:
-        os.close(fd)
-
-
 def _read(path: Path) -> str:
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
@@ -219,15 +211,15 @@ class Version1:
         ]  # cgroup.procs waits for a grace period (8 ms)
 
     def limit(self, id: str, limits: Limits) -> None:
-        _write(self._at("pids", id, "pids.max"), limits.processes)
-        _write(self._at("memory", id, "memory.limit_in_bytes"), limits.memory)
+        write(self._at("pids", id, "pids.max"), limits.processes)
+        write(self._at("memory", id, "memory.limit_in_bytes"), limits.memory)
         with suppress(FileNotFoundError):  # kernels that do not account swap
-            _write(self._at("memory", id, "memory.memsw.limit_in_bytes"), limits.memory)
-        _write(self._at("memory", id, "memory.max_usage_in_bytes"), 0)
+            write(self._at("memory", id, "memory.memsw.limit_in_bytes"), limits.memory)
+        write(self._at("memory", id, "memory.max_usage_in_bytes"), 0)
 
     def share(self, id: str, cpus: float) -> None:
-        _write(self._at("cpu", id, "cpu.cfs_period_us"), PERIOD)
-        _write(self._at("cpu", id, "cpu.cfs_quota_us"), _quota(cpus))
+        write(self._at("cpu", id, "cpu.cfs_period_us"), PERIOD)
+        write(self._at("cpu", id, "cpu.cfs_quota_us"), _quota(cpus))
 
     def freeze(self, id: str) -> None:
         self._set(id, "FROZEN")
@@ -241,7 +233,7 @@ class Version1:
         path = self._at("freezer", id, "freezer.state")
         deadline = time.monotonic() + _PATIENCE
         while True:
-            _write(path, state)
+            write(path, state)
             if _read(path).strip() == state:
                 return
             if time.monotonic() > deadline:
@@ -295,14 +287,14 @@ class Version2:
         return [str(self._root / id / "cgroup.procs")]
 
     def limit(self, id: str, limits: Limits) -> None:
-        _write(self._root / id / "pids.max", limits.processes)
-        _write(self._root / id / "memory.max", limits.memory)
+        write(self._root / id / "pids.max", limits.processes)
+        write(self._root / id / "memory.max", limits.memory)
         with suppress(FileNotFoundError):
-            _write(self._root / id / "memory.swap.max", 0)
+            write(self._root / id / "memory.swap.max", 0)
         self._peaks.begin(id, self._root / id / "memory.peak")
 
     def share(self, id: str, cpus: float) -> None:
-        _write(self._root / id / "cpu.max", f"{_quota(cpus)} {PERIOD}")
+        write(self._root / id / "cpu.max", f"{_quota(cpus)} {PERIOD}")
 
     def freeze(self, id: str) -> None:
         self._set(id, 1)
@@ -312,7 +304,7 @@ class Version2:
             self._set(id, 0)
 
     def _set(self, id: str, state: int) -> None:
-        _write(self._root / id / "cgroup.freeze", state)
+        write(self._root / id / "cgroup.freeze", state)
         deadline = time.monotonic() + _PATIENCE
         while state and _word(_read(self._root / id / "cgroup.events"), "frozen") != state:
             if time.monotonic() > deadline:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import platform
-import re
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
@@ -13,13 +11,12 @@ from typing import Any
 import msgspec
 
 from havre.engines.oci import layers, pulling
+from havre.engines.oci.pulling import of_this_machine, short
 from havre.engines.oci.registry import Puller, parse
 from havre.engines.sandbox import Sources
 from havre.kernel.errors import Permanent, Temporary
 
-_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 _MOST_LAYERS = 128
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 class Image(msgspec.Struct, frozen=True):
@@ -64,7 +61,7 @@ class Images:
 
     def _remembered(self, digest: str) -> Image | None:
         try:
-            found = msgspec.json.decode((self.directory / f"{_short(digest)}.json").read_bytes(), type=Image)
+            found = msgspec.json.decode((self.directory / f"{short(digest)}.json").read_bytes(), type=Image)
         except (OSError, msgspec.DecodeError):
             return None
         return found if all((self.directory / layer).is_dir() for layer in found.layers) else None
@@ -74,7 +71,7 @@ class Images:
         self.directory.mkdir(mode=0o755, parents=True, exist_ok=True)
         digest, manifest = puller.manifest(version)
         if "manifests" in manifest:
-            _, manifest = puller.manifest(_of_this_machine(manifest["manifests"]))
+            _, manifest = puller.manifest(of_this_machine(manifest["manifests"]))
         described = manifest.get("layers") or []
         if not 0 < len(described) <= _MOST_LAYERS or "config" not in manifest:
             raise Permanent("the manifest is none of an image that can run")
@@ -82,32 +79,16 @@ class Images:
         left = layers.LARGEST
         directories = []
         for layer in described:
-            target = self.directory / _short(str(layer["digest"]))
+            target = self.directory / short(str(layer["digest"]))
             left -= pulling.layer(puller, str(layer["digest"]), target, left)
             directories.append(target.name)
         image = _image(configuration, directories[::-1], digest)
         for name in {digest, asked}:
-            target = self.directory / f"{_short(name)}.json"
+            target = self.directory / f"{short(name)}.json"
             fresh = target.with_suffix(".new")
             fresh.write_bytes(msgspec.json.encode(image))
             fresh.rename(target)
         return image
-
-
-def _short(digest: str) -> str:
-    """128 of these are as much as mount() takes in one page. Raises Permanent."""
-    if not _DIGEST.fullmatch(digest):
-        raise Permanent(f"not a digest: {digest[:80]!r}")
-    return digest.removeprefix("sha256:")[:24]
-
-
-def _of_this_machine(manifests: Sequence[Mapping[str, Any]]) -> str:
-    wanted = _ARCHITECTURES.get(platform.machine(), platform.machine())
-    for each in manifests:
-        on = each.get("platform") or {}
-        if on.get("os") == "linux" and on.get("architecture") == wanted:
-            return str(each["digest"])
-    raise Permanent(f"the image has no manifest for linux/{wanted}")
 
 
 def _image(configuration: Mapping[str, Any], directories: Sequence[str], digest: str) -> Image:

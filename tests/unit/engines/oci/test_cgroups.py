@@ -39,7 +39,7 @@ def test_version_2_is_told_by_its_file(unified: Path, tmp_path_factory: pytest.T
 def test_version_2_hands_controllers_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written: list[tuple[str, str]] = []
     monkeypatch.setattr(
-        "havre.engines.groups._write", lambda p, v: written.append((str(p.relative_to(tmp_path)), str(v)))
+        "havre.engines.groups.write", lambda p, v: written.append((str(p.relative_to(tmp_path)), str(v)))
     )
     groups = Version2("i", tmp_path)
     assert groups.make("a") == [str(tmp_path / "havre-i/a/cgroup.procs")]

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+from havre.engines.aside import aside
 from havre.engines.docker import spec as docker
 from havre.engines.groups import limits
 from havre.engines.oci.containers import apparmor, jobs, programs, spec
@@ -26,7 +27,6 @@ from havre.engines.oci.containers.records import Record, id_of
 from havre.engines.oci.containers.sandboxes import Sandboxes
 from havre.engines.oci.containers.tails import Tails
 from havre.engines.oci.containers.terminals import open_terminal
-from havre.engines.oci.containers.threads import aside
 from havre.engines.oci.containers.usage import usage
 from havre.engines.oci.containers.volumes import Volumes
 from havre.engines.ports import Capacity, Image, LogSink, RunState, Terminal

@@ -10,10 +10,11 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
+from havre.engines.aside import aside
 from havre.engines.oci.containers import programs
 from havre.engines.oci.containers.kept import Kept
 from havre.engines.oci.containers.launch import Here
-from havre.engines.oci.containers.threads import aside, own_mounts
+from havre.engines.oci.containers.threads import own_mounts
 from havre.kernel.errors import Permanent, Temporary
 
 _MOST_OUTPUT = 1 << 20

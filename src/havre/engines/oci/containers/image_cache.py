@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import platform
 import re
 import shutil
 import tempfile
@@ -21,16 +20,15 @@ from typing import Any
 import msgspec
 
 from havre.engines.oci import layers, pulling
+from havre.engines.oci.pulling import DIGEST, of_this_machine, short
 from havre.engines.oci.registry import Puller, Reference
 from havre.engines.ports import Image
 from havre.kernel.errors import Permanent, Temporary
 from havre.kernel.workload import Registry
 
-_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 _MOST_LAYERS = 127
 _NAME = re.compile(r"[a-z0-9]+((\.|_{1,2}|-+|/)[a-z0-9]+)*")
 _TAG = re.compile(r"\w[\w.-]{0,127}", re.ASCII)
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _UNREACHABLE_FOR = 30.0
 """Seconds for which a registry that did not answer is not asked again for images that are here."""
 LEAST_AGE = 3600.0
@@ -161,7 +159,7 @@ class ImageCache:
     def _fetch(self, puller: Puller, digest: str, manifest: Mapping[str, Any]) -> Image:
         own = digest
         if "manifests" in manifest:
-            own, manifest = puller.manifest(_of_this_machine(manifest["manifests"]))
+            own, manifest = puller.manifest(of_this_machine(manifest["manifests"]))
         described = manifest.get("layers") or []
         if not 0 < len(described) <= _MOST_LAYERS or "config" not in manifest:
             raise Permanent("the manifest is none of an image that can run")
@@ -228,29 +226,13 @@ def parse(reference: str) -> Reference:
     if host in ("docker.io", "index.docker.io"):
         host, name = "registry-1.docker.io", name if "/" in name else f"library/{name}"
     version = digest or (tag if colon else "latest")
-    if not _NAME.fullmatch(name) or not (_DIGEST if digest else _TAG).fullmatch(version):
+    if not _NAME.fullmatch(name) or not (DIGEST if digest else _TAG).fullmatch(version):
         raise Permanent(f"invalid reference format: {reference}")
     return Reference(host, name, version)
 
 
-def short(digest: str) -> str:
-    """Names of many layers have to fit into the page that mount() takes. Raises Permanent."""
-    if not _DIGEST.fullmatch(digest):
-        raise Permanent(f"not a digest: {digest[:80]!r}")
-    return digest.removeprefix("sha256:")[:24]
-
-
 def _of(reference: str) -> str:
     return f"ref-{sha256(reference.encode()).hexdigest()[:24]}"
-
-
-def _of_this_machine(manifests: Sequence[Mapping[str, Any]]) -> str:
-    wanted = _ARCHITECTURES.get(platform.machine(), platform.machine())
-    for each in manifests:
-        on = each.get("platform") or {}
-        if on.get("os") == "linux" and on.get("architecture") == wanted:
-            return str(each["digest"])
-    raise Permanent(f"no matching manifest for linux/{wanted} in the manifest list entries")
 
 
 def _stored(id: str, configuration: Mapping[str, Any], directories: Sequence[str]) -> Stored:

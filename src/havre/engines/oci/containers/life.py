@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
+from havre.engines.aside import aside
 from havre.engines.oci.containers import filters, health, jobs, launch, programs, spec
 from havre.engines.oci.containers.bridge import Bridge, Published, reserve
 from havre.engines.oci.containers.execs import run_in
 from havre.engines.oci.containers.kept import Health, Kept, signal_number
 from havre.engines.oci.containers.records import End, Place, Record, Run, lives
 from havre.engines.oci.containers.sandboxes import GROUP
-from havre.engines.oci.containers.threads import aside
 from havre.kernel.errors import Gone, Permanent, Temporary
 from havre.kernel.workload import BoundPort
 

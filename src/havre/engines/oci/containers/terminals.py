@@ -20,11 +20,12 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from havre.engines.aside import aside
 from havre.engines.oci.containers import programs
 from havre.engines.oci.containers.execs import docker_words
 from havre.engines.oci.containers.kept import Kept
 from havre.engines.oci.containers.launch import Here
-from havre.engines.oci.containers.threads import aside, own_mounts
+from havre.engines.oci.containers.threads import own_mounts
 from havre.kernel.errors import Permanent, Temporary
 
 _PIECE = 64 << 10
