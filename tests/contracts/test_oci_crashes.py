@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
+from havre.engines.aside import aside
 from havre.engines.oci.containers import launch, records
 from havre.engines.oci.containers.engine import OciContainers
 from havre.engines.oci.containers.records import lives, process
-from havre.engines.oci.containers.threads import aside
 from havre.engines.ports import LogSink, RunState
 from havre.kernel.errors import Temporary
 from havre.kernel.workload import Container, HealthCheck, LogTarget
@@ -141,6 +141,23 @@ async def test_a_start_that_fails_leaves_nothing(
     assert (await setting.engine.inspect(id)).state == "created"
     assert not setting.oci.groups.processes((await setting.engine.inspect(id)).workload, id)
     assert (await setting.engine.start(id)).state == "running"
+
+
+async def test_a_monitor_that_comes_late_gives_way(setting: OciSetting, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody began it who was killed, and it was not to be seen yet when his successor looked for it."""
+    id = await created(setting, with_port(shell(setting, SLEEP), 80))
+    original, late = launch._create, []
+
+    def create(here: Any, job: Any) -> Any:
+        if not late:
+            late.append(original(here, job))
+        return original(here, job)
+
+    monkeypatch.setattr(launch, "_create", create)
+    state = await setting.engine.start(id)
+    assert (state.state, len(late)) == ("running", 1)
+    assert not any(lives(each) for each in late[0])
+    assert (await setting.engine.exec(id, ["echo", "here"]))[0] == 0
 
 
 async def test_a_monitor_that_is_killed_takes_its_container_along(setting: OciSetting) -> None:

@@ -50,6 +50,10 @@ class Here(msgspec.Struct):
         return [programs.runtime(), "--root", str(self.run / "runtime"), *words]
 
 
+class _There(Permanent):
+    """The runtime knows a container of this name already."""
+
+
 class Job(msgspec.Struct):
     """``mounts``: (source, path inside, read only, whether what the image has there goes into it while it is empty).
     ``held``: descriptors that live as long as the container. ``join`` is called with the pid of a container that is made
@@ -74,7 +78,11 @@ def launch(here: Here, job: Job, run: Callable[[Run], None]) -> None:
     """``run`` is told of each step. Blocks. Raises Permanent in Docker's words, Temporary, OSError."""
     own_mounts()
     _prepare(here, job)
-    monitor, first = _create(here, job)
+    try:
+        monitor, first = _create(here, job)
+    except _There:  # a monitor that somebody began who was killed: it came after the look for it
+        _end(here, job.record, interrupted=True)
+        monitor, first = _create(here, job)
     told = Run(monitor, first)
     run(told)
     told = msgspec.structs.replace(told, address=job.join(first.pid))
@@ -223,7 +231,8 @@ def _answer(told: int) -> int:
     except ValueError:
         raise Temporary("the container's monitor has ended at once") from None
     if int(said.get("data", -1)) <= 0:
-        raise Permanent(docker_words(str(said.get("message") or "the runtime does not say why")))
+        message = str(said.get("message") or "the runtime does not say why")
+        raise (_There if "already exists" in message else Permanent)(docker_words(message))
     return int(said["data"])
 
 
@@ -262,6 +271,13 @@ def undo(here: Here, record: Record, *, interrupted: bool = False) -> None:
     ``interrupted`` who started it. In a thread of its own.
     Raises OSError, Temporary."""
     own_mounts()
+    _end(here, record, interrupted=interrupted)
+    here.groups.remove(record.workload, record.id)
+    (here.run / "s" / record.id[:32]).unlink(missing_ok=True)
+
+
+def _end(here: Here, record: Record, *, interrupted: bool) -> None:
+    """Of its processes, and of what the runtime knows, nothing is left. Raises OSError, Temporary."""
     name = record.id[:32]
     if interrupted:
         _end_starters(name)
@@ -269,8 +285,6 @@ def undo(here: Here, record: Record, *, interrupted: bool = False) -> None:
     if (here.run / "runtime" / name).exists():
         run_runtime(here, "delete", "--force", name)
         shutil.rmtree(here.run / "runtime" / name, ignore_errors=True)
-    here.groups.remove(record.workload, record.id)
-    (here.run / "s" / name).unlink(missing_ok=True)
 
 
 def _end_starters(name: str) -> None:
