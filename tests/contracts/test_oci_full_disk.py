@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from havre.kernel.errors import Temporary
 from havre.kernel.workload import Container, LogTarget
-from tests.contracts.container_bench import until
+from tests.contracts.container_bench import awsvpc, until
 from tests.contracts.oci_bench import OciSetting
 from tests.contracts.registry_server import Process
 
@@ -108,3 +109,24 @@ async def test_exit_codes_on_a_full_disk(small: OciSetting, disk: Path) -> None:
     again = await small.again()  # whose predecessor has written nothing down
     (disk / "filler").unlink()
     assert (await until(again, made.id, "exited")).exit_code == 7
+
+
+async def test_sandboxes_that_cannot_be_written_down_do_not_stay(small: OciSetting, disk: Path) -> None:
+    container = Container("main", small.reference)
+    workload = awsvpc(small, container)
+    await small.oci.settle()
+    fill(disk / "filler")
+    before = _children()
+    for _ in range(3):
+        with pytest.raises(Temporary, match="No space left"):
+            await small.engine.sandbox(workload)
+    assert _children() == before
+    (disk / "filler").unlink()
+    assert (await small.engine.sandbox(workload)).state == "running"
+    assert len(_children() - before) == 1
+
+
+def _children() -> set[int]:
+    """Of this process, whether they run or not."""
+    found = [(task / "children").read_text().split() for task in Path("/proc/self/task").iterdir()]
+    return {int(pid) for pids in found for pid in pids}

@@ -96,21 +96,25 @@ class Sandboxes:
         shm = self.shared_memory(workload)
         shm.mkdir(exist_ok=True)
         shm.chmod(0o1777)
-        made = self._spawn(workload)
-        held = Held(id_of(name), name, workload, process(made.pid), self._now())
+        made = self._spawn()
+        try:
+            self._groups.enter(workload, GROUP, made.pid)
+            held = Held(id_of(name), name, workload, process(made.pid), self._now())
+            self._write(held)
+        except BaseException:  # a full disk: the next try makes another one
+            made.kill()
+            made.wait()
+            raise
         self._children[made.pid] = made
-        self._write(held)
         self.held[workload] = held
         return held
 
-    def _spawn(self, workload: str) -> subprocess.Popen[bytes]:
+    def _spawn(self) -> subprocess.Popen[bytes]:
         program = _program()
         try:
-            made = self._popen(program)
+            return self._popen(program)
         finally:
             os.close(program)
-        self._groups.enter(workload, GROUP, made.pid)
-        return made
 
     def _popen(self, program: int) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
