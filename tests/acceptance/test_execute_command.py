@@ -252,8 +252,7 @@ def test_who_was_killed_ends_sessions_and_no_task(world: World, who: str) -> Non
     kill(world.instance.run_file["pids"][who])
     while client.step():
         pass
-    if who == "server" or world.engine == "oci":  # Docker lets a command run on whose node was killed
-        eventually(lambda: not any(alive(pid) for pid in mine))
+    eventually(lambda: not any(alive(pid) for pid in mine))
 
     def again() -> SessionClient | None:
         try:
