@@ -320,7 +320,7 @@ def test_other_log_drivers_are_dockers(run: Runner) -> None:
     assert "unknown log opt 'nope'" in wrong.until("STOPPED")["stoppedReason"]
 
 
-def test_secrets_of_both_services_are_in_the_environment(run: Runner, shared: Instance) -> None:
+def test_secrets_and_environment_files_are_in_the_environment(run: Runner, shared: Instance) -> None:
     role = json.dumps(
         {"Effect": "Allow", "Principal": {"Service": "ecs-tasks.amazonaws.com"}, "Action": "sts:AssumeRole"}
     )
@@ -331,13 +331,24 @@ def test_secrets_of_both_services_are_in_the_environment(run: Runner, shared: In
     shared.client("ssm").put_parameter(Name="/db/host", Value="db.local", Type="SecureString")
     made = shared.client("secretsmanager").create_secret(Name="db", SecretString='{"password":"pa ss"}')["ARN"]
     secrets = [{"name": "HOST", "valueFrom": "/db/host"}, {"name": "PASSWORD", "valueFrom": f"{made}:password::"}]
-    told = hashlib.sha256(b"db.local pa ss\n").hexdigest()
-    script = f'echo "$HOST $PASSWORD" | sha256sum | grep -q "^{told}" && exit 9; exit 1'
-    refused = run("bridge", app(script, secrets=secrets), executionRoleArn=arn).until("STOPPED")
+    s3 = shared.client("s3")
+    s3.create_bucket(Bucket="settings")
+    s3.put_object(Bucket="settings", Key="web/app.env", Body=b"# of the file\nMORE=from a file\nOWN=no\n")
+    files = [{"type": "s3", "value": "arn:aws:s3:::settings/web/app.env"}]
+    told = hashlib.sha256(b"db.local pa ss from a file yes\n").hexdigest()
+    script = f'echo "$HOST $PASSWORD $MORE $OWN" | sha256sum | grep -q "^{told}" && exit 9; exit 1'
+    more = {"environment": [{"name": "OWN", "value": "yes"}], "environmentFiles": files}
+    refused = run("bridge", app(script, secrets=secrets, **more), executionRoleArn=arn).until("STOPPED")
     assert "AccessDeniedException" in refused["stoppedReason"] and "runtimeId" not in refused["containers"][0]
     allow = {"Effect": "Allow", "Action": ["ssm:GetParameters", "secretsmanager:GetSecretValue"], "Resource": "*"}
     policy = json.dumps({"Version": "2012-10-17", "Statement": [allow]})
     iam.put_role_policy(RoleName="reads-secrets", PolicyName="p", PolicyDocument=policy)
-    assert run("bridge", app(script, secrets=secrets), executionRoleArn=arn).ended() == {"app": (9, "")}
+    unread = run("bridge", app(script, secrets=secrets, **more), executionRoleArn=arn).until("STOPPED")
+    assert "failed to download env files" in unread["stoppedReason"] and "AccessDenied" in unread["stoppedReason"]
+    allow = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::settings/web/*"}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [allow]})
+    iam.put_role_policy(RoleName="reads-secrets", PolicyName="files", PolicyDocument=policy)
+    assert run("bridge", app(script, secrets=secrets, **more), executionRoleArn=arn).ended() == {"app": (9, "")}
     store = b"".join(path.read_bytes() for path in shared.state.glob("store.db*"))
     assert b"/db/host" in store and b"db.local" not in store and b"pa ss" not in store
+    assert b"from a file" not in store

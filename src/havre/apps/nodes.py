@@ -1,5 +1,5 @@
 """What the server does for its nodes: keeps the lines of their containers, hands out the credentials of task roles and
-the values of secrets."""
+what their containers' secrets and environment files say."""
 
 from __future__ import annotations
 
@@ -81,6 +81,8 @@ class Nodes:
             return await self._tags(node, str(question))
         if what == "secrets":
             return await self._secrets(node, question)
+        if what == "environment files":
+            return await self._environment_files(node, question)
         about = functions.Nodes(self._deps, self.functions, self._state / "functions")
         return await functions.answer(about, node, what, str(question))
 
@@ -111,9 +113,17 @@ class Nodes:
 
         work = self._workload(node, question["workload"])
         wanted = next((c.secrets for c in work.containers if c.name == question["container"]), {})
-        who = (work.account, work.region, work.execution_role, work.arn.rsplit("/", 1)[-1][:64])
-        found = await values(Registries(self._deps).caller, who, set(wanted.values()))
+        found = await values(Registries(self._deps).caller, _execution(work), set(wanted.values()))
         return {name: found[place] for name, place in wanted.items()}
+
+    async def _environment_files(self, node: str, question: Mapping[str, str]) -> dict[str, str]:
+        """Environment variable → value, likewise."""
+        from havre.services.ecs.environment_files import variables
+        from havre.services.ecs.registries import Registries
+
+        work = self._workload(node, question["workload"])
+        files = next((c.environment_files for c in work.containers if c.name == question["container"]), ())
+        return await variables(Registries(self._deps).caller, _execution(work), files)
 
     def _workload(self, node: str, workload: str) -> Workload:
         for found in self._deps.store.find(WORKLOAD, "node", node):
@@ -138,6 +148,11 @@ class Nodes:
         except ApiError as refusal:
             raise Permanent(refusal.message or refusal.code) from None
         return {member: {t["key"]: t.get("value", "") for t in found} for member, found in tags.items() if found}
+
+
+def _execution(work: Workload) -> tuple[str, str, str, str]:
+    """Account, region, execution role and task."""
+    return work.account, work.region, work.execution_role, work.arn.rsplit("/", 1)[-1][:64]
 
 
 def _iso(at: float) -> str:

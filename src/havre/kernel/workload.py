@@ -110,8 +110,8 @@ class LogTarget(msgspec.Struct, frozen=True):
 
 class Container(msgspec.Struct, frozen=True):
     """CPU in units of 1/1024 core (a weight among the workload's containers), memory in MiB (a limit of its own besides
-    the workload's, 0 none). ``secrets``: environment variable → where its value lies, which a node asks for when it makes
-    the container."""
+    the workload's, 0 none). ``secrets``: environment variable → where its value lies, ``environment_files``: where more
+    variables lie; a node asks for both when it makes the container."""
 
     name: str
     image: str
@@ -157,6 +157,7 @@ class Container(msgspec.Struct, frozen=True):
     registry: Registry | None = None
     arn: str = ""
     secrets: Mapping[str, str] = {}
+    environment_files: tuple[str, ...] = ()
 
 
 class Interface(msgspec.Struct, frozen=True):

@@ -92,9 +92,11 @@ async def _create(worker: Worker, name: str) -> None:
         await parts.metadata.open(workload, 0)
     workload = shares.placed(workload, parts.shares)
     container = next(c for c in workload.containers if c.name == name)
-    environment = {**parts.metadata.environment(workload, container), **container.environment}
+    about = {"workload": workload.id, "container": name}
+    files = await parts.reports.ask("environment files", about) if container.environment_files else {}
+    environment = {**parts.metadata.environment(workload, container), **files, **container.environment}
     if container.secrets:
-        environment |= await parts.reports.ask("secrets", {"workload": workload.id, "container": name})
+        environment |= await parts.reports.ask("secrets", about)
     dns = container.dns or parts.metadata.resolvers(workload)
     container = msgspec.structs.replace(container, environment=environment, dns=dns)
     id, digest = worker.memory.images[name]

@@ -118,6 +118,7 @@ def _container(task: TaskRecord, body: Json, given: Json, registries: Mapping[st
         entry_point=_words(c.get("entryPoint")),
         environment=environment,
         secrets={s["name"]: s["valueFrom"] for s in c.get("secrets", ())},
+        environment_files=tuple(f["value"] for f in c.get("environmentFiles", ())),
         essential=c["essential"],
         cpu=c["cpu"],
         memory=c.get("memory") or 0,

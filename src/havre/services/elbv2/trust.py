@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from havre.control.bodies import whole
 from havre.control.certificates import reading
 from havre.control.operation import Call
 from havre.kernel.errors import ApiError, not_built
@@ -89,12 +90,4 @@ async def _object(call: Call, given: Mapping[str, Any], prefix: str, most: int, 
         raise ApiError(
             missing, f"The object '{request['Key']}' in the bucket '{request['Bucket']}' is not found"
         ) from None
-    body: bytes | AsyncIterator[bytes] = answer["Body"]
-    if isinstance(body, bytes | bytearray):
-        return bytes(body) if len(body) <= most else None
-    data = bytearray()
-    async for piece in body:
-        data += piece
-        if len(data) > most:
-            return None
-    return bytes(data)
+    return await whole(answer["Body"], most)

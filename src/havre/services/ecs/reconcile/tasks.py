@@ -12,7 +12,7 @@ from havre.control.reconciler import Executor
 from havre.core.lifecycle import ending
 from havre.kernel.effects import Effect, Plan
 from havre.kernel.errors import ApiError
-from havre.services.ecs import file_systems, secrets
+from havre.services.ecs import environment_files, file_systems, secrets
 from havre.services.ecs.instances import ec2_id
 from havre.services.ecs.ledger import ledger_of
 from havre.services.ecs.life import TaskSeen, decide
@@ -91,7 +91,8 @@ class Tasks:
             if task.spec.attachment and status.interface is None:
                 return seen
             body = seen.definition.spec.body
-            refused = await secrets.problem(self._registries.caller, task, body)
+            caller = self._registries.caller
+            refused = await secrets.problem(caller, task, body) or await environment_files.problem(caller, task, body)
             shares = await file_systems.shares(self._deps, task, body)
             if isinstance(shares, str):
                 return replace(seen, registries=shares)

@@ -72,11 +72,12 @@ MOUNT_OPTIONS = (
 )  # fmt: skip
 """Of tmpfs; a value may follow behind "="."""
 _IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:@+-]{0,1022}")
+MOST_ENVIRONMENT_FILES = 10
+_ENVIRONMENT_FILE = re.compile(r"arn:aws[a-z-]*:s3:::[^/]+/.+\.env")
 _SECRET = re.compile(r"(arn:aws:(secretsmanager|ssm):[a-z0-9-]+:\d{12}:\S+|/?[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*)")
 
 NOT_BUILT: Mapping[str, Callable[[Any], bool]] = {
     "restartPolicy": lambda v: bool(v.get("enabled")),
-    "environmentFiles": bool,
     "repositoryCredentials": bool,
     "firelensConfiguration": bool,
     "credentialSpecs": bool,
@@ -183,6 +184,7 @@ def _process(name: str, made: Json, network: str) -> None:
     for secret in made.get("secrets", ()):
         if not _SECRET.fullmatch(secret["valueFrom"]):
             raise bad(name, f"Invalid valueFrom of secret '{secret['name']}'.")
+    environment_files(name, made)
     _names(made, network)
     for control in made["systemControls"]:
         if not control.get("namespace") or not control.get("value"):
@@ -192,6 +194,19 @@ def _process(name: str, made: Json, network: str) -> None:
             raise bad(name, f"Invalid ulimit name: {limit['name']}.")
         if limit["softLimit"] > limit["hardLimit"] >= 0:
             raise bad(name, f"The soft limit of ulimit {limit['name']} exceeds its hard limit.")
+
+
+def environment_files(name: str, made: Json) -> None:
+    """Raises ClientException."""
+    files = made.get("environmentFiles", ())
+    if len(files) > MOST_ENVIRONMENT_FILES:
+        raise bad(name, f"At most {MOST_ENVIRONMENT_FILES} environment files can be specified.")
+    for each in files:
+        if each["type"] != "s3":
+            raise bad(name, f"Invalid environment file type: {each['type']}. The only supported value is s3.")
+        if not _ENVIRONMENT_FILE.fullmatch(each["value"]):
+            raise bad(name, f"Invalid environment file: {each['value']}. It must be the ARN of an Amazon S3 object with a "
+                      ".env extension.")  # fmt: skip
 
 
 def _names(made: Json, network: str) -> None:

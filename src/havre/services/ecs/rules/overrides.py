@@ -8,7 +8,7 @@ from typing import Any
 from havre.kernel.errors import not_built
 from havre.services.ecs.rules import fargate
 from havre.services.ecs.rules.common import ROLE, client, invalid
-from havre.services.ecs.rules.containers import sizes
+from havre.services.ecs.rules.containers import environment_files, sizes
 
 Json = Mapping[str, Any]
 
@@ -21,9 +21,9 @@ def overrides(given: Json | None, body: Json, launch: str) -> Json:
     for each in given.get("containerOverrides", ()):
         if each.get("name") not in names:
             raise invalid(f"Override for container named {each.get('name')} is not a container in the TaskDefinition.")
-        for member in ("environmentFiles", "resourceRequirements"):
-            if each.get(member):
-                raise not_built("ecs", f"overrides.containerOverrides.{member}")
+        if each.get("resourceRequirements"):
+            raise not_built("ecs", "overrides.containerOverrides.resourceRequirements")
+        environment_files(each["name"], each)
         if not all(e.get("name") for e in each.get("environment", ())):
             raise invalid("Environment variable names must not be null or empty.")
     for container in body["containerDefinitions"]:
@@ -52,7 +52,7 @@ def overridden(given: Json, overrides: Json) -> dict[str, Any]:
     for change in overrides.get("containerOverrides", ()):
         if change.get("name") != given["name"]:
             continue
-        for member in ("command", "cpu", "memory", "memoryReservation"):
+        for member in ("command", "cpu", "memory", "memoryReservation", "environmentFiles"):
             if member in change:
                 made[member] = change[member]
         if change.get("environment"):
