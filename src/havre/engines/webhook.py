@@ -64,8 +64,11 @@ def troubles(url: str, timeout: float) -> Iterator[SplitResult]:
 
 def refuse_metadata(writer: asyncio.StreamWriter) -> None:
     """Look at whom a connection has reached, whatever name led there, before a word is said. Raises Permanent."""
-    peer = writer.get_extra_info("peername")
-    address = ip_address(str(peer[0]).partition("%")[0])
+    refuse_metadata_at(str(writer.get_extra_info("peername")[0]))
+
+
+def refuse_metadata_at(peer: str) -> None:
+    address = ip_address(peer.partition("%")[0])
     if isinstance(address, IPv6Address) and address.ipv4_mapped:
         address = address.ipv4_mapped
     if any(address in network for network in _METADATA):

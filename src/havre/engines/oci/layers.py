@@ -115,8 +115,11 @@ class _Unpacking:
         if path.name == _OPAQUE:
             os.setxattr(path.parent, "trusted.overlay.opaque", b"y")
         elif path.name.startswith(_WHITEOUT):
-            self._clear(path.with_name(path.name.removeprefix(_WHITEOUT)))
-            os.mknod(path.with_name(path.name.removeprefix(_WHITEOUT)), 0o600 | 0o020000, 0)
+            hidden = path.name.removeprefix(_WHITEOUT)
+            if hidden in ("", ".", ".."):
+                raise Permanent(f"a layer has a whiteout of what is not in its directory: {member.name!r}")
+            self._clear(path.with_name(hidden))
+            os.mknod(path.with_name(hidden), 0o600 | 0o020000, 0)
         elif member.isdir():
             self._directory(path)
             self._dress(path, member)

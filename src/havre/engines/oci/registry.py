@@ -14,6 +14,7 @@ from ipaddress import ip_address
 from typing import IO, Any, NamedTuple
 from urllib.parse import quote, urlencode, urljoin, urlsplit
 
+from havre.engines.webhook import refuse_metadata_at
 from havre.kernel.errors import Permanent, Temporary
 from havre.kernel.workload import Registry
 
@@ -119,15 +120,17 @@ class Puller:
     @contextmanager
     def _asked(self, url: str, accept: str) -> Iterator[http.client.HTTPResponse]:
         """Follows redirects; credentials go to the registry's own host only."""
-        first = urlsplit(url).netloc
+        first = urlsplit(url)[:2]
         for _ in range(_REDIRECTS):
             parts = urlsplit(url)
             headers = {"Accept": accept, "User-Agent": "havre"}
-            if self._authorization and parts.netloc == first:
+            if self._authorization and parts[:2] == first:
                 headers["Authorization"] = self._authorization
             connection = _connection(parts.scheme, parts.netloc)
             try:
                 try:
+                    connection.connect()
+                    refuse_metadata_at(connection.sock.getpeername()[0])
                     connection.request("GET", parts.path + (f"?{parts.query}" if parts.query else ""), headers=headers)
                     answer = connection.getresponse()
                     if answer.status not in (301, 302, 303, 307, 308):
@@ -138,7 +141,7 @@ class Puller:
                     raise Temporary(f"the registry {parts.netloc} does not answer: {error}") from error
             finally:
                 connection.close()
-        raise Permanent(f"the registry {first} sends from one place to the next")
+        raise Permanent(f"the registry {first[1]} sends from one place to the next")
 
 
 def _connection(scheme: str, host: str) -> http.client.HTTPConnection:

@@ -60,6 +60,14 @@ def test_out_of_a_pipe(tmp_path: Path, compress: Callable[[bytes], bytes]) -> No
     assert (tmp_path / "root/a").read_bytes() == b"in a pipe"
 
 
+@pytest.mark.parametrize("name", [".wh...", "a/.wh...", ".wh..", "a/.wh."])
+def test_whiteouts_hide_what_is_beside_them_only(tmp_path: Path, name: str) -> None:
+    (tmp_path / "other").mkdir()
+    with pytest.raises(Permanent, match="a layer has a whiteout of what is not in its directory"):
+        unpack(io.BytesIO(layer(("a/b", b"x"), (name, b""))), tmp_path / "root")
+    assert list(tmp_path.iterdir()) == [tmp_path / "other"]
+
+
 @pytest.mark.parametrize("compress", [bytes, gzip.compress, zstd.compress])
 def test_more_than_it_may_take(tmp_path: Path, compress: Callable[[bytes], bytes]) -> None:
     """However small it comes."""

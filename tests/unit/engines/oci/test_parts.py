@@ -11,17 +11,20 @@ import signal
 import struct
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 
-from havre.engines.oci import init, scratch, seccomp
+from havre.engines.oci import init, registry, scratch, seccomp
 from havre.engines.oci.registry import Puller, Reference, is_plain, parse
 from havre.engines.oci.roots import escaped
 from havre.engines.oci.zygotes import ENVIRONMENT, warm_enough
 from havre.kernel import runtimes
 from havre.kernel.errors import Permanent
+from havre.kernel.workload import Registry
 
 
 def test_every_runtime_of_the_model_has_a_base() -> None:
@@ -70,6 +73,53 @@ def test_credentials_are_for_whom_they_were_given() -> None:
     puller = Puller(Reference("registry.example", "a", "1"), None)
     for challenge in ('Basic realm="x"', 'Bearer realm="http://elsewhere.example/token"', "Bearer nonsense", ""):
         assert puller._ask_for_token(challenge) is False
+
+
+class _Registry:
+    """A connection to whoever is asked; the first answer sends on, the second one is a manifest."""
+
+    asked: ClassVar[list[tuple[str, str, dict[str, str]]]] = []
+
+    def __init__(self, scheme: str, host: str, peer: str = "93.184.216.34") -> None:
+        self.place, self.sock = (scheme, host), self
+        self.peer = peer
+        self.headers: dict[str, str] = {}
+
+    def connect(self) -> None: ...
+
+    def close(self) -> None: ...
+
+    def getpeername(self) -> tuple[str, int]:
+        return self.peer, 443
+
+    def request(self, method: str, path: str, headers: dict[str, str]) -> None:
+        self.asked.append((*self.place, headers))
+
+    def getresponse(self) -> Any:
+        first = len(self.asked) == 1
+        self.status = 302 if first else 200
+        self.headers = {"Location": "http://registry.example/elsewhere"} if first else {}
+        return self
+
+    def read(self, most: int = 0) -> bytes:
+        return b"{}"
+
+
+def test_credentials_do_not_go_on_in_plain_http(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "_connection", _Registry)
+    _Registry.asked.clear()
+    Puller(Reference("registry.example", "a", "1"), Registry("registry.example", "me", "secret")).manifest("1")
+    (first, _, said), (second, _, left) = _Registry.asked
+    assert (first, second) == ("https", "http")
+    assert "Authorization" in said and "Authorization" not in left
+
+
+def test_a_registry_is_no_way_to_metadata_of_clouds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "_connection", partial(_Registry, peer="169.254.169.254"))
+    _Registry.asked.clear()
+    with pytest.raises(Permanent, match="for this machine alone"):
+        Puller(Reference("registry.example", "a", "1"), None).manifest("1")
+    assert _Registry.asked == []
 
 
 def test_the_filter_knows_its_names() -> None:
