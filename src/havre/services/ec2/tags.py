@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from havre.control.operation import Call, Request
+from havre.control.tags import shown as shown
 from havre.kernel.errors import ApiError
 from havre.services.ec2.errors import invalid
 
@@ -58,7 +59,3 @@ def merged(old: Mapping[str, str], new: Mapping[str, str]) -> dict[str, str]:
     if len(result) > MOST:
         raise ApiError("TagLimitExceeded", "The maximum number of Tags for a resource has been reached.")
     return result
-
-
-def shown(tags: Mapping[str, str]) -> list[dict[str, str]]:
-    return [{"Key": key, "Value": value} for key, value in sorted(tags.items())]

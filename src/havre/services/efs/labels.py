@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from havre.control.tags import shown as shown
 from havre.services.efs.errors import bad
 
 MOST = 50
@@ -23,7 +24,3 @@ def merged(old: Mapping[str, str], given: Sequence[Mapping[str, Any]]) -> dict[s
     if len(result) > MOST:
         raise bad(f"A resource can have at most {MOST} tags.")
     return result
-
-
-def shown(tags: Mapping[str, str]) -> list[dict[str, str]]:
-    return [{"Key": name, "Value": value} for name, value in sorted(tags.items())]

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from havre.control.operation import Call, Request
+from havre.control.tags import shown as shown
 from havre.kernel.errors import ApiError
 from havre.services.elbv2.errors import validation
 
@@ -42,7 +43,3 @@ async def of_creation(call: Call, request: Request, arn: str) -> dict[str, str]:
         context |= {"elasticloadbalancing:CreateAction": call.operation, "aws:TagKeys": list(tags)}
         await call.authorize("elasticloadbalancing:AddTags", [arn], context)
     return tags
-
-
-def shown(tags: Mapping[str, str]) -> list[dict[str, str]]:
-    return [{"Key": key, "Value": value} for key, value in sorted(tags.items())]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from havre.control.tags import shown as shown
 from havre.services.events.errors import limit, validation
 
 MOST = 50
@@ -28,7 +29,3 @@ def merged(old: Mapping[str, str], new: Mapping[str, str]) -> dict[str, str]:
     if len(result) > MOST:
         raise limit(f"The number of tags exceeds the limit of {MOST}.")
     return result
-
-
-def shown(tags: Mapping[str, str]) -> list[dict[str, str]]:
-    return [{"Key": key, "Value": value} for key, value in sorted(tags.items())]

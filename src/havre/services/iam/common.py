@@ -140,10 +140,6 @@ def _tag_name(key: str, fold: bool) -> str:
     return key.lower() if fold else key
 
 
-def shown_tags(tags: Mapping[str, str]) -> list[dict[str, str]]:
-    return [{"Key": k, "Value": v} for k, v in sorted(tags.items())]
-
-
 def without_tags(tags: Mapping[str, str], names: Iterable[str], fold: bool = False) -> dict[str, str]:
     gone = {_tag_name(n, fold) for n in names}
     return {k: v for k, v in tags.items() if _tag_name(k, fold) not in gone}

@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from havre.control.tags import shown as shown_tags
 from havre.kernel.resource import Resource
 from havre.services.iam import managed
-from havre.services.iam.common import shown_document, shown_tags
+from havre.services.iam.common import shown_document
 from havre.services.iam.resources import ROLE, AccessKey, Group, InstanceProfile, ManagedPolicy, Role, User, Version
 from havre.store.ports import Reader
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from havre.control.operation import Call
 from havre.kernel.errors import ApiError
@@ -22,10 +22,6 @@ def merged(old: Mapping[str, str], new: Mapping[str, str], arn: str) -> dict[str
             "TooManyTagsException", f"The number of tags exceeds the limit of {MOST}.", None, {"resourceName": arn}
         )
     return result
-
-
-def without(old: Mapping[str, str], keys: Sequence[str]) -> dict[str, str]:
-    return {key: value for key, value in old.items() if key not in keys}
 
 
 async def may_tag(call: Call, arn: str) -> None:

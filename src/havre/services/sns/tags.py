@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from havre.control.tags import shown as shown
 from havre.kernel.errors import ApiError
 from havre.services.sns.errors import invalid
 
@@ -29,7 +30,3 @@ def merged(old: Mapping[str, str], new: Mapping[str, str]) -> dict[str, str]:
     if len(result) > MOST:
         raise ApiError("TagLimitExceededException", "Could not complete request: tag quota of per resource exceeded")
     return result
-
-
-def shown(tags: Mapping[str, str]) -> list[dict[str, str]]:
-    return [{"Key": key, "Value": value} for key, value in sorted(tags.items())]

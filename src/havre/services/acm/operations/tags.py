@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from msgspec.structs import replace
 
 from havre.control.operation import Answer, Call, Operations, Request
+from havre.control.tags import without
 from havre.services.acm import labels, present, queries
 from havre.store.ports import Transaction
 
@@ -54,8 +55,7 @@ async def tag_resource(call: Call, request: Request) -> Answer:
 
 @ops("UntagResource", action="acm:RemoveTagsFromCertificate", resources=queries.about("ResourceArn"))
 async def untag_resource(call: Call, request: Request) -> Answer:
-    gone = set(request["TagKeys"])
-    return await _retag(call, request["ResourceArn"], lambda old: {k: v for k, v in old.items() if k not in gone})
+    return await _retag(call, request["ResourceArn"], lambda old: without(old, request["TagKeys"]))
 
 
 @ops("ListTagsForResource", action="acm:ListTagsForCertificate", resources=queries.about("ResourceArn"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from havre.control.images import Place
 from havre.control.images.changes import repository
 from havre.control.operation import Answer, Call, Operations, Request
+from havre.control.tags import without
 from havre.services.ecr import rules
 from havre.services.ecr.common import about, place_of_arn
 from havre.services.ecr.errors import modelled
@@ -25,8 +26,7 @@ async def tag(call: Call, request: Request) -> Answer:
 
 async def untag(call: Call, request: Request) -> Answer:
     where = place_of_arn(call, request["resourceArn"])
-    gone = set(request["tagKeys"])
-    await update(call, where, tags={k: v for k, v in _tags(call, where).items() if k not in gone})
+    await update(call, where, tags=without(_tags(call, where), request["tagKeys"]))
     return {}
 
 

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 
 from msgspec.structs import replace
 
-from havre.control.operation import Answer, Call, Operations, Request
+from havre.control.operation import Answer, Call, Handler, Operations, Request
+from havre.control.tags import without
 from havre.services.efs import errors, labels, paging, queries
 from havre.store.ports import Reader, Transaction
 
@@ -37,15 +38,26 @@ async def _retag(call: Call, id: str, how: How) -> Answer:
     return {}
 
 
-@ops("TagResource", resources=queries.about("ResourceId"))
-async def tag_resource(call: Call, request: Request) -> Answer:
-    return await _retag(call, request["ResourceId"], lambda old: labels.merged(old, request["Tags"]))
+def _adding(member: str) -> Handler:
+    async def add(call: Call, request: Request) -> Answer:
+        return await _retag(call, request[member], lambda old: labels.merged(old, request["Tags"]))
+
+    return add
 
 
-@ops("UntagResource", resources=queries.about("ResourceId"))
-async def untag_resource(call: Call, request: Request) -> Answer:
-    gone = set(request["TagKeys"])
-    return await _retag(call, request["ResourceId"], lambda old: {k: v for k, v in old.items() if k not in gone})
+def _removing(member: str) -> Handler:
+    async def remove(call: Call, request: Request) -> Answer:
+        return await _retag(call, request[member], lambda old: without(old, request["TagKeys"]))
+
+    return remove
+
+
+for _add, _remove, _member in (
+    ("TagResource", "UntagResource", "ResourceId"),
+    ("CreateTags", "DeleteTags", "FileSystemId"),
+):
+    ops(_add, resources=queries.about(_member))(_adding(_member))
+    ops(_remove, resources=queries.about(_member))(_removing(_member))
 
 
 @ops("ListTagsForResource", resources=queries.about("ResourceId"))
@@ -53,17 +65,6 @@ async def list_tags(call: Call, request: Request) -> Answer:
     found = labels.shown(_tags(call, call.store, request["ResourceId"]))
     shown, following = paging.page(call, request, found, lambda tag: tag["Key"])
     return {"Tags": shown, "NextToken": following}
-
-
-@ops("CreateTags", resources=queries.about("FileSystemId"))
-async def create_tags(call: Call, request: Request) -> Answer:
-    return await _retag(call, request["FileSystemId"], lambda old: labels.merged(old, request["Tags"]))
-
-
-@ops("DeleteTags", resources=queries.about("FileSystemId"))
-async def delete_tags(call: Call, request: Request) -> Answer:
-    gone = set(request["TagKeys"])
-    return await _retag(call, request["FileSystemId"], lambda old: {k: v for k, v in old.items() if k not in gone})
 
 
 @ops("DescribeTags", resources=queries.about("FileSystemId"))

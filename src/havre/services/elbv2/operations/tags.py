@@ -8,6 +8,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from havre.control.operation import Answer, Call, Request
+from havre.control.tags import without
 from havre.services.elbv2 import queries, tags, trust
 from havre.services.elbv2.declare import ElbOperations, arns
 from havre.services.elbv2.errors import validation
@@ -44,8 +45,7 @@ async def add_tags(call: Call, request: Request) -> Answer:
 
 @ops.on("RemoveTags", "ResourceArns TagKeys", resources=arns("ResourceArns"))
 async def remove_tags(call: Call, request: Request) -> Answer:
-    keys = set(request["TagKeys"])
-    return await _retag(call, request["ResourceArns"], lambda old: {k: v for k, v in old.items() if k not in keys})
+    return await _retag(call, request["ResourceArns"], lambda old: without(old, request["TagKeys"]))
 
 
 async def _retag(call: Call, named: Sequence[str], how: Callable[[dict[str, str]], dict[str, str]]) -> Answer:

@@ -9,6 +9,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from havre.control.operation import Answer, Call, Operations, Request
+from havre.control.tags import without
 from havre.core.policy import PolicyError, parse
 from havre.kernel.errors import ApiError, not_built
 from havre.kernel.resource import NoStatus, scoped
@@ -260,8 +261,7 @@ async def tag_resource(call: Call, request: Request) -> Answer:
 
 @ops("UntagResource", resources=of_arn())
 async def untag_resource(call: Call, request: Request) -> Answer:
-    gone = set(request["TagKeys"])
-    return await _retag(call, request["ResourceARN"], lambda old: {k: v for k, v in old.items() if k not in gone})
+    return await _retag(call, request["ResourceARN"], lambda old: without(old, request["TagKeys"]))
 
 
 @ops("ListTagsForResource", resources=of_arn())

@@ -21,7 +21,6 @@ from havre.services.iam.common import (
     over_quota,
     page,
     shown_document,
-    shown_tags,
     size,
     tags_of,
     without_tags,
@@ -185,7 +184,7 @@ def _declare_tags(kind: str, member: str) -> None:
     @ops(f"List{kind}Tags", resources=arns)
     async def list_(call: Call, request: Request) -> Answer:
         found = find(call.store, call, request)
-        shown, more = page(call, request, shown_tags(found.spec.tags), lambda t: t["Key"])
+        shown, more = page(call, request(found.spec.tags), lambda t: t["Key"])
         return {"Tags": shown, **more}
 
 

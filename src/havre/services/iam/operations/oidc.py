@@ -9,8 +9,9 @@ from typing import Any
 from msgspec.structs import replace
 
 from havre.control.operation import Answer, Call, Operations, Request
+from havre.control.tags import shown as shown_tags
 from havre.kernel.errors import ApiError
-from havre.services.iam.common import NOTHING, arn_of, exists, no_such, over_quota, shown_tags, tags_of
+from havre.services.iam.common import NOTHING, arn_of, exists, no_such, over_quota, tags_of
 from havre.services.iam.resources import OIDC, OidcProvider
 from havre.store.ports import Transaction
 

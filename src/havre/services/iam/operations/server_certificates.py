@@ -12,6 +12,7 @@ from havre.control.certificates import reading
 from havre.control.certificates.reading import Unreadable
 from havre.control.certificates.records import KEY_PAIR, KeyPair, KeyPairR, users
 from havre.control.operation import Answer, Call, Operations, Request
+from havre.control.tags import shown as shown_tags
 from havre.kernel.errors import ApiError, not_built
 from havre.kernel.resource import Resource
 from havre.services.iam.common import (
@@ -26,7 +27,6 @@ from havre.services.iam.common import (
     page,
     path_of,
     quota_left,
-    shown_tags,
     tags_of,
     unique_id,
     without_tags,
@@ -196,5 +196,5 @@ async def untag_server_certificate(call: Call, request: Request) -> Answer:
 @ops("ListServerCertificateTags", resources=_arns)
 async def list_server_certificate_tags(call: Call, request: Request) -> Answer:
     found = _certificate(call.store, call.account, request["ServerCertificateName"])
-    shown, more = page(call, request, shown_tags(dict(sorted(found.spec.tags.items()))), lambda tag: tag["Key"])
+    shown, more = page(call, request(dict(sorted(found.spec.tags.items()))), lambda tag: tag["Key"])
     return {"Tags": shown, **more}

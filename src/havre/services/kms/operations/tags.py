@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from havre.control.operation import Answer, Call, Operations, Request
+from havre.control.tags import without
 from havre.services.kms import conditions, labels, paging, queries
 from havre.store.ports import Transaction
 
@@ -30,11 +31,9 @@ async def tag_resource(call: Call, request: Request) -> Answer:
 
 @ops("UntagResource", resources=queries.about(), conditions=_asked, about=conditions.of_key)
 async def untag_resource(call: Call, request: Request) -> Answer:
-    gone = set(request["TagKeys"])
-
     def change(tx: Transaction) -> None:
         found = queries.own(call, tx, request["KeyId"])
-        tx.update(found, spec=replace(found.spec, tags={k: v for k, v in found.spec.tags.items() if k not in gone}))
+        tx.update(found, spec=replace(found.spec, tags=without(found.spec.tags, request["TagKeys"])))
 
     await call.store.transact(change)
     return {}

@@ -7,10 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 import msgspec
 
 from havre.control.operation import Answer, Call, Operations, Request
+from havre.control.tags import without
 from havre.kernel.errors import ApiError
 from havre.services.logs import names, queries
 from havre.services.logs.errors import invalid, no_group
-from havre.services.logs.tags import merged, without
+from havre.services.logs.tags import merged
 from havre.store.ports import Transaction
 
 ops = Operations()

@@ -8,6 +8,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from havre.control.operation import Answer, Call, Operations, Request
+from havre.control.tags import without
 from havre.kernel.errors import ApiError
 from havre.kernel.resource import NoStatus, scoped
 from havre.services.scheduler import present
@@ -134,8 +135,7 @@ async def tag_resource(call: Call, request: Request) -> Answer:
 
 @ops("UntagResource", resources=_tagged)
 async def untag_resource(call: Call, request: Request) -> Answer:
-    gone = set(request["TagKeys"])
-    return await _retag(call, request["ResourceArn"], lambda old: {k: v for k, v in old.items() if k not in gone})
+    return await _retag(call, request["ResourceArn"], lambda old: without(old, request["TagKeys"]))
 
 
 @ops("ListTagsForResource", resources=_tagged)
