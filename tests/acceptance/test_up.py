@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from havre.cli.options import UpOptions
 from tests.ports import free_port
 
 from .conftest import HAVRE, Starter, alive, eventually, kill, start, stop
@@ -81,10 +82,14 @@ def test_open_is_refused_off_loopback(tmp_path: Path) -> None:
     assert "loopback" in refused.stderr
 
 
-def test_a_taken_port_is_said(havre: Starter, tmp_path: Path) -> None:
+@pytest.mark.parametrize("engine", ["docker", pytest.param("oci", marks=pytest.mark.root)])
+def test_a_taken_port_is_said_and_nothing_is_left(havre: Starter, tmp_path: Path, engine: str) -> None:
     first = havre()
-    second = _havre("up", "--state", str(tmp_path / "second"), "--port", str(first.port))
+    state = tmp_path / "second"
+    second = _havre("up", "--state", str(state), "--port", str(first.port), "--engine", engine)
     assert second.returncode == 1
+    assert not (state / "run.json").exists() and not (state / "kept.json").exists()
+    assert not list(Path("/run").glob(f"*{UpOptions(str(state)).instance}*"))
     assert str(first.port) in second.stderr
     assert first.get("/_havre/health")["status"] == "ok"
 

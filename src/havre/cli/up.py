@@ -172,6 +172,9 @@ class Supervisor:
         self.children: dict[str, int] = {}
         self.failures: dict[str, list[float]] = {"server": [], "node": []}
         self.asked = 0
+        there = (f"{options.state}/{name}" for name in ("run.json", KEPT))
+        self.fresh = not any(os.path.exists(path) for path in there)  # noqa: PTH110  pathlib is not imported here
+        """Whether nothing of this state can have run on until now."""
 
     def run(self) -> int:
         wake, wake_write = self.wake
@@ -184,11 +187,11 @@ class Supervisor:
         try:
             ready, node = self._start("server"), self._start("node")
         except OSError as error:
-            self._stop(keep=True)
+            self._give_up()
             return _say(f"havre up: cannot write into {self.options.state}: {error.strerror}", 1)
         line = read_line(ready, READY_TIMEOUT)
         if line != "ready":
-            self._stop(keep=True)
+            self._give_up()
             return 0 if self.asked else _say(f"havre up: {line or _no_start(self.options.state)}", 1)
         # the API answers; what runs containers may take a moment longer, and may lack something that it will tell
         if (problem := read_line(node, NODE_TIMEOUT)) != "ready":
@@ -270,6 +273,11 @@ class Supervisor:
                 os.close(self._start(role))
             except OSError as error:
                 _say(f"cannot write into {self.options.state}: {error.strerror}", 0)
+
+    def _give_up(self) -> None:
+        """It never was ready: tasks of a former life run on, unless somebody has said that all is to stop."""
+        told = self.asked not in (0, signal.SIGUSR1)
+        self._stop(keep=not (self.fresh or told))
 
     def _stop(self, *, keep: bool) -> int:
         """The node first, so that the server can record how tasks ended; then the server. 1 when something is left that
