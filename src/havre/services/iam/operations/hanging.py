@@ -8,6 +8,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from havre.control.operation import Answer, Call, Operations, Request
+from havre.control.tags import shown as shown_tags
 from havre.kernel.errors import ApiError
 from havre.kernel.resource import Kind, Resource
 from havre.services.iam import managed
@@ -184,7 +185,7 @@ def _declare_tags(kind: str, member: str) -> None:
     @ops(f"List{kind}Tags", resources=arns)
     async def list_(call: Call, request: Request) -> Answer:
         found = find(call.store, call, request)
-        shown, more = page(call, request(found.spec.tags), lambda t: t["Key"])
+        shown, more = page(call, request, shown_tags(found.spec.tags), lambda t: t["Key"])
         return {"Tags": shown, **more}
 
 

@@ -196,5 +196,5 @@ async def untag_server_certificate(call: Call, request: Request) -> Answer:
 @ops("ListServerCertificateTags", resources=_arns)
 async def list_server_certificate_tags(call: Call, request: Request) -> Answer:
     found = _certificate(call.store, call.account, request["ServerCertificateName"])
-    shown, more = page(call, request(dict(sorted(found.spec.tags.items()))), lambda tag: tag["Key"])
+    shown, more = page(call, request, shown_tags(found.spec.tags), lambda tag: tag["Key"])
     return {"Tags": shown, **more}
