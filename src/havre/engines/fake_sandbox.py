@@ -158,7 +158,7 @@ class FakeSandboxes:
 
     def ended(self, id: str, name: str, code: int) -> None:
         if (box := self._boxes.get(id)) is not None:
-            self.on_exit(id, name, code if code >= 0 else 128 - code, box.out_of_memory)
+            self.on_exit(id, name, code, box.out_of_memory)
 
     def _arguments(self, function: Function, process: Process) -> list[str]:
         if process.name in self.extensions:

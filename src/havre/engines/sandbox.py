@@ -51,7 +51,7 @@ class Process(msgspec.Struct, frozen=True):
 OnOutput = Callable[[str, str, bytes], None]
 """(sandbox, name of the process, bytes as they came): never waits."""
 OnExit = Callable[[str, str, int, bool], None]
-"""(sandbox, name of the process, exit code with 128+n for signals, whether it was out of memory)."""
+"""(sandbox, name of the process, exit code, -n for signal n, whether it was out of memory)."""
 
 
 class Sources(Protocol):

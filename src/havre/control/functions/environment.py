@@ -134,6 +134,7 @@ class Environment:
             if not run.answered:
                 took = self.function.timeout if status == "timeout" else self.parts.steady() - run.began
                 run.fail(took * 1000, self._used, failure, status)
+            run.spoilt(failure, status)
             run.tell_failure(self.log, failure, status, self.parts.world.now())
             run.close(self.log, self._used)
         self.owner.failed(self, "timeout" if status == "timeout" else "failure")
@@ -241,7 +242,7 @@ class Environment:
         if run is None:
             return
         kind = exchange.header(b"lambda-runtime-function-error-type")
-        run.fail(self._took(run), self._used, failures.reported(exchange.body, kind))
+        run.fail(self._took(run), self._used, failures.reported(exchange.body, kind), "success")
         exchange.answer(202, OK)
         self._answered(run)
 

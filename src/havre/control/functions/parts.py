@@ -97,5 +97,7 @@ def describe(failure: Failure) -> str:
         found = json.loads(failure.payload)
     except ValueError:
         return failure.type
-    message = found.get("errorMessage") if isinstance(found, dict) else ""
-    return f"{failure.type}: {message}" if message else failure.type
+    if not isinstance(found, dict):
+        return failure.type
+    kind, message = found.get("errorType") or failure.type, found.get("errorMessage")
+    return f"{kind}: {message}" if message else str(kind)

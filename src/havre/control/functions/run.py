@@ -94,8 +94,13 @@ class Run:
         self._end(duration, used, Outcome(payload, "", kind or "application/json"))
 
     def fail(self, duration: float, used: int, failure: Failure, status: str = "error") -> None:
+        """``status`` as the platform sees it: success where the runtime has told of the function's error and goes on."""
         self._failure, self._status = failure, status
         self._end(duration, used, Outcome(failure.payload, failure.kind))
+
+    def spoilt(self, failure: Failure, status: str) -> None:
+        """It may have answered, but has not come to a good end."""
+        self._failure, self._status = failure, status
 
     def _end(self, duration: float, used: int, outcome: Outcome) -> None:
         self.answered, self._duration = True, duration
@@ -126,7 +131,7 @@ class Run:
             "metrics": {"durationMs": round(self._duration, 3)},
             **words.tracing(self.ticket.asked.trace),
         }
-        if self._failure is not None:
+        if self._failure is not None and self._status != "success":
             done["errorType"] = self._failure.type
         log.platform("platform.runtimeDone", done)
 
@@ -149,7 +154,7 @@ class Run:
 
     def _report(self, used: int) -> Report:
         trace = self.ticket.asked.trace
-        named = self._failure is not None and self._status != "timeout"
+        named = self._failure is not None and self._status == "error"
         return Report(
             self.id,
             self._duration,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import msgspec
 
@@ -13,8 +14,9 @@ ENTRY_POINT = "Runtime.InvalidEntrypoint"
 TOO_LARGE = "Function.ResponseSizeTooLarge"
 EXTENSION = "Extension.Crash"
 UNHANDLED = "Unhandled"
+UNKNOWN = "Runtime.Unknown"
+_KNOWN = re.compile(r"(Runtime|Function)\.[A-Z][A-Za-z]*")
 MAX_RESPONSE = 6_291_556
-_KILLED = 128
 
 
 class Failure(msgspec.Struct, frozen=True):
@@ -43,7 +45,7 @@ def timeout_words(timeout: float) -> str:
 
 
 def exited(request_id: str, code: int, out_of_memory: bool) -> Failure:
-    """``code``: 128+n for signals."""
+    """``code``: -n for signal n."""
     kind = OUT_OF_MEMORY if out_of_memory else EXIT
     return failure(kind, f"RequestId: {request_id} Error: {exit_words(code)}")
 
@@ -51,8 +53,8 @@ def exited(request_id: str, code: int, out_of_memory: bool) -> Failure:
 def exit_words(code: int) -> str:
     if code == 0:
         return "Runtime exited without providing a reason"
-    if code > _KILLED:
-        return f"Runtime exited with error: signal: {_SIGNALS.get(code - _KILLED, f'signal {code - _KILLED}')}"
+    if code < 0:
+        return f"Runtime exited with error: {_signal(-code)}"
     return f"Runtime exited with error: exit status {code}"
 
 
@@ -71,9 +73,13 @@ _SIGNALS = {
 }
 
 
+def _signal(number: int) -> str:
+    return f"signal: {_SIGNALS.get(number, f'signal {number}')}"
+
+
 def extension_crashed(request_id: str, code: int) -> Failure:
     """Which one it was, the log says."""
-    words = f"exit code {code}" if code <= _KILLED else f"signal: {_SIGNALS.get(code - _KILLED, code - _KILLED)}"
+    words = f"exit code {code}" if code >= 0 else _signal(-code)
     return failure(EXTENSION, f"RequestId: {request_id} Error: {words}")
 
 
@@ -82,14 +88,16 @@ def too_large() -> Failure:
 
 
 def reported(payload: bytes, error_type: str) -> Failure:
-    """What the runtime said of it: its JSON goes to the caller as it is."""
-    return Failure(UNHANDLED, error_type or _type_of(payload), payload or b"{}")
+    """What the runtime said of it: its JSON goes to the caller as it is. The platform itself knows the types of runtimes and
+    of its own; others are Runtime.Unknown to it."""
+    told = error_type or _type_of(payload)
+    return Failure(UNHANDLED, told if _KNOWN.fullmatch(told) else UNKNOWN, payload or b"{}")
 
 
 def _type_of(payload: bytes) -> str:
     try:
         found = json.loads(payload)
     except ValueError:
-        return "Runtime.Unknown"
+        return UNKNOWN
     kind = found.get("errorType") if isinstance(found, dict) else None
-    return kind if isinstance(kind, str) and kind else "Runtime.Unknown"
+    return kind if isinstance(kind, str) else UNKNOWN

@@ -23,8 +23,8 @@ Ended = Callable[["Box", str, int], None]
 
 
 class Box:
-    """``address`` and ``eni`` are those of its interface, "" without one. ``ended`` is called for each process, with -1 as
-    the exit code where the whole sandbox has come to its end."""
+    """``address`` and ``eni`` are those of its interface, "" without one. ``ended`` is called for each process, with its
+    exit code, -n for signal n."""
 
     def __init__(self, id: str, told: Told, ended: Ended) -> None:
         self.id = id
@@ -206,7 +206,7 @@ class Box:
             if not started.done():
                 started.set_exception(Gone(f"the sandbox {self.id} has ended"))
         for name in sorted(self.running):
-            self._exited(name, -1)
+            self._exited(name, -signal.SIGKILL)
 
     def _unwatch(self) -> None:
         if self._pidfd >= 0:

@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import logging
 import os
+import signal
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
@@ -35,7 +36,8 @@ R = TypeVar("R")
 _PARALLEL = 8
 _RETRY = 0.002
 _PATIENCE = 30.0
-_KILLED = 137
+_KILLED = (-signal.SIGKILL, 128 + signal.SIGKILL)
+"""Of what was killed, and of a shell whose last command was."""
 _ALL = float(os.cpu_count() or 1)
 _EACH = 8
 """Processes and threads more, for each invocation that an environment works on beside others."""
@@ -302,7 +304,7 @@ class OciEngine:
         with suppress(OSError):
             killed = self._groups.killed(box.id)
         oom, box.kills = killed > box.kills, killed
-        self.on_exit(box.id, name, code if code >= 0 else _KILLED, oom and code in (-1, _KILLED))
+        self.on_exit(box.id, name, code, oom and code in _KILLED)
 
     # --- the end
 

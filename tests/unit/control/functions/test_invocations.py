@@ -76,7 +76,8 @@ async def test_an_exception_is_told_as_the_runtime_tells_it(tmp_path: Path) -> N
         assert any("raise KeyError" in line for line in said["stackTrace"])
         assert (await g.invoke(function)).error == "Unhandled"
         assert g.engine.calls["obtain"] == 1
-        lines = await g.lines("Status: error\tError Type: KeyError")
+        lines = await g.lines("REPORT RequestId: r-9")
+        assert not any("Status" in line for line in lines), "as far as the platform goes, all was well"
         traced = next(line for line in lines if line.startswith("[ERROR] KeyError: 'lost'"))
         assert "\nTraceback (most recent call last):\n" in traced, "one event, with all its lines"
 
@@ -116,6 +117,23 @@ async def test_a_runtime_that_ends_during_an_invocation(tmp_path: Path, code: st
         again = await g.invoke(function)
         assert again.error == "Runtime.ExitError" and again.init is None, "initialised within the invocation"
         assert g.engine.calls["obtain"] == 1
+
+
+async def test_who_reports_an_error_and_ends_has_not_come_to_a_good_end(tmp_path: Path) -> None:
+    async with ground(tmp_path) as g:
+        code = """
+            import os, urllib.request
+            def handler(event, context):
+                api, body = os.environ["AWS_LAMBDA_RUNTIME_API"], b'{"errorType": "Error", "errorMessage": "uncaught"}'
+                url = f"http://{api}/2018-06-01/runtime/invocation/{context.aws_request_id}/error"
+                urllib.request.urlopen(urllib.request.Request(url, data=body, method="POST"))
+                os._exit(129)
+        """
+        found = await g.invoke(g.function(code), request_id="r-8")
+        assert (found.error, json.loads(found.payload)["errorMessage"]) == ("Unhandled", "uncaught")
+        lines = await g.lines("REPORT RequestId: r-8")
+        assert "RequestId: r-8 Error: Runtime exited with error: exit status 129\nRuntime.ExitError\n" in lines
+        assert lines[-1].endswith("Status: error\tError Type: Runtime.ExitError\n")
 
 
 async def test_out_of_memory(tmp_path: Path) -> None:

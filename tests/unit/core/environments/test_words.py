@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -114,12 +115,12 @@ def test_begun_milliseconds_are_billed_whole(duration: float, init: float) -> No
 
 
 def test_failures() -> None:
-    assert json.loads(failures.exited("r", 139, False).payload) == {
+    assert json.loads(failures.exited("r", -11, False).payload) == {
         "errorType": "Runtime.ExitError",
         "errorMessage": "RequestId: r Error: Runtime exited with error: signal: segmentation fault",
     }
     said = b'{"errorType": "ValueError", "errorMessage": "no"}'
-    assert failures.reported(said, "") == failures.Failure("Unhandled", "ValueError", said)
+    assert failures.reported(said, "") == failures.Failure("Unhandled", "Runtime.Unknown", said)
     assert failures.reported(b"no JSON", "").type == "Runtime.Unknown"
 
 
@@ -147,3 +148,25 @@ def test_variables() -> None:
     assert expected.items() <= found.items()
     assert warm_enough(found), "an interpreter that waits can become this function's"
     assert log_stream("7", "2026/01/02", "ab") == "2026/01/02/[7]ab"
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [(0, "without providing a reason"), (129, "with error: exit status 129"), (-1, "with error: signal: hangup")],
+)
+def test_how_a_process_ended(code: int, words: str) -> None:
+    assert failures.exit_words(code) == f"Runtime exited {words}"
+
+
+@pytest.mark.parametrize(
+    ("header", "payload", "type"),
+    [
+        ("Runtime.HandlerNotFound", b"{}", "Runtime.HandlerNotFound"),
+        ("", b'{"errorType": "Function.Broken"}', "Function.Broken"),
+        ("", b'{"errorType": "ValueError"}', "Runtime.Unknown"),
+        ("Unhandled", b"", "Runtime.Unknown"),
+        ("", b"no JSON", "Runtime.Unknown"),
+    ],
+)
+def test_types_that_the_platform_knows(header: str, payload: bytes, type: str) -> None:
+    assert failures.reported(payload, header).type == type

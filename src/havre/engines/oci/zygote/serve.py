@@ -196,7 +196,6 @@ class Zygote:
             message = self.running.pop(pid, None)
             if message is not None:
                 code = os.waitstatus_to_exitcode(status)
-                code = code if code >= 0 else 128 - code
                 send(self.control, {"box": message["box"], "exit": message["run"], "code": code})
 
 
