@@ -7,7 +7,7 @@ inside are handed on as values.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, TypedDict, Unpack
 
 import msgspec
 
@@ -66,24 +66,50 @@ class Nobody:
 Before = Callable[[Call, Request], Awaitable[None]]
 After = Callable[[Call, Request], Awaitable[None]]
 Own = Callable[[Lender, Call, Request], Awaitable[Answer]]
+Dress = Callable[[Lender, Call, Request], Awaitable[Mapping[str, Any]]]
+"""Members that go along with a request, in place of the client's."""
+Judge = Callable[[Call, Request, Mapping[str, Any]], Awaitable[Mapping[str, Any]]]
+"""(call, request, what is answered) → what the client is told. Of an answer that is handed on as it came, those members
+that ``Loans.headers`` names."""
 
 
 class Loan(msgspec.Struct, frozen=True):
     """An operation of a borrowed service. ``changes`` is whether it has to be written down. ``before`` decides further
-    (raises ApiError), ``after`` runs once it has been done; ``own`` does it here, with the lender's help."""
+    (raises ApiError), ``after`` runs once it has been done; ``own`` does it here, with the lender's help. ``dress`` and
+    ``judge`` change what is asked and told, and may refuse, too."""
 
     name: str
     changes: bool
     before: Before | None = None
     after: After | None = None
     own: Own | None = None
+    dress: Dress | None = None
+    judge: Judge | None = None
+
+
+class Handlers(TypedDict, total=False):
+    """Of a Loan."""
+
+    before: Before | None
+    after: After | None
+    own: Own | None
+    dress: Dress | None
+    judge: Judge | None
 
 
 class Loans:
     """Collects the operations of a borrowed service, as ``Operations`` does for one of Havre's own."""
 
-    def __init__(self, service: str, lender: Lender | None, always: Before | None = None) -> None:
-        """``always`` decides further on each operation, before its own ``before``."""
+    def __init__(
+        self,
+        service: str,
+        lender: Lender | None,
+        always: Before | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        """``always`` decides further on each operation, before its own ``before``. ``headers``: by which names members
+        travel that ``dress`` and ``judge`` deal with."""
+        self._headers = headers or {}
         self._service = service
         self._always = always
         self._lender: Lender = lender or Nobody()
@@ -98,14 +124,12 @@ class Loans:
         conditions: ConditionContext | None = None,
         data_event: bool = False,
         reads: bool | None = None,
-        before: Before | None = None,
-        after: After | None = None,
-        own: Own | None = None,
+        **handlers: Unpack[Handlers],
     ) -> None:
         """All alike. ``reads`` where the name does not tell."""
         for name in names:
             read_only = name.startswith(_READS) if reads is None else reads
-            loan = self._loans[name] = Loan(name, not read_only, before, after, own)
+            loan = self._loans[name] = Loan(name, not read_only, **handlers)
             self._operations[name] = Operation(
                 name,
                 self._handler(loan),
@@ -126,10 +150,12 @@ class Loans:
             await self._decide(loan, call, request)
             if loan.own is not None:
                 return await loan.own(self._lender, call, request)
+            if loan.dress is not None:
+                request = {**request, **await loan.dress(self._lender, call, request)}
             answer = await self._lender.values(call, loan.changes, request)
             if loan.after is not None:
                 await loan.after(call, request)
-            return answer
+            return await loan.judge(call, request, answer) if loan.judge is not None else answer
 
         return handler
 
@@ -143,9 +169,13 @@ class Loans:
         if loan.own is not None:
             return None
         await self._decide(loan, call, request)
+        if loan.dress is not None:
+            http = self._dressed(http, await loan.dress(self._lender, call, request))
         response = await self._lender.ask(call, loan.changes, http)
         if response.status < 400 and loan.after is not None:
             await loan.after(call, request)
+        if response.status < 300 and loan.judge is not None:
+            await self._judge(loan.judge, call, request, response)
         passed = _told(call, response)
         named = "x-amz-request-id" if call.service == "s3" else "x-amzn-RequestId"
         # the length of an answer to HEAD is that of what GET would bring; a body that streams brings its own
@@ -155,6 +185,22 @@ class Loans:
         ]
         response.headers = [*headers, (named, call.request_id)]
         return passed
+
+    def _dressed(self, http: HttpRequest, members: Mapping[str, Any]) -> HttpRequest:
+        added = {self._headers[name]: _header(value) for name, value in members.items()}
+        return msgspec.structs.replace(http, headers={**http.headers, **added})
+
+    async def _judge(self, judge: Judge, call: Call, request: Request, response: HttpResponse) -> None:
+        """Raises ApiError in place of the response."""
+        found = {name.lower(): value for name, value in response.headers}
+        members = {name: found[header] for name, header in self._headers.items() if header in found}
+        told = await judge(call, request, members)
+        changed = {self._headers[name]: value for name, value in told.items() if value != members.get(name)}
+        response.headers = [(name, changed.get(name.lower(), value)) for name, value in response.headers]
+
+
+def _header(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _told(call: Call, response: HttpResponse) -> Passed:

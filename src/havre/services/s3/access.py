@@ -9,6 +9,15 @@ from havre.control.operation import Action, Call, Request
 from havre.kernel.errors import ApiError, not_built
 from havre.services.s3.resources import BUCKET
 
+_WRITTEN = {
+    "ServerSideEncryption": "x-amz-server-side-encryption",
+    "SSEKMSKeyId": "x-amz-server-side-encryption-aws-kms-key-id",
+    "ACL": "x-amz-acl",
+    "StorageClass": "x-amz-storage-class",
+    "CopySource": "x-amz-copy-source",
+    "MetadataDirective": "x-amz-metadata-directive",
+}
+
 
 def arn(bucket: str, key: str | None = None) -> str:
     if bucket.startswith("arn:"):
@@ -60,6 +69,11 @@ def listing(call: Call, request: Request) -> Mapping[str, str]:
         if request.get(member) is not None:
             keys[key] = str(request[member])
     return keys
+
+
+def writing(call: Call, request: Request) -> Mapping[str, str]:
+    """What policies ask of an object that is written: how it is encrypted, who may have it, where it lies."""
+    return {f"s3:{header}": str(request[member]) for member, header in _WRITTEN.items() if request.get(member)}
 
 
 async def source(call: Call, request: Request) -> None:

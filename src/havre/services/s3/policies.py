@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from havre.control.borrowed import Lender
 from havre.control.operation import Answer, Call, Request
 from havre.kernel.errors import ApiError
@@ -83,6 +85,6 @@ async def forget(call: Call, request: Request) -> None:
 async def _set(call: Call, name: str, policy: str) -> None:
     def change(tx: Transaction) -> None:
         if found := _find(tx, name):
-            tx.update(found, spec=Bucket(found.spec.owner, policy))
+            tx.update(found, spec=replace(found.spec, policy=policy))
 
     await call.store.transact(change)

@@ -8,10 +8,15 @@ from havre.kernel.resource import Kind, NoStatus
 
 
 class Bucket(msgspec.Struct, frozen=True):
-    """Kept without account and region, for the names of buckets are unique. ``policy`` is "" for none."""
+    """Kept without account and region, for the names of buckets are unique. ``policy`` is "" for none. ``encryption``: what
+    objects have for which nothing is said (AES256, aws:kms; "" AWS's own default), with ``key`` ("" the account's own for
+    S3) and a ``bucket_key`` or not."""
 
     owner: str
     policy: str = ""
+    encryption: str = ""
+    key: str = ""
+    bucket_key: bool = False
 
 
 BUCKET: Kind[Bucket, NoStatus] = Kind("s3.bucket", Bucket, NoStatus)
