@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
+
+from havre.core.globs import fits
 
 MUTABLE, IMMUTABLE = "MUTABLE", "IMMUTABLE"
 IMMUTABLE_EXCEPT, MUTABLE_EXCEPT = "IMMUTABLE_WITH_EXCLUSION", "MUTABLE_WITH_EXCLUSION"
@@ -21,4 +22,4 @@ def is_movable(tag: str, setting: str, filters: Sequence[str] = ()) -> bool:
 
 def matches(pattern: str, text: str) -> bool:
     """``*`` stands for any number of characters; everything else for itself."""
-    return re.fullmatch(".*".join(re.escape(part) for part in pattern.split("*")), text, re.DOTALL) is not None
+    return fits(text, pattern.split("*"))

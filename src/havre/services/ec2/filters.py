@@ -3,11 +3,11 @@ character, ``\\`` takes their meaning away."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, TypeVar
 
+from havre.core.policy.patterns import QUESTION, STAR, Matcher, glob
 from havre.kernel.errors import ApiError
 from havre.services.ec2.errors import invalid, missing
 
@@ -41,7 +41,7 @@ def _test(
     def test(each: R) -> bool:
         have = values(each)
         have = (have,) if isinstance(have, str) else tuple(have)
-        return any(pattern.fullmatch(value) for value in have for pattern in patterns)
+        return any(pattern(value) for value in have for pattern in patterns)
 
     return test
 
@@ -60,15 +60,16 @@ def _values(name: str, known: Mapping[str, Values[R]], tags: Callable[[R], Mappi
 
 
 @lru_cache(maxsize=1024)
-def _pattern(value: str) -> re.Pattern[str]:
+def _pattern(value: str) -> Matcher:
     out = []
     characters = iter(value)
     for c in characters:
         if c == "\\":
-            out.append(re.escape(next(characters, "\\")))
+            c = next(characters, "\\")
+            out.append({"*": STAR, "?": QUESTION}.get(c, c))
         else:
-            out.append({"*": ".*", "?": "."}.get(c) or re.escape(c))
-    return re.compile("".join(out), re.DOTALL)
+            out.append(c)
+    return glob("".join(out))
 
 
 def flag(value: bool) -> str:

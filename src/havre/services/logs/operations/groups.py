@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from havre.control.operation import Answer, Call, Operations, Request
+from havre.core.globs import fits
 from havre.kernel.errors import not_built
 from havre.kernel.resource import NoStatus, scoped
 from havre.services.logs import names, present, queries
@@ -161,4 +162,4 @@ def _is(value: str, wanted: str) -> bool:
         return not _is(value, wanted[1:])
     if "*" not in wanted:
         return value == wanted
-    return re.fullmatch(".*".join(map(re.escape, wanted.split("*"))), value, re.IGNORECASE | re.DOTALL) is not None
+    return fits(value.lower(), wanted.lower().split("*"))
