@@ -64,6 +64,7 @@ class Courier:
             "SCHEDULE_ARN": invocation.schedule,
             "SCHEDULED_TIME": timestamp(invocation.at),
             "EXECUTION_ID": invocation.id,
+            "IS_PAYLOAD_TRUNCATED": "false",
         }
         told = attributes(parcel.status, invocation.target, about)
         await send_letter(aws, self._deps.site.endpoint, queue, _input(parcel, invocation), told)
@@ -95,7 +96,7 @@ def _input(parcel: Parcel, invocation: Invocation) -> str:
             "resources": [invocation.schedule],
             "detail": "{}",
         }
-        return "{}" if target.get("EventBridgeParameters") else json.dumps(event)
+        return "{}" if target.get("EventBridgeParameters") else json.dumps(event, separators=(",", ":"))
     known = {
         "<aws.scheduler.schedule-arn>": invocation.schedule,
         "<aws.scheduler.scheduled-time>": timestamp(invocation.at),

@@ -191,6 +191,7 @@ def test_what_fails_is_tried_again_and_then_buried(scheduler: Scheduler) -> None
     scheduler.until(lambda: scheduler.sent("dead"), "the dead letter")
     told = {k: v["StringValue"] for k, v in scheduler.sent("dead")[0]["MessageAttributes"].items()}
     assert (told["SCHEDULE_ARN"], told["ERROR_CODE"], told["RETRY_ATTEMPTS"]) == (arn, "ResourceNotFoundException", "0")
+    assert told["IS_PAYLOAD_TRUNCATED"] == "false"
     scheduler.quiet()
     assert len(scheduler.invoked("busy")) == 1
 

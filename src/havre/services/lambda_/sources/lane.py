@@ -156,6 +156,7 @@ class Lane:
             try:
                 return await self._access.invoke(event)
             except Temporary as passing:
+                self._access.report(FAILED)
                 pause = max(min(_LONGEST_WAIT, 2 * pause), passing.after)
             except (ApiError, Permanent) as refusal:
                 self._access.report(problem(getattr(refusal, "message", "") or str(refusal)))

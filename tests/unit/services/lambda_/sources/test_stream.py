@@ -11,10 +11,11 @@ import pytest
 from tests.unit.services.lambda_.sources.source_fakes import STREAM, FakeAccess, FakeQueue, FakeStream, clock
 
 from havre.core.event_sources.retries import Limits
+from havre.kernel.errors import Temporary
 from havre.kernel.world import World
 from havre.services.lambda_.sources.checkpoints import KINDS, Checkpoints
 from havre.services.lambda_.sources.reader import Shard
-from havre.services.lambda_.sources.source import Source
+from havre.services.lambda_.sources.source import FAILED, NOTHING, OK, Source
 from havre.services.lambda_.sources.stream import StreamPoller
 from havre.store.memory import MemoryStore
 
@@ -146,6 +147,24 @@ async def test_what_a_function_reports_is_told_without_an_error_of_its_own() -> 
     assert sent[0]["requestContext"]["approximateInvokeCount"] == 2
     assert sent[0]["responseContext"] == {"statusCode": 200, "executedVersion": "$LATEST", "functionError": None}
     assert [each["KinesisBatchInfo"]["startSequenceNumber"] for each in sent] == ["00002"]
+
+
+async def test_a_function_that_has_no_room_is_told_of_while_it_has_none() -> None:
+    stream, full = FakeStream(Shard("s")), [True]
+
+    def function(event: Any) -> None:
+        if full[0]:
+            raise Temporary("TooManyRequestsException: Rate Exceeded.")
+
+    rig = Rig(stream, function)
+    stream.put("s", "k", 1)
+    rig.start()
+    await asyncio.sleep(5)
+    assert rig.access.results[-1] == FAILED
+    full[0] = False
+    await asyncio.sleep(60)
+    await rig.crash()
+    assert OK in rig.access.results and rig.access.results[-1] == NOTHING
 
 
 async def test_records_that_are_too_old_are_given_up() -> None:
