@@ -10,6 +10,7 @@ from havre.engines.haproxy.layout import SHARED, Frontend
 from havre.engines.haproxy.plan import ADMIN, Plan, Rendered
 from havre.engines.haproxy.pools import backend_lines
 from havre.engines.haproxy.rules import (
+    OWN_HEADERS,
     Context,
     Keep,
     conditions,
@@ -57,7 +58,7 @@ def _head(plan: Plan, keep: Keep) -> list[str]:
         f"Content-Length: {len(refused)}\r\nConnection: close\r\n\r\n{refused}"
     )
     own = [
-        f"  http-error status {code} content-type text/html file {keep('html', page(code))} hdr Server awselb/2.0"
+        f"  http-error status {code} content-type text/html file {keep('html', page(code))} {OWN_HEADERS}"
         for code in (400, 408, 500, 502, 504)
     ]
     return [
