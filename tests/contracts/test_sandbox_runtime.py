@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import socket
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
@@ -274,7 +275,7 @@ async def test_pooled_ones_are_like_others(bench: Bench, tmp_path: Path) -> None
             while pooled.engine.ready < 2:
                 await asyncio.sleep(0.01)
         sandbox = await pooled.engine.obtain(made)
-        assert sandbox.pooled
+        assert sandbox.pooled and re.fullmatch(r"python:3\.11\.v[0-9a-f]+", sandbox.runtime)
         api = Api(sandbox)
         stack.callback(api.close)
         await pooled.engine.run(sandbox.id, Process(RUNTIME, ENVIRONMENT))

@@ -65,6 +65,8 @@ class FakeSandboxes:
         self.interfaces: list[str] = []
         """ENIs that it was given, in order."""
         self.peak = 42 << 20
+        self.version = ""
+        """Of the runtime, as sandboxes tell it."""
         self.cpu = 0.0
         self._boxes: dict[str, _Box] = {}
         self._made = 0
@@ -115,7 +117,7 @@ class FakeSandboxes:
         self._made += 1
         id = f"box{self._made}"
         self._boxes[id] = _Box(function, listener.getsockname()[1])
-        return Sandbox(id, 0, listener.detach(), extensions=tuple(sorted(self.extensions)))
+        return Sandbox(id, 0, listener.detach(), extensions=tuple(sorted(self.extensions)), runtime=self.version)
 
     async def run(self, id: str, process: Process) -> None:
         await self._begin("run")

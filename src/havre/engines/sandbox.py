@@ -27,7 +27,8 @@ class Sandbox(msgspec.Struct, frozen=True):
     """``pid`` is that of its first process, as the host counts. ``api`` is the descriptor of a listening TCP socket at
     127.0.0.1:9001 inside of it, which belongs to the taker from then on (it closes it). ``address`` is its own in the
     functions' network, "" without one; ``endpoint`` is the URL of Havre's AWS API as it is reached from inside.
-    ``pooled``: it was made in advance. ``extensions``: names of the programs in /opt/extensions."""
+    ``pooled``: it was made in advance. ``extensions``: names of the programs in /opt/extensions. ``runtime`` is the version
+    of the managed runtime, "" for images."""
 
     id: str
     pid: int
@@ -36,6 +37,7 @@ class Sandbox(msgspec.Struct, frozen=True):
     pooled: bool = False
     endpoint: str = ""
     extensions: tuple[str, ...] = ()
+    runtime: str = ""
 
 
 class Process(msgspec.Struct, frozen=True):

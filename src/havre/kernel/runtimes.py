@@ -53,6 +53,12 @@ def base_image(runtime: str) -> str:
     return f"{_AWS}{family}:{version}{tail if tail and tail != '.x' else ''}"
 
 
+def version_of(runtime: str, build: str) -> str:
+    """As AWS writes the version of a managed runtime; ``build`` tells one that was made here from others:
+    ``python3.11`` → ``python:3.11.v5168421f5bff``."""
+    return f"{base_image(runtime).removeprefix(_AWS)}.v{build}"
+
+
 def entry_point(runtime: str) -> str:
     """What an environment of it runs: programs of the function's own in ``provided`` ones."""
     return "/var/task/bootstrap" if is_provided(runtime) else ENTRY

@@ -52,7 +52,7 @@ async def boot(environment: Environment, limit: float, *, phase: str = "init") -
         await _obtain(environment)
         began = parts.steady()
         expiry = loop.call_later(limit, _expire, environment)
-        environment.log.platform("platform.initStart", _about(environment, phase))
+        _report_start(environment, phase)
         await _start_processes(environment, credentials)
         await environment.ready
     except InitFailed as failure:
@@ -140,13 +140,21 @@ async def _run(environment: Environment, process: Process, kind: str) -> None:
         raise InitFailed(failures.failure(kind, f"RequestId: {id} Error: {error.reason}")) from None
 
 
-def _about(environment: Environment, phase: str) -> dict[str, str]:
-    return {
+def _report_start(environment: Environment, phase: str) -> None:
+    """A text log has one line of it, however often it is begun."""
+    function, sandbox = environment.function, environment.sandbox
+    about = {
         "initializationType": environment.kind,
         "phase": phase,
-        "functionName": environment.function.name,
-        "functionVersion": environment.function.version,
+        "functionName": function.name,
+        "functionVersion": function.version,
     }
+    text = b""
+    if sandbox is not None and sandbox.runtime:
+        about["runtimeVersion"] = sandbox.runtime
+        about["runtimeVersionArn"] = words.runtime_arn(function.region, sandbox.runtime)
+        text = words.init_start_text(function.region, sandbox.runtime) if phase == "init" else b""
+    environment.log.platform("platform.initStart", about, text)
 
 
 def _report_init(environment: Environment, phase: str, took: float, failed: InitFailed | None) -> None:

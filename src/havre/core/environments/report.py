@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Mapping
@@ -68,6 +69,15 @@ def report_text(report: Report) -> bytes:
 def trace_fields(header: str) -> dict[str, str]:
     """``Root=1-…;Parent=…;Sampled=1`` by name."""
     return dict(part.strip().split("=", 1) for part in header.split(";") if "=" in part)
+
+
+def runtime_arn(region: str, version: str) -> str:
+    """Of a version of a managed runtime, in AWS's form: its last part is a digest."""
+    return f"arn:aws:lambda:{region}::runtime:{hashlib.sha256(version.encode()).hexdigest()}"
+
+
+def init_start_text(region: str, version: str) -> bytes:
+    return f"INIT_START Runtime Version: {version}\tRuntime Version ARN: {runtime_arn(region, version)}\n".encode()
 
 
 def snapshot_text(duration: float) -> bytes:

@@ -84,13 +84,7 @@ def variables(function: Function, around: Surroundings, given: Mapping[str, str]
         found |= _paths(function.runtime)
     if function.concurrency:
         found["AWS_LAMBDA_MAX_CONCURRENCY"] = str(function.concurrency)
-        if around.lines:
-            found["_LAMBDA_TELEMETRY_LOG_FD_PROVIDER_SOCKET"] = around.lines
-    elif not function.runtime.startswith("provided"):  # workers side by side would share it, and one of them closes it
-        found["_LAMBDA_TELEMETRY_LOG_FD"] = _LOG_DESCRIPTOR
-    if function.logs.format == "JSON":
-        found["AWS_LAMBDA_LOG_FORMAT"] = "JSON"
-        found["AWS_LAMBDA_LOG_LEVEL"] = function.logs.application_level
+    found |= _lines(function, around)
     if around.endpoint:
         found["AWS_ENDPOINT_URL"] = around.endpoint
     if keys := around.credentials:
@@ -99,6 +93,19 @@ def variables(function: Function, around: Surroundings, given: Mapping[str, str]
         found["AWS_SESSION_TOKEN"] = keys["SessionToken"]
     own = {name: value for name, value in given.items() if name not in RESERVED}
     return {**found, **own}
+
+
+def _lines(function: Function, around: Surroundings) -> dict[str, str]:
+    """How AWS's clients are to write."""
+    found = {}
+    if around.lines:
+        found["_LAMBDA_TELEMETRY_LOG_FD_PROVIDER_SOCKET"] = around.lines
+    elif not function.concurrency and not function.runtime.startswith("provided"):
+        found["_LAMBDA_TELEMETRY_LOG_FD"] = _LOG_DESCRIPTOR  # which workers side by side would share, and one closes it
+    if function.logs.format == "JSON":
+        found["AWS_LAMBDA_LOG_FORMAT"] = "JSON"
+        found["AWS_LAMBDA_LOG_LEVEL"] = function.logs.application_level
+    return found
 
 
 def _paths(runtime: str) -> dict[str, str]:

@@ -193,7 +193,8 @@ class OciEngine:
             raise
         self._bound[box.id] = Bound(box, plan, function.cpus or groups.cpus_of(function.memory))
         api, box.api = box.api, -1
-        return Sandbox(box.id, box.pid, api, box.address, pooled, self._endpoint(interface), extensions)
+        endpoint = self._endpoint(interface)
+        return Sandbox(box.id, box.pid, api, box.address, pooled, endpoint, extensions, plan.version)
 
     def _endpoint(self, interface: Interface | None) -> str:
         if self._network is None:

@@ -26,11 +26,13 @@ _SKELETON = ("dev", "etc", "mnt", "opt", "proc", "sys", "tmp", "var/task", "var/
 _HOSTS = "127.0.0.1\tlocalhost\n127.0.0.1\tsandbox sandbox.localdomain\n"
 """Extensions take telemetry at the second name."""
 _PYTHONS = "python"
+_SHORT = 12
 
 
 class Plan(msgspec.Struct, frozen=True):
     """``lower``: directories of the root file system, the top first, as seen from where images are.
-    ``kind`` is what its sandboxes are forked from. ``arguments`` and ``environment`` are what its image says."""
+    ``kind`` is what its sandboxes are forked from. ``arguments`` and ``environment`` are what its image says; ``version``
+    is that of the managed runtime, "" for images."""
 
     lower: tuple[str, ...]
     kind: str
@@ -38,6 +40,7 @@ class Plan(msgspec.Struct, frozen=True):
     opt: tuple[str, ...] = ()
     arguments: tuple[str, ...] = ()
     environment: Mapping[str, str] = {}
+    version: str = ""
     directory: str = "/var/task"
 
 
@@ -142,17 +145,20 @@ class Roots:
             remedy = f"this makes one: {runtimes.how_to_make(runtime)}"
             raise Permanent(f"the runtime {runtime} is not on this machine: {image}: {error}; {remedy}") from error
         lower = (str(self._skeleton), *pulled.layers)
-        return Plan(lower, PLAIN, arguments=(runtimes.entry_point(runtime),), environment=pulled.environment)
+        version = runtimes.version_of(runtime, (pulled.digest or pulled.layers[0]).removeprefix("sha256:")[:_SHORT])
+        arguments = (runtimes.entry_point(runtime),)
+        return Plan(lower, PLAIN, arguments=arguments, environment=pulled.environment, version=version)
 
     def _of_built(self, runtime: str, root: Path, handler: str) -> Plan:
         """Interpreters are warmed up in those that were built of packages: their start is known."""
         lower = (str(self._skeleton), str(root))
+        version = runtimes.version_of(runtime, root.parent.name.rpartition("-")[2])
         image = runtimes.made_from(self._built, runtime)
         if image is None:
             kind = runtime if runtime.startswith(_PYTHONS) else PLAIN
-            return Plan(lower, kind, arguments=(runtimes.entry_point(runtime),))
+            return Plan(lower, kind, arguments=(runtimes.entry_point(runtime),), version=version)
         own = (*image.entry_point, handler) if image.entry_point else (runtimes.entry_point(runtime),)
-        return Plan(lower, PLAIN, arguments=own, environment=image.environment)
+        return Plan(lower, PLAIN, arguments=own, environment=image.environment, version=version)
 
     async def _of_image(self, function: Function) -> Plan:
         image = await self.images.pull(function.code.image, function.code.digest)

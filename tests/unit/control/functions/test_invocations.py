@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -279,6 +280,23 @@ async def test_the_tail_of_the_log(tmp_path: Path) -> None:
         tail = found.log_tail.decode()
         assert len(tail) == 4096 and "\nlast words\nEND RequestId: r-5\nREPORT RequestId: r-5\t" in tail
         assert (await g.invoke(function)).log_tail == b""
+
+
+async def test_the_version_of_the_runtime_is_told_once(tmp_path: Path) -> None:
+    async with ground(tmp_path, rules=PATIENT) as g:
+        g.engine.version = "python:3.11.vabc"
+        function = g.function("import os\ndef handler(event, context):\n    return os._exit(1) if event else 1")
+        await g.invoke(function, "end")
+        await g.invoke(function, request_id="r-7")
+        begun = [line for line in await g.lines("REPORT RequestId: r-7") if line.startswith("INIT_START")]
+        assert len(begun) == 1, "not when it is begun anew in the same environment"
+        version, arn = re.findall("INIT_START Runtime Version: (.+)\tRuntime Version ARN: (.+)\n", begun[0])[0]
+        assert version == g.engine.version
+        assert re.fullmatch("arn:aws:lambda:us-east-1::runtime:[0-9a-f]{64}", arn)
+        function = g.function(ECHO, logs=FunctionLogs("/g", "JSON", "INFO", "INFO"))
+        await g.invoke(function)
+        started = json.loads(next(line for line in await g.lines("platform.report") if "platform.initStart" in line))
+        assert (started["record"]["runtimeVersion"], started["record"]["runtimeVersionArn"]) == (g.engine.version, arn)
 
 
 async def test_logs_in_json(tmp_path: Path) -> None:

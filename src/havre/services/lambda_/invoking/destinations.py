@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from havre.control.deps import ReconcilerDeps
 from havre.control.operation import Aws, Site
@@ -49,18 +49,18 @@ class Destinations:
             letter.error,
             letter.status,
         )
-        service = arn.split(":")[2] if arn.count(":") >= 5 else ""
+        to = Receiver(arn.split(":")[2] if arn.count(":") >= 5 else "", arn, event.trace)
         now = self._deps.world.now()
         try:
             if kind == DEAD_LETTER:
-                await dead_letter(aws, self._deps.site, service, arn, told, event.trace)
-            elif service == "s3":
+                await dead_letter(aws, self._deps.site, to, told)
+            elif to.service == "s3":
                 key = records.object_key(where.function, now, self._deps.world.uuid())
                 body = records.record(told, now)
                 await aws("s3", "PutObject", {"Bucket": arn.split(":::", 1)[1], "Key": key, "Body": body})
             else:
-                body = records.record(told, now, MOST.get(service))
-                await destination(aws, self._deps.site, service, arn, told, body, event.trace)
+                body = records.record(told, now, MOST.get(to.service))
+                await destination(aws, self._deps.site, to, told, body)
         except ApiError as error:
             if error.code in PASSING:
                 raise Temporary(f"{error.code}: {error.message}") from error
@@ -78,8 +78,17 @@ class Destinations:
         _check(await aws("events", "PutEvents", {"Entries": [entry]}))
 
 
-async def destination(aws: Aws, site: Site, service: str, arn: str, told: Told, body: bytes, trace: str) -> None:
+class Receiver(NamedTuple):
+    """Whom to tell. ``trace`` goes on to whoever is called by that."""
+
+    service: str
+    arn: str
+    trace: str
+
+
+async def destination(aws: Aws, site: Site, to: Receiver, told: Told, body: bytes) -> None:
     """Raises Permanent for what is no destination."""
+    service, arn, trace = to
     if service == "sqs" and not arn.endswith(".fifo"):
         await aws(
             "sqs", "SendMessage", {"QueueUrl": queue_url(site, arn), "MessageBody": body.decode(), **traced(trace)}
@@ -114,8 +123,9 @@ def _check(answer: Mapping[str, Any]) -> None:
         raise Temporary(f"{failed.get('ErrorCode')}: {failed.get('ErrorMessage')}")
 
 
-async def dead_letter(aws: Aws, site: Site, service: str, arn: str, told: Told, trace: str) -> None:
+async def dead_letter(aws: Aws, site: Site, to: Receiver, told: Told) -> None:
     """The event itself, with what went wrong in its attributes. Raises Permanent for what is no dead-letter queue."""
+    service, arn, trace = to
     attributes = records.letter_attributes(told)
     body = told.payload.decode("utf-8", "replace")
     if service == "sqs" and not arn.endswith(".fifo"):
