@@ -16,8 +16,12 @@ _TOKEN = re.compile(
     r"\s*(?:(?P<sign>\(|\)|\[|\]|,|&&|\|\||==|!=|=~|!~|<=|>=|<|>|!)|\"(?P<quoted>[^\"]*)\"|(?P<word>[^\s()\[\],=!<>~&|\"]+))"
 )
 _RAW = re.compile(r"\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s)\]]+))")
-_NESTED = re.compile(r"[+*}][?+]?\)[+*{]")
-"""What would let a user stop the scheduler: a repetition of a repetition may take exponential time."""
+_LITERAL = re.compile(r"\\.|\[\^?\]?[^\]]*\]", re.DOTALL)
+_REPEATED_GROUP = re.compile(r"\)[+*{]")
+_ODD_GROUP = re.compile(r"\(\?(?!:|=|!|<[=!]|i[:)])")
+"""Comments among them, in which brackets are no brackets."""
+MOST_REPEATED, MOST_OPTIONAL = 3, 10
+"""What would let a user stop the scheduler: Python's engine tries every way of sharing a value out among repetitions."""
 _SUBJECTS = {"agentConnected", "agentVersion", "ec2InstanceId", "registeredAt", "runningTasksCount", "task:group"}
 _WORDS = {
     "equals": "==",
@@ -176,8 +180,13 @@ def _equality(subject: str, value: str, wanted: bool) -> Expression:
 
 
 def _pattern(subject: str, text: str, wanted: bool) -> Expression:
-    if _NESTED.search(text):
-        raise QueryError(f"the regular expression {text!r} repeats a repetition")
+    if _ODD_GROUP.search(text):
+        raise QueryError(f"the regular expression {text!r} has a group of a kind that is not taken")
+    bare = _LITERAL.sub("x", text)
+    if _REPEATED_GROUP.search(bare):
+        raise QueryError(f"the regular expression {text!r} repeats a group")
+    if len(re.findall(r"[+*{]", bare)) > MOST_REPEATED or bare.count("?") > MOST_OPTIONAL:
+        raise QueryError(f"the regular expression {text!r} has more than {MOST_REPEATED} repetitions")
     try:
         pattern = re.compile(text)
     except re.error as error:

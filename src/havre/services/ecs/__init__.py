@@ -31,6 +31,7 @@ PARTIAL = {
     "requiresCompatibilities FARGATE": "the task is a container that shares the node's kernel",
     "settings.containerInsights": "recorded; no metrics are made of it",
     "runtimePlatform.cpuArchitecture": "the task goes to a node of this architecture, and waits where there is none",
+    "cluster query language, =~": "at most three repetitions, and none of a group: others could hold everybody up",
     "versionConsistency": "recorded; each task pulls what the tag names when it starts",
     "volumes.efsVolumeConfiguration.transitEncryption": "recorded; nothing goes over a network",
     "volumes.dockerVolumeConfiguration.autoprovision": "a shared volume is made where there is none yet, either way",

@@ -258,6 +258,38 @@ def test_what_is_no_query_is_refused(text):
         parse(text)
 
 
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("t2.*|m4.*", True),
+        ("(t2|m4)\\..+", True),
+        ("(?i)T2.*", True),
+        ("[(a-z)*+]+\\d?[.]mic[a-z]{1,9}", True),
+        ("[]a-z)*+]+2[.]mic[a-z]{1,9}", True),
+    ],
+)
+def test_regular_expressions(pattern, expected):
+    assert parse(f'attribute:ecs.instance-type =~ "{pattern}"')(FACTS.get) is expected
+
+
+@pytest.mark.parametrize(
+    ("pattern", "words"),
+    [
+        ("(a+)+b", "repeats a group"),
+        ("(a|a)*b", "repeats a group"),
+        ("(a|aa){40}b", "repeats a group"),
+        ("a*a*a*a*a*a*b", "more than 3 repetitions"),
+        ("a{1,99}" * 5 + "b", "more than 3 repetitions"),
+        ("a?" * 60 + "b", "more than 3 repetitions"),
+        ("(?#[)" + "a*" * 9 + "]b", "a group of a kind"),
+        ("(?x)#[\n" + "a*" * 9 + "]b", "a group of a kind"),
+    ],
+)
+def test_regular_expressions_that_could_take_for_ever_are_refused(pattern, words):
+    with pytest.raises(QueryError, match=words):
+        parse(f'attribute:x =~ "{pattern}"')
+
+
 @settings(max_examples=300, deadline=None)
 @given(st.text(max_size=60))
 def test_any_text_parses_or_is_refused(text):
