@@ -25,9 +25,11 @@ class Endpoints:
     def http_apis(self) -> HttpApis:
         from havre.apps.signed import SignedGate
         from havre.services.apigatewayv2.serving.app import HttpApis
+        from havre.services.apigatewayv2.serving.integrations import Doors
 
         server = self._server
-        return HttpApis(server.deps, SignedGate(server.gateway, "execute-api"), server.config.state / PROXY)
+        doors = Doors(server.config.state / PROXY, server.authority.certificate_file)
+        return HttpApis(server.deps, SignedGate(server.gateway, "execute-api"), doors)
 
     @cached_property
     def _function_urls(self) -> FunctionUrls:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import ssl
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
@@ -35,10 +37,11 @@ class WebAnswer(msgspec.Struct, frozen=True):
 
 class Door(msgspec.Struct, frozen=True):
     """A Unix socket that leads to the server, whatever the URL says of where it is. ``name``: what its certificate has to be
-    for, and TLS asks for ("": what the URL says)."""
+    for, and TLS asks for ("": what the URL says). ``authority``: a file of one that is trusted, too, if it is there."""
 
     path: str
     name: str = ""
+    authority: str = ""
 
 
 class _Reading:
@@ -81,10 +84,18 @@ async def fetch_through(door: Door, method: str, url: str, headers: Headers, bod
             return await _exchange(method, url, headers, body, (door, MOST))
 
 
+def _trust(door: Door | None) -> ssl.SSLContext:
+    context = trust()
+    if door is not None:
+        with contextlib.suppress(FileNotFoundError):
+            context.load_verify_locations(door.authority)
+    return context
+
+
 async def _connect(url: str, door: Door | None) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     parts = urlsplit(url)
     secure = parts.scheme == "https"
-    context = trust() if secure else None
+    context = _trust(door) if secure else None
     if door is None:
         made = await asyncio.open_connection(parts.hostname, parts.port or (443 if secure else 80), ssl=context)
         try:

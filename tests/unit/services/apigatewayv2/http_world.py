@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from tests.running_gateway import ACCOUNT, Running
@@ -19,6 +18,7 @@ from havre.control.patient import patient
 from havre.kernel.errors import ApiError
 from havre.services import apigatewayv2, logs
 from havre.services.apigatewayv2.serving.app import HttpApis
+from havre.services.apigatewayv2.serving.integrations import Doors
 
 FUNCTION = f"arn:aws:lambda:us-east-1:{ACCOUNT}:function:hello"
 POLICY = {
@@ -36,7 +36,7 @@ POLICY = {
 class World:
     """``answers``: function → what it answers to an event, or raises. ``events``: what they were given."""
 
-    def __init__(self, besides: Sequence[Service] = (), doors: Path | None = None) -> None:
+    def __init__(self, besides: Sequence[Service] = (), doors: Doors | None = None) -> None:
         self.answers: dict[str, Any] = {FUNCTION: lambda event: {"statusCode": 200, "body": "hello"}}
         self.events: list[Any] = []
         self.policy: Any = POLICY

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import ssl
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -14,16 +16,18 @@ import pytest
 from tests.running_gateway import code
 from tests.unit.services.apigatewayv2.http_world import World
 
+from havre.control.certificates.authority import Authority
 from havre.control.nodes import BALANCER, NODE, NodeSpec, NodeStatus
 from havre.control.runner import Runner
 from havre.kernel.balancer import LINK, Balancer
 from havre.services import apigatewayv2, ec2, elbv2
+from havre.services.apigatewayv2.serving.integrations import Doors
 
 
 class Linked:
     def __init__(self, doors: Path) -> None:
         self.doors = doors
-        self.world = World([ec2.service(), elbv2.service()], doors)
+        self.world = World([ec2.service(), elbv2.service()], Doors(doors, doors / "ca.pem"))
         self.api = self.world.api
         self.ec2, self.elb = self.world.running.client("ec2"), self.world.running.client("elbv2")
         deps, store = self.world.deps, self.world.running.store
@@ -211,6 +215,23 @@ def test_a_request_goes_by_a_link(linked: Linked) -> None:
         )
         _, body, _ = linked.world.ask(api, "/a", "POST", b"")
         assert (json.loads(body)["path"], json.loads(body)["host"]) == ("/else", "inner.example.com")
+        server.shutdown()
+
+
+@pytest.mark.parametrize(("name", "status"), [("a.example.com", 201), ("b.example.com", 503)])
+def test_a_listener_shows_the_certificate_that_is_wanted(linked: Linked, name: str, status: int) -> None:
+    """One of the installation's own authority, as ACM gives them."""
+    issued = Authority(linked.doors, "test").issue(["a.example.com"], "EC_prime256v1", time.time())
+    (linked.doors / "pair.pem").write_text(issued.bundle)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(linked.doors / "pair.pem")
+    id, listener = linked.link(), linked.listener()
+    api = linked.integrate(id, listener, TlsConfig={"ServerNameToVerify": name})
+    linked.settle()
+    with UnixStreamServer(str(linked.doors / f"vpclink-{id}-{listener.rpartition('/')[2]}.sock"), Told) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        assert linked.world.ask(api, "/", "POST", b"hi")[0] == status
         server.shutdown()
 
 

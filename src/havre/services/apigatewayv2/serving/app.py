@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from havre.control.asgi import as_asked, read, send
@@ -14,7 +13,7 @@ from havre.services.apigatewayv2.serving.access_logs import AccessLogs
 from havre.services.apigatewayv2.serving.buckets import Buckets
 from havre.services.apigatewayv2.serving.deployed import Shelf
 from havre.services.apigatewayv2.serving.domains import Domains
-from havre.services.apigatewayv2.serving.integrations import Integrations, told
+from havre.services.apigatewayv2.serving.integrations import Doors, Integrations, told
 from havre.services.apigatewayv2.serving.request import FORBIDDEN, Parts, Request
 from havre.services.apigatewayv2.serving.story import Story
 
@@ -24,7 +23,7 @@ TOO_LARGE = told(413, "Request Entity Too Large")
 
 
 class HttpApis:
-    def __init__(self, deps: ReconcilerDeps, gate: Gate, doors: Path | None = None) -> None:
+    def __init__(self, deps: ReconcilerDeps, gate: Gate, doors: Doors | None = None) -> None:
         """``doors``: see Integrations."""
         self._world = deps.world
         self._shelf = Shelf(deps.store)

@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
@@ -56,10 +56,18 @@ def _failed(story: Story, answer: HttpAnswer, why: str) -> HttpAnswer:
     return answer
 
 
-class Integrations:
-    """``doors`` is the directory of the sockets by which VPC links are gone through; None where there are none."""
+class Doors(NamedTuple):
+    """The directory of the sockets by which VPC links are gone through; the file of the authority whose certificates load
+    balancers have from ACM."""
 
-    def __init__(self, deps: ReconcilerDeps, doors: Path | None = None) -> None:
+    directory: Path
+    authority: Path
+
+
+class Integrations:
+    """``doors``: None where there are no VPC links."""
+
+    def __init__(self, deps: ReconcilerDeps, doors: Doors | None = None) -> None:
         self._deps = deps
         self._roles = Roles(deps, PRINCIPAL)
         self._doors = doors
@@ -163,7 +171,6 @@ class Integrations:
         host = balancer.spec.balancer.dns_name
         if asked.header("host") != story.asked.header("host"):
             host = asked.header("host") or host
-        door = Door(
-            str(self._doors / f"{links.door(id, named['listener'])}.sock"), (tls or {}).get("ServerNameToVerify", "")
-        )
+        path = self._doors.directory / f"{links.door(id, named['listener'])}.sock"
+        door = Door(str(path), (tls or {}).get("ServerNameToVerify", ""), str(self._doors.authority))
         return f"{'http' if tls is None else 'https'}://{host}{asked.path}", door
