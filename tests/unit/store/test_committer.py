@@ -73,6 +73,29 @@ async def test_nobody_waits_for_ever(tmp_path: Path) -> None:
     await groups.close()
 
 
+async def test_where_the_disk_is_slow_those_answered_just_now_are_given_time_to_come_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(committer, "PAUSE", 0.2)
+    groups = Groups(tmp_path)
+    groups.committer._took = 1.0
+
+    def comes_back() -> None:
+        groups.committer.add(3)
+
+    def done(items: Sequence[int], error: Exception | None) -> None:
+        if items == [1]:  # its client needs some turns of the loop
+            loop.call_soon(loop.call_soon, loop.call_soon, comes_back)
+
+    loop, groups.committer._done = asyncio.get_running_loop(), done
+    groups.committer.add(1)
+    await asyncio.sleep(0)
+    groups.committer.add(2)
+    await groups.committer.rest()
+    assert groups.written == [[1], [2, 3]]
+    await groups.close()
+
+
 def _kept(folder: Path) -> list[int]:
     database = Database.open(folder / "some.db", [""])
     found = [int(n) for (n,) in database.reader.execute("SELECT n FROM item ORDER BY n").fetchall()]  # type: ignore[arg-type]

@@ -23,6 +23,9 @@ Item = TypeVar("Item")
 
 QUICK = 0.0005
 """Seconds: a disk that usually commits faster than this is waited for in place."""
+SLOW, PAUSE = 0.002, 0.001
+"""Seconds: where a commit takes longer than SLOW, and some wait for the next one already, those who were answered just now
+are given a PAUSE to come back: else there were always two groups, each waiting for the other's commit."""
 TURNS = 4
 """Turns of the event loop for which a commit waits at most while each brings more to write. Clients that are answered
 together come back nearly together: without this the first of them gets a commit of its own, and all others wait for it."""
@@ -146,7 +149,10 @@ class Committer(Generic[Item]):
         try:
             self._done(items, error)
         finally:
-            self._gather(TURNS)
+            if self._gathered and self._took > SLOW:
+                asyncio.get_running_loop().call_later(PAUSE, self._round)
+            else:
+                self._gather(TURNS)
 
     def _rest(self) -> None:
         self._busy = False
