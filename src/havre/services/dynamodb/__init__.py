@@ -9,19 +9,22 @@ from __future__ import annotations
 
 from havre.control.borrowed import Lender, Loans
 from havre.control.operation import Service
-from havre.services.dynamodb import access
+from havre.services.dynamodb import access, encryption
 
 
 def service(lender: Lender | None = None) -> Service:
     loans = Loans("dynamodb", lender)
     loans.lend(
-        *("CreateTable", "DeleteTable", "DescribeTable", "UpdateTable"),
+        *("DeleteTable", "DescribeTable"),
         *("DescribeContinuousBackups", "UpdateContinuousBackups", "DescribeTimeToLive", "UpdateTimeToLive"),
         "CreateBackup",
         resources=access.table,
     )
+    loans.lend("CreateTable", resources=access.table, own=encryption.create)
+    loans.lend("UpdateTable", resources=access.table, before=encryption.refuse)
     loans.lend("DescribeBackup", "DeleteBackup", resources=access.backup)
-    loans.lend("RestoreTableFromBackup", "RestoreTableToPointInTime", resources=access.restored)
+    restored = ("RestoreTableFromBackup", "RestoreTableToPointInTime")
+    loans.lend(*restored, resources=access.restored, before=encryption.refuse)
     loans.lend("TagResource", "UntagResource", "ListTagsOfResource", resources=access.tagged)
     loans.lend("DeleteResourcePolicy", "GetResourcePolicy", "PutResourcePolicy", resources=access.tagged)
     loans.lend("DescribeEndpoints", "DescribeLimits", "ListBackups", "ListTables")
@@ -42,7 +45,7 @@ def service(lender: Lender | None = None) -> Service:
         partial={
             "UpdateTimeToLive": "kept and told, without effect: items do not expire",
             "CreateTable.ProvisionedThroughput": "kept and told: nothing is throttled by it",
-            "CreateTable.SSESpecification": "kept and told: nothing is encrypted",
+            "CreateTable.SSESpecification": "its key has to be there and enabled, and is told; nothing is encrypted",
             "UpdateContinuousBackups": "kept and told; a restore takes the table as it is now",
             "PutResourcePolicy": "kept and told, not asked for decisions",
             "Query": "dynamodb:LeadingKeys is every key value of the request, sort keys too",
