@@ -21,6 +21,7 @@ from werkzeug.exceptions import HTTPException
 
 from havre.engines.moto import objects
 from havre.engines.moto.objects import Stored
+from havre.engines.moto.refusals import refusal
 from havre.engines.moto.streams import StreamError
 
 log = logging.getLogger("havre.borrowed")
@@ -114,6 +115,8 @@ class Backends:
         except ClientError as error:
             return _error(request, 400, error.response["Error"]["Code"], error.response["Error"]["Message"])
         except Exception as error:
+            if said := refusal(request.service, request.operation, request.body, error):
+                return _error(request, 400, *said)
             log.exception("moto fails at %s %s", request.service, request.operation)
             told = f"{request.operation} failed in moto, which does it here: {type(error).__name__}: {error}"
             return _error(request, 500, "InternalFailure", told)

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from havre.control.borrowed import Lender, Loans
 from havre.control.operation import Call, Request, Service
+from havre.kernel.errors import ApiError
 from havre.services.secretsmanager import sealing
 
 
 def service(lender: Lender | None = None) -> Service:
-    loans = Loans("secretsmanager", lender)
+    loans = Loans("secretsmanager", lender, _check)
     loans.lend("CreateSecret", resources=_new, own=sealing.create)
     loans.lend(
         *("DescribeSecret", "GetResourcePolicy", "ListSecretVersionIds"),
@@ -33,6 +34,12 @@ def service(lender: Lender | None = None) -> Service:
             "PutResourcePolicy": "kept and told, not asked for decisions",
         }
     )
+
+
+async def _check(call: Call, request: Request) -> None:
+    """moto keeps tags without a key, and lists no secret from then on."""
+    if not all("Key" in tag for tag in request.get("Tags", ())):
+        raise ApiError("InvalidParameterException", "Tag keys must not be null.")
 
 
 def _arn(call: Call, secret: str) -> str:
