@@ -227,6 +227,14 @@ def test_the_url_of_a_queue_alone_asks_for_nothing(models: ModelSource) -> None:
         assert router.route(HttpRequest("GET", path, "", {}), scope).service == "s3"
 
 
+def test_uploads_by_forms_are_refused_by_name(models: ModelSource) -> None:
+    form = {"content-type": "multipart/form-data; boundary=x"}
+    with pytest.raises(RouteError, match="s3 POST Object") as refused:
+        Router(models, ["ecs", "s3"]).route(HttpRequest("POST", "/bucket", "", form), None)
+    assert (refused.value.code, refused.value.status) == ("NotImplemented", 501)
+    assert refused.value.route is not None and refused.value.route.protocol == "rest-xml"
+
+
 def test_errors_of_queues_in_xml_have_a_detail(models: ModelSource) -> None:
     for service, detailed in (("sqs", True), ("sns", False), ("iam", False)):
         route = Route(service, None, "query")

@@ -223,6 +223,9 @@ class Router:
         return found
 
     def _unknown_path(self, request: HttpRequest, candidates: Sequence[str]) -> RouteError:
+        if "s3" in candidates and request.method == "POST" and media_type(request.headers) == "multipart/form-data":
+            told = "Havre does not implement s3 POST Object, uploads by forms"
+            return RouteError("NotImplemented", told, 501, Route("s3", None, "rest-xml"))
         if len(candidates) != 1:
             return RouteError("UnknownOperationException", "", 404, None)
         model = self._model(candidates[0])
