@@ -20,10 +20,10 @@ from havre.control.borrowed import Lender
 from havre.control.operation import Answer, Call, Request
 from havre.kernel.errors import ApiError, not_built
 from havre.services.s3.access import arn
-from havre.services.s3.resources import BUCKET, Bucket
+from havre.services.s3.resources import BUCKET, USUAL, Bucket
 from havre.store.ports import Transaction
 
-KMS, OWN = "aws:kms", "AES256"
+KMS, OWN = "aws:kms", USUAL
 HEADERS = {
     "ServerSideEncryption": "x-amz-server-side-encryption",
     "SSEKMSKeyId": "x-amz-server-side-encryption-aws-kms-key-id",
@@ -40,7 +40,7 @@ _CODES = {
 }
 _NEEDED = "Server Side Encryption with AWS KMS managed key requires HTTP header x-amz-server-side-encryption : aws:kms"
 _NOT_APPLICABLE = "a KMSMasterKeyID is not applicable if the default sse algorithm is not aws:kms or aws:kms:dsse"
-_USUAL = {"Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": OWN}, "BucketKeyEnabled": False}]}
+_RULES = {"Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": OWN}, "BucketKeyEnabled": False}]}
 
 
 # --- objects that are written
@@ -57,9 +57,8 @@ async def dress(lender: Lender, call: Call, request: Request) -> Mapping[str, An
         raise ApiError("InvalidArgument", _NEEDED, 400)
     if request.get("SSEKMSEncryptionContext"):
         raise not_built("s3", "encryption contexts of one's own")
-    found = call.store.get(BUCKET, "", "", request["Bucket"])
-    usual = found.spec if found is not None else Bucket("")
-    kind = asked or usual.encryption or OWN
+    usual = await _usual(lender, call, request["Bucket"])
+    kind = asked or usual.encryption
     if kind != KMS:
         return {"ServerSideEncryption": kind}
     bucket_key = request.get("BucketKeyEnabled")
@@ -67,6 +66,17 @@ async def dress(lender: Lender, call: Call, request: Request) -> Mapping[str, An
     data_key = await _data_key(call, (key if asked else usual.key) or "alias/aws/s3", request, shared=shared)
     kept = {"ServerSideEncryption": KMS, "SSEKMSKeyId": data_key}
     return {**kept, "BucketKeyEnabled": True} if shared else kept
+
+
+async def _usual(lender: Lender, call: Call, name: str) -> Bucket:
+    found = call.store.get(BUCKET, "", "", name)
+    if found is None:
+        return Bucket("", encryption=OWN)
+    if not found.spec.encryption:
+        told = await describe(lender, _as(call, "GetBucketEncryption"), {"Bucket": name})
+        await keep(call, {"Bucket": name, **(told or {})})
+        found = call.store.get(BUCKET, "", "", name) or found
+    return found.spec
 
 
 async def dress_copy(lender: Lender, call: Call, request: Request) -> Mapping[str, Any]:
@@ -177,13 +187,13 @@ async def keep(call: Call, request: Request) -> None:
     """The bucket has a new default."""
     rule = request["ServerSideEncryptionConfiguration"]["Rules"][0]
     usual = rule.get("ApplyServerSideEncryptionByDefault") or {}
-    kind, key = usual.get("SSEAlgorithm") or "", usual.get("KMSMasterKeyID") or ""
+    kind, key = usual.get("SSEAlgorithm") or OWN, usual.get("KMSMasterKeyID") or ""
     await _set(call, request["Bucket"], encryption=kind, key=key, bucket_key=bool(rule.get("BucketKeyEnabled")))
 
 
 async def forget(call: Call, request: Request) -> None:
     """The bucket has no default of its own any more."""
-    await _set(call, request["Bucket"], encryption="", key="", bucket_key=False)
+    await _set(call, request["Bucket"], encryption=OWN, key="", bucket_key=False)
 
 
 async def _set(call: Call, name: str, **settings: Any) -> None:
@@ -202,4 +212,4 @@ async def describe(lender: Lender, call: Call, request: Request) -> Answer:
     except ApiError as error:
         if error.code != "ServerSideEncryptionConfigurationNotFoundError":
             raise
-        return {"ServerSideEncryptionConfiguration": _USUAL}
+        return {"ServerSideEncryptionConfiguration": _RULES}

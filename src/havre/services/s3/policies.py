@@ -8,7 +8,7 @@ from havre.control.borrowed import Lender
 from havre.control.operation import Answer, Call, Request
 from havre.kernel.errors import ApiError
 from havre.kernel.resource import NoStatus, Resource
-from havre.services.s3.resources import BUCKET, Bucket
+from havre.services.s3.resources import BUCKET, USUAL, Bucket
 from havre.store.ports import Reader, Store, Transaction
 
 
@@ -45,7 +45,7 @@ async def claim(call: Call, request: Request) -> None:
 
     def change(tx: Transaction) -> None:
         if _find(tx, name) is None:
-            arn, spec = f"arn:aws:s3:::{name}", Bucket(call.account)
+            arn, spec = f"arn:aws:s3:::{name}", Bucket(call.account, encryption=USUAL)
             tx.create(BUCKET, account="", region="", name=name, arn=arn, spec=spec, status=NoStatus())
 
     await call.store.transact(change)
@@ -57,7 +57,7 @@ async def own(call: Call, request: Request) -> None:
     def change(tx: Transaction) -> None:
         found = _find(tx, request["Bucket"])
         if found is not None and found.spec.owner != call.account:
-            tx.update(found, spec=Bucket(call.account))
+            tx.update(found, spec=Bucket(call.account, encryption=USUAL))
 
     await call.store.transact(change)
 

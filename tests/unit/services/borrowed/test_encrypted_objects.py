@@ -10,7 +10,7 @@ import pytest
 from tests.lending import Lent
 from tests.running_gateway import ACCOUNT, code
 
-from havre.services.s3.resources import BUCKET
+from havre.services.s3.resources import BUCKET, Bucket
 
 KMS = "aws:kms"
 
@@ -111,6 +111,21 @@ def test_a_bucket_says_what_its_objects_have(vaulted: Vaulted) -> None:
     vaulted.s3.delete_bucket_encryption(Bucket=vaulted.bucket)
     assert vaulted.put("later")["ServerSideEncryption"] == "AES256"
     assert vaulted.get()["SSEKMSKeyId"] == vaulted.key
+
+
+def test_a_bucket_from_before_is_asked_once(vaulted: Vaulted) -> None:
+    """Its default was moto's alone to know."""
+    vaulted.default(SSEAlgorithm=KMS, KMSMasterKeyID=vaulted.key)
+    store = vaulted.lent.store
+
+    def forget(tx: Any) -> None:
+        found = tx.get(BUCKET, "", "", vaulted.bucket)
+        tx.update(found, spec=Bucket(found.spec.owner))
+
+    vaulted.lent.wait(store.transact(forget))
+    assert vaulted.put()["SSEKMSKeyId"] == vaulted.key
+    found = store.get(BUCKET, "", "", vaulted.bucket)
+    assert found is not None and (found.spec.encryption, found.spec.key) == (KMS, vaulted.key)
 
 
 def test_a_key_that_does_nothing_hides_what_it_has_encrypted(vaulted: Vaulted) -> None:
