@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import socket
 import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -35,6 +37,38 @@ def _define(instance: Instance, family: str, image: str, **container: Any) -> st
     main = {"name": "main", "image": image, "memory": 32, "cpu": 16, **container}
     ecs.register_task_definition(family=family, networkMode="bridge", containerDefinitions=[main])
     return family
+
+
+def _secret_reader(instance: Instance) -> str:
+    """A role for tasks that may read every secret."""
+    trust = {"Effect": "Allow", "Principal": {"Service": "ecs-tasks.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    may = {"Effect": "Allow", "Action": "secretsmanager:GetSecretValue", "Resource": "*"}
+    iam = instance.client("iam")
+    role = iam.create_role(RoleName="pulls", AssumeRolePolicyDocument=json.dumps({"Statement": [trust]}))["Role"]
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [may]})
+    iam.put_role_policy(RoleName="pulls", PolicyName="p", PolicyDocument=policy)
+    return str(role["Arn"])
+
+
+def test_a_registry_that_wants_a_password(shared: Instance, uri: str, tmp_path: Path) -> None:
+    busybox_image(tmp_path, f"{IMAGE}-private", "exit 4")
+    image = push(shared, f"{IMAGE}-private", "private")
+    subprocess.run(["docker", "rmi", "-f", f"{IMAGE}-private"], capture_output=True, check=False)
+    token = shared.client("ecr").get_authorization_token()["authorizationData"][0]["authorizationToken"]
+    login, ends = {"username": "AWS", "password": base64.b64decode(token).decode().partition(":")[2]}, []
+    role, secrets = _secret_reader(shared), shared.client("secretsmanager")
+    for name, value in (("wrong", {**login, "password": "no"}), ("right", login)):
+        secrets.create_secret(Name=name, SecretString=json.dumps(value))
+        own = {"repositoryCredentials": {"credentialsParameter": name}}
+        main = {"name": "main", "image": image, "memory": 32, **own}
+        shared.client("ecs").register_task_definition(
+            family="private", containerDefinitions=[main], executionRoleArn=role
+        )
+        ends.append(_ended(shared, _run(shared, "private"))["containers"][0])
+    assert "CannotPullContainerError" in ends[0]["reason"] and "exitCode" not in ends[0]
+    assert ends[1]["exitCode"] == 4
+    store = b"".join(path.read_bytes() for path in shared.state.glob("store.db*"))
+    assert login["password"].encode() not in store
 
 
 def _run(instance: Instance, family: str) -> str:

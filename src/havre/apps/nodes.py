@@ -24,7 +24,7 @@ from havre.control.operation import Aws
 from havre.control.terminals.hub import TerminalHub
 from havre.control.terminals.messages import SOCKET as TERMINALS
 from havre.kernel.errors import ApiError, Gone, Permanent
-from havre.kernel.workload import Workload
+from havre.kernel.workload import Registry, Workload
 
 log = logging.getLogger("havre.nodes")
 RELINK_PATIENCE = 5.0
@@ -83,6 +83,8 @@ class Nodes:
             return await self._secrets(node, question)
         if what == "environment files":
             return await self._environment_files(node, question)
+        if what == "registry":
+            return await self._registry(node, question)
         about = functions.Nodes(self._deps, self.functions, self._state / "functions")
         return await functions.answer(about, node, what, str(question))
 
@@ -124,6 +126,18 @@ class Nodes:
         work = self._workload(node, question["workload"])
         files = next((c.environment_files for c in work.containers if c.name == question["container"]), ())
         return await variables(Registries(self._deps).caller, _execution(work), files)
+
+    async def _registry(self, node: str, question: Mapping[str, str]) -> Registry:
+        """User and password for the image of one container of a workload, likewise."""
+        from havre.services.ecs.private_registries import credentials
+        from havre.services.ecs.registries import Registries
+
+        work = self._workload(node, question["workload"])
+        for container in work.containers:
+            if container.name == question["container"] and container.registry_secret:
+                caller = Registries(self._deps).caller
+                return await credentials(caller, _execution(work), container.registry_secret, container.image)
+        raise Gone(f"{question['container']} has no registry of its own")
 
     def _workload(self, node: str, workload: str) -> Workload:
         for found in self._deps.store.find(WORKLOAD, "node", node):

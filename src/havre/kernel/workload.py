@@ -111,7 +111,8 @@ class LogTarget(msgspec.Struct, frozen=True):
 class Container(msgspec.Struct, frozen=True):
     """CPU in units of 1/1024 core (a weight among the workload's containers), memory in MiB (a limit of its own besides
     the workload's, 0 none). ``secrets``: environment variable → where its value lies, ``environment_files``: where more
-    variables lie; a node asks for both when it makes the container."""
+    variables lie; a node asks for both when it makes the container. ``registry_secret``: where user and password of its
+    image's registry lie, which a node asks for when it pulls."""
 
     name: str
     image: str
@@ -158,6 +159,7 @@ class Container(msgspec.Struct, frozen=True):
     arn: str = ""
     secrets: Mapping[str, str] = {}
     environment_files: tuple[str, ...] = ()
+    registry_secret: str = ""
 
 
 class Interface(msgspec.Struct, frozen=True):

@@ -22,7 +22,7 @@ from havre.core.workload_steps import (
 from havre.engines.ports import Image
 from havre.kernel.effects import Effect
 from havre.kernel.errors import Gone, Permanent
-from havre.kernel.workload import Container
+from havre.kernel.workload import Container, Registry
 
 if TYPE_CHECKING:
     from havre.control.workloads.worker import Worker
@@ -65,7 +65,11 @@ def _container(worker: Worker, name: str) -> Container:
 
 async def _pull(worker: Worker, name: str) -> None:
     container = _container(worker, name)
-    image = await worker.agent.parts.containers.pull(container.image, container.registry)
+    parts, registry = worker.agent.parts, container.registry
+    if container.registry_secret:
+        about = {"workload": worker.workload.id, "container": name}
+        registry = msgspec.convert(await parts.reports.ask("registry", about), Registry)
+    image = await parts.containers.pull(container.image, registry)
     images = dict(worker.memory.images) | {name: (image.id, image.digest)}
     worker.memory = msgspec.structs.replace(worker.memory, images=images)
 

@@ -36,6 +36,7 @@ _CAPABILITIES = (
     "ecs.capability.container-health-check",
     "ecs.capability.container-ordering",
     "ecs.capability.env-files.s3",
+    "ecs.capability.private-registry-authentication.secretsmanager",
     "ecs.capability.execution-role-awslogs",
     "ecs.capability.execution-role-ecr-pull",
 )

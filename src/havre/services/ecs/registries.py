@@ -38,7 +38,8 @@ class Registries:
         task_role = role(body, task.spec.overrides, "taskRoleArn", task.meta.account)
         if task_role and not await self._assumable(task, task_role):
             return f"{unassumable(task_role)}."
-        images = {c["image"] for c in body["containerDefinitions"] if is_ecr(c["image"])}
+        containers = [c for c in body["containerDefinitions"] if not c.get("repositoryCredentials")]
+        images = {c["image"] for c in containers if is_ecr(c["image"])}
         found: dict[str, tuple[str, Registry]] = {}
         for image in sorted(images):
             try:

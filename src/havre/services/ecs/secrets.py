@@ -64,10 +64,14 @@ async def problem(caller: Caller, task: TaskRecord, body: Mapping[str, Any]) -> 
 async def values(caller: Caller, who: tuple[str, str, str, str], wanted: set[str]) -> Mapping[str, str]:
     """``valueFrom`` → value. ``who``: account, region, execution role and task. Raises Permanent in ECS's words, Temporary
     when a service does not answer."""
-    account, region, execution, task = who
+    return await fetched(caller, who, {each: place_of(each, who[1]) for each in sorted(wanted)})
+
+
+async def fetched(caller: Caller, who: tuple[str, str, str, str], places: Mapping[str, Place]) -> Mapping[str, str]:
+    """The same of places that are known."""
+    account, _, execution, task = who
     if not execution:
         raise Permanent("unable to find execution role credentials")
-    places = {each: place_of(each, region) for each in sorted(wanted)}
     found: dict[str, str] = {}
     for there in sorted({place.region for place in places.values()}):
         try:

@@ -119,6 +119,7 @@ def _container(task: TaskRecord, body: Json, given: Json, registries: Mapping[st
         environment=environment,
         secrets={s["name"]: s["valueFrom"] for s in c.get("secrets", ())},
         environment_files=tuple(f["value"] for f in c.get("environmentFiles", ())),
+        registry_secret=(c.get("repositoryCredentials") or {}).get("credentialsParameter", ""),
         essential=c["essential"],
         cpu=c["cpu"],
         memory=c.get("memory") or 0,

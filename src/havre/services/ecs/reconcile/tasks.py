@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -12,7 +13,7 @@ from havre.control.reconciler import Executor
 from havre.core.lifecycle import ending
 from havre.kernel.effects import Effect, Plan
 from havre.kernel.errors import ApiError
-from havre.services.ecs import environment_files, file_systems, secrets
+from havre.services.ecs import environment_files, file_systems, private_registries, secrets
 from havre.services.ecs.instances import ec2_id
 from havre.services.ecs.ledger import ledger_of
 from havre.services.ecs.life import TaskSeen, decide
@@ -91,8 +92,7 @@ class Tasks:
             if task.spec.attachment and status.interface is None:
                 return seen
             body = seen.definition.spec.body
-            caller = self._registries.caller
-            refused = await secrets.problem(caller, task, body) or await environment_files.problem(caller, task, body)
+            refused = await self._refused(task, body)
             shares = await file_systems.shares(self._deps, task, body)
             if isinstance(shares, str):
                 return replace(seen, registries=shares)
@@ -107,6 +107,13 @@ class Tasks:
             return seen
         self._draining.add(key)
         return replace(seen, draining=await self._drains(task))
+
+    async def _refused(self, task: TaskRecord, body: Mapping[str, Any]) -> str:
+        """What the execution role cannot fetch for it, in words."""
+        for problem in (secrets.problem, private_registries.problem, environment_files.problem):
+            if why := await problem(self._registries.caller, task, body):
+                return why
+        return ""
 
     async def _delays(self, task: TaskRecord) -> dict[str, float]:
         aws = self._deps.aws_for(task.meta.account, task.meta.region, PRINCIPAL)

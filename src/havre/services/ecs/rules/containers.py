@@ -72,13 +72,13 @@ MOUNT_OPTIONS = (
 )  # fmt: skip
 """Of tmpfs; a value may follow behind "="."""
 _IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:@+-]{0,1022}")
+_PASSWORD = re.compile(r"arn:aws:secretsmanager:[a-z0-9-]+:\d{12}:secret:[^\s:]+|[A-Za-z0-9/_+=.@-]{1,512}")
 MOST_ENVIRONMENT_FILES = 10
 _ENVIRONMENT_FILE = re.compile(r"arn:aws[a-z-]*:s3:::[^/]+/.+\.env")
 _SECRET = re.compile(r"(arn:aws:(secretsmanager|ssm):[a-z0-9-]+:\d{12}:\S+|/?[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*)")
 
 NOT_BUILT: Mapping[str, Callable[[Any], bool]] = {
     "restartPolicy": lambda v: bool(v.get("enabled")),
-    "repositoryCredentials": bool,
     "firelensConfiguration": bool,
     "credentialSpecs": bool,
     "resourceRequirements": bool,
@@ -185,6 +185,9 @@ def _process(name: str, made: Json, network: str) -> None:
         if not _SECRET.fullmatch(secret["valueFrom"]):
             raise bad(name, f"Invalid valueFrom of secret '{secret['name']}'.")
     environment_files(name, made)
+    credentials = made.get("repositoryCredentials")
+    if credentials and not _PASSWORD.fullmatch(credentials["credentialsParameter"]):
+        raise bad(name, f"Invalid credentialsParameter: {credentials['credentialsParameter']}.")
     _names(made, network)
     for control in made["systemControls"]:
         if not control.get("namespace") or not control.get("value"):

@@ -269,6 +269,8 @@ def _attributes(made: Json, network: str) -> list[dict[str, str]]:
             names.append(f"{_ATTRIBUTE}ecr-auth")
         if each.get("privileged"):
             names.append(f"{_ATTRIBUTE}privileged-container")
+        if each.get("repositoryCredentials"):
+            names.append("ecs.capability.private-registry-authentication.secretsmanager")
         if each.get("environmentFiles"):
             names.append("ecs.capability.env-files.s3")
     if made.get("executionRoleArn"):
