@@ -48,9 +48,20 @@ def test_messages_of_a_queue(world: World) -> None:
     pattern = json.dumps({"body": {"kind": ["order"]}})
     pollers = {"MinimumPollers": 2, "MaximumPollers": 4}
     _map(world, arn, function, FilterCriteria={"Filters": [{"Pattern": pattern}]}, ProvisionedPollerConfig=pollers)
+    attributes = {
+        "text": {"DataType": "String", "StringValue": "x"},
+        "bytes": {"DataType": "Binary", "BinaryValue": b"\0"},
+    }
     for kind in ("other", "order"):
-        world.client("sqs").send_message(QueueUrl=url, MessageBody=json.dumps({"kind": kind}))
+        world.client("sqs").send_message(
+            QueueUrl=url, MessageBody=json.dumps({"kind": kind}), MessageAttributes=attributes
+        )
     record = told()["Records"][0]
+    lists: dict[str, list[str]] = {"stringListValues": [], "binaryListValues": []}
+    assert record["messageAttributes"] == {
+        "text": {"stringValue": "x", **lists, "dataType": "String"},
+        "bytes": {"binaryValue": "AA==", **lists, "dataType": "Binary"},
+    }
     assert json.loads(record["body"]) == {"kind": "order"} and record["eventSourceARN"] == arn
     counted = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
     eventually(
