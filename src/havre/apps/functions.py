@@ -14,7 +14,7 @@ from havre.control.deps import AwsFor, ReconcilerDeps
 from havre.control.functions import questions
 from havre.control.functions.hub import FunctionHub
 from havre.control.images.addresses import HOME
-from havre.control.images.kinds import ADDRESS
+from havre.control.images.kinds import ADDRESS, REPOSITORY
 from havre.kernel.errors import ApiError, Gone, Permanent
 from havre.kernel.function import session_name
 from havre.services.ec2.resources import INTERFACE
@@ -118,14 +118,19 @@ async def find_shares(deps: ReconcilerDeps, hub: FunctionHub, node: str, id: str
 
 
 async def registry_credentials(deps: ReconcilerDeps, image: str) -> Mapping[str, str]:
-    """To pull an image that lies in this installation's registry; of others, nothing. Raises Permanent, Temporary."""
-    server = image.partition("/")[0]
+    """To pull an image that lies in this installation's registry, which may be named by a port of before; ``server`` is the
+    present one. Of others, nothing. Raises Permanent, Temporary."""
+    server, _, path = image.partition("/")
     host, _, port = server.partition(":")
     site = deps.site
     owners = [(r.meta.account, r.meta.region) for r in deps.store.find(ADDRESS, "address", host)]
     if host == HOME:
         owners = [(site.account, site.region)]
-    if not owners or port != str(site.port):
+    former = port.isdecimal() and int(port) in site.former
+    if not owners or not (former or port == str(site.port)):
+        return {}
+    name = path.partition("@")[0].partition(":")[0]
+    if former and deps.store.get(REPOSITORY, *owners[0], name) is None:  # somebody else's, who has the port now
         return {}
     ecr = deps.aws_for(*owners[0], LAMBDA)
     try:
@@ -134,7 +139,7 @@ async def registry_credentials(deps: ReconcilerDeps, image: str) -> Mapping[str,
         raise Permanent(f"{image} cannot be pulled: {refusal.message}") from None
     token = answer["authorizationData"][0]["authorizationToken"]
     user, _, password = base64.b64decode(token).decode().partition(":")
-    return {"server": server, "username": user, "password": password}
+    return {"server": f"{host}:{site.port}", "username": user, "password": password}
 
 
 async def make_interface(deps: ReconcilerDeps, hub: FunctionHub, node: str, id: str) -> Mapping[str, Any]:

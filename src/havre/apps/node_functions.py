@@ -97,7 +97,9 @@ class FunctionSources:
     async def registry(self, image: str) -> tuple[str, Registry | None]:
         """Raises Permanent, Temporary."""
         found: Mapping[str, str] = await self._link.ask(questions.REGISTRY, image)
-        return image, Registry(**found) if found else None
+        if not found:
+            return image, None
+        return f"{found['server']}/{image.partition('/')[2]}", Registry(**found)
 
 
 def _unsealed(path: Path, key: bytes, digest: str) -> Path:
