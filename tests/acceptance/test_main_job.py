@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
 from pathlib import Path
 
@@ -67,7 +68,7 @@ def _left(state: Path) -> list[str]:
     )
     found = _processes(str(state)) + _processes(name)
     found += [str(p) for root in ("/run", "/dev/shm") for p in Path(root).glob(f"*{name}*")]
-    found += [str(p) for p in Path("/sys/fs/cgroup").glob(f"**/havre-tasks-{name}")]
+    found += [at for at, _, _ in os.walk("/sys/fs/cgroup") if at.endswith(f"/havre-tasks-{name}")]
     for number, command in enumerate(commands):
         lines = subprocess.run(command, capture_output=True, text=True, check=False).stdout.splitlines()
         found += [line for line in lines if number < 2 or name in line]

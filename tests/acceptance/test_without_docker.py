@@ -136,7 +136,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
 def left(instance: Instance) -> list[str]:
     """What of it is left on this machine, but its state."""
     name = instance.name
-    found = [str(p) for p in Path("/sys/fs/cgroup").glob(f"**/havre-tasks-{name}")]
+    found = [at for at, _, _ in os.walk("/sys/fs/cgroup") if at.endswith(f"/havre-tasks-{name}")]
     found += [str(p) for root in ("/run", "/dev/shm") for p in Path(root).glob(f"*{name}*")]
     for command in (["ip", "netns", "list"], ["ip", "-o", "link"], ["nft", "list", "tables"]):
         shown = subprocess.run(command, capture_output=True, text=True, check=False).stdout.splitlines()
