@@ -151,6 +151,9 @@ async def test_memory_is_bounded_and_told(bench: Bench) -> None:
     sandbox = await bench.obtain(memory=128)
     assert await python(bench, sandbox, "x = bytearray(60 << 20); print(len(x))") == f"{60 << 20}\n"
     assert 60 << 20 < bench.engine.memory_peak(sandbox.id) <= 128 << 20
+    files = await bench.obtain(memory=128)
+    assert (await bench.sh(files, "dd if=/dev/zero of=/tmp/file bs=1M count=100; cat /tmp/file | wc -c"))[0] == 0
+    assert bench.engine.memory_peak(files.id) < 60 << 20, "pages of files are not what a function needs"
     await bench.start(sandbox, "/var/lang/bin/python3", "-c", "x = bytearray(200 << 20)", name="greedy")
     await bench.until(lambda: (sandbox.id, "greedy") in bench.exits)
     assert bench.exits[sandbox.id, "greedy"] == (-9, True)

@@ -114,7 +114,8 @@ class SandboxEngine(Protocol):
     def thaw(self, id: str) -> None: ...
 
     def memory_peak(self, id: str) -> int:
-        """Bytes, highest since the sandbox became the function's."""
+        """Bytes, highest since the sandbox became the function's or was cleared. Without pages of files, which go when
+        memory is needed: a file in /tmp is on a disk, as far as the function goes."""
         ...
 
     def cpu_used(self, id: str) -> float:

@@ -58,6 +58,15 @@ class Cgroups(Protocol):
 
     def peak(self, id: str) -> int: ...
 
+    def count_anew(self, id: str) -> None:
+        """The peak, from here on."""
+        ...
+
+    def pages(self, id: str) -> int:
+        """Bytes of files' pages that no process has mapped: they count as memory, and go when it is needed. Raises
+        OSError."""
+        ...
+
     def cpu(self, id: str) -> float:
         """Seconds of processor time. Raises OSError."""
         ...
@@ -195,6 +204,29 @@ def _quota(cpus: float) -> int:
     return max(LEAST_QUOTA, int(PERIOD * cpus))
 
 
+class Needs:
+    """What a group has needed of its memory at most: what it used, less files' pages. Looked at closely only when the peak
+    has grown, or is so near to the bound (``memory``, in bytes) that it cannot tell any more: somebody asks after each
+    invocation."""
+
+    def __init__(self, memory: int) -> None:
+        self._full = 0.9 * memory
+        self._peak = self._most = 0
+
+    def look(self, groups: Cgroups, id: str) -> int:
+        """Bytes; those that were seen last where the group has gone."""
+        with suppress(OSError):
+            peak = groups.peak(id)
+            if peak != self._peak or peak > self._full:
+                self._peak, self._most = peak, max(self._most, peak - max(0, groups.pages(id)))
+        return self._most
+
+    def begin(self, groups: Cgroups, id: str) -> None:
+        """Anew. Raises OSError."""
+        self._peak = self._most = 0
+        groups.count_anew(id)
+
+
 class Version1:
     def __init__(self, instance: str, mount: Path = MOUNT) -> None:
         self._roots = {name: mount / name / f"havre-{instance}" for name in _CONTROLLERS}
@@ -215,7 +247,14 @@ class Version1:
         write(self._at("memory", id, "memory.limit_in_bytes"), limits.memory)
         with suppress(FileNotFoundError):  # kernels that do not account swap
             write(self._at("memory", id, "memory.memsw.limit_in_bytes"), limits.memory)
+        self.count_anew(id)
+
+    def count_anew(self, id: str) -> None:
         write(self._at("memory", id, "memory.max_usage_in_bytes"), 0)
+
+    def pages(self, id: str) -> int:
+        text = _read(self._at("memory", id, "memory.stat"))
+        return _word(text, "total_cache") - _word(text, "total_shmem") - _word(text, "total_mapped_file")
 
     def share(self, id: str, cpus: float) -> None:
         write(self._at("cpu", id, "cpu.cfs_period_us"), PERIOD)
@@ -291,7 +330,15 @@ class Version2:
         write(self._root / id / "memory.max", limits.memory)
         with suppress(FileNotFoundError):
             write(self._root / id / "memory.swap.max", 0)
+        self.count_anew(id)
+
+    def count_anew(self, id: str) -> None:
+        self._seen.pop(id, None)
         self._peaks.begin(id, self._root / id / "memory.peak")
+
+    def pages(self, id: str) -> int:
+        text = _read(self._root / id / "memory.stat")
+        return _word(text, "file") - _word(text, "shmem") - _word(text, "file_mapped")
 
     def share(self, id: str, cpus: float) -> None:
         write(self._root / id / "cpu.max", f"{_quota(cpus)} {PERIOD}")

@@ -51,6 +51,7 @@ class Bound(msgspec.Struct):
     box: Box
     plan: Plan
     cpus: float
+    needs: groups.Needs
     settled: bool = False
     frozen: bool = False
 
@@ -191,7 +192,8 @@ class OciEngine:
         except BaseException:
             await self._discard(box)
             raise
-        self._bound[box.id] = Bound(box, plan, function.cpus or groups.cpus_of(function.memory))
+        cpus = function.cpus or groups.cpus_of(function.memory)
+        self._bound[box.id] = Bound(box, plan, cpus, groups.Needs(function.memory * MIB))
         api, box.api = box.api, -1
         endpoint = self._endpoint(interface)
         return Sandbox(box.id, box.pid, api, box.address, pooled, endpoint, extensions, plan.version)
@@ -280,9 +282,8 @@ class OciEngine:
             bound.frozen = False
 
     def memory_peak(self, id: str) -> int:
-        with suppress(OSError):
-            return self._groups.peak(id)
-        return 0
+        bound = self._bound.get(id)
+        return bound.needs.look(self._groups, id) if bound is not None else 0
 
     def cpu_used(self, id: str) -> float:
         with suppress(OSError):
@@ -324,6 +325,7 @@ class OciEngine:
             raise Temporary(f"not everything in the sandbox {id} ends") from None
         if box.gone.done():
             raise Gone(f"the sandbox {id} has ended")
+        _now(lambda: bound.needs.begin(self._groups, id))
 
     async def remove(self, id: str) -> None:
         if (bound := self._bound.pop(id, None)) is not None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from havre.engines.oci.cgroups import Limits, Version1, Version2, cgroups, cpus_of, why_not
+from havre.engines.oci.cgroups import Limits, Needs, Version1, Version2, cgroups, cpus_of, why_not
 
 MIB = 1 << 20
 
@@ -83,6 +83,24 @@ def test_version_2_of_one_that_does_not_freeze(unified: Path, monkeypatch: pytes
     monkeypatch.setattr("havre.engines.oci.cgroups._PATIENCE", 0.0)
     with pytest.raises(OSError, match="does not freeze"):
         Version2("i", unified).freeze("a")
+
+
+def test_pages_of_files_are_nothing_that_a_function_needs(unified: Path) -> None:
+    groups, needs, at = Version2("i", unified), Needs(100 * MIB), unified / "havre-i/a"
+
+    def now(peak: int, pages: int) -> int:
+        (at / "memory.peak").write_text(str(peak * MIB))
+        (at / "memory.stat").write_text(f"file {(pages + 5) * MIB}\nfile_mapped {2 * MIB}\nshmem {3 * MIB}\n")
+        return needs.look(groups, "a") // MIB
+
+    assert now(40, 10) == 30
+    assert now(40, 30) == 30, "not looked at again"
+    assert now(60, 40) == 30, "what grew is pages"
+    assert now(95, 45) == 50
+    assert now(95, 20) == 75, "near the bound the peak does not tell any more"
+    assert needs.look(groups, "gone") == 75 * MIB
+    needs.begin(groups, "a")
+    assert now(20, 5) == 15
 
 
 def test_version_2_memory(unified: Path) -> None:
