@@ -131,3 +131,19 @@ def test_a_task_without_its_log_group_does_not_start(havre: Starter) -> None:
     task = _ended(instance, _run(instance, "/none"))
     assert task["stopCode"] == "TaskFailedToStart"
     assert "ResourceNotFoundException: The specified log group does not exist." in task["stoppedReason"]
+
+
+def test_down_takes_tasks_whose_lines_nobody_takes(havre: Starter) -> None:
+    """Docker lets go of no container while its log driver waits: of tasks that were kept, or whose Havre was killed."""
+    instance = havre()
+    _run(instance, command=["/bin/sh", "-c", "while :; do echo again; done"])
+    logs = instance.client("logs")
+    eventually(lambda: logs.filter_log_events(logGroupName=GROUP, limit=1)["events"])
+    subprocess.run([HAVRE, "down", "--keep", "--state", str(instance.state)], check=True, capture_output=True)
+    mine = ["docker", "ps", "-aq", "--filter", f"label=havre.instance={instance.name}"]
+    assert subprocess.run(mine, capture_output=True, check=True).stdout.split()
+    done = subprocess.run(
+        [HAVRE, "down", "--state", str(instance.state)], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.returncode, done.stdout) == (0, "Havre is down\n"), done.stderr
+    assert subprocess.run(mine, capture_output=True, check=True).stdout == b""

@@ -257,12 +257,16 @@ def clean() -> None:
 
     async def remove() -> None:
         node = Node(config)
+        node.agent.told.set()  # nobody will tell it of anything: lines that belong to nothing are dropped
+        taking = asyncio.ensure_future(_take_what_is_left(node))
         try:
             await remove_all(node.agent.parts)
             await node.doors.remove()
             if node.agent.parts.met():
                 await node.containers.remove_pool()
         finally:
+            taking.cancel()
+            await asyncio.gather(taking, return_exceptions=True)
             await node.close()
 
     try:
@@ -270,3 +274,9 @@ def clean() -> None:
     except (Temporary, Permanent, Gone) as error:
         log.error("not everything could be removed: %s", error)
         sys.exit(1)
+
+
+async def _take_what_is_left(node: Node) -> None:
+    """Docker lets go of no container before its last lines are taken. They wait on disk for the next start."""
+    if node.config.engine != "oci":
+        await engines.take_lines(node.config, node.containers, node.lines.take)

@@ -47,13 +47,14 @@ def _clear(state: Path, instance: dict[str, Any], *, keep: bool) -> bool:
                 os.kill(process[0], signal.SIGKILL)
     if not keep:
         options = UpOptions.from_json(instance)
-        done = subprocess.run(
-            [sys.executable, "-c", "from havre.apps.node import clean; clean()"],
-            env={**os.environ, "HAVRE_CONFIG": json.dumps(options.to_json())},
-            check=False,
-            timeout=STOP_TIMEOUT,
-        )
-        if done.returncode:
+        try:
+            subprocess.run(
+                [sys.executable, "-c", "from havre.apps.node import clean; clean()"],
+                env={**os.environ, "HAVRE_CONFIG": json.dumps(options.to_json())},
+                check=True,
+                timeout=STOP_TIMEOUT,
+            )
+        except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
             return False
     retire(str(state), keep=keep)
     return True
