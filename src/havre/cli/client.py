@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from havre.cli.options import running
+from havre.cli.processes import lives
 
 
 class NotRunning(Exception):
@@ -29,7 +30,12 @@ def ask(state: Path, path: str, *, method: str = "GET", **query: str) -> tuple[i
         response = connection.getresponse()
         answer = json.loads(response.read() or b"null")
     except (OSError, http.client.HTTPException) as error:
-        raise NotRunning(f"Havre does not answer on {instance['endpoint']}: {error}") from error
+        told = f"Havre does not answer on {instance['endpoint']}: {error}"
+        if not lives(instance["supervisor"]):
+            told = (
+                f"Havre was killed; havre up --state {state} goes on where it was, havre down --state {state} clears up"
+            )
+        raise NotRunning(told) from error
     except ValueError as error:
         raise NotRunning(f"what answers on {instance['endpoint']} is not Havre") from error
     finally:
