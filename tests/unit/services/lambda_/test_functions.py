@@ -100,6 +100,13 @@ def test_a_failed_update_leaves_what_was_before(lambdas: Lambda) -> None:
     assert function_of(found) == before and lambdas.functions.retired == []
 
 
+def test_a_machine_that_runs_no_functions_is_not_told_as_a_broken_archive(lambdas: Lambda) -> None:
+    lambdas.functions.fault = Permanent("functions need root: sandboxes are made of namespaces")
+    lambdas.create()
+    shown = lambdas.get()
+    assert (shown["State"], shown["StateReasonCode"]) == ("Failed", "InternalError")
+
+
 def test_a_revision_that_has_moved_on_is_refused(lambdas: Lambda) -> None:
     lambdas.create()
     old = lambdas.get()["RevisionId"]

@@ -26,6 +26,9 @@ from havre.services.lambda_.queries import is_version
 from havre.services.lambda_.resources import FUNCTION, LATEST, VERSION, FunctionR, Readiness, VersionR, qualified
 from havre.store.ports import Change
 
+_MACHINE = ("functions need root", "control groups lack", "libseccomp is not installed")
+"""Words of the engine when it is this machine that runs no function: nothing is wrong with the code."""
+
 
 class Place(NamedTuple):
     """A function or a version that is there."""
@@ -203,6 +206,8 @@ def failed(record: FunctionR | VersionR, reason: str) -> Readiness:
 def reason_code(record: FunctionR | VersionR, reason: str) -> str:
     """AWS's code for why code could not be made ready."""
     config = record.spec.config
+    if reason.startswith(_MACHINE):
+        return "InternalError"
     if config.package == "Image":
         return "InvalidImage"
     if record.kind == VERSION.name and config.snap_start and "on this machine" not in reason:
