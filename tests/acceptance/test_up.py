@@ -211,6 +211,22 @@ def test_a_killed_child_comes_back(havre: Starter, role: str) -> None:
     assert any(arn.endswith("/kept") for arn in arns)
 
 
+def test_a_server_that_is_killed_while_it_starts_is_started_again(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    state.mkdir(mode=0o700)
+    command = [HAVRE, "up", "--state", str(state), "--port", str(free_port())]
+    with (state / "test.log").open("ab") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+    try:
+        run = eventually((state / "run.json").exists) and json.loads((state / "run.json").read_text())
+        kill(run["pids"]["server"])  # it takes some hundred milliseconds until it is ready
+        eventually(lambda: "Havre is up" in (state / "test.log").read_text())
+        assert "starting it again" in (state / "test.log").read_text()
+    finally:
+        process.terminate()
+        assert process.wait(200) == 0
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     disk = tmp_path / "disk"

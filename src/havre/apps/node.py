@@ -202,12 +202,21 @@ class Node:
         loop.call_later(SETTLED, keep_for_good)
         try:
             await self.supervisor.run()
-            if self.remove_everything and not self.incomplete and self._met.exists():
-                await self.containers.remove_pool()
+            if self.remove_everything and not self.incomplete:
+                await self.remove_pool()
         finally:
             await self.close()
         if self.incomplete or not self.remove_everything:
             sys.exit(1)
+
+    async def remove_pool(self) -> None:
+        """What is left of the engine's. One that never was there has nothing of ours, whatever it answers; otherwise raises
+        Temporary, Permanent, Gone."""
+        try:
+            await self.containers.remove_pool()
+        except (Temporary, Permanent, Gone):
+            if self._met.exists():
+                raise
 
     async def close(self) -> None:
         await self.terminals.close()
@@ -262,8 +271,7 @@ def clean() -> None:
         try:
             await remove_all(node.agent.parts)
             await node.doors.remove()
-            if node.agent.parts.met():
-                await node.containers.remove_pool()
+            await node.remove_pool()
         finally:
             taking.cancel()
             await asyncio.gather(taking, return_exceptions=True)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 STOP_TIMEOUT = 90.0
+ENDING_TIMEOUT = 5.0
+"""Seconds from the closing of a process's files to its end."""
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGCHLD)
 """What the supervisor hears."""
 
@@ -93,6 +95,14 @@ def ended(pid: int) -> int | None:
     except ChildProcessError:
         return 0
     return status if done else None
+
+
+def killed(pid: int) -> bool:
+    """Whether a child that is ending, or has ended, was ended by a signal."""
+    deadline = time.monotonic() + ENDING_TIMEOUT
+    while (status := ended(pid)) is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return status is not None and os.WIFSIGNALED(status)
 
 
 def end(pid: int, number: int) -> int:

@@ -25,6 +25,7 @@ from havre.cli.processes import (
     ended,
     fork,
     hear_nothing,
+    killed,
     lives,
     load_lean,
     read_line,
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 
 READY_TIMEOUT = 60.0
 NODE_TIMEOUT = 10.0
+MOST_STARTS = 5
+"""Further ones of a server that is killed before it is ready."""
 MIN_FREE = 1 << 20
 """Bytes: a disk with less is full, for no database can be opened on it."""
 LEFT = "not everything that it made could be removed (its log says why)"
@@ -189,7 +192,7 @@ class Supervisor:
         except OSError as error:
             self._give_up()
             return _say(f"havre up: cannot write into {self.options.state}: {error.strerror}", 1)
-        line = read_line(ready, READY_TIMEOUT)
+        line = self._hear_server(ready)
         if line != "ready":
             self._give_up()
             return 0 if self.asked else _say(f"havre up: {line or _no_start(self.options.state)}", 1)
@@ -244,6 +247,20 @@ class Supervisor:
         os.close(writer)
         self._write_run_file()
         return reader
+
+    def _hear_server(self, ready: int) -> str | None:
+        """``ready``, or why it cannot be. One that is killed while it starts is started again, as it is later."""
+        line = read_line(ready, READY_TIMEOUT)
+        for _ in range(MOST_STARTS):
+            if line is not None or self.asked or not killed(self.children["server"]):
+                break
+            _say("the server was killed while it started; starting it again", 0)
+            try:
+                ready = self._start("server")
+            except OSError as error:
+                return f"cannot write into {self.options.state}: {error.strerror}"
+            line = read_line(ready, READY_TIMEOUT)
+        return line
 
     def _write_run_file(self) -> None:
         births = {role: [pid, birth(pid)] for role, pid in self.children.items()}
