@@ -72,9 +72,8 @@ class Database:
         if self._copier is None:
             self._copier = apsw.Connection(os.fspath(self.path), vfs=self._vfs)
             self._copier.execute("PRAGMA synchronous=full").fetchall()
-            self._copier.execute(
-                "SELECT 1 FROM sqlite_schema"
-            ).fetchall()  # it opens the log, of which it knows nothing yet
+            # opens the log, of which the connection knows nothing yet
+            self._copier.execute("SELECT 1 FROM sqlite_schema").fetchall()
         self._copier.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
 
     def checkpoint(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import ssl
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -90,10 +91,11 @@ class Linked:
 
 
 @pytest.fixture
-def linked(tmp_path: Path) -> Iterator[Linked]:
-    made = Linked(tmp_path)
-    yield made
-    made.world.running.close()
+def linked() -> Iterator[Linked]:
+    with tempfile.TemporaryDirectory(prefix="links-") as short:  # paths of Unix sockets have 107 bytes at most
+        made = Linked(Path(short))
+        yield made
+        made.world.running.close()
 
 
 def test_a_link_has_an_interface_in_each_subnet(linked: Linked) -> None:
