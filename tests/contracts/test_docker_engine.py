@@ -348,7 +348,7 @@ async def test_places_on_the_bridge_are_found_again_and_go(setting: DockerSettin
 
 
 async def _processes(id: str, of: str) -> list[str]:
-    shown = await run("docker", "top", id, "-eo", "pid,args")
+    shown = await run("docker", "exec", id, "ps", "-o", "pid,args")
     return [line for line in shown.splitlines() if of in line]
 
 
