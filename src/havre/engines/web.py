@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import ssl
 from collections.abc import Sequence
 from typing import Any
@@ -105,7 +106,13 @@ async def _connect(url: str, door: Door | None) -> tuple[asyncio.StreamReader, a
             raise
         return made
     name = (door.name or parts.hostname) if secure else None
-    return await asyncio.open_unix_connection(door.path, ssl=context, server_hostname=name)
+    directory, _, socket = door.path.rpartition("/")
+    opened = os.open(directory, os.O_PATH | os.O_CLOEXEC)  # a path from the root may be longer than those of sockets may be
+    try:
+        short = f"/proc/self/fd/{opened}/{socket}"
+        return await asyncio.open_unix_connection(short, ssl=context, server_hostname=name)
+    finally:
+        os.close(opened)
 
 
 async def _exchange(method: str, url: str, headers: Headers, body: bytes, way: tuple[Door | None, int]) -> WebAnswer:

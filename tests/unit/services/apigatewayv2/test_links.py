@@ -92,8 +92,12 @@ class Linked:
 
 @pytest.fixture
 def linked() -> Iterator[Linked]:
-    with tempfile.TemporaryDirectory(prefix="links-") as short:  # paths of Unix sockets have 107 bytes at most
-        made = Linked(Path(short))
+    with tempfile.TemporaryDirectory(prefix="links-") as made_here:
+        far, near = Path(made_here) / ("x" * 88), Path(made_here) / "near"
+        far.mkdir()
+        near.symlink_to(far)
+        made = Linked(far)
+        made.doors = near  # paths of Unix sockets have 107 bytes at most
         yield made
         made.world.running.close()
 
