@@ -107,7 +107,8 @@ async def _connect(url: str, door: Door | None) -> tuple[asyncio.StreamReader, a
         return made
     name = (door.name or parts.hostname) if secure else None
     directory, _, socket = door.path.rpartition("/")
-    opened = os.open(directory, os.O_PATH | os.O_CLOEXEC)  # a path from the root may be longer than those of sockets may be
+    # the whole path may be longer than those of sockets may be
+    opened = os.open(directory, os.O_PATH | os.O_CLOEXEC)
     try:
         short = f"/proc/self/fd/{opened}/{socket}"
         return await asyncio.open_unix_connection(short, ssl=context, server_hostname=name)
