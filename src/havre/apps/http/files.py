@@ -10,8 +10,10 @@ from __future__ import annotations
 import asyncio
 import os
 import select
+import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from ipaddress import ip_address
 from typing import Any
 
 WORKERS = 4
@@ -20,6 +22,9 @@ SLICE = 16 << 20
 PIECE = 768 << 10
 """Bytes that are read at a time. They stay in a core's own cache of a mebibyte: with one or two a pull of 256 MiB took 25 to
 35 % longer, and with 64 to 256 KiB, of which there are more, 25 to 60 %."""
+NEAR = 640 << 10
+"""The buffer of a socket to a client on this machine. The system lets it grow to 4 MiB, which no core's cache holds: then
+256 MiB went 17.4 times a second, with this 19.4 times, the slowest of fifteen 11 and 14. Others need it for the way."""
 PATIENCE = 10
 """Milliseconds that a worker waits for a client to take more; then the loop waits for it."""
 
@@ -38,8 +43,10 @@ class FileSender:
             self._pool = ThreadPoolExecutor(WORKERS, "http-files")
         push = _copy
         # a descriptor of our own: the transport's may be closed, and its number used again, while a worker writes
-        sock = os.dup(transport.get_extra_info("socket").fileno())
-        try:
+        with socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno())) as own:
+            if _is_near(own):
+                own.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, NEAR)
+            sock = own.fileno()
             while count:
                 wanted = min(count, SLICE)
                 done = await loop.run_in_executor(self._pool, push, sock, file, offset, wanted)
@@ -48,12 +55,15 @@ class FileSender:
                 if done < wanted:
                     push = _pass_on
                     await _writable(loop, sock)
-        finally:
-            os.close(sock)
 
     def close(self) -> None:
         if self._pool is not None:
             self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _is_near(sock: socket.socket) -> bool:
+    """Whether its other end is on this machine."""
+    return sock.family in (socket.AF_INET, socket.AF_INET6) and ip_address(sock.getpeername()[0]).is_loopback
 
 
 _own = threading.local()
