@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
 from msgspec.structs import replace
 
 from havre.control.deps import ReconcilerDeps
+from havre.control.interfaces import DropInterface, Interfaces, MakeInterface
 from havre.control.nodes import BALANCER, NODE, BalancerReport, BalancerSpec
-from havre.control.operation import Aws
 from havre.control.reconciler import Executor
 from havre.core import balancing
 from havre.kernel.balancer import Balancer
@@ -18,9 +18,9 @@ from havre.kernel.effects import NOTHING, Create, Effect, Plan, Remove, Update, 
 from havre.kernel.errors import ApiError
 from havre.kernel.resource import Key, Resource
 from havre.services.apigatewayv2 import links
-from havre.services.apigatewayv2.resources import DEPLOYMENT, INTEGRATION, LINK, Attached, Link, LinkStatus, Part
+from havre.services.apigatewayv2.resources import DEPLOYMENT, INTEGRATION, LINK, Link, LinkStatus, Part
 from havre.services.apigatewayv2.roles import PRINCIPAL
-from havre.store.ports import Change, Transaction
+from havre.store.ports import Change
 
 OnNode = Resource[BalancerSpec, BalancerReport]
 Behind = tuple[str, int, Balancer]
@@ -37,21 +37,6 @@ class Seen(msgspec.Struct, frozen=True):
     on_node: OnNode | None
 
 
-class Make(Effect, frozen=True):
-    account: str
-    region: str
-    link: str
-    subnet: str
-    groups: tuple[str, ...]
-
-
-class Drop(Effect, frozen=True):
-    account: str
-    region: str
-    link: str
-    eni: str
-
-
 class Linking:
     name = "apigateway.vpclink"
     watches: tuple[str, ...] = (LINK.name, INTEGRATION.name, DEPLOYMENT.name, BALANCER.name, NODE.name)
@@ -59,11 +44,11 @@ class Linking:
 
     def __init__(self, deps: ReconcilerDeps) -> None:
         self._store = deps.store
-        self._interfaces = Interfaces(deps)
+        self._interfaces = Interfaces(deps, PRINCIPAL, LINK, LinkStatus)
 
     @property
     def executors(self) -> Mapping[type[Effect], Executor]:
-        return {Make: self._interfaces.make, Drop: self._interfaces.drop}
+        return self._interfaces.executors
 
     def all_keys(self) -> Iterable[Key]:
         return [each.key for each in self._store.list(LINK)]
@@ -123,8 +108,7 @@ def _tear_down(seen: Seen) -> Plan:
     if seen.on_node is not None:
         return Plan(writes=(Remove(seen.on_node),))
     if link.status.interfaces:
-        meta = link.meta
-        return Plan(tuple(Drop(i.eni, meta.account, meta.region, meta.name, i.eni) for i in link.status.interfaces))
+        return Plan(tuple(DropInterface(i.eni, link.key, i.eni) for i in link.status.interfaces))
     return Plan(writes=(Remove(link),))
 
 
@@ -132,7 +116,14 @@ def _bring_up(seen: Seen) -> Plan:
     link, meta = seen.link, seen.link.meta
     have = {i.subnet for i in link.status.interfaces}
     missing = tuple(
-        Make(f"{meta.arn} {subnet}", meta.account, meta.region, meta.name, subnet, link.spec.groups)
+        MakeInterface(
+            key=f"{meta.arn} {subnet}",
+            owner=link.key,
+            subnet=subnet,
+            description=f"API Gateway VPC link {meta.name}",
+            groups=link.spec.groups,
+            token=f"{meta.name}-{subnet}",
+        )
         for subnet in dict.fromkeys(link.spec.subnets)
         if subnet not in have
     )
@@ -164,42 +155,3 @@ def _failed(seen: Seen) -> Callable[[Effect, Exception], Plan]:
         return Plan(writes=(Update(seen.link, status=replace(seen.link.status, failure=words)),), reasons=(words,))
 
     return answer
-
-
-class Interfaces:
-    """Carries the effects out. EC2 knows an interface again by its client token, so making one twice makes one."""
-
-    def __init__(self, deps: ReconcilerDeps) -> None:
-        self._deps = deps
-
-    def _ec2(self, effect: Make | Drop) -> Aws:
-        return self._deps.aws_for(effect.account, effect.region, PRINCIPAL)
-
-    async def make(self, effect: Make) -> None:
-        request: dict[str, Any] = {
-            "SubnetId": effect.subnet,
-            "Description": f"API Gateway VPC link {effect.link}",
-            "ClientToken": f"{effect.link}-{effect.subnet}",
-        }
-        if effect.groups:
-            request["Groups"] = list(effect.groups)
-        made = (await self._ec2(effect)("ec2", "CreateNetworkInterface", request))["NetworkInterface"]
-        groups = tuple(group["GroupId"] for group in made["Groups"])
-        new = Attached(effect.subnet, made["NetworkInterfaceId"], made["PrivateIpAddress"], groups)
-        await self._note(effect, lambda old: (*(i for i in old if i.subnet != new.subnet), new))
-
-    async def drop(self, effect: Drop) -> None:
-        try:
-            await self._ec2(effect)("ec2", "DeleteNetworkInterface", {"NetworkInterfaceId": effect.eni})
-        except ApiError as error:
-            if error.code != "InvalidNetworkInterfaceID.NotFound":
-                raise
-        await self._note(effect, lambda old: tuple(i for i in old if i.eni != effect.eni))
-
-    async def _note(self, effect: Make | Drop, how: Callable[[Sequence[Attached]], tuple[Attached, ...]]) -> None:
-        def change(tx: Transaction) -> None:
-            link = tx.get(LINK, effect.account, effect.region, effect.link)
-            if link is not None:
-                tx.update(link, status=LinkStatus(how(link.status.interfaces)))
-
-        await self._deps.store.transact(change)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from havre.control.interfaces import Attached
 from havre.control.operation import Call
 from havre.kernel.balancer import (
     LINK as KIND,
@@ -21,7 +22,7 @@ from havre.kernel.balancer import (
 )
 from havre.kernel.errors import ApiError
 from havre.services.apigatewayv2.errors import absent, bad, not_found
-from havre.services.apigatewayv2.resources import LINK, Attached, Link
+from havre.services.apigatewayv2.resources import LINK, Link
 from havre.services.apigatewayv2.roles import PRINCIPAL
 from havre.store.ports import Reader
 

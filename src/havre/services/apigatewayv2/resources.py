@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from havre.control.interfaces import Attached
 from havre.kernel.resource import Kind, NoStatus, Resource, scoped
 
 
@@ -57,15 +58,6 @@ class LinkSpec(msgspec.Struct, frozen=True):
     subnets: tuple[str, ...]
     groups: tuple[str, ...] = ()
     tags: Mapping[str, str] = {}
-
-
-class Attached(msgspec.Struct, frozen=True):
-    """A network interface of a VPC link, with the groups that it has."""
-
-    subnet: str
-    eni: str
-    address: str
-    groups: tuple[str, ...]
 
 
 class LinkStatus(msgspec.Struct, frozen=True):

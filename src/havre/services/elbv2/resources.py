@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from havre.control.interfaces import Attached
 from havre.kernel.resource import Kind, NoStatus, Resource, scoped
 
 
@@ -35,15 +36,6 @@ class LoadBalancerSpec(msgspec.Struct, frozen=True):
     attributes: Mapping[str, str] = {}
     """Those that differ from the default."""
     tags: Mapping[str, str] = {}
-
-
-class Attached(msgspec.Struct, frozen=True):
-    """A network interface of a load balancer."""
-
-    subnet: str
-    eni: str
-    address: str
-    groups: tuple[str, ...]
 
 
 class LoadBalancerStatus(msgspec.Struct, frozen=True):

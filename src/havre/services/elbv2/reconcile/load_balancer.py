@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from havre.control.certificates.records import KEY_PAIR, users
 from havre.control.deps import ReconcilerDeps
+from havre.control.interfaces import Attached, DropInterface, Interfaces, MakeInterface, Regroup
 from havre.control.nodes import BALANCER, NODE, BalancerReport, BalancerSpec, NodeSpec, NodeStatus, ec2_instance
 from havre.control.reconciler import Executor
 from havre.core import balancing
@@ -17,16 +18,16 @@ from havre.kernel.arn import Arn
 from havre.kernel.effects import Create, Effect, Plan, Remove, Update, Write
 from havre.kernel.resource import Key, Resource
 from havre.services.elbv2 import compile, queries
-from havre.services.elbv2.reconcile.interfaces import DropInterface, Interfaces, MakeInterface, Regroup
+from havre.services.elbv2.network import PRINCIPAL
 from havre.services.elbv2.resources import (
     LISTENER,
     LOAD_BALANCER,
     RULE,
     TARGET_GROUP,
     TRUST_STORE,
-    Attached,
     ListenerR,
     LoadBalancerR,
+    LoadBalancerStatus,
     RuleR,
     TargetGroupR,
 )
@@ -66,7 +67,7 @@ class LoadBalancers:
 
     def __init__(self, deps: ReconcilerDeps) -> None:
         self._store = deps.store
-        self._interfaces = Interfaces(deps)
+        self._interfaces = Interfaces(deps, PRINCIPAL, LOAD_BALANCER, LoadBalancerStatus)
 
     @property
     def executors(self) -> Mapping[type[Effect], Executor]:
@@ -148,9 +149,7 @@ def _bring_up(seen: Seen) -> Plan:
     effects: list[Effect] = [
         MakeInterface(
             key=f"{lb.meta.arn} {subnet}",
-            account=lb.meta.account,
-            region=lb.meta.region,
-            balancer=lb.meta.name,
+            owner=lb.key,
             subnet=subnet,
             description=f"ELB app/{lb.meta.name}",
             groups=lb.spec.security_groups,
@@ -201,10 +200,9 @@ def _reasons(seen: Seen) -> tuple[str, ...]:
 
 
 def _drop(lb: LoadBalancerR, interface: Attached) -> DropInterface:
-    return DropInterface(interface.eni, lb.meta.account, lb.meta.region, lb.meta.name, interface.eni)
+    return DropInterface(interface.eni, lb.key, interface.eni)
 
 
 def _regroup(lb: LoadBalancerR, interface: Attached) -> Regroup:
-    meta, groups = lb.meta, lb.spec.security_groups
-    key = f"{interface.eni} {' '.join(groups)}"
-    return Regroup(key, meta.account, meta.region, meta.name, interface.eni, groups)
+    groups = lb.spec.security_groups
+    return Regroup(f"{interface.eni} {' '.join(groups)}", lb.key, interface.eni, groups)
