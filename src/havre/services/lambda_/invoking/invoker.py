@@ -59,17 +59,22 @@ class Invoker:
 
     def trace(self, target: Target, header: str) -> str:
         """The trace as the function gets it. Raises ApiError RecursiveInvocationException for a loop."""
-        told = self.trace_of_event(target, header)
-        if loops(target, told):
+        told, rounds = self._led(target, header)
+        if rounds > traces.MOST_LOOPS and target.terminate:
             raise refusals.recursive(target.unqualified)
         return told
 
     def trace_of_event(self, target: Target, header: str) -> str:
         """The same where a loop is for the queue to end."""
+        return self._led(target, header)[0]
+
+    def _led(self, target: Target, header: str) -> tuple[str, int]:
+        """The trace, and how often the chain has come by now."""
         trace = traces.parse(header) if header else None
         if trace is None:
-            return traces.first(self._world.now(), self._world.hex(40), target.unqualified)
-        return traces.through(trace, target.unqualified)[0].header()
+            return traces.first(self._world.now(), self._world.hex(40), target.unqualified), 1
+        trace, rounds = traces.through(trace, target.unqualified)
+        return trace.header(), rounds
 
     def draw(self, target: Target, tenant: str = "") -> Served:
         """Raises ApiError where the version that is drawn cannot be run, or wants a tenant."""
