@@ -70,7 +70,9 @@ class InvokeOperations:
             return {"StatusCode": 202, "DurableExecutionArn": begun.arn, "TraceHeader": trace}
         if name:
             raise refusals.not_durable()
-        trace = invoking.invoker.trace_of_event(target, call.trace)
+        # a caller is told of the loop that he makes; what a service hands over would be lost by a refusal
+        lead = invoking.invoker.trace_of_event if call.principal.service else invoking.invoker.trace
+        trace = lead(target, call.trace)
         await invoking.events.put(target, call.request_id, payload, trace, tenant)
         return {"StatusCode": 202, "TraceHeader": trace}
 

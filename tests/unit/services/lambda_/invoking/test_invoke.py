@@ -271,15 +271,21 @@ def test_other_accounts_need_the_functions_policy(aws: Lambda) -> None:
 def test_loops_end(aws: Lambda) -> None:
     arn = f"arn:aws:lambda:us-east-1:{ACCOUNT}:function:f"
 
-    async def within(times: int) -> Any:
+    async def within(times: int, kind: str = "RequestResponse") -> Any:
         header = f"Root=1-5759e988-bd862e3fe1be46a994272793;Sampled=0;Lineage={traces.mark(arn)}:{times}"
         aws_of = aws.gateway.gateway.as_service("sqs.amazonaws.com", ACCOUNT, REGION, trace=header)
-        return await aws_of("lambda", "Invoke", {"FunctionName": "f"})
+        return await aws_of("lambda", "Invoke", {"FunctionName": "f", "InvocationType": kind})
 
     aws.gateway.wait(within(15))
     assert f"Lineage={traces.mark(arn)}:16" in aws.functions.asked[-1][1].trace
     with pytest.raises(Exception, match="RecursiveInvocationException"):
         aws.gateway.wait(within(16))
+    assert aws.gateway.wait(within(16, "Event"))["StatusCode"] == 202, "the queue ends it, and tells of it"
+    header = f"Root=1-5759e988-bd862e3fe1be46a994272793;Sampled=0;Lineage={traces.mark(arn)}:16"
+    aws.client.meta.events.register(
+        "before-sign.lambda.Invoke", lambda request, **_: request.headers.__setitem__("X-Amzn-Trace-Id", header)
+    )
+    assert code(aws.client.invoke, FunctionName="f", InvocationType="Event") == "RecursiveInvocationException"
     aws.change(recursive_loop="Allow")
     aws.gateway.wait(within(16))
 
