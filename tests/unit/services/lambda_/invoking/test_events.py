@@ -1,135 +1,27 @@
-"""The queue of asynchronous events, in virtual time: retries, destinations, fairness, crashes."""
+"""The queue of asynchronous events, in virtual time: retries, fairness, crashes."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from random import Random
 from typing import Any
 
 import pytest
-from msgspec.structs import replace
+from tests.unit.services.lambda_.invoking.events_scene import FAILURE, QUEUE, TOPIC, outcomes, scene
 from tests.unit.services.lambda_.invoking.invoking_fakes import (
     ACCOUNT,
-    CONFIG,
     REGION,
     ROLE,
-    FakeFunctions,
     make_alias,
     make_function,
     make_version,
 )
 
-from havre.control.deps import ReconcilerDeps
-from havre.control.operation import Site
-from havre.core.invoking import traces
-from havre.kernel.errors import ApiError, Temporary
+from havre.kernel.errors import Temporary
 from havre.kernel.function import Function, Invocation, Outcome
-from havre.kernel.resource import NoStatus
-from havre.kernel.world import World
-from havre.services.lambda_.invoking.assembly import Invoking
-from havre.services.lambda_.invoking.destinations import Destinations
-from havre.services.lambda_.invoking.events import Where
-from havre.services.lambda_.resources import EVENT_INVOKE, FUNCTION, KINDS, EventInvokeSpec, qualified
-from havre.store.memory import MemoryRecords, MemoryStore
+from havre.services.lambda_.resources import FUNCTION
 
 pytestmark = pytest.mark.looptime
-QUEUE = f"arn:aws:sqs:{REGION}:{ACCOUNT}:told"
-TOPIC = f"arn:aws:sns:{REGION}:{ACCOUNT}:told"
-BUS = f"arn:aws:events:{REGION}:{ACCOUNT}:event-bus/told"
-FAILURE = Outcome(b'{"errorMessage":"no"}', "Unhandled")
-START = 1_700_000_000.0
-
-
-class Scene:
-    """One process after another on the same store and records."""
-
-    def __init__(self) -> None:
-        self.loop = asyncio.get_running_loop()
-        self.world = World(lambda: START + self.loop.time(), Random(3))
-        self.store = MemoryStore(KINDS, self.world)
-        self.records = MemoryRecords()
-        self.functions = FakeFunctions()
-        self.calls: list[tuple[str, str, dict[str, Any]]] = []
-        self.refuse: dict[str, list[Exception]] = {}
-        self.sessions: list[str] = []
-        self.loops: list[asyncio.Task[None]] = []
-        self.begin()
-
-    def begin(self) -> None:
-        """Start a process anew."""
-        for task in self.loops:
-            task.cancel()
-        self.invoking = Invoking(self.store, self.world, self.records, lambda: self.functions)
-        deps = ReconcilerDeps(
-            self.store,
-            None,
-            self.world,
-            Site(),
-            lambda a, r, s, source="", trace="": self.aws,
-            self.with_role,  # type: ignore[arg-type]
-        )
-        self.loops = [self.loop.create_task(self.invoking.events.run(Destinations(deps)))]
-
-    def with_role(self, account: str, region: str, credentials: Any, trace: str = "") -> Any:
-        self.sessions.append(credentials["AccessKeyId"])
-        return self.aws
-
-    async def aws(self, service: str, operation: str, request: Any) -> Any:
-        failures = self.refuse.get(operation)
-        if failures:
-            raise failures.pop(0)
-        if operation == "AssumeRole":
-            return {"Credentials": {"AccessKeyId": request["RoleArn"], "SecretAccessKey": "", "SessionToken": ""}}
-        self.calls.append((service, operation, dict(request)))
-        return {}
-
-    async def change(self, *changes: Any) -> None:
-        await self.store.transact(lambda tx: [change(tx) for change in changes] and None)
-
-    async def configure(self, qualifier: str = "$LATEST", **spec: Any) -> None:
-        made = EventInvokeSpec("f", qualifier, START, **spec)
-        key = {"account": ACCOUNT, "region": REGION, "name": qualified("f", qualifier), "arn": ""}
-        await self.change(lambda tx: tx.create(EVENT_INVOKE, spec=made, status=NoStatus(), **key))
-
-    async def send(
-        self, payload: bytes = b"{}", name: str = "f", qualifier: str = "", id: str = "id", trace: str = ""
-    ) -> None:
-        invoker = self.invoking.invoker
-        target = invoker.find(ACCOUNT, REGION, name, qualifier)
-        await self.invoking.events.put(target, id, payload, invoker.trace_of_event(target, trace), "")
-
-    def waiting(self, name: str = "f") -> int:
-        return self.invoking.events.waiting(Where(ACCOUNT, REGION, name))
-
-    def kept(self, name: str = "f") -> int:
-        return len(self.records.heads(Where(ACCOUNT, REGION, name).shelf))
-
-    async def through(self, name: str = "f") -> None:
-        while self.waiting(name):
-            await asyncio.sleep(0.05)
-
-    def told(self, index: int = -1) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.calls[index][2]["MessageBody"])
-        return found
-
-
-async def scene(**spec: Any) -> Scene:
-    made = Scene()
-    await made.change(lambda tx: make_function(tx, **spec))
-    return made
-
-
-def outcomes(*several: Outcome | Exception) -> Any:
-    left = list(several)
-
-    async def behave(function: Function, invocation: Invocation) -> Outcome:
-        found = left.pop(0) if len(left) > 1 else left[0]
-        if isinstance(found, Exception):
-            raise found
-        return found
-
-    return behave
 
 
 async def test_an_event_runs_once_and_is_gone() -> None:
@@ -216,84 +108,6 @@ async def test_a_reservation_of_zero_sends_events_away() -> None:
     assert s.functions.asked == []
     assert s.told()["requestContext"]["condition"] == "ZeroReservedConcurrency"
     assert s.told()["requestContext"]["approximateInvokeCount"] == 0
-
-
-async def test_a_loop_of_events_ends_and_the_last_one_is_told() -> None:
-    s = await scene()
-    await s.configure(on_failure=QUEUE)
-    mark = traces.mark(f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:f")
-    header = "Root=1-5759e988-bd862e3fe1be46a994272793;Sampled=0;Lineage={}:{}"
-    await s.send(trace=header.format(mark, 15))
-    await s.through()
-    assert len(s.functions.asked) == 1 and s.calls == []
-    await s.send(trace=header.format(mark, 16))
-    await s.through()
-    assert len(s.functions.asked) == 1
-    context = s.told()["requestContext"]
-    assert (context["condition"], context["approximateInvokeCount"]) == ("RecursiveInvocation", 0)
-    await s.change(lambda tx: tx.update(tx.get(FUNCTION, ACCOUNT, REGION, "f"), spec=_allowing_loops(tx)))
-    await s.send(trace=header.format(mark, 16))
-    await s.through()
-    assert len(s.functions.asked) == 2
-
-
-def _allowing_loops(tx: Any) -> Any:
-    return replace(tx.get(FUNCTION, ACCOUNT, REGION, "f").spec, recursive_loop="Allow")
-
-
-async def test_dead_letters_are_the_event_itself() -> None:
-    s = await scene(config=replace(CONFIG, dead_letter=QUEUE))
-    s.functions.behaves["f"] = outcomes(FAILURE)
-    await s.configure(on_failure=TOPIC, retries=0)
-    await s.send(b'{"n":1}')
-    await s.through()
-    assert [c[1] for c in s.calls] == ["Publish", "SendMessage"]
-    letter = s.calls[1][2]
-    assert letter["MessageBody"] == '{"n":1}'
-    assert letter["MessageAttributes"]["ErrorMessage"] == {"DataType": "String", "StringValue": "no"}
-    assert letter["MessageAttributes"]["RequestID"]["StringValue"] == "id"
-
-
-@pytest.mark.parametrize(("arn", "operation"), [
-    (BUS, "PutEvents"),
-    (f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:next", "Invoke"),
-    ("arn:aws:s3:::bucket", "PutObject"),
-])  # fmt: skip
-async def test_other_destinations(arn: str, operation: str) -> None:
-    s = await scene()
-    s.functions.behaves["f"] = outcomes(FAILURE)
-    await s.configure(on_failure=arn, retries=0)
-    await s.send()
-    await s.through()
-    assert s.calls[-1][1] == operation
-    request = s.calls[-1][2]
-    if operation == "PutEvents":
-        entry = request["Entries"][0]
-        assert entry["Source"] == "lambda" and entry["DetailType"] == "Lambda Function Invocation Result - Failure"
-        assert entry["Resources"][0] == arn and json.loads(entry["Detail"])["version"] == "1.0"
-    elif operation == "Invoke":
-        assert request["InvocationType"] == "Event" and json.loads(request["Payload"])["version"] == "1.0"
-    else:
-        assert request["Bucket"] == "bucket" and request["Key"].startswith("aws/lambda/async/f/2023/11/14/")
-
-
-async def test_a_destination_that_is_away_is_tried_again_and_the_function_is_not() -> None:
-    s = await scene()
-    s.refuse["SendMessage"] = [Temporary("throttled")] * 3
-    await s.configure(on_success=QUEUE)
-    await s.send()
-    await s.through()
-    assert len(s.calls) == 1 and len(s.functions.asked) == 1 and s.kept() == 0
-
-
-@pytest.mark.parametrize("operation", ["SendMessage", "AssumeRole"])
-async def test_a_destination_that_refuses_is_given_up(operation: str) -> None:
-    s = await scene()
-    s.refuse[operation] = [ApiError("AccessDenied", "no")]
-    await s.configure(on_success=QUEUE)
-    await s.send()
-    await s.through()
-    assert s.calls == [] and s.kept() == 0
 
 
 async def test_qualified_events_have_their_own_config() -> None:
