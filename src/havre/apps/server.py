@@ -19,6 +19,7 @@ from havre.apps.borrowing import Borrowing
 from havre.apps.config import FILES, TARGETS, Config, keep_for_good, system_world, token
 from havre.apps.endpoints import Endpoints
 from havre.apps.http.listeners import Listeners
+from havre.apps.metering import Metering
 from havre.apps.services import Services
 from havre.control.certificates.authority import Authority
 from havre.control.deps import ReconcilerDeps
@@ -84,6 +85,7 @@ class Server:
         self.records = SqliteRecords(state / "records.db")
         self.directory = Directory(self.store, load_roots(state), self.sessions)
         self.trail = Trail(self.journal, self.world.now)
+        self.metering = Metering(state, self.world)
         self.endpoints = Endpoints(self)
         self.gateway = Gateway(self._parts())
         self.listeners = Listeners(self.gateway.asgi)
@@ -97,8 +99,9 @@ class Server:
 
     @cached_property
     def deps(self) -> ReconcilerDeps:
+        recorder = self.metering.recorder
         return ReconcilerDeps(
-            self.store, self.journal, self.world, self.config.site, self._aws_for, aws_with=self._aws_with
+            self.store, self.journal, self.world, self.config.site, self._aws_for, self._aws_with, recorder
         )
 
     @cached_property
@@ -160,6 +163,7 @@ class Server:
             secret=hmac.digest(self.secret, b"function-code", "sha256"),
             architectures=("arm64" if platform.machine() == "aarch64" else "x86_64",),
             records=self.records,
+            metrics=self.metering.recorder,
         )
 
     @cached_property
@@ -225,6 +229,7 @@ class Server:
             resource_policies={name: partial(_resource_policy, name) for name in _WITH_POLICIES},
             resource_owners={"s3": _bucket_owner},
             preflight=self.borrowing.preflight,
+            metrics=self.metering.recorder,
             internal=self.endpoints.internal(),
             registry=self.endpoints.registry,
             sockets={"/v1/data-channel/": self.endpoints.data_channel},
@@ -342,6 +347,7 @@ class Server:
             await self.borrowing.close()
             await self.gateway.close()
             await self.registry.parts.blobs.close()
+            await self.metering.close()
             await self.store.close()
             await self.journal.close()
             await self.records.close()

@@ -59,6 +59,7 @@ class Status:
         await server.store.reset()
         await server.registry.parts.blobs.clear()
         await server.journal.reset()
+        await server.metering.reset()
         server.trail.reset()
         await server.borrowing.reset()
         await server.functions.reset()

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from havre.control.metrics import UNMETERED, Metrics
 from havre.control.operation import Aws, Site
 from havre.kernel.world import World
 from havre.store.ports import Journal, Store
@@ -28,6 +29,7 @@ class ReconcilerDeps:
     (``AccessKeyId``, ``SecretAccessKey``, ``SessionToken``); None where nobody can check any.
 
     ``trace`` is the trace header that the calls carry on: functions that they lead to are counted in its lineage.
+    ``metrics`` takes what AWS's metrics of the services are made of.
     """
 
     store: Store
@@ -36,3 +38,4 @@ class ReconcilerDeps:
     site: Site
     aws_for: AwsFor
     aws_with: AwsWith | None = None
+    metrics: Metrics = UNMETERED

@@ -7,6 +7,7 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 
+from havre.control.metrics import UNMETERED, Metrics
 from havre.kernel.resource import Kind
 from havre.kernel.world import World
 from havre.store.ports import Journal, Store
@@ -124,6 +125,8 @@ class Call(msgspec.Struct, frozen=True):
     """For operations that wait long: returns when the client has gone. None within the process."""
     origin: str = ""
     """Scheme and host by which the client has found this installation (``http://localhost:4566``); "" within the process."""
+    metrics: Metrics = UNMETERED
+    """Takes what AWS's metrics of the services are made of."""
 
     @property
     def now(self) -> float:

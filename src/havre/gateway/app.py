@@ -202,6 +202,7 @@ class Gateway:
             context.trace,
             context.hung_up,
             context.origin,
+            parts.metrics,
         )
 
     # For the other parts of the process

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from havre.control.metrics import UNMETERED, Metrics
 from havre.control.operation import Principal, Service, Site
 from havre.core.policy import Policy
 from havre.gateway.throttle import Throttle
@@ -70,3 +71,4 @@ class Parts(msgspec.Struct, frozen=True):
     preflight: Preflight | None = None
     sockets: Mapping[str, Asgi] = {}
     """Beginning of a path → who serves WebSockets there."""
+    metrics: Metrics = UNMETERED

@@ -1,0 +1,37 @@
+"""Metrics: what records those of the services, and where all of them are kept. Opened when the first one comes."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from havre.control.metrics import Recorder
+from havre.kernel.world import World
+
+if TYPE_CHECKING:
+    from havre.store.points import Points
+
+
+class Metering:
+    """Composed once a process. ``recorder`` is what services are handed as ``metrics``."""
+
+    def __init__(self, state: Path, world: World) -> None:
+        self._path = state / "metrics.db"
+        self.recorder = Recorder(world.now, lambda: self.points)
+
+    @cached_property
+    def points(self) -> Points:
+        from havre.core.metrics.values import merge
+        from havre.store.sqlite.points import SqlitePoints
+
+        return SqlitePoints(self._path, merge)
+
+    async def reset(self) -> None:
+        await self.recorder.flush()
+        await self.points.reset()
+
+    async def close(self) -> None:
+        await self.recorder.close()
+        if "points" in self.__dict__:
+            await self.points.close()
