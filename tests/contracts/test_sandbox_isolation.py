@@ -252,6 +252,25 @@ async def test_links_of_archives_are_kept_and_not_followed(bench: Bench, tmp_pat
     assert await bench.sh(sandbox, "readlink ok; cat ok") == (0, "there\nx")
 
 
+@pytest.mark.parametrize("behind", ["link/x", "./link/x", "link//y/x"])
+async def test_links_of_archives_are_not_followed_by_links(bench: Bench, tmp_path: Path, behind: str) -> None:
+    """However they are spelled: they would be made on the host, by root."""
+    target = tmp_path / "target"
+    target.mkdir()
+    link = stat.S_IFLNK | 0o777
+    code = bench.archives.keep({"./link": str(target), behind: "evil"}, {"./link": link, behind: link})
+    with pytest.raises(Permanent, match="behind a symbolic link"):
+        await bench.obtain(code=code)
+    assert list(target.iterdir()) == []
+
+
+@pytest.mark.parametrize("files", [{"a": "", "a/b": ""}, {"a/b": "", "a": ""}, {"a/": "", "a": ""}, {"n" * 256: ""}])
+async def test_archives_that_no_directory_can_be_are_broken_for_good(bench: Bench, files: dict[str, str]) -> None:
+    """What may pass is tried again, for ever."""
+    with pytest.raises(Permanent, match="Could not unzip"):
+        await bench.obtain(code=bench.archives.keep({"app.py": "", **files}))
+
+
 def traces(sandbox: Sandbox) -> list[str]:
     """What is left of it on this machine."""
     found = [str(p) for p in Path("/sys/fs/cgroup").glob(f"*/havre-*/{sandbox.id}")]

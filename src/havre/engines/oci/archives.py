@@ -3,6 +3,7 @@ directory, nothing is followed, sizes are bounded as in AWS."""
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import stat
@@ -20,6 +21,10 @@ LARGEST = 262_144_000
 """Bytes, unzipped, as in AWS."""
 _MOST_FILES = 200_000
 _PIECE = 1 << 20
+_LONGEST_LINK = 4095
+_UNREADABLE = "Could not unzip uploaded file. Please check your file, then try again"
+_ITS_FAULT = (errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG)
+"""A file that is a directory as well, a name that no file can have."""
 
 
 def unpack(archive: Path, target: Path) -> None:
@@ -38,7 +43,11 @@ def unpack(archive: Path, target: Path) -> None:
             with zipfile.ZipFile(archive) as opened:
                 _Unpacking(root).all(opened)
         except (zipfile.BadZipFile, NotImplementedError, EOFError, RuntimeError, zlib.error) as error:
-            raise Permanent(f"Could not unzip uploaded file. Please check your file, then try again: {error}") from None
+            raise Permanent(f"{_UNREADABLE}: {error}") from None
+        except OSError as error:
+            if error.errno not in _ITS_FAULT:
+                raise
+            raise Permanent(f"{_UNREADABLE}: {error.strerror}") from None
         if not target.exists():
             root.rename(target)
     finally:
@@ -54,7 +63,7 @@ class _Unpacking:
         entries = opened.infolist()
         if len(entries) > _MOST_FILES:
             raise Permanent(f"the archive has more than {_MOST_FILES} files")
-        links = []
+        links: dict[Path, zipfile.ZipInfo] = {}
         for entry in entries:
             path = self._path(entry.filename)
             mode = entry.external_attr >> 16
@@ -62,14 +71,17 @@ class _Unpacking:
                 directory(path)
                 path.chmod(0o755)
             elif stat.S_ISLNK(mode):
-                links.append((path, entry))
+                links[path] = entry
             else:
                 directory(path.parent)
                 with opened.open(entry) as source:
                     self._file(source, path, stat.S_IMODE(mode) if mode else 0o644)
-        for path, entry in links:  # at the end: nothing is written through them
+        for path, entry in links.items():  # at the end: nothing is written through them, themselves included
+            if not links.keys().isdisjoint(path.parents):
+                raise Permanent(f"the archive has a path behind a symbolic link of its own: {entry.filename!r}")
             directory(path.parent)
-            self._link(path, opened.read(entry))
+            with opened.open(entry) as source:
+                self._link(path, source.read(_LONGEST_LINK + 1))
 
     def _path(self, name: str) -> Path:
         pure = PurePosixPath(name.replace("\\", "/"))
@@ -89,7 +101,7 @@ class _Unpacking:
         path.chmod(mode & 0o755 | 0o444)
 
     def _link(self, path: Path, target: bytes) -> None:
-        if len(target) > 4095 or b"\0" in target:
+        if len(target) > _LONGEST_LINK or b"\0" in target:
             raise Permanent("the archive has a symbolic link that is none")
         if not os.path.lexists(path):
             path.symlink_to(os.fsdecode(target))

@@ -62,6 +62,13 @@ def claims(size: int) -> bytes:
         made(("a\\..\\b", b"x")),
         made(link("a", "/etc"), ("a/passwd", b"x")),
         made(link("a", "/etc"), ("a/b/passwd", b"x")),
+        made(link("./a", "/etc"), ("a/passwd", b"x")),
+        made(link("a", "/etc"), link("./a//b", "passwd")),
+        made(link("b/./a", "/etc"), ("b/a/", b"")),
+        made(("a", b"x"), ("a/b", b"x")),
+        made(("a/b/c", b"x"), ("a/b", b"x")),
+        made(("n" * 256, b"x")),
+        made(("\N{SNOWMAN}" * 86, b"x")),
         claims(200_000_000),
     ],
 )

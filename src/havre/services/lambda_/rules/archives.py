@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import posixpath
-import stat
 import zipfile
 
 from havre.services.lambda_.errors import invalid
@@ -14,6 +13,8 @@ ZIPPED = 52_428_800
 UNZIPPED = 262_144_000
 """Bytes of a function's code and its layers, unpacked; and the bound of an archive that comes from S3."""
 MOST_ENTRIES = 200_000
+_LONGEST_NAME = 255
+"""Bytes of one part of a path."""
 _BEST_RATIO = 1032
 """Deflate cannot do better: what claims to be larger is lying."""
 
@@ -57,16 +58,22 @@ def _check_entry(entry: zipfile.ZipInfo) -> None:
 
 
 def _check_places(entries: list[zipfile.ZipInfo]) -> None:
-    """No entry above the directory that it is unpacked to, and none behind a symbolic link of the same archive."""
-    links = {e.filename.rstrip("/") for e in entries if stat.S_ISLNK(e.external_attr >> 16)}
+    """No entry above the directory that it is unpacked to, none behind a file or a symbolic link of the same archive, and
+    no name that no file can have."""
+    files = {posixpath.normpath(e.filename) for e in entries if not e.is_dir()}
+    checked = {""}
     for entry in entries:
         name = entry.filename
         if not name or "\\" in name or "\0" in name or not inside(name):
             raise unreadable()
-        parent = posixpath.dirname(posixpath.normpath(name))
-        while links and parent:
-            if parent in links:
+        if any(len(part) > _LONGEST_NAME for part in name.encode("utf-8", "replace").split(b"/")):
+            raise unreadable()
+        whole = posixpath.normpath(name)
+        parent = whole if entry.is_dir() else posixpath.dirname(whole)
+        while parent not in checked:
+            if parent in files:
                 raise unreadable()
+            checked.add(parent)
             parent = posixpath.dirname(parent)
 
 
