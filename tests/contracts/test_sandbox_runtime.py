@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import re
+import secrets
 import socket
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
@@ -155,6 +156,28 @@ async def test_warm_and_cold_answer_alike(bench: Bench, version: str) -> None:
         "/var/runtime",
     ]
     assert answers[0]["executable"] == f"/usr/bin/python{version}"
+
+
+async def test_what_others_are_forked_from_knows_no_functions_variables(bench: Bench, extra: Mapping[str, str]) -> None:
+    """They would be in the memory of every function that comes later, of whatever account."""
+    secret = secrets.token_hex(16)
+    given = {"PASSWORD": secret, **extra}
+    async with running(bench, {"app.py": "def handler(e, c): return 1\n"}, given) as (_, api):
+        assert await api.invoke({}) == 1
+        assert isinstance(bench.engine, OciEngine)
+        for pid in bench.engine.zygotes():
+            assert secret.encode() not in memory(pid)
+
+
+def memory(pid: int) -> bytes:
+    found = b""
+    with open(f"/proc/{pid}/mem", "rb") as file:
+        for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
+            start, _, end = line.partition(" ")[0].partition("-")
+            if " rw" in line:
+                file.seek(int(start, 16))
+                found += file.read(int(end, 16) - int(start, 16))
+    return found
 
 
 async def test_the_functions_own_modules_come_first(bench: Bench, version: str, extra: Mapping[str, str]) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import socket
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from havre.engines.oci.channel import Channel
@@ -74,8 +75,10 @@ class Box:
             raise Temporary(f"the sandbox cannot be made: {message['error']}")
         return message
 
-    async def run(self, zygote: Zygote, message: Mapping[str, Any]) -> None:
-        """A process in it, by the name ``run`` in ``message``. Raises Permanent when it cannot start, Temporary, Gone."""
+    async def run(self, zygote: Zygote, message: Mapping[str, Any], program: Mapping[str, Any]) -> None:
+        """A process in it, by the name ``run`` in ``message``. ``program`` is for the process alone: what the zygote read
+        would be found in the memory of all that is forked from it later. Raises Permanent when it cannot start, Temporary,
+        Gone."""
         name = str(message["run"])
         out, into = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         started = self._started[name] = asyncio.get_running_loop().create_future()
@@ -87,7 +90,8 @@ class Box:
                 if self._pidfd < 0:
                     raise Gone(f"the sandbox {self.id} has ended")
                 os.set_blocking(into, True)
-                zygote.ask({**message, "box": self.id}, [self._pidfd, into])
+                with _handed(program) as file:
+                    zygote.ask({**message, "box": self.id}, [self._pidfd, into, file])
             finally:
                 os.close(into)
             async with asyncio.timeout(_PATIENCE):
@@ -241,6 +245,17 @@ class Box:
         if self._outputs.pop(out, None) is not None:
             asyncio.get_running_loop().remove_reader(out)
             os.close(out)
+
+
+@contextmanager
+def _handed(program: Mapping[str, Any]) -> Iterator[int]:
+    """A descriptor from which it can be read."""
+    file = os.memfd_create("program", os.MFD_CLOEXEC)
+    try:
+        os.write(file, json.dumps(program).encode())
+        yield file
+    finally:
+        os.close(file)
 
 
 def _nothing(*_: object) -> None:

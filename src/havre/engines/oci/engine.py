@@ -238,17 +238,15 @@ class OciEngine:
             raise Permanent(f"{process.name} runs already")
         environment = {**bound.plan.environment, **process.environment}
         warm = bound.plan.kind != PLAIN and process.name == RUNTIME and not process.arguments
-        message = {
-            "run": process.name,
+        message = {"run": process.name, "warm": warm and warm_enough(environment), "cgroups": bound.box.cgroups}
+        program = {
             "arguments": list(process.arguments or bound.plan.arguments),
             "environment": environment,
             "directory": bound.plan.directory,
-            "warm": warm and warm_enough(environment),
-            "cgroups": bound.box.cgroups,
         }
         zygote = self._zygote(bound.plan.kind)
         await zygote.ready()
-        await bound.box.run(zygote, message)
+        await bound.box.run(zygote, message, program)
 
     def _process_told(self, message: Mapping[str, Any]) -> None:
         if (box := self._boxes.get(str(message.get("box")))) is not None:

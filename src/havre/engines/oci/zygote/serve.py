@@ -8,6 +8,7 @@ modules imported already. How it ends is told to the node.
 
 from __future__ import annotations
 
+import json
 import os
 import select
 import signal
@@ -40,6 +41,10 @@ if TYPE_CHECKING:
     from havre.engines.oci.zygote.calls import Message
 
     Job = Callable[[], object]
+
+
+MOST_FILES = 1 << 12
+"""More than a zygote ever has open: while many processes begin at once, it has a pipe of each."""
 
 
 class Zygote:
@@ -80,7 +85,8 @@ class Zygote:
                         return job
 
     def obey(self, message: Message, fds: list[int]) -> Job | None:
-        """``fds``: a socket for a new sandbox, and a disk; for a process its sandbox's first one, and where to write to."""
+        """``fds``: a socket for a new sandbox, and a disk; for a process its sandbox's first one, where to write to, and
+        what it is to be, which is for its eyes alone."""
         job = None
         try:
             if "run" in message:
@@ -119,7 +125,7 @@ class Zygote:
                 check(libc.setns(self.home, NEWPID), "cannot return to the process namespace")
         return pid
 
-    def run(self, message: Message, init: int, output: int) -> Job | None:
+    def run(self, message: Message, init: int, output: int, program: int) -> Job | None:
         why, said = os.pipe2(os.O_CLOEXEC)
         try:
             check(libc.setns(init, NEWPID), "it has ended")
@@ -129,22 +135,24 @@ class Zygote:
             os.close(said)
             raise
         if pid == 0:
-            return self.enter(message, init, output, said)
+            return self.enter(message, init, output, program, said)
         os.close(said)
         self.running[pid] = {"box": message["box"], "run": message["run"], "pid": pid}
         self.starting[why] = pid
         self.poll.register(why, select.POLLIN)
         return None
 
-    def enter(self, message: Message, init: int, output: int, said: int) -> Job:
+    def enter(self, message: Message, init: int, output: int, program: int, said: int) -> Job:
         """In the child: the sandbox, its user, the program."""
-        program = message["arguments"][0]
+        name = ""
         try:
+            given = read(program)
+            name, environment = given["arguments"][0], given["environment"]
             self.settings.go_home()
             os.setsid()
             join(message["cgroups"])
             check(libc.setns(init, NEWNS | NEWCGROUP | NEWUTS | NEWIPC | NEWNET), "cannot enter")
-            os.chdir(message["directory"])
+            os.chdir(given["directory"])
             null = os.open("/dev/null", os.O_RDONLY)
             for number, fd in enumerate((null, output, output)):
                 os.dup2(fd, number)
@@ -153,15 +161,15 @@ class Zygote:
                 signal.signal(number, signal.SIG_DFL)
             self.settings.drop()
             if message["warm"]:
-                os.closerange(3, 256)
+                os.closerange(3, MOST_FILES)
                 libc.prctl(SET_DUMPABLE, 1, 0, 0, 0)
                 signal.signal(signal.SIGINT, signal.default_int_handler)
-                return lambda: self.advance.run(message["environment"])
+                return lambda: self.advance.run(environment)
             for number in (signal.SIGPIPE, signal.SIGINT):
                 signal.signal(number, signal.SIG_DFL)
-            os.execvpe(program, message["arguments"], message["environment"])
+            os.execvpe(name, given["arguments"], environment)
         except OSError as error:
-            why = f"fork/exec {program}: {(error.strerror or str(error)).lower()}"
+            why = f"fork/exec {name}: {(error.strerror or str(error)).lower()}"
         except BaseException as error:
             why = repr(error)
         try:
@@ -197,6 +205,11 @@ class Zygote:
             if message is not None:
                 code = os.waitstatus_to_exitcode(status)
                 send(self.control, {"box": message["box"], "exit": message["run"], "code": code})
+
+
+def read(file: int) -> Message:
+    found: Message = json.loads(os.pread(file, os.fstat(file).st_size, 0))
+    return found
 
 
 def main() -> Job | None:
