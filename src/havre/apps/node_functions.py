@@ -121,24 +121,32 @@ def sandboxes(config: Config, link: Link, network: HostNetwork) -> SandboxEngine
 
 
 class RoleCredentials:
-    """Asked of the server over the node link, and kept for the environments that begin while half of their time is left."""
+    """Asked of the server over the node link, and kept for who needs some while half of their time is left; while the server
+    is not there, to their end."""
 
     def __init__(self, link: Link, world: World) -> None:
         self._link = link
         self._world = world
-        self._known: dict[str, tuple[float, Mapping[str, str | float]]] = {}
+        self._known: dict[str, tuple[float, float, Mapping[str, str | float]]] = {}
+        """By function: when new ones are asked for, and when these end."""
 
     async def __call__(self, function: Function) -> Mapping[str, str | float]:
         """Raises Permanent, Temporary."""
         if not function.role:
             return {}
         now = self._world.now()
-        until, known = self._known.get(function.id, (0.0, {}))
-        if now < until:
+        half, end, known = self._known.get(function.id, (0.0, 0.0, {}))
+        if now < half:
             return known
-        found: Mapping[str, str | float] = await self._link.ask(questions.CREDENTIALS, function.id)
-        self._known = {id: entry for id, entry in self._known.items() if entry[0] > now}
-        self._known[function.id] = ((now + float(found.get("Expiration", now))) / 2, found)
+        try:
+            found: Mapping[str, str | float] = await self._link.ask(questions.CREDENTIALS, function.id)
+        except Temporary:
+            if self._world.now() < end:
+                return known
+            raise
+        now, end = self._world.now(), float(found.get("Expiration", now))
+        self._known = {id: entry for id, entry in self._known.items() if entry[1] > now}
+        self._known[function.id] = ((now + end) / 2, end, found)
         return found
 
 
@@ -152,7 +160,7 @@ class NodeFunctions:
             engine=engine,
             open_api=open_api,
             world=world,
-            steady=time.monotonic,
+            steady=_steady,
             spool=LineSpool(spool),
             endpoint=config.site.endpoint,
             dial=dial,
@@ -222,6 +230,11 @@ class NodeFunctions:
     async def close(self) -> None:
         await self.plane.close()
         await self.engine.close()
+
+
+def _steady() -> float:
+    """Goes on while the machine sleeps, as the time does at which credentials end."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def _meminfo(field: str) -> int:

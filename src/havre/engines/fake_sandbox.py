@@ -22,7 +22,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
-from havre.engines.sandbox import RUNTIME, OnExit, OnOutput, Process, Sandbox
+from havre.engines.sandbox import API_PORT, RUNTIME, OnExit, OnOutput, Process, Sandbox
 from havre.kernel.errors import Gone, Permanent
 from havre.kernel.function import Function
 from havre.kernel.workload import Interface
@@ -133,6 +133,8 @@ class FakeSandboxes:
             "PYTHONPATH": path,
         }
         environment.pop("LD_LIBRARY_PATH", None)
+        if address := environment.get("AWS_CONTAINER_CREDENTIALS_FULL_URI"):
+            environment["AWS_CONTAINER_CREDENTIALS_FULL_URI"] = address.replace(f":{API_PORT}/", f":{box.port}/")
         loop = asyncio.get_running_loop()
         box.ends.append(loop.create_future())
         output = _Output(self, id, process.name, box.ends[-1])

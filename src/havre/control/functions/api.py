@@ -6,6 +6,10 @@ from collections.abc import Callable
 from typing import Protocol
 
 
+USUAL_CONNECTIONS = 64
+"""Of the processes of an environment, at once."""
+
+
 class Exchange(Protocol):
     """One HTTP request of a process in an environment. It is answered once, at once or later; of a process that has gone,
     nobody hears."""
@@ -42,7 +46,8 @@ class Sink(Protocol):
 
 
 class Host(Protocol):
-    """An environment, as its processes see it over HTTP. Nothing in here waits. ``connections``: so many at once."""
+    """An environment, as its processes see it over HTTP. Nothing in here waits. ``connections``: so many at once, two more
+    than usually for each invocation that it works on beside others."""
 
     connections: int
 
@@ -61,6 +66,8 @@ class Host(Protocol):
     def restore_next(self, exchange: Exchange) -> None: ...
 
     def restore_error(self, exchange: Exchange) -> None: ...
+
+    def credentials(self, exchange: Exchange) -> None: ...
 
     def register(self, exchange: Exchange) -> None: ...
 

@@ -9,11 +9,13 @@ import asyncio
 import logging
 from functools import partial
 
+from havre.control.functions import container_credentials
 from havre.control.functions.alarm import Deadline
-from havre.control.functions.api import ApiServer, Exchange, Sink
+from havre.control.functions.api import USUAL_CONNECTIONS, ApiServer, Exchange, Sink
 from havre.control.functions.extensions import Extensions, extension_record, extension_text, refuse
 from havre.control.functions.lines import EventLog, stream_of
 from havre.control.functions.parts import InitFailed, Owner, Parts
+from havre.control.functions.restoring import Restoring
 from havre.control.functions.run import Run
 from havre.control.functions.streams import StreamSink
 from havre.control.functions.telemetry import Telemetry
@@ -46,7 +48,7 @@ class Environment:
         self.telemetry = Telemetry(self.log)
         self.variables = function.environment
         """The function's own, as its processes get them."""
-        self.connections = 64
+        self.connections = USUAL_CONNECTIONS
         self.sandbox: Sandbox | None = None
         self.api: ApiServer | None = None
         self.interface: Interface | None = None
@@ -60,9 +62,10 @@ class Environment:
         self.init: float | None = None
         """Milliseconds of the init phase, until an invocation has told of it."""
         self.restored: float | None = None
+        self.restoring = Restoring(self)
+        self.token = ""
+        """What its processes ask for credentials by; "" where they were given some."""
         self._waiting: Exchange | None = None
-        self._at_restore: Exchange | None = None
-        self._restoring = 0.0
         self._used = 0
         """MiB, when it was last looked."""
         self._deadline = Deadline(parts.steady, self._time_out)
@@ -119,8 +122,7 @@ class Environment:
         run = self.run
         if run is None or self.ending:
             return
-        timeout = self.function.timeout
-        failure = failures.timed_out(run.id, timeout)
+        failure = failures.timed_out(run.id, self.function.timeout)
         if self.ready is not None:
             self.break_init(failure, "timeout")
         else:
@@ -128,6 +130,8 @@ class Environment:
 
     def fail(self, failure: Failure, status: str = "error") -> None:
         """The invocation that is under way ends with this, and the environment with it."""
+        if self.restoring.under_way:
+            self.restoring.fail(failure, status)
         run, self.run = self.run, None
         if run is not None:
             self._used = self.memory()
@@ -168,29 +172,17 @@ class Environment:
     # --- SnapStart
     def restore(self, ticket: Ticket) -> None:
         """A parked one goes on, with this invocation."""
-        if self._at_restore is None or not self.thaw():
+        if not self.restoring.begin(ticket):
             self.begin(ticket)
-            return
-        exchange, self._at_restore = self._at_restore, None
-        self._restoring = self.parts.steady()
-        self.log.restore_start(self.function, self.sandbox.runtime if self.sandbox is not None else "")
-        self.run = Run(ticket, self.function, self._restoring)
-        self._deadline.set(self._restoring + max(self.function.timeout, 10.0))
-        exchange.answer(200)
 
-    def _restored(self, ticket: Ticket) -> None:
-        took = (self.parts.steady() - self._restoring) * 1000
-        self._restoring, self.restored = 0.0, took
-        record = {"status": "success", "metrics": {"durationMs": took}}
-        self.log.platform(
-            "platform.restoreReport", record, f"RESTORE_REPORT Restore Duration: {took:.2f} ms\n".encode()
-        )
-        self.begin(ticket)
+    def end_by(self, at: float) -> None:
+        """What it does is over by then."""
+        self._deadline.set(at)
 
     # --- the runtime, over HTTP
     def next(self, exchange: Exchange) -> None:
         run = self.run
-        if run is not None and self.ready is None and not run.answered and not self._restoring:
+        if run is not None and self.ready is None and not run.answered and not self.restoring.under_way:
             refuse(
                 exchange,
                 "InvalidStateTransition",
@@ -200,8 +192,9 @@ class Environment:
         self._waiting = exchange
         if self.ready is not None:
             self._check_ready()
-        elif run is not None and self._restoring:
-            self._restored(run.ticket)
+        elif run is not None and self.restoring.under_way:
+            self.restored = self.restoring.done()
+            self.begin(run.ticket)
         else:  # what the function has written before is read in this turn of the loop
             asyncio.get_running_loop().call_soon(self._check_settled)
 
@@ -270,13 +263,19 @@ class Environment:
         if self.kind != "snap-start" or self.ready is None:
             refuse(exchange, "InvalidStateTransition", "There is nothing to restore", 403)
             return
-        self._at_restore = exchange
+        self.restoring.park(exchange)
         self._check_ready()
 
     def restore_error(self, exchange: Exchange) -> None:
         failure = failures.reported(exchange.body, exchange.header(b"lambda-runtime-function-error-type"))
         exchange.answer(202, OK)
         self.fail(failure)
+
+    def credentials(self, exchange: Exchange) -> None:
+        if container_credentials.authorized(self.token, exchange.header(b"authorization")):
+            self.owner.lend(self, exchange)
+        else:
+            container_credentials.refuse(exchange)
 
     # --- extensions, over HTTP
     def register(self, exchange: Exchange) -> None:
@@ -317,7 +316,7 @@ class Environment:
 
     # --- how it goes on
     def _check_ready(self) -> None:
-        at_end = self._waiting is not None or self._at_restore is not None
+        at_end = self._waiting is not None or self.restoring.parked
         if self.ready is not None and not self.ready.done() and at_end and self.extensions.idle():
             self.extensions.closed = True
             self.tell_extensions()
@@ -327,10 +326,6 @@ class Environment:
         """How far they have come, at the end of the init phase."""
         for extension in self.extensions.all:
             self.log.platform("platform.extension", extension_record(extension), extension_text(extension))
-
-    @property
-    def parked(self) -> bool:
-        return self._at_restore is not None
 
     def _check_settled(self) -> None:
         if self.ready is not None or self._waiting is None or self.ending:
@@ -391,7 +386,8 @@ class Environment:
         self.telemetry.close()
         self.telemetry = Telemetry(self.log)
         self.exits = {}
-        self._waiting = self._at_restore = None
+        self.restoring.reset()
+        self._waiting = None
 
 
 def _day(at: float) -> str:

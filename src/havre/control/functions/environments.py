@@ -154,7 +154,7 @@ class Environments(Keeper):
         member, now = environment.member, self._steady()
         if self.by_member.get(member.id) is not environment:  # it was ended meanwhile
             return
-        if environment.parked:
+        if environment.restoring.parked:
             self.do(self.fleet.parked_now(member, now))
         else:
             self.settled(environment)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 
+from havre.control.functions import container_credentials
+from havre.control.functions.api import Exchange
 from havre.control.functions.environment import Environment
 from havre.control.functions.life import end
 from havre.control.tasks import Tasks
@@ -26,6 +28,9 @@ class Keeper:
     def detach(self, environment: Environment) -> None:
         if environment.sandbox is not None:
             self._sandboxes.pop(environment.sandbox.id, None)
+
+    def lend(self, environment: Environment, exchange: Exchange) -> None:
+        self._tasks.spawn(container_credentials.answer(environment, exchange), "lend credentials to an environment")
 
     def _let_end(self, environment: Environment, reason: str) -> None:
         """It takes no invocation any more; its end goes on by itself."""

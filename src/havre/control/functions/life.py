@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import secrets
 import signal
 from collections.abc import Mapping
 
 from havre.control.functions.environment import Environment
 from havre.control.functions.parts import InitFailed, Parts
-from havre.core.environments import failures
+from havre.core.environments import failures, usable
 from havre.core.environments import report as words
 from havre.core.environments.variables import Surroundings, variables
 from havre.engines.sandbox import RUNTIME, Process
@@ -26,10 +27,7 @@ LONG_INIT_LIMIT = 130.0
 _EXTERNAL_GRACE, _INTERNAL_GRACE = 2.0, 0.5
 _RUNTIME_GRACE = 0.3
 """Seconds that the runtime has of these, before extensions hear of the end."""
-_EXPIRY_MARGIN = 300.0
 _SETTLED = 0.002
-_SHORTEST = 1.0
-"""Seconds that an environment may be used at least, however soon its credentials end."""
 
 
 def init_limit(environment: Environment) -> float:
@@ -110,13 +108,10 @@ def _expire(environment: Environment) -> None:
 async def _start_processes(environment: Environment, credentials: Mapping[str, str | float]) -> None:
     parts, function, sandbox = environment.parts, environment.function, environment.sandbox
     assert sandbox is not None and environment.ready is not None
-    if expires := credentials.get("Expiration"):
-        left = float(expires) - parts.world.now() - function.timeout - _EXPIRY_MARGIN
-        environment.member.expires = parts.steady() + max(_SHORTEST, left)
-    keys = {name: str(value) for name, value in credentials.items() if name != "Expiration"}
+    keys = _keys(environment, credentials)
     endpoint = sandbox.endpoint or parts.endpoint
     lines = await environment.open_lines()
-    around = Surroundings(environment.kind, environment.stream_name, endpoint, keys, lines)
+    around = Surroundings(environment.kind, environment.stream_name, endpoint, keys, environment.token, lines)
     environment_variables = variables(function, around, environment.variables)
     names = sandbox.extensions
     environment.extensions.expect(names)
@@ -128,6 +123,20 @@ async def _start_processes(environment: Environment, credentials: Mapping[str, s
         await _run(environment, Process(name, environment_variables, arguments), failures.EXTENSION)
     await environment.until_registered()
     await _run(environment, Process(RUNTIME, environment_variables), failures.ENTRY_POINT)
+
+
+def _keys(environment: Environment, credentials: Mapping[str, str | float]) -> dict[str, str]:
+    """What its processes get of them, and until when it can be used. One that waits in a snapshot may do so for ever: its
+    processes ask for credentials when they need some."""
+    parts = environment.parts
+    environment.token = ""
+    if not credentials or environment.kind == "snap-start":
+        environment.token = secrets.token_urlsafe(32) if credentials else ""
+        environment.member.use_for(float("inf"), parts.steady())
+        return {}
+    left = float(credentials["Expiration"]) - parts.world.now()
+    environment.member.use_for(usable(left, environment.function.timeout), parts.steady())
+    return {name: str(value) for name, value in credentials.items() if name != "Expiration"}
 
 
 async def _run(environment: Environment, process: Process, kind: str) -> None:
@@ -167,7 +176,7 @@ def _report_init(environment: Environment, phase: str, took: float, failed: Init
     if failed:
         environment.tell_extensions()
         text = words.init_report_text(took, phase, status, kind)
-    elif environment.parked:
+    elif environment.restoring.parked:
         text = words.snapshot_text(took)
     environment.log.platform("platform.initRuntimeDone", done)
     environment.log.platform("platform.initReport", {**done, "metrics": {"durationMs": round(took, 3)}}, text)

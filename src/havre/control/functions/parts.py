@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from havre.control.functions.api import OpenApi
+from havre.control.functions.api import Exchange, OpenApi
 from havre.control.functions.debugging import DebugDoors
 from havre.control.functions.lines import LineSpool
 from havre.core.environments.failures import Failure
@@ -65,6 +65,10 @@ class Owner(Protocol):
         ...
 
     def detach(self, environment: Environment) -> None: ...
+
+    def lend(self, environment: Environment, exchange: Exchange) -> None:
+        """One of its processes, which may, asks for the credentials of the function's role."""
+        ...
 
     def answered(self, environment: Environment) -> None: ...
 

@@ -4,6 +4,6 @@ The rule of this package: it decides and words, pure; who calls it (``control/fu
 """
 
 from havre.core.environments.fleet import Fleet
-from havre.core.environments.members import Member, Phase, Rules, Step
+from havre.core.environments.members import Member, Phase, Rules, Step, usable
 
-__all__ = ["Fleet", "Member", "Phase", "Rules", "Step"]
+__all__ = ["Fleet", "Member", "Phase", "Rules", "Step", "usable"]

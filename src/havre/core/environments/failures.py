@@ -15,6 +15,12 @@ TOO_LARGE = "Function.ResponseSizeTooLarge"
 EXTENSION = "Extension.Crash"
 UNHANDLED = "Unhandled"
 UNKNOWN = "Runtime.Unknown"
+RESTORE = "SnapStartException"
+RESTORE_TIMEOUT = "SnapStartTimeoutException"
+RESTORE_WORDS = {
+    RESTORE: "The afterRestore() runtime hook encountered an error. For more information, check the Amazon CloudWatch logs.",
+    RESTORE_TIMEOUT: "Lambda couldn't restore the snapshot within the timeout limit.",
+}
 _KNOWN = re.compile(r"(Runtime|Function)\.[A-Z][A-Za-z]*")
 MAX_RESPONSE = 6_291_556
 
@@ -81,6 +87,14 @@ def extension_crashed(request_id: str, code: int) -> Failure:
     """Which one it was, the log says."""
     words = f"exit code {code}" if code >= 0 else _signal(-code)
     return failure(EXTENSION, f"RequestId: {request_id} Error: {words}")
+
+
+def not_restored(cause: Failure, status: str) -> Failure:
+    """Of an environment that could not be restored. Callers get an error of the API by ``kind``; who is told of what came
+    of an event, the cause."""
+    if status == "timeout":
+        return failure(RESTORE_TIMEOUT, RESTORE_WORDS[RESTORE_TIMEOUT])
+    return Failure(RESTORE, cause.type, cause.payload)
 
 
 def too_large() -> Failure:

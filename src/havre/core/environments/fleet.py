@@ -37,9 +37,11 @@ class Fleet:
         return self._members.get(id)
 
     def ready(self, pool: str) -> int:
-        """Kept ones that are initialised."""
+        """Kept ones that are initialised, successors of others not counted."""
         found = self._pools.get(pool)
-        return sum(m.kept and m.phase is not Phase.STARTING for m in found.members.values()) if found else 0
+        if found is None:
+            return 0
+        return min(found.kept, sum(m.kept and m.phase is not Phase.STARTING for m in found.members.values()))
 
     def parked(self, pool: str) -> int:
         found = self._pools.get(pool)
@@ -214,6 +216,8 @@ class Fleet:
                 if member.phase is Phase.IDLE and not member.kept:
                     due = min(due, member.since + self.rules.idle)
                 due = min(due, member.expires)
+            if member.kept and member.renew_at > now:
+                due = min(due, member.renew_at)
         for found in self._pools.values():
             if found.waiting:
                 settling = [m.since for m in found.members.values() if m.phase is Phase.SETTLING]
@@ -268,7 +272,7 @@ class Fleet:
         if found.retry_at > now:
             return []
         steps: list[Step] = []
-        kept = sum(m.kept and m.phase is not Phase.PARKED for m in found.members.values())
+        kept = sum(m.kept and m.phase is not Phase.PARKED and m.renew_at > now for m in found.members.values())
         for _ in range(found.kept - kept):
             room = self._make_room(pool, found, now)
             if room is None:

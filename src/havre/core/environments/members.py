@@ -9,6 +9,17 @@ from typing import NamedTuple
 
 import msgspec
 
+_MARGIN = 300.0
+_AHEAD = 60.0
+_SHORTEST = 1.0
+"""Seconds that an environment may be used at least, however soon its credentials end."""
+
+
+def usable(left: float, timeout: float) -> float:
+    """For how long an environment whose credentials end in ``left`` may take invocations, each of which may last
+    ``timeout``."""
+    return max(_SHORTEST, left - timeout - _MARGIN)
+
 
 class Phase(Enum):
     STARTING = "starting"
@@ -36,7 +47,7 @@ class Rules(msgspec.Struct, frozen=True):
 
 class Member(msgspec.Struct, eq=False):
     """One environment. ``pool`` is the function that it serves, in the state of its files. ``expires`` is when it must be
-    replaced (its credentials end)."""
+    replaced (its credentials end); of a kept one the successor begins at ``renew_at``, so that there is always one."""
 
     id: str
     pool: str
@@ -45,8 +56,14 @@ class Member(msgspec.Struct, eq=False):
     phase: Phase = Phase.STARTING
     since: float = 0.0
     expires: float = float("inf")
+    renew_at: float = float("inf")
     frozen: bool = False
     stale: bool = False
+
+    def use_for(self, seconds: float, now: float) -> None:
+        """From now on; infinity: as long as one likes."""
+        self.expires = now + seconds
+        self.renew_at = self.expires - min(_AHEAD, seconds / 2) if seconds < float("inf") else self.expires
 
 
 class Step(NamedTuple):

@@ -94,6 +94,13 @@ def init_report_text(duration: float, phase: str, status: str, error_type: str =
     return (text + (f"\tError Type: {error_type}" if error_type else "") + "\n").encode()
 
 
+def restore_report_text(duration: float, status: str, error_type: str) -> bytes:
+    text = f"RESTORE_REPORT Restore Duration: {duration:.2f} ms"
+    if status != "success":
+        text += f"\tStatus: {status}"
+    return (text + (f"\tError Type: {error_type}" if error_type else "") + "\n").encode()
+
+
 def timeout_text(at: str, request_id: str, words: str) -> bytes:
     return f"{at} {request_id} {words}\n\n".encode()
 

@@ -9,6 +9,7 @@ import msgspec
 from havre.kernel.function import Function
 
 API = "127.0.0.1:9001"
+CREDENTIALS = f"http://{API}/2021-04-23/credentials"
 TASK_ROOT = "/var/task"
 RUNTIME_ROOT = "/var/runtime"
 _PATH = "/var/lang/bin:/usr/local/bin:/usr/bin/:/bin:/opt/bin"
@@ -46,12 +47,14 @@ RESERVED = frozenset(
 class Surroundings(msgspec.Struct, frozen=True):
     """What differs from one environment to the next. ``kind``: on-demand, provisioned-concurrency, snap-start,
     lambda-managed-instances. ``credentials`` in the shape of STS (AccessKeyId, SecretAccessKey, SessionToken); empty for
-    none. ``lines`` is a socket to which workers connect for what they write, "" for none."""
+    none. ``token``: processes ask for theirs by it, "" where they need not. ``lines`` is a socket to which workers connect
+    for what they write, "" for none."""
 
     kind: str
     log_stream: str
     endpoint: str
     credentials: Mapping[str, str] = {}
+    token: str = ""
     lines: str = ""
 
 
@@ -92,7 +95,14 @@ def variables(function: Function, around: Surroundings, given: Mapping[str, str]
         found["AWS_SECRET_ACCESS_KEY"] = keys["SecretAccessKey"]
         found["AWS_SESSION_TOKEN"] = keys["SessionToken"]
     own = {name: value for name, value in given.items() if name not in RESERVED}
-    return {**found, **own}
+    return {**found, **own, **_credentials_by(around.token)}
+
+
+def _credentials_by(token: str) -> dict[str, str]:
+    """Where SDKs ask for credentials."""
+    if not token:
+        return {}
+    return {"AWS_CONTAINER_CREDENTIALS_FULL_URI": CREDENTIALS, "AWS_CONTAINER_AUTHORIZATION_TOKEN": token}
 
 
 def _lines(function: Function, around: Surroundings) -> dict[str, str]:

@@ -47,6 +47,7 @@ _ROUTES: dict[bytes, dict[bytes, Route]] = {
     b"/2018-06-01/runtime/init/error": {b"POST": Route("init_error", serve=lambda h, x: h.init_error(x))},
     b"/2018-06-01/runtime/restore/next": {b"GET": Route("restore_next", serve=lambda h, x: h.restore_next(x))},
     b"/2018-06-01/runtime/restore/error": {b"POST": Route("restore_error", serve=lambda h, x: h.restore_error(x))},
+    b"/2021-04-23/credentials": {b"GET": Route("credentials", serve=lambda h, x: h.credentials(x))},
     b"/2018-06-01/ping": {b"GET": Route("ping", serve=_ping)},
     b"/2020-01-01/extension/register": {b"POST": Route("register", serve=lambda h, x: h.register(x))},
     b"/2020-01-01/extension/event/next": {b"GET": Route("event_next", serve=lambda h, x: h.event_next(x))},

@@ -11,13 +11,17 @@ from typing import Any
 
 import httptools
 
-from havre.control.functions.api import Exchange, Host, Sink
+from havre.control.functions.api import USUAL_CONNECTIONS, Exchange, Host, Sink
 from havre.dataplanes.runtime_api.routes import STREAMED, Route, route
 
 log = logging.getLogger("havre.functions")
 
 MAX_BODY = 6_291_556
 """Bytes that a function may answer, and AWS's number for it."""
+_SMALL = 256 << 10
+"""Bytes of what is neither an answer nor an error."""
+_AT_ONCE = 2
+"""Bodies of the largest size that are kept for an environment that works on one invocation."""
 _MAX_HEAD = 2 << 20
 """Bytes of a request's head; the runtime's X-Ray cause of an error, in a header, may take 1 MiB."""
 _LINES = {s.value: f"HTTP/1.1 {s.value} {s.phrase}\r\nContent-Type: application/json\r\n".encode() for s in HTTPStatus}
@@ -38,7 +42,10 @@ class Connection(asyncio.Protocol):
         self._url = b""
         self._headers: dict[bytes, bytes] = {}
         self._pieces: list[bytes] = []
-        self._size = 0
+        self._size = self._kept = 0
+        self._largest = MAX_BODY
+        self._full = self._slow = False
+        """It does not read what it is answered; whoever takes its answer is slower than it is."""
         self._route: Route | None = None
         self._sink: Sink | None = None
         self.body = b""
@@ -56,6 +63,7 @@ class Connection(asyncio.Protocol):
         self._server.connections.discard(self)
         self._transport = None
         self._parser = None  # the parser holds this object: cut the circle
+        self._let_go()
         if self._sink is not None:
             sink, self._sink = self._sink, None
             sink.end(self, whole=False)
@@ -69,8 +77,7 @@ class Connection(asyncio.Protocol):
             self._open, self._headers = True, {}
             self._server.host.next(self)
             return
-        if self._route is None:
-            self._unread += len(data)
+        self._unread += len(data)
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
@@ -115,6 +122,7 @@ class Connection(asyncio.Protocol):
         self._unread = 0
         self._open, self.too_large, self._size, self.body = True, False, 0, b""
         self._route = route(self._parser.get_method(), self._url)
+        self._largest = MAX_BODY if self._route.what in ("response", "error") else _SMALL
         if self._headers.get(b"expect", b"").lower() == b"100-continue":
             self._transport.write(_CONTINUE)
         if self._route.what == "response" and self._headers.get(STREAMED):
@@ -123,23 +131,32 @@ class Connection(asyncio.Protocol):
                 self._route = Route("drain")
 
     def on_body(self, data: bytes) -> None:
+        self._unread = 0
         if self._sink is not None:
             self._sink.piece(data)
         elif not self.too_large:
             self._size += len(data)
-            if self._size > MAX_BODY:
+            if self._size > self._largest or not self._server.keeps(len(data)):
                 self.too_large = True
-                self._pieces.clear()
+                self._let_go()
             else:
+                self._kept += len(data)
                 self._pieces.append(data)
+
+    def _let_go(self) -> None:
+        """Of the body so far."""
+        self._server.kept -= self._kept
+        self._kept = 0
+        self._pieces.clear()
 
     def on_message_complete(self) -> None:
         if self._closing or self._route is None:
             return
+        self._unread = 0
         pieces = self._pieces
         if pieces:
             self.body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-            pieces.clear()
+            self._let_go()
         found, self._route = self._route, None
         if self._sink is not None:
             sink, self._sink = self._sink, None
@@ -171,18 +188,38 @@ class Connection(asyncio.Protocol):
             self._hang_up()
 
     def pause(self) -> None:
-        if self._transport is not None:
-            self._transport.pause_reading()
+        self._slow = True
+        self._flow()
 
     def resume(self) -> None:
-        if self._transport is not None:
+        self._slow = False
+        self._flow()
+
+    # --- asyncio's, of what it is answered
+    def pause_writing(self) -> None:
+        self._full = True
+        self._flow()
+
+    def resume_writing(self) -> None:
+        self._full = False
+        self._flow()
+
+    def _flow(self) -> None:
+        if self._transport is None:
+            return
+        if self._slow or self._full:
+            self._transport.pause_reading()
+        else:
             self._transport.resume_reading()
 
 
 class Server:
+    """``kept``: bytes of bodies that have come so far. What a function sends counts as the node's memory, not as its own."""
+
     def __init__(self, descriptor: int, host: Host) -> None:
         self.host = host
         self.connections: set[Connection] = set()
+        self.kept = 0
         self._closed = False
         self._server: asyncio.AbstractServer | None = None
         self._socket = socket.socket(fileno=descriptor)
@@ -192,6 +229,14 @@ class Server:
 
     async def _listen(self, loop: asyncio.AbstractEventLoop) -> None:
         self._server = await loop.create_server(lambda: Connection(self), sock=self._socket)
+
+    def keeps(self, size: int) -> bool:
+        """Whether there is room for so many bytes more; then they are counted."""
+        at_once = max(_AT_ONCE, self.host.connections - USUAL_CONNECTIONS)
+        if self.kept + size > at_once * MAX_BODY:
+            return False
+        self.kept += size
+        return True
 
     def drop(self) -> None:
         for connection in tuple(self.connections):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from havre.core.environments import Fleet, Member, Phase, Rules, Step
+from havre.core.environments import Fleet, Member, Phase, Rules, Step, usable
 
 RULES = Rules(memory=1000, rest=1.0, idle=50.0, idle_under_pressure=5.0, settle=0.5, retry=10.0)
 POOLS = {"small": 100, "large": 400}
@@ -254,3 +255,31 @@ def test_freezing_many_leaves_time_for_others() -> None:
         some = [step.what for step in fleet.tick(now)]
         assert 0 < len(some) <= 4 and set(some) == {"freeze"}
         frozen += len(some)
+
+
+def test_one_that_is_kept_has_its_successor_before_it_ends() -> None:
+    fleet = Fleet(RULES)
+    fleet.know("p", 1)
+    [first] = started(fleet, fleet.keep("p", 1, 0), 0)
+    first.use_for(1000.0, 0)
+    fleet.tick(1.0)
+    assert fleet.wake_at(1.0) == first.renew_at == 940.0
+    [second] = started(fleet, fleet.tick(940.0), 940.0)
+    second.use_for(1000.0, 940.0)
+    fleet.tick(941.0)
+    assert fleet.ready("p") == 1 and not [s for s in fleet.tick(999.0) if s.what != "freeze"]
+    [end] = fleet.tick(1000.0)
+    assert (end.what, end.member) == ("end", first)
+    assert fleet.take("p", 1000.0) is second
+
+
+@given(left=st.floats(0, 90_000), timeout=st.floats(1, 900), asked=st.floats(0, 100_000))
+def test_no_invocation_outlives_the_credentials_of_its_environment(left: float, timeout: float, asked: float) -> None:
+    fleet = Fleet(RULES)
+    fleet.know("p", 1)
+    [member] = started(fleet, fleet.keep("p", 1, 0), 0)
+    member.use_for(usable(left, timeout), 0)
+    taken = fleet.take("p", asked)
+    if taken is not None and asked > 1.0:
+        assert asked + timeout <= left
+    assert taken is not None or asked >= left - timeout - 301

@@ -98,6 +98,8 @@ class InvokeOperations:
         invocation = _invocation(invoker, call, request, target, payload, streaming=True)
         _check_tail(target, invocation)
         streamed = await invoker.stream(target, invocation)
+        if streamed.outcome is not None and (refused := refusals.not_restored(streamed.outcome)) is not None:
+            raise refused
         return {
             "StatusCode": 200,
             "ExecutedVersion": streamed.version,
@@ -205,6 +207,8 @@ def _client_context(given: str) -> str:
 
 def _answer(done: Done, asked: Invocation) -> Answer:
     outcome = done.outcome
+    if (refused := refusals.not_restored(outcome)) is not None:
+        raise refused
     answer: dict[str, Any] = {
         "StatusCode": 200,
         "ExecutedVersion": done.version,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from havre.core.environments import failures
 from havre.core.invoking import payloads
 from havre.kernel.errors import ApiError
+from havre.kernel.function import Outcome
 from havre.services.lambda_ import mounting, sealing
 from havre.services.lambda_.errors import conflict, invalid
 from havre.services.lambda_.resources import Readiness
@@ -65,6 +67,12 @@ def not_ready(status: Readiness, snap_start: bool) -> ApiError:
         "The operation cannot be performed at this time. The function is currently in the following state: "
         f"{status.state}"
     )
+
+
+def not_restored(outcome: Outcome) -> ApiError | None:
+    """An environment that was to be restored from a snapshot could not be; None: that is not what has failed."""
+    words = failures.RESTORE_WORDS.get(outcome.error)
+    return None if words is None else ApiError(outcome.error, words, fields={"Type": "User"})
 
 
 def unpublished(published: bool) -> ApiError:

@@ -111,6 +111,29 @@ def test_a_function_that_fails_is_an_answer(aws: Lambda) -> None:
     assert json.load(answer["Payload"])["errorType"] == "ValueError"
 
 
+@pytest.mark.parametrize(
+    "error, status, words",
+    [
+        ("SnapStartException", 400, "The afterRestore() runtime hook encountered an error."),
+        ("SnapStartTimeoutException", 408, "Lambda couldn't restore the snapshot within the timeout limit."),
+    ],
+)
+def test_a_snapshot_that_cannot_be_restored_is_an_error_of_the_call(
+    aws: Lambda, error: str, status: int, words: str
+) -> None:
+    outcome = Outcome(b'{"errorType":"ValueError"}', error)
+
+    async def fails(function: Function, invocation: Invocation) -> Outcome:
+        return outcome
+
+    aws.behave("f", fails)
+    aws.functions.pieces = [outcome]
+    for call in (aws.client.invoke, aws.client.invoke_with_response_stream):
+        found = refused(call, FunctionName="f")
+        assert found[:2] == (error, status) and found[2].startswith(words) and found[3]["Type"] == "User"
+    assert aws.running() == 0
+
+
 def test_a_dry_run_runs_nothing(aws: Lambda) -> None:
     assert aws.client.invoke(FunctionName="f", InvocationType="DryRun")["StatusCode"] == 204
     assert code(aws.client.invoke, FunctionName="g", InvocationType="DryRun") == "ResourceNotFoundException"
