@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-
 USUAL_CONNECTIONS = 64
 """Of the processes of an environment, at once."""
 

@@ -15,7 +15,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable
 from typing import Any, Protocol, cast
 
-from havre.control.functions.api import Exchange
+from havre.control.functions.api import USUAL_CONNECTIONS, Exchange
 from havre.control.functions.environment import OK, WRONG_ID, Environment
 from havre.control.functions.extensions import Extensions, refuse
 from havre.control.functions.parts import Owner, Parts
@@ -79,7 +79,7 @@ class SharedEnvironment(Environment):
         self.extensions = self._no_invoke()
         self.writers = itertools.count(1)
         self._lines: asyncio.Server | None = None
-        self.connections = 64 + 2 * function.concurrency
+        self.connections = USUAL_CONNECTIONS + 2 * function.concurrency
 
     def _no_invoke(self) -> Extensions:
         made = Extensions(self.function, self.parts.world.uuid, self._extension_changed, self._extension_failed)

@@ -12,13 +12,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from havre.control.functions.api import Exchange, Sink
+from havre.control.functions.api import USUAL_CONNECTIONS, Exchange, Sink
 from havre.dataplanes.runtime_api.routes import route
-from havre.dataplanes.runtime_api.server import MAX_BODY, Server
+from havre.dataplanes.runtime_api.server import MAX_BODY, Connection, Server
 
 
 class Environment:
     """Answers everything at once, and remembers it."""
+
+    connections = USUAL_CONNECTIONS
 
     def __init__(self) -> None:
         self.asked: list[tuple[Any, ...]] = []
@@ -166,6 +168,77 @@ async def test_what_is_no_conversation_ends(served: tuple[Environment, int], non
     client.writer.write(nonsense)
     with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
         await client.reader.readexactly(1 << 20)
+
+
+@pytest.mark.parametrize("piece", [b"X-%d: " + b"y" * 65536 + b"\r\n", b"y" * 65536])
+async def test_trailers_without_end_are_not_kept(served: tuple[Environment, int], piece: bytes) -> None:
+    """Headers that never end, and one header that never does."""
+    _, port = served
+    client = await dial(port)
+    client.writer.write(RESPONSE + b"Transfer-Encoding: chunked\r\n\r\n3\r\none\r\n0\r\n" + b"X" * (b"%d" not in piece))
+    with pytest.raises(ConnectionError):
+        for number in range(1000):
+            client.writer.write(piece.replace(b"%d", b"%d" % number) if b"%d" in piece else piece)
+            await client.writer.drain()
+
+
+async def test_bodies_that_come_side_by_side_have_a_bound_together(served: tuple[Environment, int]) -> None:
+    environment, port = served
+    half = MAX_BODY // 2
+    clients = [await dial(port) for _ in range(5)]
+    for client in clients:
+        client.writer.write(RESPONSE + b"Content-Length: %d\r\n\r\n" % MAX_BODY + b"x" * half)
+        await client.writer.drain()
+    for client in clients:
+        assert (await client.say(b"x" * (MAX_BODY - half)))[0] == 202
+    kept = [asked[2] for asked in environment.asked]
+    assert sum(kept) <= 3 * MAX_BODY and kept.count(0) >= 2
+    assert await clients[0].say(RESPONSE + b"Content-Length: 5\r\n\r\n12345") == (202, b"")
+    assert environment.asked[-1][2:4] == (5, False)
+    clients[0].writer.write(RESPONSE + b"Content-Length: %d\r\n\r\n" % MAX_BODY + b"x" * half)
+    await clients[0].writer.drain()
+    clients[0].writer.close()
+    for client in clients[1:3]:
+        head = RESPONSE + b"Content-Length: %d\r\n\r\n" % MAX_BODY
+        assert (await client.say(head, b"x" * MAX_BODY))[0] == 202
+        assert environment.asked[-1][2:4] == (MAX_BODY, False)
+
+
+async def test_only_answers_are_large(served: tuple[Environment, int]) -> None:
+    environment, port = served
+    environment.register = lambda exchange: exchange.answer(400 + exchange.too_large)  # type: ignore[attr-defined]
+    client = await dial(port)
+    for size, status in ((1000, 400), (1 << 20, 401)):
+        head = b"POST /2020-01-01/extension/register HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % size
+        assert (await client.say(head, b"x" * size))[0] == status
+
+
+class Transport:
+    def __init__(self) -> None:
+        self.reading = True
+
+    def pause_reading(self) -> None:
+        self.reading = False
+
+    def resume_reading(self) -> None:
+        self.reading = True
+
+
+async def test_who_does_not_read_answers_is_asked_no_more(served: tuple[Environment, int]) -> None:
+    environment, _ = served
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = Server(listener.detach(), environment)  # type: ignore[arg-type]
+    connection, transport = Connection(server), Transport()
+    connection.connection_made(transport)
+    connection.pause()
+    connection.pause_writing()
+    assert not transport.reading
+    connection.resume()
+    assert not transport.reading
+    connection.resume_writing()
+    assert transport.reading
+    server.connections.clear()
+    server.close()
 
 
 async def test_other_paths(served: tuple[Environment, int]) -> None:
