@@ -332,6 +332,39 @@ def test_a_version_that_cannot_be_initialised_fails(world: World, runtime: str) 
         world.invoke(name, Qualifier=version["Version"])
 
 
+ASKS = """
+import os, boto3
+from snapshot_restore_py import register_after_restore
+sts = boto3.client("sts")
+before = sts.get_caller_identity()["Arn"]
+
+@register_after_restore
+def after():
+    if os.environ.get("BREAK"):
+        raise ValueError("it is not as it was")
+
+def handler(event, context):
+    return [before, sts.get_caller_identity()["Arn"], "AWS_ACCESS_KEY_ID" in os.environ]
+"""
+
+
+def test_a_snapshot_asks_for_its_credentials_and_tells_of_hooks_that_fail(world: World) -> None:
+    client = world.client("lambda")
+    world.function("snap-asks", ASKS, Runtime=PYTHON, SnapStart={"ApplyOn": "PublishedVersions"})
+    version = published(world, "snap-asks", "Active")
+    [before, now, given], _ = world.invoke("snap-asks", Qualifier=version["Version"])
+    assert before == now and now.endswith(":assumed-role/worker/snap-asks") and not given
+
+    client.update_function_configuration(FunctionName="snap-asks", Environment={"Variables": {"BREAK": "1"}})
+    client.get_waiter("function_updated_v2").wait(FunctionName="snap-asks", WaiterConfig={"Delay": 0.2})
+    version = published(world, "snap-asks", "Active")
+    with pytest.raises(client.exceptions.SnapStartException):
+        world.invoke("snap-asks", Qualifier=version["Version"])
+    in_log(
+        world, "snap-asks", "ValueError: it is not as it was", "\tStatus: error\tError Type: Runtime.AfterRestoreError"
+    )
+
+
 def test_a_version_cannot_be_invoked_while_its_snapshot_is_taken(world: World) -> None:
     client = world.client("lambda")
     code = "import time\ntime.sleep(3)\nloaded = time.time()\ndef handler(event, context): return loaded\n"
