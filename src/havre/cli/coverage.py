@@ -26,7 +26,7 @@ def show(service: str | None, *, as_json: bool) -> int:
     table = coverage()
     if service is not None and service not in table:
         print(f"havre coverage: there is no service {service}; there are {', '.join(sorted(table))}", file=sys.stderr)
-        return 1
+        return 2
     if service is not None:
         return _one(service, table[service], as_json=as_json)
     if as_json:

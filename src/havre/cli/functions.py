@@ -141,11 +141,11 @@ def _clients(state: Path | None) -> Clients:
 
 @contextmanager
 def _told(command: str) -> Iterator[None]:
-    """What is wrong with what was typed, in a line."""
+    """What is wrong with what was typed (exit 2, as of all that is typed wrong), or that nothing runs (1), in a line."""
     from havre.cli.client import NotRunning
 
     try:
         yield
     except (ValueError, NotRunning) as error:
         typer.echo(f"havre lambda {command}: {error}", err=True)
-        raise typer.Exit(1) from None
+        raise typer.Exit(2 if isinstance(error, ValueError) else 1) from None

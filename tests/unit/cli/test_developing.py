@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from typer.testing import CliRunner
 
 from havre.cli.developing import dev, logs
 from havre.cli.developing.invoke import invoke, read_payload
+from havre.cli.main import app
 
 
 class Playing:
@@ -94,6 +96,46 @@ def test_what_cannot_be_invoked_and_what_is_queued(capsys: pytest.CaptureFixture
     clients: Any = Playing(invoke=answered(b""))
     assert invoke(clients, "f", b"{}", qualifier="", asynchronous=True) == 0
     assert clients.told[0][1]["InvocationType"] == "Event"
+
+
+def test_who_is_throttled_is_told_why(capsys: pytest.CaptureFixture[str]) -> None:
+    throttled = ClientError(
+        {
+            "Error": {"Code": "TooManyRequestsException", "Message": "Rate Exceeded."},
+            "ResponseMetadata": {"HTTPStatusCode": 429},  # type: ignore[typeddict-item]
+            "message": "Rate Exceeded.",
+            "Reason": "ReservedFunctionConcurrentInvocationLimitExceeded",
+            "Type": "User",
+            "retryAfterSeconds": "1",
+        },
+        "Invoke",
+    )
+    clients: Any = Playing(invoke=throttled)
+    assert invoke(clients, "f", b"{}", qualifier="", asynchronous=False) == 1
+    assert capsys.readouterr().err.splitlines() == [
+        "havre lambda invoke: TooManyRequestsException: Rate Exceeded.",
+        "  Reason: ReservedFunctionConcurrentInvocationLimitExceeded",
+        "  retryAfterSeconds: 1",
+    ]
+
+
+@pytest.mark.parametrize(
+    "typed, words",
+    [
+        (["lambda", "logs", "f", "--since", "5x"], "5x is no span of time"),
+        (["lambda", "invoke", "f", "{"], "the payload is no JSON"),
+        (["lambda", "dev", ".", "--env", "x"], "--env x: it is written NAME=VALUE"),
+        (["coverage", "nope"], "there is no service nope"),
+    ],
+)
+def test_what_is_typed_wrong_is_a_usage_error(typed: list[str], words: str) -> None:
+    found = CliRunner().invoke(app, typed)
+    assert found.exit_code == 2 and words in found.output
+
+
+def test_that_nothing_runs_is_none(tmp_path: Path) -> None:
+    found = CliRunner().invoke(app, ["lambda", "invoke", "f", "--state", str(tmp_path / "none")])
+    assert found.exit_code == 1
 
 
 def test_payloads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,9 @@ from rich.text import Text
 
 from havre.cli.aws import Clients
 
+_KNOWN = {"Error", "ResponseMetadata", "message", "Message", "Type"}
+"""Members of errors that are told anyway, or tell nothing."""
+
 
 def invoke(clients: Clients, name: str, payload: bytes, *, qualifier: str, asynchronous: bool) -> int:
     """The exit code: 1 where the function failed or could not be invoked."""
@@ -25,7 +28,7 @@ def invoke(clients: Clients, name: str, payload: bytes, *, qualifier: str, async
         answer = _asked(clients("lambda"), request)
         body = answer["Payload"].read()
     except (ClientError, BotoCoreError) as error:
-        print(f"havre lambda invoke: {error}", file=sys.stderr)
+        print(f"havre lambda invoke: {refusal(error)}", file=sys.stderr)
         return 1
     if asynchronous:
         print(f"queued: {answer['ResponseMetadata']['RequestId']}", file=sys.stderr)
@@ -47,6 +50,15 @@ def _asked(client: Any, request: dict[str, Any]) -> Any:
         if "Tail logs are not supported" not in str(error):
             raise
         return client.invoke(**{k: v for k, v in request.items() if k != "LogType"})
+
+
+def refusal(error: ClientError | BotoCoreError) -> str:
+    """With all that the error has to say, a line for each of its members: why one is throttled, for how long."""
+    if not isinstance(error, ClientError):
+        return str(error)
+    told = error.response
+    more = [f"  {name}: {value}" for name, value in told.items() if name not in _KNOWN]
+    return "\n".join([f"{told['Error']['Code']}: {told['Error'].get('Message', '')}", *more])
 
 
 def read_payload(text: str) -> bytes:
