@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from havre.control.functions.ports import CodeStore, Functions
+from havre.control.metrics import UNMETERED, Metrics
 from havre.kernel.errors import Temporary
 from havre.kernel.world import World
 from havre.services.lambda_.invoking.assembly import Invoking
@@ -21,7 +22,7 @@ class Facilities:
     """Filled in by apps. ``secret`` signs the URLs from which code is downloaded; ``architectures`` are those that the
     machines of this installation can run. ``records`` keep the events of asynchronous invocations; ``invoking`` is made of
     all that when it is first needed. ``unlogged(account, region, group, role)`` says why that role's lines do not get into
-    the log group; "" when they do."""
+    the log group; "" when they do. ``metrics`` takes what is counted of invocations."""
 
     functions: Functions | None = None
     code: CodeStore | None = None
@@ -30,6 +31,7 @@ class Facilities:
     records: Records | None = None
     invoking: Invoking | None = None
     unlogged: Callable[[str, str, str, str], str] = _nothing
+    metrics: Metrics = UNMETERED
 
     def open_functions(self) -> Functions:
         """Raises Temporary."""
@@ -48,7 +50,7 @@ class Facilities:
         if self.invoking is None:
             if self.records is None:
                 raise Temporary("the queue of events is not open yet")
-            self.invoking = Invoking(store, world, self.records, self.open_functions)
+            self.invoking = Invoking(store, world, self.records, self.open_functions, self.metrics)
         return self.invoking
 
     async def reset(self) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from havre.control.deps import ReconcilerDeps
 from havre.control.functions.ports import Functions
+from havre.control.metrics import UNMETERED, Metrics
 from havre.control.supervisor import Loop
 from havre.kernel.world import World
 from havre.services.lambda_.durable.executions import Executions
@@ -20,8 +21,15 @@ from havre.store.ports import Reader, Records
 class Invoking:
     """``functions`` gives what runs functions, and raises Temporary while nothing does."""
 
-    def __init__(self, store: Reader, world: World, records: Records, functions: Callable[[], Functions]) -> None:
-        self.invoker = Invoker(store, world, functions)
+    def __init__(
+        self,
+        store: Reader,
+        world: World,
+        records: Records,
+        functions: Callable[[], Functions],
+        metrics: Metrics = UNMETERED,
+    ) -> None:
+        self.invoker = Invoker(store, world, functions, metrics)
         self.events = Events(store, world, records, self.invoker)
         executions = Executions(world, records)
         executions.tell = Notices(self.invoker, self.events)

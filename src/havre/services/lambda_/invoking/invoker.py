@@ -9,18 +9,17 @@ import msgspec
 
 from havre.control.functions.calls import NoRoom
 from havre.control.functions.ports import Functions
+from havre.control.metrics import UNMETERED, Metrics
 from havre.core.invoking import payloads, traces
-from havre.core.invoking.concurrency import CONCURRENT, Concurrency, Slot
+from havre.core.invoking.concurrency import CONCURRENT, Concurrency
+from havre.core.invoking.meters import LOOPS_ENDED, Place, place
 from havre.kernel.errors import ApiError, Permanent, Temporary
 from havre.kernel.function import Invocation, Outcome
 from havre.kernel.world import World
 from havre.services.lambda_.invoking import refusals
+from havre.services.lambda_.invoking.admission import Accounts, Admission
 from havre.services.lambda_.invoking.targets import Served, Target, Targets
 from havre.store.ports import Reader
-
-_FREE = Slot("", "", False, False)
-"""Of nobody's concurrency: it was given back already."""
-_FREE.open = False
 
 
 class Done(msgspec.Struct, frozen=True):
@@ -40,19 +39,25 @@ class Durable(Protocol):
 class Invoker:
     """Of a whole process: its counts are the installation's. ``functions`` raises Temporary while nothing runs functions."""
 
-    def __init__(self, store: Reader, world: World, functions: Callable[[], Functions]) -> None:
+    def __init__(
+        self, store: Reader, world: World, functions: Callable[[], Functions], metrics: Metrics = UNMETERED
+    ) -> None:
         self.targets = Targets(store, functions)
         self._world = world
         self._functions = functions
-        self._counts: dict[tuple[str, str], Concurrency] = {}
+        self.accounts = Accounts(world.now, metrics)
         self.durable: Durable | None = None
         """What runs durable functions."""
 
     def concurrency(self, account: str, region: str) -> Concurrency:
-        found = self._counts.get((account, region))
-        if found is None:
-            found = self._counts[account, region] = Concurrency(self._world.now())
-        return found
+        return self.accounts.of(account, region).counts
+
+    def meter(self, target: Target, name: str, value: float = 1.0) -> None:
+        """Count something of AWS/Lambda that is no invocation's."""
+        self.meter_at(target.account, target.region, place(target.name, target.qualifier), name, value)
+
+    def meter_at(self, account: str, region: str, where: Place, name: str, value: float = 1.0) -> None:
+        self.accounts.of(account, region).meters.add(where, name, value, self._world.now())
 
     def find(self, account: str, region: str, name: str, qualifier: str = "") -> Target:
         return self.targets.find(account, region, name, qualifier)
@@ -61,6 +66,7 @@ class Invoker:
         """The trace as the function gets it. Raises ApiError RecursiveInvocationException for a loop."""
         told, rounds = self._led(target, header)
         if rounds > traces.MOST_LOOPS and target.terminate:
+            self.meter(target, LOOPS_ENDED)
             raise refusals.recursive(target.unqualified)
         return told
 
@@ -83,17 +89,17 @@ class Invoker:
             raise refusals.tenant_wanted() if served.config.per_tenant else refusals.tenant_unwanted()
         return served
 
-    def admit(self, target: Target, served: Served, synchronous: bool) -> tuple[Concurrency, Slot]:
-        """Raises ApiError TooManyRequestsException. Whoever gets a slot gives it back. What runs on a capacity provider is
-        bounded by its environments, and takes nothing of the account's concurrency."""
-        counts = self.concurrency(target.account, target.region)
+    def admit(self, target: Target, served: Served, synchronous: bool) -> Admission:
+        """Raises ApiError TooManyRequestsException."""
+        now = self._world.now()
+        account = self.accounts.of(target.account, target.region)
+        pool = self.targets.pool(target.account, target.region)
         if served.function.concurrency:
-            return counts, _FREE
-        share, pool = self.targets.share(served), self.targets.pool(target.account, target.region)
-        slot = counts.admit(share, pool, self._world.now(), synchronous)
-        if isinstance(slot, str):
-            raise refusals.throttled(slot)
-        return counts, slot
+            return account.admit_freely(served.place, pool, now)
+        admission = account.admit(served.place, self.targets.share(served), pool, now, synchronous)
+        if isinstance(admission, str):
+            raise refusals.throttled(admission)
+        return admission
 
     def utilization(self, account: str, region: str, function: str, qualifier: str) -> float | None:
         """The part of the provisioned environments that is at work, 0 to 1; None when there are none."""
@@ -118,15 +124,15 @@ class Invoker:
 
     async def run(self, target: Target, served: Served, invocation: Invocation, synchronous: bool = True) -> Done:
         """This version, once, whatever kind of function it is."""
-        counts, slot = self.admit(target, served, synchronous)
+        admission, outcome = self.admit(target, served, synchronous), None
         try:
             outcome = await self._functions().invoke(served.function, invocation)
         except Permanent as never:
             raise refusals.cannot_run(never.reason) from never
         except Temporary as later:
-            raise _not_now(served, later) from later
+            raise self._not_now(target, served, later) from later
         finally:
-            counts.release(slot)
+            admission.over(outcome)
         return Done(outcome, served.version)
 
     async def _durably(self, target: Target, served: Served, invocation: Invocation) -> Done:
@@ -139,34 +145,34 @@ class Invoker:
         served = self.draw(target, invocation.tenant)
         if served.config.durable is not None:
             raise refusals.no_durable_streams()
-        counts, slot = self.admit(target, served, True)
+        admission = self.admit(target, served, True)
         streamed: Streamed | None = None
         try:
             pieces = self._functions().stream(served.function, invocation)
-            streamed = Streamed(pieces, served.version, lambda: counts.release(slot))
+            streamed = Streamed(pieces, served.version, admission.over)
             await streamed.begin()
         except BaseException as error:
-            counts.release(slot)
+            admission.over()
             if streamed is not None:
                 await streamed.aclose()
             if isinstance(error, Permanent):
                 raise refusals.cannot_run(error.reason) from error
             if isinstance(error, Temporary):
-                raise _not_now(served, error) from error
+                raise self._not_now(target, served, error) from error
             raise
         return streamed
+
+    def _not_now(self, target: Target, served: Served, later: Temporary) -> ApiError:
+        """Where environments are not started for an invocation, one that finds all at work is throttled."""
+        if served.function.concurrency and isinstance(later, NoRoom):
+            self.accounts.of(target.account, target.region).meters.throttled(served.place, self._world.now())
+            return refusals.throttled(CONCURRENT)
+        return refusals.no_room(later.reason)
 
 
 def loops(target: Target, trace: str) -> bool:
     """Whether this is one round too many of a chain that comes back to the function; ``trace`` is what the function gets."""
     return target.terminate and traces.rounds(trace, target.unqualified) > traces.MOST_LOOPS
-
-
-def _not_now(served: Served, later: Temporary) -> ApiError:
-    """Where environments are not started for an invocation, one that finds all at work is throttled."""
-    if served.function.concurrency and isinstance(later, NoRoom):
-        return refusals.throttled(CONCURRENT)
-    return refusals.no_room(later.reason)
 
 
 class Streamed:
@@ -175,12 +181,14 @@ class Streamed:
     Its slot is given back when the answer ends, when it is closed, and when it is forgotten.
     """
 
-    def __init__(self, pieces: AsyncIterator[bytes | str | Outcome], version: str, release: Callable[[], None]) -> None:
+    def __init__(
+        self, pieces: AsyncIterator[bytes | str | Outcome], version: str, over: Callable[[Outcome | None], None]
+    ) -> None:
         self.version = version
         self.content_type = "application/octet-stream"
         self.outcome: Outcome | None = None
         self._pieces = pieces
-        self._release = release
+        self._over = over
         self._first: bytes | None = None
         self._size = 0
 
@@ -210,7 +218,7 @@ class Streamed:
             piece = _lost(later.reason)
         if isinstance(piece, Outcome):
             self.outcome = piece
-            self._release()
+            self._over(piece)
             return None
         return piece
 
@@ -232,13 +240,13 @@ class Streamed:
         raise StopAsyncIteration
 
     async def aclose(self) -> None:
-        self._release()
+        self._over(None)
         close = getattr(self._pieces, "aclose", None)
         if close is not None:
             await close()
 
     def __del__(self) -> None:
-        self._release()
+        self._over(None)
 
 
 def _lost(reason: str, kind: str = "ServiceException") -> Outcome:

@@ -15,7 +15,7 @@ from typing import Protocol
 import msgspec
 
 from havre.control.tasks import Tasks
-from havre.core.invoking import retries
+from havre.core.invoking import meters, retries
 from havre.core.invoking.retries import Policy, Tried, Verdict
 from havre.kernel.errors import ApiError, Temporary
 from havre.kernel.function import Invocation
@@ -83,6 +83,7 @@ class Events:
         number = self._records.number(where.shelf)
         await self._write(where, number, event, payload)
         self._add(where, number, event)
+        self._invoker.meter(target, meters.RECEIVED)
 
     def letter(self, where: Where, event: Event, letter: Letter) -> tuple[Put, Callable[[], None]]:
         """Of an event that is through elsewhere: the record, for whoever writes it together with something else, and what to
@@ -201,6 +202,7 @@ class Events:
         """Gives whether the function was run."""
         target = self._find(line.where, event)
         if target is None:
+            self._count(line.where, event, meters.DROPPED)
             self._forget(line.where, number)
             return False
         body = self._records.bodies(line.where.shelf, [number])[0]
@@ -212,11 +214,13 @@ class Events:
             await self._through(taken, retries.ZERO_CONCURRENCY)
             return False
         if loops(target, event.trace):
+            self._count(line.where, event, meters.LOOPS_ENDED)
             await self._through(taken, retries.RECURSIVE, status=400)
             return False
         if retries.expired(event.tried, taken.policy, now):
             await self._through(taken, retries.EVENT_AGE_EXCEEDED)
             return False
+        self._count(line.where, event, meters.AGE, max(0.0, now - event.tried.received) * 1000)
         try:
             done = await self._invoker.invoke(target, _invocation(event, body), synchronous=False)
         except ApiError as error:
@@ -266,6 +270,8 @@ class Events:
     async def _through(self, taken: _Taken, condition: str, done: Done | None = None, status: int = 200) -> None:
         """Tell whoever is to be told, if anybody is."""
         version = "" if done is None else done.version
+        if condition != retries.SUCCESS:
+            self._count(taken.where, taken.event, meters.DROPPED)
         to = _addresses(taken, condition, version)
         if not to:
             self._forget(taken.where, taken.number)
@@ -294,9 +300,11 @@ class Events:
             try:
                 await self._courier.carry(where, event, letter, kind, arn)
             except Temporary as later:
+                self._undelivered(where, event, kind)
                 log.warning("%s of %s, %s: %s", kind, event.arn, arn, later.reason)
                 left.append((kind, arn))
             except Exception as error:
+                self._undelivered(where, event, kind)
                 log.error("%s of %s is lost, %s refuses it: %s", kind, event.arn, arn, error)
         if not left or event.deliveries + 1 >= MOST_DELIVERIES:
             self._forget(where, number)
@@ -308,6 +316,14 @@ class Events:
         )
         await self._write(where, number, later_event, encode(msgspec.structs.replace(letter, to=tuple(left))))
         self._add(where, number, later_event)
+
+    def _undelivered(self, where: Where, event: Event, kind: str) -> None:
+        if kind != STATUS:
+            self._count(where, event, meters.LETTER_ERRORS if kind == DEAD_LETTER else meters.DESTINATION_FAILURES)
+
+    def _count(self, where: Where, event: Event, name: str, value: float = 1.0) -> None:
+        place = meters.place(where.function, event.qualifier)
+        self._invoker.meter_at(where.account, where.region, place, name, value)
 
     def _forget(self, where: Where, number: int) -> None:
         """Nobody waits for that: after a crash before it is on disk the event runs once more."""

@@ -8,6 +8,7 @@ import msgspec
 
 from havre.control.functions.ports import Functions
 from havre.core.invoking.concurrency import Pool, Share
+from havre.core.invoking.meters import Place, place
 from havre.kernel.errors import ApiError
 from havre.kernel.function import Function
 from havre.kernel.resource import scoped
@@ -21,7 +22,7 @@ REMEMBERED = 10_000
 
 
 class Served(msgspec.Struct, frozen=True):
-    """One version as it is run. ``kept`` says that environments of it are kept initialised."""
+    """One version as it is run. ``kept`` says that environments of it are kept initialised; it is counted at ``place``."""
 
     function: Function
     version: str
@@ -29,6 +30,7 @@ class Served(msgspec.Struct, frozen=True):
     share: Share
     kept: bool
     record: FunctionR | VersionR
+    place: Place
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -131,11 +133,11 @@ class Targets:
             name=m.name,
             qualifier=found.qualifier,
             resolved=found,
-            served={version: self._serve(found.function, version) for version, _ in found.shares},
+            served={version: self._serve(found.function, version, found.qualifier) for version, _ in found.shares},
             terminate=found.function.spec.recursive_loop != "Allow",
         )
 
-    def _serve(self, function: FunctionR, version: str) -> Served | ApiError:
+    def _serve(self, function: FunctionR, version: str, qualifier: str) -> Served | ApiError:
         if version == LATEST and function.spec.config.managed is not None:
             return refusals.unpublished(queries.has_published(self._store, function))
         try:
@@ -146,7 +148,8 @@ class Targets:
         if runs is None or serving is None or (serving.managed is not None and record.status.state != "Active"):
             return refusals.not_ready(record.status, record.spec.config.snap_start and version != LATEST)
         share = Share(function.meta.name, version, function.spec.reserved)
-        return Served(runs, version, serving, share, self._kept(function, version), record)
+        counted = place(function.meta.name, qualifier, version)
+        return Served(runs, version, serving, share, self._kept(function, version), record, counted)
 
     def _record(self, function: FunctionR, version: str) -> FunctionR | VersionR | None:
         try:

@@ -12,7 +12,7 @@ from havre.control.gate import Gate, caller
 from havre.control.operation import Principal
 from havre.core import cors
 from havre.core.http_events import Asked, BadAnswer, HttpAnswer, Place, answer_of, event_2, fronted
-from havre.core.invoking import payloads
+from havre.core.invoking import meters, payloads
 from havre.core.invoking.prelude import CONTENT_TYPE, Prelude
 from havre.kernel.errors import ApiError, Temporary
 from havre.kernel.function import Invocation
@@ -65,9 +65,10 @@ class FunctionUrls:
         call = _Call(found[0], asked, id, self._invoking(), self._gate)
         answer = await call.answer()
         if isinstance(answer, HttpAnswer):
+            call.count(answer.status, self._world.now())
             await send(send_, _named(answer, id, call.trace), head)
         else:
-            await call.pass_on(answer, send_)
+            await call.pass_on(answer, send_, self._world.now)
 
 
 class _Call:
@@ -143,10 +144,12 @@ class _Call:
         headers = (*cors.without(answer.headers), *cors.allowed(self._asked, self._cors))
         return HttpAnswer(answer.status, headers, answer.body)
 
-    async def pass_on(self, streamed: Streamed, send_: Any) -> None:
+    async def pass_on(self, streamed: Streamed, send_: Any, clock: Callable[[], float]) -> None:
         """A streamed answer, as it comes. What breaks off is cut off: the client sees that its end is missing."""
+        status = 0
         try:
             head, first = await self._head(streamed)
+            status = head.status
             answer = _named(self._with_cors(head), self._id, self.trace)
             headers = [(n.encode("latin-1", "replace"), v.encode("latin-1", "replace")) for n, v in answer.headers]
             await send_({"type": "http.response.start", "status": answer.status, "headers": headers})
@@ -156,11 +159,24 @@ class _Call:
             async for piece in streamed:
                 if not silent:
                     await send_({"type": "http.response.body", "body": piece, "more_body": True})
-            if streamed.outcome is not None and streamed.outcome.error and head is not FAILED:
-                raise ConnectionAbortedError("the function failed in the middle of its answer")
-            await send_({"type": "http.response.body", "body": b""})
         finally:
+            self.count(status, clock())
             await streamed.aclose()
+        if streamed.outcome is not None and streamed.outcome.error and head is not FAILED:
+            raise ConnectionAbortedError("the function failed in the middle of its answer")
+        await send_({"type": "http.response.body", "body": b""})
+
+    def count(self, status: int, now: float) -> None:
+        """``status`` 0: it was not answered, for the client had gone."""
+        m, spec = self._url.meta, self._url.spec
+        where = meters.place(spec.function, "" if spec.qualifier == LATEST else spec.qualifier)
+        for name, value in (
+            ("UrlRequestCount", 1.0),
+            ("Url4xxCount", float(status // 100 == 4)),
+            ("Url5xxCount", float(status // 100 == 5)),
+            ("UrlRequestLatency", max(0.0, now - self._asked.at) * 1000),
+        ):
+            self._invoker.meter_at(m.account, m.region, where, name, value)
 
     @staticmethod
     async def _head(streamed: Streamed) -> tuple[HttpAnswer, bytes]:

@@ -8,6 +8,7 @@ from random import Random
 from typing import Any
 
 from tests.unit.services.lambda_.invoking.invoking_fakes import ACCOUNT, REGION, FakeFunctions, make_function
+from tests.unit.services.lambda_.invoking.metrics_fakes import CountedMetrics
 
 from havre.control.deps import ReconcilerDeps
 from havre.control.operation import Site
@@ -36,6 +37,7 @@ class Scene:
         self.store = MemoryStore(KINDS, self.world)
         self.records = MemoryRecords()
         self.functions = FakeFunctions()
+        self.metrics = CountedMetrics()
         self.calls: list[tuple[str, str, dict[str, Any]]] = []
         self.refuse: dict[str, list[Exception]] = {}
         self.sessions: list[str] = []
@@ -46,7 +48,7 @@ class Scene:
         """Start a process anew."""
         for task in self.loops:
             task.cancel()
-        self.invoking = Invoking(self.store, self.world, self.records, lambda: self.functions)
+        self.invoking = Invoking(self.store, self.world, self.records, lambda: self.functions, self.metrics)
         deps = ReconcilerDeps(
             self.store,
             None,

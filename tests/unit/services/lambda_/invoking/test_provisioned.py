@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -17,6 +18,7 @@ from tests.unit.services.lambda_.invoking.invoking_fakes import (
     make_function,
     make_version,
 )
+from tests.unit.services.lambda_.invoking.metrics_fakes import CountedMetrics
 
 from havre.control.deps import ReconcilerDeps
 from havre.control.operation import Site
@@ -54,7 +56,8 @@ class Scene:
         self.world = World(lambda: self.now, Random(1))
         self.store = MemoryStore(KINDS, self.world)
         self.functions = FakeFunctions()
-        self.facilities = Facilities(functions=self.functions, records=MemoryRecords())
+        self.metrics = CountedMetrics()
+        self.facilities = Facilities(functions=self.functions, records=MemoryRecords(), metrics=self.metrics)
         self.start()
 
     def start(self) -> None:
@@ -178,10 +181,18 @@ async def test_invocations_use_what_is_kept(scene: Scene) -> None:
     invoking = scene.facilities.open_invoking(scene.store, scene.world)
     target = invoking.invoker.find(ACCOUNT, REGION, "f", "1")
     served = invoking.invoker.draw(target)
-    slots = [invoking.invoker.admit(target, served, True)[1] for _ in range(3)]
-    assert [slot.provisioned for slot in slots] == [True, True, False]
+    admissions = [invoking.invoker.admit(target, served, True) for _ in range(3)]
+    assert [each.provisioned for each in admissions] == [True, True, False]
     await invoking.invoker.invoke(target, Invocation("id", target.arn))
     assert invoking.invoker.concurrency(ACCOUNT, REGION).running("f") == 3
+    of = partial(scene.metrics.of, FunctionName="f", Resource="f:1")
+    assert of("ProvisionedConcurrencyInvocations") == {1.0: 2.0}
+    assert of("ProvisionedConcurrencySpilloverInvocations") == {1.0: 2.0}
+    assert of("ProvisionedConcurrentExecutions") == {1.0: 1.0, 2.0: 3.0}
+    assert of("ProvisionedConcurrencyUtilization") == {0.5: 1.0, 1.0: 3.0}
+    assert of("ConcurrentExecutions") == {1.0: 1.0, 2.0: 1.0, 3.0: 1.0, 4.0: 1.0}
+    assert scene.metrics.of("UnreservedConcurrentExecutions") == {0.0: 2.0, 1.0: 1.0, 2.0: 1.0}
+    assert scene.metrics.of("ClaimedAccountConcurrency") == {2.0: 2.0, 3.0: 1.0, 4.0: 1.0}
 
 
 async def test_what_is_kept_ready_is_taken_from_the_reservation(scene: Scene) -> None:
