@@ -28,6 +28,10 @@ async def application(scope: dict[str, Any], receive: Any, send: Send) -> None:
     path = scope["path"]
     if path == "/fail":
         raise ValueError("wanted")
+    if path == "/cut":
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"abc", "more_body": True})
+        raise ConnectionAbortedError("its source has failed")
     if path == "/ignore":
         body = b"ignored"
     elif path == "/stream":
@@ -142,6 +146,16 @@ async def test_a_failing_application_answers_500(port: int) -> None:
     answer = await talk(port, b"GET /fail HTTP/1.1\r\nhost: x\r\n\r\n", end=False)
     assert answer.startswith(b"HTTP/1.1 500 ")
     assert b"wanted" not in answer
+
+
+async def test_an_answer_that_is_cut_off_on_purpose_is_a_line_at_most(
+    port: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    answer = await talk(port, b"GET /cut HTTP/1.1\r\nhost: x\r\n\r\n", end=False)
+    assert answer.endswith(b"abc\r\n"), "its last chunk is missing"
+    [record] = [r for r in caplog.records if r.name.startswith("havre")]
+    assert record.message == "GET /cut was cut off: its source has failed" and record.exc_info is None
 
 
 async def test_a_body_shorter_than_announced_cuts_the_connection(port: int) -> None:

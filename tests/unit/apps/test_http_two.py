@@ -40,6 +40,8 @@ async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
     await send({"type": "http.response.start", "status": 200, "headers": start})
     if path == "/half":
         return
+    if path == "/cut":
+        raise ConnectionAbortedError("its source has failed")
     await send({"type": "http.response.body", "body": told})
 
 
@@ -145,6 +147,17 @@ async def test_what_the_application_leaves_open(client: Client, caplog: pytest.L
     assert await client.answer(client.ask("/unread", b"x" * 1000)) == ("200", b"POST /unread h ")
     assert await client.answer(client.ask("/after", b"y")) == ("200", b"POST /after h y")
     assert "the application failed on POST /fail" in caplog.text
+
+
+async def test_an_answer_that_is_cut_off_on_purpose_is_a_line_at_most(
+    client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    cut = client.ask("/cut")
+    await client.answer(cut)
+    assert client.ended[cut] == "reset"
+    [record] = [r for r in caplog.records if r.name.startswith("havre")]
+    assert record.message == "POST /cut was cut off: its source has failed" and record.exc_info is None
 
 
 async def test_the_application_hears_of_a_client_that_takes_back_its_request_or_goes(client: Client) -> None:

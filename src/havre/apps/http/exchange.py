@@ -70,6 +70,8 @@ class Exchange:
             await self.connection.shared.app(self.scope, self.receive, self.send)
         except Hangup:
             return
+        except ConnectionAbortedError as why:  # it cuts its answer off on purpose
+            _log.info("%s %s was cut off: %s", self.scope["method"], self.scope["path"], why)
         except Exception:
             _log.exception("the application failed on %s %s", self.scope["method"], self.scope["path"])
         if self.gone:

@@ -176,6 +176,8 @@ class Stream:
             await self.connection.shared.app(self.scope, self.receive, self.send)
         except ConnectionResetError:
             pass
+        except ConnectionAbortedError as why:  # it cuts its answer off on purpose
+            _log.info("%s %s was cut off: %s", self.scope["method"], self.scope["path"], why)
         except Exception:
             _log.exception("the application failed on %s %s", self.scope["method"], self.scope["path"])
         if not self.gone:
