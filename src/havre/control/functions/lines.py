@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from collections import deque
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -20,7 +21,8 @@ log = logging.getLogger("havre.functions")
 
 _GATHER = 0.05
 """Seconds in which lines gather: each batch costs an encoding and a write, however few lines it has."""
-_MOST = 1000
+_MOST, _MOST_BYTES = 1000, 1 << 20
+"""Lines, and bytes of them, that wait for that at most."""
 TAIL = 4096
 
 
@@ -82,7 +84,9 @@ class EventLog:
         self._now = world.now
         self._lines: list[tuple[int, bytes]] = []
         self._messages: dict[str, Messages] = {}
-        self._tail: list[bytes] | None = None
+        self._size = 0
+        self._tail: deque[bytes] | None = None
+        self._tail_size = 0
         self.listener: Listener | None = None
 
     # --- what comes
@@ -154,24 +158,32 @@ class EventLog:
     def _add(self, at: int, text: bytes) -> None:
         lines = self._lines
         lines.append((at, text))
+        self._size += len(text)
         if self._tail is not None:
-            self._tail.append(text if text.endswith(b"\n") else text + b"\n")
+            self._keep(self._tail, text if text.endswith(b"\n") else text + b"\n")
         if len(lines) == 1:
             self._spool.note(self)
-        elif len(lines) >= _MOST:
+        elif len(lines) >= _MOST or self._size >= _MOST_BYTES:
             self.flush()
+
+    def _keep(self, tail: deque[bytes], text: bytes) -> None:
+        """Of a function that writes without end, no more than is asked for."""
+        tail.append(text)
+        self._tail_size += len(text)
+        while self._tail_size - len(tail[0]) >= TAIL:
+            self._tail_size -= len(tail.popleft())
 
     def flush(self) -> None:
         if self._lines:
-            lines, self._lines = self._lines, []
+            lines, self._lines, self._size = self._lines, [], 0
             self._spool.put(self._stream, lines)
 
     def begin_tail(self) -> None:
-        self._tail = []
+        self._tail, self._tail_size = deque(), 0
 
     def end_tail(self) -> bytes:
         """The last 4 KiB since ``begin_tail``."""
-        found, self._tail = self._tail or [], None
+        found, self._tail = self._tail or (), None
         return b"".join(found)[-TAIL:]
 
 
