@@ -37,8 +37,8 @@ class Trace(msgspec.Struct, frozen=True):
 
 
 def parse(header: str) -> Trace | None:
-    """None for a header that says of no trace, or is not one."""
-    if not header or len(header) > LONGEST:
+    """None for a header that says of no trace, or is not one: messages and events may bring anything as theirs."""
+    if not header or len(header) > LONGEST or not (header.isascii() and header.isprintable()):
         return None
     known: dict[str, str] = {}
     rest: list[str] = []

@@ -56,6 +56,14 @@ def test_a_run_that_failed_forgets_the_throttles_before_it() -> None:
     assert failed.again is not None and failed.again.setbacks == 0 and failed.again.runs == 2
 
 
+@pytest.mark.parametrize(
+    "header", ["Root=1-a;X=y\r\nHeader: z", "Root=1-a\n", "Root=1-a;Lineage=f:\u00b2", "Root=\u00e9"]
+)
+def test_what_no_header_can_be_is_no_trace(header: str) -> None:
+    """Messages' attributes and events bring some, and runtimes get them in a header."""
+    assert traces.parse(header) is None
+
+
 def test_traces_travel_and_count() -> None:
     arn = "arn:aws:lambda:eu-west-1:111122223333:function:f"
     header = traces.first(NOW, "0123456789abcdef" * 3, arn)

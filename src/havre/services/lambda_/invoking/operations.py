@@ -202,7 +202,7 @@ def _client_context(given: str) -> str:
         raise refusals.bad_client_context() from None
     if payloads.json_fault(text) is not None:
         raise refusals.bad_client_context()
-    return text.decode()
+    return text.decode().replace("\r", " ").replace("\n", " ")  # between tokens; the runtime gets it in a header
 
 
 def _answer(done: Done, asked: Invocation) -> Answer:

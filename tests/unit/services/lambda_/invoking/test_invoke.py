@@ -167,6 +167,11 @@ def test_client_context(aws: Lambda) -> None:
     text = '{"custom":{"a":"b"}}'
     aws.client.invoke(FunctionName="f", ClientContext=base64.b64encode(text.encode()).decode())
     assert aws.functions.asked[0][1].client_context == text
+    lines = (
+        b'{"a":\r\n1,\r\n\r\n"b":2}'  # which the runtime would take for headers of its own, and the event after them
+    )
+    aws.client.invoke(FunctionName="f", ClientContext=base64.b64encode(lines).decode())
+    assert aws.functions.asked[1][1].client_context == '{"a":  1,    "b":2}'
     for bad in ("***", base64.b64encode(b"no json").decode(), base64.b64encode(b'"' + b"x" * 3000 + b'"').decode()):
         assert code(aws.client.invoke, FunctionName="f", ClientContext=bad) == "InvalidRequestContentException"
 
