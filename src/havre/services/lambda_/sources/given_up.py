@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
@@ -29,14 +30,16 @@ class Loss(msgspec.Struct, frozen=True):
     invoked: Invoked | None = None
 
 
-async def tell(source: Source, access: Access, loss: Loss) -> None:
-    """Tried for as long as it may come to something."""
+async def tell(
+    source: Source, access: Access, loss: Loss, pause: Callable[[float], Awaitable[None]] = asyncio.sleep
+) -> None:
+    """Tried for as long as it may come to something, with a ``pause`` of some seconds between."""
     while True:
         try:
             await _send(source, access, loss)
             return
         except Temporary as passing:
-            await asyncio.sleep(max(1.0, passing.after))
+            await pause(max(1.0, passing.after))
         except (ApiError, Permanent) as refusal:
             count = len(loss.records)
             log.error("%d records of %s: %s refuses to hear of them: %s", count, source.arn, source.on_failure, refusal)

@@ -32,6 +32,7 @@ class Lane:
         self._worker = worker
         self._source = worker.source
         self._access = worker.access
+        self._turns = worker.turns
         self._info = info
         self._waiting: deque[StreamRecord] = deque()
         self._changed = asyncio.Event()
@@ -114,26 +115,31 @@ class Lane:
         parts = deque([Part(batch)])
         while parts:
             part = parts.popleft()
-            aged = before(part, self._source.limits, self._access.now())
-            await self._settle(aged, None, part)
-            if not aged.again:
-                continue
-            part = aged.again[0]
             await asyncio.sleep(wait(part.tries))
-            invoked, verdict = await self._hand_over(part)
-            step = after(part, verdict, self._source.limits)
-            self._access.report(OK if verdict.ok else FAILED)
-            if verdict.ok and self.window is not None and invoked is not None:
-                self.window = _carry(self.window, invoked.payload)
-            await self._settle(step, invoked, part)
-            parts.extendleft(reversed(step.again))
+            async with self._turns:
+                parts.extendleft(reversed(await self._try(part)))
         if self.window is not None and _too_large(self.window):
             await self._close_window(early=True)
+
+    async def _try(self, part: Part) -> tuple[Part, ...]:
+        """What is to be tried next of it."""
+        aged = before(part, self._source.limits, self._access.now())
+        await self._settle(aged, None, part)
+        if not aged.again:
+            return ()
+        part = aged.again[0]
+        invoked, verdict = await self._hand_over(part)
+        step = after(part, verdict, self._source.limits)
+        self._access.report(OK if verdict.ok else FAILED)
+        if verdict.ok and self.window is not None and invoked is not None:
+            self.window = _carry(self.window, invoked.payload)
+        await self._settle(step, invoked, part)
+        return step.again
 
     async def _settle(self, step: Step, invoked: Invoked | None, part: Part) -> None:
         if step.lost and self._source.on_failure:
             loss = Loss(step.lost, step.why, part.tries + 1, self._worker.shard, self._info, invoked)
-            await tell(self._source, self._access, loss)
+            await tell(self._source, self._access, loss, self._turns.pause)
         if step.done:
             await self._worker.end(step.done, self.window)
 
@@ -161,12 +167,15 @@ class Lane:
             except (ApiError, Permanent) as refusal:
                 self._access.report(problem(getattr(refusal, "message", "") or str(refusal)))
                 pause = min(_LONGEST_WAIT, 2 * pause)
-            await asyncio.sleep(pause)
+            await self._turns.pause(pause)
             if part is not None and not before(part, limits, self._access.now()).again:
                 return None
 
     async def _close_window(self, early: bool = False) -> None:
-        assert self.window is not None
+        async with self._turns:
+            await self._hand_over_window(early)
+
+    async def _hand_over_window(self, early: bool) -> None:
         event = {"Records": [], **self._of_window(final=True, early=early)}
         tries = 0
         while True:
@@ -177,7 +186,7 @@ class Lane:
             if 0 <= self._source.limits.attempts <= tries:
                 break
             tries += 1
-            await asyncio.sleep(wait(tries))
+            await self._turns.pause(wait(tries))
         self.window = None
         await self._worker.end((), None)
 

@@ -1,10 +1,14 @@
-"""Which mappings are polled now: one poller for each that is enabled, by what it was changed to last."""
+"""Which mappings are polled now: one poller for each that is enabled, by what it was changed to last.
+
+A poller that is not to go on finishes what its function has of it. One of a stream begins when its predecessor has finished,
+so that no shard is with the function twice; a mapping is Disabled, or gone, when all have.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 from havre.control.deps import ReconcilerDeps
@@ -13,7 +17,7 @@ from havre.core.event_sources.retries import Limits
 from havre.kernel.errors import ApiError, Conflict, Gone, Temporary
 from havre.kernel.resource import Key, scoped
 from havre.services.lambda_ import mapping_states, queries
-from havre.services.lambda_.resources import FUNCTION, MAPPING, MappingR, qualified
+from havre.services.lambda_.resources import ALIAS, FUNCTION, MAPPING, MappingR, qualified
 from havre.services.lambda_.sources.access import RoleAccess
 from havre.services.lambda_.sources.checkpoints import Checkpoints
 from havre.services.lambda_.sources.dynamodb import DynamodbReader
@@ -30,18 +34,47 @@ TOLD_EVERY = 1.0
 NO_FUNCTION = problem("The function does not exist")
 
 
+class Work:
+    """One mapping's polling by one ``source``; a poller that fails by a bug begins anew."""
+
+    def __init__(self, source: Source, make: Callable[[], QueuePoller | StreamPoller]) -> None:
+        self.source = source
+        self._make = make
+        self._poller: QueuePoller | StreamPoller | None = None
+        self._finishing = False
+
+    def finish(self) -> None:
+        """Let ``run`` return as soon as what is under way has ended."""
+        self._finishing = True
+        if self._poller is not None:
+            self._poller.finish()
+
+    async def run(self, before: Collection[asyncio.Task[Any]]) -> None:
+        """Until ``finish``; it begins when ``before`` have ended."""
+        if before:
+            await asyncio.wait(before)
+        while not self._finishing:
+            try:
+                self._poller = self._make()
+                await self._poller.run()
+            except Exception:
+                log.exception("the poller of %s has failed", self.source.arn)
+                await asyncio.sleep(_RETRY)
+
+
 class Pollers:
     def __init__(self, deps: ReconcilerDeps) -> None:
         self._deps = deps
         self._store = deps.store
-        self._running: dict[Key, tuple[Source, asyncio.Task[Any]]] = {}
+        self._running: dict[Key, tuple[Work, asyncio.Task[Any]]] = {}
+        self._finishing: dict[Key, set[asyncio.Task[Any]]] = {}
         self._tasks = Tasks()
         self._results: dict[Key, str] = {}
         self.progress: float | None = None
 
     async def run(self) -> None:
         """For ever."""
-        changes = self._store.subscribe([MAPPING.name, FUNCTION.name])
+        changes = self._store.subscribe([MAPPING.name, FUNCTION.name, ALIAS.name])
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._tell())
@@ -61,7 +94,8 @@ class Pollers:
             if key.kind == MAPPING.name:
                 keys[key] = None
                 continue
-            for mapping in self._store.find(MAPPING, "function", scoped(key.account, key.region, key.name)):
+            function = key.name.partition(":")[0]
+            for mapping in self._store.find(MAPPING, "function", scoped(key.account, key.region, function)):
                 keys[mapping.key] = None
         return keys
 
@@ -70,9 +104,10 @@ class Pollers:
         while True:
             mapping = self._store.get(MAPPING, key.account, key.region, key.name)
             source = source_of(self._store, mapping) if mapping is not None and mapping_states.polled(mapping) else None
-            await self._poll(key, source)
+            self._poll(key, source)
             try:
-                if mapping is not None and mapping_states.settling(mapping):
+                finished = source is not None or key not in self._finishing
+                if mapping is not None and mapping_states.settling(mapping) and finished:
                     await self._settle(mapping)
                 break
             except (Conflict, Gone):
@@ -82,26 +117,28 @@ class Pollers:
         if mapping is not None and mapping_states.polled(mapping) and source is None:
             self._results[key] = NO_FUNCTION
 
-    async def _poll(self, key: Key, source: Source | None) -> None:
+    def _poll(self, key: Key, source: Source | None) -> None:
         running = self._running.get(key)
         if running is not None:
-            if running[0] == source and not running[1].done():
+            work, task = running
+            if work.source == source and not task.done():
                 return
-            running[1].cancel()
-            await asyncio.wait([running[1]])
             del self._running[key]
+            work.finish()
+            self._finishing.setdefault(key, set()).add(task)
+            task.add_done_callback(lambda ended: self._finished(key, ended))
         if source is not None:
-            task = self._tasks.spawn(self._life(key, source), f"poller of {source.arn}")
-            self._running[key] = (source, task)
+            work = Work(source, lambda: self._poller(key, source))
+            before = () if source.service == "sqs" else tuple(self._finishing.get(key, ()))
+            self._running[key] = (work, self._tasks.spawn(work.run(before), f"poller of {source.arn}"))
 
-    async def _life(self, key: Key, source: Source) -> None:
-        """A poller that fails by a bug begins anew."""
-        while True:
-            try:
-                await self._poller(key, source).run()
-            except Exception:
-                log.exception("the poller of %s has failed", source.arn)
-                await asyncio.sleep(_RETRY)
+    def _finished(self, key: Key, task: asyncio.Task[Any]) -> None:
+        left = self._finishing[key]
+        left.discard(task)
+        if not left:
+            del self._finishing[key]
+            if not task.cancelled():
+                self._tasks.spawn(self._adapt(key), f"settling {key.name}")
 
     def _poller(self, key: Key, source: Source) -> QueuePoller | StreamPoller:
         access = RoleAccess(self._deps, source, self._reporter(key))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -19,6 +20,7 @@ from havre.core.event_sources.verdict import Verdict, of_answer, whole
 from havre.kernel.errors import ApiError, Permanent, Temporary
 from havre.services.lambda_.sources.source import FAILED, MOST_BYTES, OK, Access, Source, problem
 
+log = logging.getLogger("havre.lambda")
 RECEIVED = 10
 """Messages that one call gives at most."""
 LONG_POLL = 20
@@ -40,19 +42,24 @@ class QueuePoller:
         self._receivers: dict[int, asyncio.Task[None]] = {}
         self._gathering = 0
         self._ended = asyncio.Event()
+        self._finishing = asyncio.Event()
+
+    def finish(self) -> None:
+        """Let ``run`` return as soon as all that was received has been dealt with."""
+        self._finishing.set()
 
     async def run(self) -> None:
-        """For ever. Cancelled, it lets go: messages under way come back after their visibility timeout."""
+        """Until ``finish``. Cancelled, it lets go: messages under way come back after their visibility timeout."""
         receivers = Tasks()
         try:
-            if not self._source.pollers:
-                await self._receiver(0)
-            while True:
+            while not self._finishing.is_set():
                 for number in range(self._pollers):
                     if number not in self._receivers or self._receivers[number].done():
                         name = f"poller {number} of {self._source.arn}"
                         self._receivers[number] = receivers.spawn(self._receiver(number), name)
-                await asyncio.sleep(EVERY)
+                await self._pause(EVERY if self._source.pollers else None)
+            await receivers.close()
+            await self._under_way.settle()
         finally:
             await receivers.close()
             await self._under_way.close()
@@ -63,9 +70,9 @@ class QueuePoller:
         return max(1, self._growth.allowed // PER_POLLER if self._source.pollers else 1)
 
     async def _receiver(self, number: int) -> None:
-        """Until there are to be fewer."""
+        """Until there are to be fewer. One that fails by a bug goes on."""
         wait = FIRST_WAIT
-        while number < self._pollers:
+        while number < self._pollers and not self._finishing.is_set():
             try:
                 await self._turn()
                 wait = FIRST_WAIT
@@ -76,6 +83,15 @@ class QueuePoller:
                 self._access.report(problem(getattr(refusal, "message", "") or str(refusal)))
                 await asyncio.sleep(wait)
                 wait = min(LONGEST_WAIT, 2 * wait)
+            except Exception:
+                log.exception("a poller of %s has failed", self._source.arn)
+                await asyncio.sleep(EVERY)
+
+    async def _pause(self, seconds: float | None) -> None:
+        """As long, or until it is to finish."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._finishing.wait()
 
     async def _turn(self) -> None:
         """One batch is gathered and sent on its way, when there is room for one."""
@@ -112,7 +128,12 @@ class QueuePoller:
         while len(batch) < self._source.batch:
             left = began + self._source.window - self._access.now() if batch else LONG_POLL
             asked = min(RECEIVED, self._source.batch - len(batch))
-            found = await self._receive(asked, min(LONG_POLL, max(0, round(left))))
+            try:
+                found = await self._receive(asked, min(LONG_POLL, max(0, round(left))))
+            except asyncio.CancelledError:
+                if batch and self._finishing.is_set():  # what is there already is handed over
+                    break
+                raise
             if found and not batch:
                 began = self._access.now()
             batch += found
@@ -166,9 +187,9 @@ class QueuePoller:
             except Temporary as passing:
                 wait = min(LONGEST_WAIT, 2 * wait)
                 pause = max(wait, passing.after)
-                if self._access.now() + pause > received + self._visible - 1:
+                if self._finishing.is_set() or self._access.now() + pause > received + self._visible - 1:
                     return whole(len(records))
-                await asyncio.sleep(pause)
+                await self._pause(pause)
             except (ApiError, Permanent) as refusal:
                 self._access.report(problem(getattr(refusal, "message", "") or str(refusal)))
                 return whole(len(records))

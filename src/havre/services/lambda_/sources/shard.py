@@ -18,6 +18,7 @@ from havre.services.lambda_.sources.kinesis import name_shard
 from havre.services.lambda_.sources.lane import Lane
 from havre.services.lambda_.sources.reader import Expired, Reader, Trimmed
 from havre.services.lambda_.sources.source import NOTHING, Access, Source, problem
+from havre.services.lambda_.sources.turns import Turns
 
 IDLE = 0.5
 """Seconds between looks at a shard that had nothing."""
@@ -25,8 +26,11 @@ LONGEST_WAIT = 20.0
 
 
 class ShardWorker:
-    def __init__(self, source: Source, shard: str, reader: Reader, access: Access, checkpoints: Checkpoints) -> None:
+    def __init__(
+        self, source: Source, shard: str, reader: Reader, access: Access, checkpoints: Checkpoints, turns: Turns
+    ) -> None:
         self.source = source
+        self.turns = turns
         self.shard = shard
         self.access = access
         self._reader = reader

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 
 from havre.control.tasks import Tasks
@@ -11,6 +10,7 @@ from havre.services.lambda_.sources.checkpoints import Checkpoints
 from havre.services.lambda_.sources.reader import Reader, Shard
 from havre.services.lambda_.sources.shard import ShardWorker
 from havre.services.lambda_.sources.source import Access, Source, problem
+from havre.services.lambda_.sources.turns import Turns
 
 LOOK = 5.0
 """Seconds between looks at which shards there are."""
@@ -25,18 +25,24 @@ class StreamPoller:
         self._access = access
         self._checkpoints = checkpoints
         self._workers = Tasks()
+        self._turns = Turns()
         self._running: set[str] = set()
 
+    def finish(self) -> None:
+        """Let ``run`` return as soon as the function has nothing of this stream any more."""
+        self._turns.end()
+
     async def run(self) -> None:
-        """For ever."""
+        """Until ``finish``. Cancelled, it lets go: what is under way comes once more."""
         try:
-            while True:
+            while not self._turns.over:
                 before = len(self._running)
                 try:
                     self._start(await self._reader.shards())
                 except (ApiError, Temporary, Permanent) as refusal:
                     self._access.report(problem(getattr(refusal, "message", "") or str(refusal)))
-                await asyncio.sleep(SOON if len(self._running) < before else LOOK)
+                await self._turns.wait(SOON if len(self._running) < before else LOOK)
+            await self._turns.settle()
         finally:
             await self._workers.close()
 
@@ -50,7 +56,7 @@ class StreamPoller:
                 self._workers.spawn(self._work(shard.id), f"{self._source.arn} {shard.id}")
 
     async def _work(self, shard: str) -> None:
-        worker = ShardWorker(self._source, shard, self._reader, self._access, self._checkpoints)
+        worker = ShardWorker(self._source, shard, self._reader, self._access, self._checkpoints, self._turns)
         try:
             await worker.run()
         finally:

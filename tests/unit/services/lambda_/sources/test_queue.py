@@ -175,3 +175,32 @@ def test_no_event_is_too_large() -> None:
     made = list(parts(records))
     assert [len(part) for part in made] == [6, 6, 2]
     assert [pair for part in made for pair in part] == records
+
+
+async def test_a_poller_that_finishes_leaves_nothing_that_was_received() -> None:
+    queue = FakeQueue(visibility=100)
+    access = FakeAccess(queue, lambda event: None, duration=20)
+    poller = QueuePoller(source(batch=2, window=60), access)
+    task = asyncio.get_running_loop().create_task(poller.run())
+    queue.arrive("a", "b", "c")
+    await asyncio.sleep(5)  # two are with the function, one waits for a second
+    poller.finish()
+    queue.arrive("late")
+    await task
+    assert clock() < 26 and queue.left == ["late"]
+    assert sorted(len(event["Records"]) for event in access.events) == [1, 2]
+
+
+async def test_a_poller_that_finishes_waits_for_no_room() -> None:
+    queue = FakeQueue(visibility=1000)
+
+    def function(event: Any) -> None:
+        raise Temporary("no room")
+
+    queue.arrive("a")
+    poller = QueuePoller(source(), FakeAccess(queue, function))
+    task = asyncio.get_running_loop().create_task(poller.run())
+    await asyncio.sleep(5)
+    poller.finish()
+    await task
+    assert clock() < 6 and queue.left == ["a"]

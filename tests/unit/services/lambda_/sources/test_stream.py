@@ -37,9 +37,10 @@ class Rig:
         self.checkpoints = Checkpoints(store, "000000000000", "us-east-1", "m")
         self.task: asyncio.Task[None] | None = None
 
-    def start(self) -> None:
+    def start(self) -> StreamPoller:
         poller = StreamPoller(self.source, self.stream, self.access, self.checkpoints)
         self.task = asyncio.get_running_loop().create_task(poller.run())
+        return poller
 
     async def crash(self) -> None:
         assert self.task is not None
@@ -219,3 +220,42 @@ async def test_filtered_records_count_as_done() -> None:
         stream.put("s", "k", n % 5)
     await rig.run(20)
     assert rig.seen() == [1] * 5 and rig.checkpoints.get("s").sequence == "00024"
+
+
+async def test_a_poller_that_finishes_waits_for_what_the_function_has() -> None:
+    """The one after it neither comes beside it, nor again with what is done."""
+    stream = FakeStream(Shard("s"))
+    rig = Rig(stream, lambda event: None, batch=2)
+    rig.access.duration = 30
+    for n in range(5):
+        stream.put("s", "k", n)
+    for _ in range(3):
+        poller = rig.start()
+        await asyncio.sleep(10)
+        poller.finish()
+        assert rig.task is not None
+        await rig.task
+    assert rig.seen() == list(range(5)) and rig.access.most == 1
+
+
+async def test_a_poller_that_finishes_waits_neither_for_room_nor_for_a_destination() -> None:
+    stream = FakeStream(Shard("s"))
+    stream.put("s", "k", 1)
+
+    def function(event: Any) -> None:
+        raise Temporary("no room")
+
+    rig = Rig(stream, function)
+    failing = Rig(stream, _fail, limits=Limits(attempts=0), on_failure="arn:aws:sqs:us-east-1:000000000000:lost")
+    failing.queue.refusal = Temporary("away")
+    for each in (rig, failing):
+        poller, begun = each.start(), clock()
+        await asyncio.sleep(5)
+        poller.finish()
+        assert each.task is not None
+        await each.task
+        assert clock() < begun + 6 and each.checkpoints.get("s").sequence == ""
+
+
+def _fail(event: Any) -> None:
+    raise AssertionError
