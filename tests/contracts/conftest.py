@@ -1,13 +1,17 @@
-"""What the suites of balancers share, and those of containers without Docker (``server`` and ``setting``)."""
+"""What suites share: those of balancers, of containers without Docker (``server`` and ``setting``), and of the host's network
+(``instance``, ``engine`` and ``machines``)."""
 
 from __future__ import annotations
 
+import random
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
+from havre.engines.host_network import HostNetwork
 from tests.contracts.balancer_bench import Faked, Real, Subject, Target, need_haproxy, real
+from tests.contracts.network_bench import Machine, machine, state_of
 from tests.contracts.oci_bench import OciSetting, shop
 from tests.contracts.registry_server import Process
 from tests.ports import free_port
@@ -50,3 +54,29 @@ async def setting(tmp_path: Path, server: Process) -> AsyncIterator[OciSetting]:
         yield made
     finally:
         await made.close()
+
+
+@pytest.fixture
+def instance() -> Iterator[str]:
+    """The name of one, of whose networks nothing is left in the end."""
+    name = f"t{random.getrandbits(24):06x}"
+    yield name
+    assert state_of(name) == ""
+
+
+@pytest.fixture
+async def engine(instance: str) -> AsyncIterator[HostNetwork]:
+    made = HostNetwork(instance)
+    try:
+        yield made
+    finally:
+        await made.remove_all()
+        await made.close()
+
+
+@pytest.fixture
+def machines() -> Iterator[list[Machine]]:
+    made = [machine() for _ in range(3)]
+    yield made
+    for each in made:
+        each.close()

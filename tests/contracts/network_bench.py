@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from havre.engines.host_network import namespaces
+from havre.engines.host_network import HostNetwork, namespaces
 from havre.engines.host_network.host import Host
 from havre.engines.host_network.netlink import Netlink
 from havre.kernel.balancer import Balancer
@@ -189,3 +189,14 @@ def state_of(instance: str) -> str:
     found = [line for line in [*links.splitlines(), *tables.splitlines(), *chains.splitlines()] if prefix in line]
     found += [line for line in tables.splitlines() if line.endswith(f"havre_{instance}")]
     return "\n".join(found + namespaces.names(f"havre-{instance}-"))
+
+
+def small() -> Vpc:
+    """Whose servers let clients in."""
+    return vpc_of(group("web", tcp(80, group="sg-client")), group("client"), internet=True)
+
+
+async def served(engine: HostNetwork, vpc: Vpc, web: Machine) -> None:
+    await engine.ensure_vpc(vpc)
+    await engine.attach(interface(vpc, "172.31.0.5", "web"), web.pid)
+    web.serve(80)

@@ -7,7 +7,6 @@ import os
 import random
 import shutil
 import socket
-from collections.abc import AsyncIterator, Iterator
 
 import msgspec
 import pytest
@@ -32,30 +31,6 @@ from tests.contracts.network_bench import (
 )
 
 pytestmark = pytest.mark.root
-
-
-@pytest.fixture
-def instance() -> str:
-    return f"t{random.getrandbits(24):06x}"
-
-
-@pytest.fixture
-async def engine(instance: str) -> AsyncIterator[HostNetwork]:
-    made = HostNetwork(instance)
-    try:
-        yield made
-    finally:
-        await made.remove_all()
-        await made.close()
-    assert state_of(instance) == ""
-
-
-@pytest.fixture
-def machines() -> Iterator[list[Machine]]:
-    made = [machine() for _ in range(3)]
-    yield made
-    for each in made:
-        each.close()
 
 
 async def test_groups_decide_who_reaches_whom(engine: HostNetwork, machines: list[Machine]) -> None:
