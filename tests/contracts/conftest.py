@@ -1,5 +1,5 @@
-"""What suites share: those of balancers, of containers without Docker (``server`` and ``setting``), and of the host's network
-(``instance``, ``engine`` and ``machines``)."""
+"""What suites share: those of balancers, of containers without Docker (``server``, ``setting``), and of the host's network
+(``instance``, ``engine``, ``machines``)."""
 
 from __future__ import annotations
 
