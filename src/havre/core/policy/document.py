@@ -303,7 +303,7 @@ def _check_iam(resource: str, parts: Sequence[str]) -> None:
 _PRINCIPAL_ARN = re.compile(
     r"arn:aws[a-z-]*:(iam|sts)::(\d{12}):(root|(user|role|assumed-role|federated-user)/[\w+=,.@/-]+)\Z"
 )
-_SERVICE = re.compile(r"([a-z0-9-]+\.)+amazonaws\.com(\.cn)?\Z")
+_SERVICE = re.compile(r"([a-z0-9-]+\.)+(amazonaws\.com(\.cn)?|amazon\.com)\Z")
 
 
 def _check_principal(of: str, value: str) -> None:

@@ -30,8 +30,8 @@ def allow(lambdas: Lambda, sid: str = "s", **more: Any) -> dict[str, Any]:
         ({"Principal": "*", "Action": "lambda:InvokeFunctionUrl", "FunctionUrlAuthType": "NONE"}, "*",
          {"StringEquals": {"lambda:FunctionUrlAuthType": "NONE"}}),
         ({"Principal": "*", "InvokedViaFunctionUrl": True}, "*", {"Bool": {"lambda:InvokedViaFunctionUrl": "true"}}),
-        ({"Principal": "alexa-appkit.amazon.com.amazonaws.com", "EventSourceToken": "amzn1"},
-         {"Service": "alexa-appkit.amazon.com.amazonaws.com"}, {"StringEquals": {"lambda:EventSourceToken": "amzn1"}}),
+        ({"Principal": "alexa-appkit.amazon.com", "EventSourceToken": "amzn1"},
+         {"Service": "alexa-appkit.amazon.com"}, {"StringEquals": {"lambda:EventSourceToken": "amzn1"}}),
     ],
 )  # fmt: skip
 def test_statements_say_what_was_given(lambdas: Lambda, given: Any, principal: Any, condition: Any) -> None:

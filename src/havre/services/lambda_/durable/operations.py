@@ -13,7 +13,7 @@ from havre.core.durable.model import FAILED, LARGEST_RESULT, STOPPED, SUCCEEDED,
 from havre.core.durable.updates import Changed, fault
 from havre.services.lambda_ import queries
 from havre.services.lambda_.durable import present
-from havre.services.lambda_.durable.executions import Executions
+from havre.services.lambda_.durable.executions import Executions, same
 from havre.services.lambda_.durable.runs import Runs
 from havre.services.lambda_.errors import invalid
 from havre.services.lambda_.facilities import Facilities
@@ -68,7 +68,7 @@ class DurableOperations:
         arn, token, client = request["DurableExecutionArn"], request["CheckpointToken"], request.get("ClientToken", "")
         live = runs.executions.live.get(arn)
         answered = live.answered if live is not None else None
-        if client and answered is not None and answered[:2] == (token, client):
+        if client and answered is not None and same(answered[0], token) and answered[1] == client:
             return answered[2]
         following, ops, live = await runs.executions.checkpoint(arn, token, request.get("Updates") or (), client)
         payload = live.data.payload
@@ -82,7 +82,7 @@ class DurableOperations:
     async def state(self, call: Call, request: Request) -> Answer:
         executions = self._executions(call)
         live = executions.live.get(request["DurableExecutionArn"])
-        if live is None or not live.token or live.token != request["CheckpointToken"]:
+        if live is None or not live.token or not same(live.token, request["CheckpointToken"]):
             raise invalid("Invalid checkpoint token")
         ops, start, limit = timers.replayed(live.ops), _place(request), _limit(request)
         shown = [present.operation(op, live.data.payload) for op in ops[start : start + limit]]

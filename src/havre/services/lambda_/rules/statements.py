@@ -14,7 +14,8 @@ from havre.services.lambda_.resources import Policy, Statement
 
 LONGEST = 20_480
 _ACCOUNT = re.compile(r"\d{12}").fullmatch
-_SERVICE = re.compile(r"[a-z0-9-]+(?:\.[a-z0-9-]+)*\.amazonaws\.com(?:\.cn)?").fullmatch
+_SERVICE = re.compile(r"[a-z0-9-]+(?:\.[a-z0-9-]+)*\.(?:amazonaws\.com(?:\.cn)?|amazon\.com)").fullmatch
+"""Alexa's are of amazon.com."""
 _IAM = re.compile(r"arn:aws[a-zA-Z-]*:(?:iam|sts)::\d{12}:.+").fullmatch
 _CONDITIONS = (
     ("FunctionUrlAuthType", "StringEquals", "lambda:FunctionUrlAuthType"),
