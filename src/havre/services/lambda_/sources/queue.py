@@ -163,19 +163,38 @@ class QueuePoller:
         return list((await aws("sqs", "ReceiveMessage", request)).get("Messages") or ())
 
     async def _handle(self, batch: Sequence[Message], received: float) -> None:
-        records = [(message, self._record(message)) for message in batch]
-        refused = [message for message, record in records if not self._filters.admits(record)]
-        if refused:
-            await self._delete(refused)
-        left = [(message, record) for message, record in records if message not in refused] if refused else records
-        for part in parts(left):
+        held_up: set[str] = set()
+        for each in parts(await self._admitted(batch)):
+            part = [pair for pair in each if self._group(pair[0]) not in held_up]
+            if not part:
+                continue
             begun = self._access.now()
             verdict = await self._invoke([record for _, record in part], received)
             self._growth.ended(self._access.now() - begun)
             failed = set(verdict.failed)
             done = [message for place, (message, _) in enumerate(part) if place not in failed]
             self._access.report(FAILED if verdict.failed and len(verdict.failed) == len(part) else OK)
+            held_up.update(group for place in failed if (group := self._group(part[place][0])))
             await self._delete(done)
+
+    async def _admitted(self, batch: Sequence[Message]) -> Sequence[Pair]:
+        """What no filter lets through is deleted."""
+        left: list[Pair] = []
+        refused: list[Message] = []
+        for message in batch:
+            record = self._record(message)
+            if self._filters.admits(record):
+                left.append((message, record))
+            else:
+                refused.append(message)
+        await self._delete(refused)
+        return left
+
+    def _group(self, message: Message) -> str:
+        """Of a FIFO queue, "" else: what stands behind a message that failed is not handed over before it."""
+        if not self._source.arn.endswith(".fifo"):
+            return ""
+        return str((message.get("Attributes") or {}).get("MessageGroupId") or "")
 
     async def _invoke(self, records: Sequence[Mapping[str, Any]], received: float) -> Verdict:
         """What the function says. One that has no room is asked again for as long as nobody else gets the messages."""

@@ -69,7 +69,10 @@ class FakeQueue:
             "ReceiptHandle": message["id"],
             "Body": message["body"],
             "MD5OfBody": "md5",
-            "Attributes": {"ApproximateReceiveCount": str(message["received"])},
+            "Attributes": {
+                "ApproximateReceiveCount": str(message["received"]),
+                "MessageGroupId": message["body"][:1],
+            },
             "MessageAttributes": {
                 "n": {"StringValue": None, "BinaryValue": b"\x01", "DataType": "Binary"},
                 "s": {"StringValue": "text", "BinaryValue": None, "DataType": "String"},

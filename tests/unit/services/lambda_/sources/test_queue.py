@@ -204,3 +204,20 @@ async def test_a_poller_that_finishes_waits_for_no_room() -> None:
     poller.finish()
     await task
     assert clock() < 6 and queue.left == ["a"]
+
+
+@pytest.mark.parametrize(("suffix", "taken"), [(".fifo", "b1"), ("", "b1 a2")])
+async def test_nothing_of_a_fifo_group_overtakes_what_failed(suffix: str, taken: str) -> None:
+    """Batches that are too large for one event are handed over in parts; queues without order may have groups, too."""
+    queue = FakeQueue(visibility=1000)
+
+    def function(event: Any) -> None:
+        assert not bodies(event)[0].startswith("a1")
+
+    names = ("a1", "b1", "a2")
+    queue.arrive(*[name + "x" * 4_000_000 for name in names])
+    access = FakeAccess(queue, function)
+    await poll(source(arn=QUEUE + suffix), access, 60)
+    left = [body[:2] for body in queue.left]
+    assert [name for name in names if name not in left] == sorted(taken.split(), key=names.index)
+    assert len(access.events) == 1 + len(taken.split())
