@@ -33,7 +33,8 @@ _Key = tuple[str, str, str, str, Dimensions, str]
 
 
 class Tally(NamedTuple):
-    """Value → how often it was seen within the minute that ``at`` (seconds since the epoch) is in."""
+    """Value → how often it was seen within the minute that ``at`` (seconds since the epoch) is in, or within the second
+    where ``step`` is 1."""
 
     account: str
     region: str
@@ -43,6 +44,7 @@ class Tally(NamedTuple):
     unit: str
     at: float
     values: Mapping[float, float]
+    step: int = MINUTE
 
 
 class Metrics(Protocol):
@@ -210,6 +212,6 @@ def _sample(tally: Tally) -> Sample:
     from havre.core.metrics.values import encode, summary
     from havre.store.points import Point, Sample, Series
 
-    account, region, namespace, name, dimensions, unit, at, values = tally
-    point = Point(int(at) // MINUTE * MINUTE, *summary(values), encode(values))
-    return Sample(Series(account, region, namespace, name, tuple(sorted(dimensions)), unit), MINUTE, point)
+    account, region, namespace, name, dimensions, unit, at, values, step = tally
+    point = Point(int(at) // step * step, *summary(values), encode(values))
+    return Sample(Series(account, region, namespace, name, tuple(sorted(dimensions)), unit), step, point)

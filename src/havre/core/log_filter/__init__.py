@@ -4,12 +4,14 @@ The rule of this package: a pattern is compiled once and then decides on any mes
 message, whatever either of them holds. What AWS refuses as a pattern is refused.
 """
 
-from havre.core.log_filter.fields import compile_fields
-from havre.core.log_filter.json_conditions import compile_json
+from collections.abc import Callable
+
+from havre.core.log_filter.fields import compile_fields, field_selector
+from havre.core.log_filter.json_conditions import compile_json, json_selector
 from havre.core.log_filter.model import Filter, FilterPatternError
 from havre.core.log_filter.terms import compile_terms
 
-__all__ = ["Filter", "FilterPatternError", "compile_filter"]
+__all__ = ["Filter", "FilterPatternError", "compile_filter", "compile_selector"]
 
 LONGEST = 1024
 
@@ -24,3 +26,14 @@ def compile_filter(pattern: str) -> Filter:
     if text.startswith("["):
         return compile_fields(text)
     return compile_terms(text)
+
+
+def compile_selector(pattern: str, text: str) -> Callable[[str], str | None]:
+    """What one selector finds in messages that match ``pattern``: ``$.user.id`` where that is about JSON, ``$user`` where it
+    names fields. It gives None for what is not there, or is null, an object or an array. Raises FilterPatternError."""
+    kind = pattern.strip()[:1]
+    if kind == "{":
+        return json_selector(text)
+    if kind == "[":
+        return field_selector(pattern.strip(), text)
+    raise FilterPatternError("Terms have no fields to select")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from havre.core.log_filter.compare import Comparison
-from havre.core.log_filter.model import Conditions, Filter, Scanner, Test
+from havre.core.log_filter.model import Conditions, Filter, FilterPatternError, Scanner, Test
 
 _NAME = re.compile(r"[A-Za-z_$][\w$.\-]*")
 _BARE = re.compile(r"""[^\s&|(),\[\]"%]+""")
@@ -57,9 +57,7 @@ def _ends(scanner: Scanner) -> bool:
     return not scanner.ended and scanner.text[scanner.at] in ",]"
 
 
-def compile_fields(text: str) -> Filter:
-    """A line matches when it has as many fields as the pattern names (more only where ``...`` stands) and all hold."""
-    scanner = Scanner(text)
+def _read(scanner: Scanner) -> _Reader:
     scanner.expect("[")
     reader = _Reader()
     reader.field(scanner)
@@ -68,6 +66,12 @@ def compile_fields(text: str) -> Filter:
     scanner.expect("]")
     if not scanner.ended:
         raise scanner.error("expected nothing behind ']'")
+    return reader
+
+
+def compile_fields(text: str) -> Filter:
+    """A line matches when it has as many fields as the pattern names (more only where ``...`` stands) and all hold."""
+    reader = _read(Scanner(text))
     names, gap, tests = reader.names, reader.gap, reader.tests
 
     def read(message: str) -> Line | None:
@@ -78,6 +82,15 @@ def compile_fields(text: str) -> Filter:
         return line is not None and all(test(line) for test in tests)
 
     return Filter(matches, lambda message: {f"${name}": value for name, value in (read(message) or {}).items()})
+
+
+def field_selector(pattern: str, text: str) -> Callable[[str], str | None]:
+    """The field with this name (``$status``) of a pattern. Raises FilterPatternError."""
+    names = _read(Scanner(pattern)).names
+    if not text.startswith("$") or text[1:] not in names:
+        raise FilterPatternError(f"{text} is no field of the pattern")
+    extract = compile_fields(pattern).extract
+    return lambda message: extract(message).get(text)
 
 
 def _named(fields: Sequence[str], names: Sequence[str], gap: int | None) -> Line | None:

@@ -138,5 +138,21 @@ def _extractor(selectors: Sequence[Selector]) -> Callable[[str], dict[str, str]]
     return extract
 
 
+def json_selector(text: str) -> Callable[[str], str | None]:
+    """The first thing that it selects. Raises FilterPatternError."""
+    scanner = Scanner(text)
+    selector = Selector(scanner)
+    if not scanner.ended:
+        raise scanner.error("expected nothing behind the selector")
+
+    def find(message: str) -> str | None:
+        document = _parse(message)
+        nodes = selector.nodes(document) if document is not None else ()
+        node = nodes[0] if nodes else None
+        return None if node is None or isinstance(node, dict | list) else _shown(node)
+
+    return find
+
+
 def _shown(node: Any) -> str:
     return node if isinstance(node, str) else msgspec.json.encode(node).decode()

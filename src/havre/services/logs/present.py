@@ -12,12 +12,12 @@ def milliseconds(at: float) -> int:
     return int(at * 1000)
 
 
-def group(found: Group, stored: int) -> dict[str, Any]:
+def group(found: Group, stored: int, filters: int) -> dict[str, Any]:
     return {
         "logGroupName": found.meta.name,
         "creationTime": milliseconds(found.meta.created),
         "retentionInDays": found.spec.retention or None,
-        "metricFilterCount": 0,
+        "metricFilterCount": filters,
         "arn": f"{found.meta.arn}:*",
         "logGroupArn": found.meta.arn,
         "storedBytes": stored,

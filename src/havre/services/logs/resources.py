@@ -48,9 +48,25 @@ class Subscription(msgspec.Struct, frozen=True):
     distribution: str = "ByLogStream"
 
 
+class MetricFilter(msgspec.Struct, frozen=True):
+    """A metric filter of a log group, with its one transformation. ``value`` is a number or a selector, ``dimensions`` are
+    names and selectors."""
+
+    group: str
+    name: str
+    pattern: str
+    metric: str
+    namespace: str
+    value: str
+    default: float | None = None
+    dimensions: tuple[tuple[str, str], ...] = ()
+    unit: str = "None"
+
+
 Group: TypeAlias = Resource[LogGroup, NoStatus]
 Stream: TypeAlias = Resource[LogStream, NoStatus]
 Policy: TypeAlias = Resource[ResourcePolicy, NoStatus]
+MetricFilterR: TypeAlias = Resource[MetricFilter, NoStatus]
 
 GROUP: Kind[LogGroup, NoStatus] = Kind("logs.group", LogGroup, NoStatus)
 STREAM: Kind[LogStream, NoStatus] = Kind(
@@ -66,8 +82,14 @@ SUBSCRIPTION: Kind[Subscription, NoStatus] = Kind(
     NoStatus,
     {"group": lambda r: scoped(r.meta.account, r.meta.region, r.spec.group)},
 )
+METRIC_FILTER: Kind[MetricFilter, NoStatus] = Kind(
+    "logs.metricfilter",
+    MetricFilter,
+    NoStatus,
+    {"group": lambda r: scoped(r.meta.account, r.meta.region, r.spec.group)},
+)
 DELIVERY = delivery_kind("logs.delivery")
-KINDS = (GROUP, STREAM, POLICY, SUBSCRIPTION, DELIVERY)
+KINDS = (GROUP, STREAM, POLICY, SUBSCRIPTION, METRIC_FILTER, DELIVERY)
 
 JOURNALS = "logs/"
 """What the names of all journal streams of this service begin with."""

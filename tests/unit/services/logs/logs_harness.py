@@ -16,8 +16,9 @@ HOUR, DAY = 3_600_000, 86_400_000
 
 
 class Logs:
-    def __init__(self) -> None:
-        self.running = Running(besides=(logs.service(),))
+    def __init__(self, **more: Any) -> None:
+        """``more`` are parts of the gateway."""
+        self.running = Running(besides=(logs.service(),), **more)
         self._hold_answers()
         self.client = self.running.client("logs", parameter_validation=False)
 

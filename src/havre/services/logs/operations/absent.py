@@ -20,13 +20,6 @@ NONE = {
 ops.nothing(NONE)
 
 
-@ops("DescribeMetricFilters", resources=names.of_group, conditions=names.conditions)
-async def describe_metric_filters(call: Call, request: Request) -> Answer:
-    if request.get("logGroupName"):
-        queries.group(call, request["logGroupName"])
-    return {"metricFilters": []}
-
-
 @ops("GetDataProtectionPolicy", resources=names.of_group, conditions=names.conditions)
 async def get_data_protection_policy(call: Call, request: Request) -> Answer:
     name = names.identified(call, request["logGroupIdentifier"])

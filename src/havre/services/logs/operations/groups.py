@@ -16,7 +16,16 @@ from havre.kernel.resource import NoStatus, scoped
 from havre.services.logs import names, present, queries
 from havre.services.logs.errors import group_exists, invalid, protected
 from havre.services.logs.paging import page
-from havre.services.logs.resources import GROUP, POLICY, STREAM, SUBSCRIPTION, Group, LogGroup, journals
+from havre.services.logs.resources import (
+    GROUP,
+    METRIC_FILTER,
+    POLICY,
+    STREAM,
+    SUBSCRIPTION,
+    Group,
+    LogGroup,
+    journals,
+)
 from havre.services.logs.tags import may_tag, merged
 from havre.store.ports import Transaction
 
@@ -66,6 +75,8 @@ async def delete_log_group(call: Call, request: Request) -> Answer:
             tx.remove(each)
         for subscription in list(tx.find(SUBSCRIPTION, "group", scoped(call.account, call.region, name))):
             tx.remove(subscription)
+        for metric_filter in list(tx.find(METRIC_FILTER, "group", scoped(call.account, call.region, name))):
+            tx.remove(metric_filter)
         for policy in tx.list(POLICY, call.account, call.region):
             if policy.spec.resource == found.meta.arn:
                 tx.remove(policy)
@@ -98,7 +109,8 @@ async def describe_log_groups(call: Call, request: Request) -> Answer:
     groups = []
     for each in shown:
         extents = await call.journal.extents(journals(call.account, call.region, each.spec.uid))
-        groups.append(present.group(each, sum(extent.bytes for extent in extents.values())))
+        filters = call.store.count(METRIC_FILTER, "group", scoped(call.account, call.region, each.meta.name))
+        groups.append(present.group(each, sum(extent.bytes for extent in extents.values()), filters))
     return {"logGroups": groups, "nextToken": token}
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from havre.control.operation import Answer, Call, Operations, Request
 from havre.services.logs import names, queries, rules
 from havre.services.logs.events import head
+from havre.services.logs.metric_filters import measure
 from havre.services.logs.present import sequence_token
 from havre.services.logs.subscriptions import hand_on
 from havre.services.logs.tails import Tails
@@ -28,6 +29,7 @@ async def put_log_events(tails: Tails, call: Call, request: Request) -> Answer:
         entries = list(zip(times[kept], [mark + message for message in messages[kept]], strict=True))
         last = await call.journal.append(stream.spec.journal, entries, now=now)
         await hand_on(call, stream.spec, entries, last)
+        measure(call, group, entries, now)
         for session in tails.of(group.meta.arn):
             session.offer(group.meta.arn, stream.spec.stream, entries, now)
     answer: dict[str, Any] = {"nextSequenceToken": sequence_token(stream), "rejectedLogEventsInfo": taken.rejected}

@@ -8,7 +8,7 @@ from random import Random
 from typing import Any
 
 from tests.unit.services.lambda_.invoking.invoking_fakes import ACCOUNT, REGION, FakeFunctions, make_function
-from tests.unit.services.lambda_.invoking.metrics_fakes import CountedMetrics
+from tests.unit.services.metrics_fakes import CountedMetrics
 
 from havre.control.deps import ReconcilerDeps
 from havre.control.operation import Site

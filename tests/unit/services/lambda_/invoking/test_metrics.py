@@ -15,9 +15,9 @@ from tests.unit.services.lambda_.invoking.invoking_fakes import (
     make_function,
     make_version,
 )
-from tests.unit.services.lambda_.invoking.metrics_fakes import CountedMetrics
 from tests.unit.services.lambda_.invoking.test_invoke import Lambda
 from tests.unit.services.lambda_.invoking.test_urls import Urls, open_to_all
+from tests.unit.services.metrics_fakes import CountedMetrics
 
 from havre.core.invoking import traces
 from havre.kernel.errors import ApiError, Permanent, Temporary

@@ -18,7 +18,7 @@ from tests.unit.services.lambda_.invoking.invoking_fakes import (
     make_function,
     make_version,
 )
-from tests.unit.services.lambda_.invoking.metrics_fakes import CountedMetrics
+from tests.unit.services.metrics_fakes import CountedMetrics
 
 from havre.control.deps import ReconcilerDeps
 from havre.control.operation import Site

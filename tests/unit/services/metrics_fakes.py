@@ -14,6 +14,7 @@ class CountedMetrics:
         self.drains: list[Callable[[], None]] = []
         self.seen: dict[tuple[str, str, Dimensions], dict[float, float]] = {}
         self.units: dict[str, str] = {}
+        self.times: dict[str, set[float]] = {}
 
     def add(
         self,
@@ -30,6 +31,7 @@ class CountedMetrics:
     def put(self, tally: Tally) -> None:
         found = self.seen.setdefault((tally.namespace, tally.name, tuple(sorted(tally.dimensions))), {})
         self.units[tally.name] = tally.unit
+        self.times.setdefault(tally.name, set()).add(tally.at)
         for value, count in tally.values.items():
             found[value] = found.get(value, 0.0) + count
 
