@@ -18,7 +18,7 @@ from havre.services.lambda_.networks import network
 from havre.services.lambda_.package import Package
 from havre.services.lambda_.resources import Configuration, Durable, ImageOverrides
 from havre.services.lambda_.roles import check_role
-from havre.services.lambda_.rules import archives, managed, runtimes, values
+from havre.services.lambda_.rules import archives, managed, runtimes, tenants, values
 
 MEMBERS = (
     "Role Handler Description Timeout MemorySize VpcConfig Environment Runtime DeadLetterConfig TracingConfig Layers "
@@ -155,6 +155,7 @@ def check(config: Configuration) -> None:
     if config.snap_start and config.package == "Image":
         raise invalid("SnapStart is not supported for functions created with container images.")
     if config.snap_start:
+        tenants.refuse(config, "SnapStart")
         runtimes.check_snap_start(config.runtime, config.temporary)
     if config.code.kind == "directory" and config.snap_start:
         raise invalid("SnapStart is not supported for code from a directory.")

@@ -25,7 +25,7 @@ from havre.services.lambda_.resources import (
     ProvisionedStatus,
     qualified,
 )
-from havre.services.lambda_.rules import archives
+from havre.services.lambda_.rules import archives, tenants
 from havre.services.lambda_.times import spelled
 from havre.store.ports import Reader, Transaction
 
@@ -143,6 +143,7 @@ async def put_provisioned_concurrency_config(call: Call, request: Request) -> An
         found = _published(tx, call, request, refusal)
         m = found.function.meta
         _default_only(found.function, "Provisioned Concurrency")
+        tenants.refuse(found.function.spec.config, "Provisioned Concurrency")
         _check_overlap(tx, found)
         if any(queries.record(tx, found.function, version).spec.config.snap_start for version, _ in found.shares):
             raise invalid("Provisioned Concurrency Configs cannot be applied to function versions with SnapStart.")

@@ -19,6 +19,7 @@ from havre.services.lambda_.paging import page
 from havre.services.lambda_.queries import Resolved
 from havre.services.lambda_.resources import MAPPING, MappingR, MappingSpec
 from havre.services.lambda_.rules import mappings as rules
+from havre.services.lambda_.rules import tenants
 from havre.services.lambda_.rules.values import merged_tags
 from havre.store.ports import Reader, Transaction
 
@@ -50,8 +51,11 @@ def _function_condition(call: Call, request: Request) -> Mapping[str, str | Sequ
 
 
 def _target(reader: Reader, call: Call, name: str) -> Resolved:
+    """Raises ApiError; no source says for which tenant it invokes."""
     try:
-        return queries.resolve(reader, call.account, call.region, name)
+        found = queries.resolve(reader, call.account, call.region, name)
+        tenants.refuse(found.function.spec.config, "An event source mapping")
+        return found
     except ApiError as error:
         if error.code == "ResourceNotFoundException":
             raise invalid("Function does not exist") from None

@@ -16,6 +16,7 @@ from havre.services.lambda_.errors import conflict, invalid, not_found, validati
 from havre.services.lambda_.names import FunctionName
 from havre.services.lambda_.paging import page
 from havre.services.lambda_.resources import URL, Cors, UrlR, UrlSpec, qualified
+from havre.services.lambda_.rules import tenants
 from havre.services.lambda_.times import spelled
 from havre.services.lambda_.urls import url, url_id
 from havre.store.ports import Reader, Transaction
@@ -57,9 +58,11 @@ def _get(reader: Reader, said: FunctionName) -> UrlR:
 
 
 def _check_target(reader: Reader, call: Call, request: Request) -> None:
-    """The function, and its alias. Raises ApiError."""
+    """The function, and its alias. Raises ApiError; a URL says not for which tenant it invokes."""
+    name, qualifier = request["FunctionName"], request.get("Qualifier", "")
     try:
-        queries.resolve(reader, call.account, call.region, request["FunctionName"], request.get("Qualifier", ""))
+        found = queries.resolve(reader, call.account, call.region, name, qualifier)
+        tenants.refuse(found.function.spec.config, "A function URL")
     except ApiError as error:
         if error.code == "ResourceNotFoundException":
             raise not_found("Function does not exist") from None
