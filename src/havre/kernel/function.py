@@ -97,7 +97,7 @@ class Function(msgspec.Struct, frozen=True):
     """Processors of an environment; 0: in proportion to its memory."""
 
 
-class Invocation(msgspec.Struct, frozen=True):
+class Invocation(msgspec.Struct, frozen=True, array_like=True):
     """``arn`` is what the caller named (Context.invoked_function_arn). ``client_context`` and ``identity`` are JSON, ""
     for none. ``tail`` asks for the last 4 KiB of the log, ``streaming`` for pieces of the answer as they come."""
 
@@ -112,7 +112,7 @@ class Invocation(msgspec.Struct, frozen=True):
     streaming: bool = False
 
 
-class Outcome(msgspec.Struct, frozen=True):
+class Outcome(msgspec.Struct, frozen=True, array_like=True):
     """``error`` is "" where the function answered, else the kind of its failure (``Sandbox.Timedout``,
     ``Runtime.ExitError``, ``Unhandled`` for what the runtime itself reported): ``payload`` is then Lambda's JSON about it.
     A streamed answer has no payload. Durations in milliseconds, memory in MiB; ``init`` is None for a warm start."""

@@ -31,7 +31,7 @@ class Call:
         if self.answer.done():
             return
         if type(message) is m.Result:
-            self.answer.set_result(message.outcome())
+            self.answer.set_result(message.outcome)
         elif type(message) is m.Prepared:
             self.answer.set_result(None)
         elif type(message) is m.Refused:
@@ -113,7 +113,7 @@ class NodeCalls:
                     yield message.content_type
                 elif isinstance(message, m.Result):
                     ended = True
-                    yield message.outcome()
+                    yield message.outcome
                 elif isinstance(message, m.Refused):
                     ended = True
                     raise refusal(message)
@@ -136,19 +136,7 @@ class NodeCalls:
 
     def _message(self, function: Function, asked: Invocation) -> m.Invoke:
         self._last += 1
-        return m.Invoke(
-            self._last,
-            function.id,
-            asked.request_id,
-            asked.arn,
-            asked.payload,
-            asked.client_context,
-            asked.identity,
-            asked.trace,
-            asked.tenant,
-            asked.tail,
-            asked.streaming,
-        )
+        return m.Invoke(self._last, function.id, asked)
 
     async def _run(self, call: Call) -> Any:
         id = call.message.id

@@ -10,7 +10,7 @@ import msgspec
 
 from havre.kernel.function import Function, Invocation, Outcome, Provisioned
 
-VERSION = 1
+VERSION = 2
 MAX_FRAME = 16 << 20
 WINDOW = 1 << 20
 """Bytes of a streamed answer that may be under way to a caller who has not taken them yet."""
@@ -52,28 +52,7 @@ class Prepare(Message, frozen=True, tag=11):
 class Invoke(Message, frozen=True, tag=12):
     id: int
     function: str
-    request_id: str
-    arn: str
-    payload: bytes
-    client_context: str
-    identity: str
-    trace: str
-    tenant: str
-    tail: bool
-    streaming: bool
-
-    def invocation(self) -> Invocation:
-        return Invocation(
-            self.request_id,
-            self.arn,
-            self.payload,
-            self.client_context,
-            self.identity,
-            self.trace,
-            self.tenant,
-            self.tail,
-            self.streaming,
-        )
+    invocation: Invocation
 
 
 class Cancel(Message, frozen=True, tag=13):
@@ -102,29 +81,10 @@ class Retire(Message, frozen=True, tag=16):
 
 
 class Result(Message, frozen=True, tag=20):
-    """The end of an invocation: the fields of ``Outcome``."""
+    """The end of an invocation."""
 
     id: int
-    payload: bytes
-    error: str
-    content_type: str
-    log_tail: bytes
-    duration: float
-    billed: int
-    init: float | None
-    memory: int
-
-    def outcome(self) -> Outcome:
-        return Outcome(
-            self.payload,
-            self.error,
-            self.content_type,
-            self.log_tail,
-            self.duration,
-            self.billed,
-            self.init,
-            self.memory,
-        )
+    outcome: Outcome
 
 
 class Head(Message, frozen=True, tag=21):
@@ -184,17 +144,3 @@ AnyMessage = (
     | Unknown
     | State
 )
-
-
-def result_of(id: int, outcome: Outcome) -> Result:
-    return Result(
-        id,
-        outcome.payload,
-        outcome.error,
-        outcome.content_type,
-        outcome.log_tail,
-        outcome.duration,
-        outcome.billed,
-        outcome.init,
-        outcome.memory,
-    )

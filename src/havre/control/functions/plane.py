@@ -100,7 +100,7 @@ class Plane:
         pool = function.id if function.code.kind != "directory" else self._fresh_pool(function)
         now = self._steady()
         ticket = Ticket(asked, frames, pool)
-        if asked.streaming:
+        if ticket.asked.streaming:
             self._keep(ticket)
         if function.concurrency:
             self._open_managed().invoke(function, ticket)
@@ -133,12 +133,12 @@ class Plane:
 
     def _keep(self, ticket: Ticket) -> None:
         """It may be cancelled, or told of room, until it is done."""
-        self._tickets[ticket.asked.id] = ticket
+        self._tickets[ticket.id] = ticket
         ticket.on_done = self._drop_ticket
 
     def _drop_ticket(self, ticket: Ticket) -> None:
-        if self._tickets.get(ticket.asked.id) is ticket:
-            del self._tickets[ticket.asked.id]
+        if self._tickets.get(ticket.id) is ticket:
+            del self._tickets[ticket.id]
 
     def _cancel(self, id: int) -> None:
         """What waits for an environment is not begun; what runs, runs to its end, as in AWS."""

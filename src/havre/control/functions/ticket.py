@@ -14,10 +14,11 @@ from havre.kernel.function import Outcome
 class Ticket:
     """``pool`` is where it waits, or runs. ``on_room`` is called when a stream may go on, ``on_done`` at its end."""
 
-    __slots__ = ("_credit", "_headed", "asked", "done", "frames", "on_done", "on_room", "pool")
+    __slots__ = ("_credit", "_headed", "asked", "done", "frames", "id", "on_done", "on_room", "pool")
 
     def __init__(self, asked: m.Invoke, frames: Frames, pool: str) -> None:
-        self.asked = asked
+        self.id = asked.id
+        self.asked = asked.invocation
         self.frames = frames
         self.pool = pool
         self.done = False
@@ -30,7 +31,7 @@ class Ticket:
         """It was not begun. ``after`` -1: nothing helps."""
         if not self.done:
             self._end()
-            self.frames.send(m.Refused(self.asked.id, reason, after))
+            self.frames.send(m.Refused(self.id, reason, after))
 
     def _end(self) -> None:
         self.done = True
@@ -45,21 +46,21 @@ class Ticket:
         if self.asked.streaming and not outcome.error:
             if not self._headed:
                 self.head(outcome.content_type)
-                self.frames.send(m.Piece(self.asked.id, outcome.payload))
+                self.frames.send(m.Piece(self.id, outcome.payload))
             outcome = _without_payload(outcome)
-        self.frames.send(m.result_of(self.asked.id, outcome))
+        self.frames.send(m.Result(self.id, outcome))
 
     # --- streams
     def head(self, content_type: str) -> None:
         if not self._headed:
             self._headed = True
-            self.frames.send(m.Head(self.asked.id, content_type))
+            self.frames.send(m.Head(self.id, content_type))
 
     def piece(self, data: bytes) -> bool:
         """Whether there is room for more."""
         self._credit -= len(data)
         if not self.done:
-            self.frames.send(m.Piece(self.asked.id, data))
+            self.frames.send(m.Piece(self.id, data))
         return self._credit > 0
 
     def taken(self, size: int) -> None:

@@ -12,7 +12,7 @@ from havre.control.functions import messages as m
 from havre.control.functions.hub import FunctionHub
 from havre.control.functions.wire import Frames
 from havre.kernel.errors import Permanent
-from havre.kernel.function import Code, Function, FunctionLogs, Invocation
+from havre.kernel.function import Code, Function, FunctionLogs, Invocation, Outcome
 
 FUNCTION = Function("f", "arn", "0" * 12, "r", "f", "1", Code("zip"), "", FunctionLogs("/g"))
 
@@ -97,8 +97,8 @@ async def test_the_next_node_takes_what_one_has_no_room_for(tmp_path: Path, hub:
     asked = await full.next(m.Invoke)
     full.frames.send(m.Refused(asked.id, "no memory", 1.0))  # type: ignore[union-attr]
     again = await free.next(m.Invoke)
-    assert again.payload == b"{}"  # type: ignore[union-attr]
-    free.frames.send(m.Result(again.id, b"1", "", "application/json", b"", 1.0, 1, None, 1))  # type: ignore[union-attr]
+    assert again.invocation.payload == b"{}"  # type: ignore[union-attr]
+    free.frames.send(m.Result(again.id, Outcome(b"1")))  # type: ignore[union-attr]
     assert (await call).payload == b"1"
 
 
@@ -122,7 +122,7 @@ async def test_a_node_that_comes_back_takes_snapshots_again(tmp_path: Path, hub:
     call = asyncio.get_running_loop().create_task(hub.invoke(function, Invocation("r", "arn")))
     while not isinstance(message := await again.heard.get(), m.Invoke):
         assert not isinstance(message, m.Prepare | None), "nothing else was to be prepared"
-    again.frames.send(m.Result(message.id, b"1", "", "application/json", b"", 1.0, 1, None, 1))
+    again.frames.send(m.Result(message.id, Outcome(b"1")))
     assert (await call).payload == b"1"
 
 
