@@ -161,6 +161,12 @@ async def test_memory_is_bounded_and_told(bench: Bench) -> None:
     assert bench.exits[sandbox.id, "p"] == (-9, False)
 
 
+async def test_ends_before_others_where_the_machine_has_no_memory_left(bench: Bench) -> None:
+    sandbox = await bench.obtain()
+    _, said = await bench.sh(sandbox, "cat /proc/self/oom_score_adj; echo 0 >/proc/self/oom_score_adj || echo no")
+    assert said.splitlines()[0] == "500" and said.splitlines()[-1] == "no"
+
+
 async def test_processes_and_files_are_bounded(bench: Bench) -> None:
     sandbox = await bench.obtain(memory=512)
     assert await bench.sh(sandbox, "ulimit -n; ulimit -Hn; ulimit -c") == (0, "1024\n1024\n0\n")

@@ -7,11 +7,12 @@ import base64
 import hashlib
 import logging
 import os
+import resource
 import socket
 import stat
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -41,10 +42,14 @@ from havre.kernel.world import World
 
 log = logging.getLogger("havre.functions")
 
-_SHORT = 0.08
-"""Of the machine's memory: when less is available, idle environments go early."""
-_OVERCOMMIT = 4
+_SHORT, _SCARCE = 0.08, 0.04
+"""Of the machine's memory: when less is available, idle environments go early; none begins but in another's place."""
+_LOOKED = 0.2
+"""Seconds for which what is available is taken to be so."""
+_OVERCOMMIT = 8
 """A function's memory is its bound, not what it uses: environments may have this many times the machine's together."""
+_DESCRIPTORS, _OTHERS = 8, 256
+"""That an environment takes (six, and some while it begins), and all else in the process."""
 _ASK_AGAIN = 0.01
 _SKIPPED = frozenset({"__pycache__", ".git"})
 _SHALLOW = frozenset({"node_modules", "site-packages", ".venv", "venv"})
@@ -170,10 +175,9 @@ class NodeFunctions:
             unseal=self._unseal,
             shares=self._open_shares,
         )
-        total = _meminfo("MemTotal")
-        self._short = total * _SHORT
-        self._looked, self._is_pressed = 0.0, False
-        self.plane = Plane(parts, Rules(memory=_OVERCOMMIT * total), stamp=stamp, pressure=self._pressed)
+        memory = MachineMemory(time.monotonic)
+        rules = Rules(memory=_OVERCOMMIT * memory.total, most=most_environments())
+        self.plane = Plane(parts, rules, stamp=stamp, memory=memory)
         state = config.state
         self.link = FunctionLink(
             FunctionLinkParts(
@@ -200,13 +204,6 @@ class NodeFunctions:
                 raise Permanent(f"{questions.NOT_MOUNTED}: {error.reason}") from None
             raise
         return opened
-
-    def _pressed(self) -> bool:
-        """As of a second ago at most."""
-        now = time.monotonic()
-        if now > self._looked + 1.0:
-            self._looked, self._is_pressed = now, _meminfo("MemAvailable") < self._short
-        return self._is_pressed
 
     async def run(self) -> None:
         """The loop. What a former life left goes first."""
@@ -237,13 +234,38 @@ def _steady() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
-def _meminfo(field: str) -> int:
-    """MiB."""
-    with open("/proc/meminfo") as file:
-        for line in file:
-            if line.startswith(field + ":"):
-                return int(line.split()[1]) // 1024
-    return 0
+class MachineMemory:
+    """In MiB, as the kernel tells."""
+
+    def __init__(self, steady: Callable[[], float], source: Path = Path("/proc/meminfo")) -> None:
+        self._steady = steady
+        self._source = source
+        self.total = self._read("MemTotal")
+        self._available, self._looked = self.total, -_LOOKED
+
+    def short(self) -> bool:
+        return self.available() < self.total * _SHORT
+
+    def scarce(self) -> bool:
+        return self.available() < self.total * _SCARCE
+
+    def available(self) -> int:
+        now = self._steady()
+        if now >= self._looked + _LOOKED:
+            self._looked, self._available = now, self._read("MemAvailable")
+        return self._available
+
+    def _read(self, field: str) -> int:
+        with self._source.open() as file:
+            for line in file:
+                if line.startswith(field + ":"):
+                    return int(line.split()[1]) // 1024
+        return 0
+
+
+def most_environments() -> int:
+    """As many as there are descriptors for in this process: one more would break others."""
+    return max(1, (resource.getrlimit(resource.RLIMIT_NOFILE)[0] - _OTHERS) // _DESCRIPTORS)
 
 
 async def dial(sandbox: Sandbox) -> socket.socket:

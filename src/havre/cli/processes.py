@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 STOP_TIMEOUT = 90.0
 ENDING_TIMEOUT = 5.0
 """Seconds from the closing of a process's files to its end."""
+MOST_FILES = 65_536
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGCHLD)
 """What the supervisor hears."""
 
@@ -75,6 +76,17 @@ def hear_nothing() -> None:
     for number in SIGNALS:
         signal.signal(number, signal.SIG_DFL)
     signal.set_wakeup_fd(-1)
+
+
+def open_more_files() -> None:
+    """As many at a time as this process may: 1,024 is what shells say, and 150 environments of functions have that many.
+    No more than MOST_FILES, for containers without Docker inherit it, and some programs close each that they might have."""
+    import resource
+
+    now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_FILES if most == resource.RLIM_INFINITY else min(most, MOST_FILES)
+    if now != resource.RLIM_INFINITY and now < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
 def load_lean(name: str, without: str) -> None:

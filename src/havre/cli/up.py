@@ -28,6 +28,7 @@ from havre.cli.processes import (
     killed,
     lives,
     load_lean,
+    open_more_files,
     read_line,
 )
 from havre.cli.shelf import Shelf
@@ -229,6 +230,7 @@ class Supervisor:
 
         def work() -> int:
             hear_nothing()
+            open_more_files()
             gc.disable()  # until all is loaded: nothing of that is garbage, and a tenth of the time would go for looking
             with open("/proc/self/comm", "w") as comm:
                 comm.write(f"havre-{role}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Protocol, cast
 
 from havre.control.functions.alarm import Alarm
@@ -28,6 +28,27 @@ log = logging.getLogger("havre.functions")
 _END_PATIENCE = 30.0
 
 
+class Memory(Protocol):
+    """The machine's. Asked often."""
+
+    def short(self) -> bool:
+        """What is idle should not stay for long."""
+        ...
+
+    def scarce(self) -> bool:
+        """Nothing more should begin."""
+        ...
+
+
+class Plenty:
+    """Memory that is never short."""
+
+    def short(self) -> bool:
+        return False
+
+    scarce = short
+
+
 class Functions(Protocol):
     """Who knows the functions of the node."""
 
@@ -43,14 +64,12 @@ class Functions(Protocol):
 
 
 class Environments(Keeper):
-    """``pressure``: whether memory is short."""
-
-    def __init__(self, parts: Parts, rules: Rules, functions: Functions, pressure: Callable[[], bool]) -> None:
+    def __init__(self, parts: Parts, rules: Rules, functions: Functions, memory: Memory) -> None:
         super().__init__({})
         self._parts = parts
         self._steady = parts.steady
         self._functions = functions
-        self._pressure = pressure
+        self._memory = memory
         self._rest = rules.rest
         self._alarm = Alarm(parts.steady, self.tick)
         self.fleet = Fleet(rules)
@@ -62,6 +81,14 @@ class Environments(Keeper):
     @property
     def sandboxes(self) -> dict[str, Environment]:
         return self._sandboxes
+
+    def wait(self, ticket: Ticket, now: float) -> None:
+        """For one that is free, or begins."""
+        self.fleet.scarce = self._memory.scarce()
+        if steps := self.fleet.wait(ticket.pool, ticket, now):
+            self.do(steps)
+        else:
+            self._alarm.by(self.fleet.wake_at(now) if self.fleet.scarce else now + self.fleet.rules.settle)
 
     def give(self, environment: Environment, ticket: Ticket) -> None:
         """To one that is free."""
@@ -228,9 +255,6 @@ class Environments(Keeper):
         self.readiness.failed(member.pool, str(error), error)
 
     # --- time
-    def wake_by(self, due: float) -> None:
-        self._alarm.by(due)
-
     def _wake(self) -> None:
         """Sees to it that the fleet's next moment is not missed."""
         self._functions.forget_retired()
@@ -238,7 +262,8 @@ class Environments(Keeper):
 
     def tick(self) -> None:
         self._alarm.off()
-        self.do(self.fleet.tick(self._steady(), pressure=self._pressure()))
+        self.fleet.scarce = self._memory.scarce()
+        self.do(self.fleet.tick(self._steady(), pressure=self._memory.short()))
 
     async def close(self, others: Iterable[asyncio.Task[None]]) -> None:
         """Everything ends, extensions hear of it. ``others``: ends that are waited for, too."""

@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, cast
 
 from havre.control.functions import messages as m
-from havre.control.functions.environments import Environments, words
+from havre.control.functions.environments import Environments, Memory, Plenty, words
 from havre.control.functions.parts import Parts
 from havre.control.functions.ticket import Ticket
 from havre.control.functions.wire import Frames
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Plane:
-    """``stamp`` is the state of a function's files where they are a directory; ``pressure`` whether memory is short."""
+    """``stamp`` is the state of a function's files where they are a directory; ``memory`` the machine's."""
 
     def __init__(
         self,
@@ -32,11 +32,10 @@ class Plane:
         rules: Rules,
         *,
         stamp: Callable[[Function], str],
-        pressure: Callable[[], bool] = lambda: False,
+        memory: Memory | None = None,
     ) -> None:
         self._parts = parts
         self._steady = parts.steady
-        self._settle = rules.settle
         self._stamp = stamp
         self._functions: dict[str, Function] = {}
         self._stamps: dict[str, str] = {}
@@ -44,7 +43,7 @@ class Plane:
         self._tickets: dict[int, Ticket] = {}
         self._frames: Frames | None = None
         self._tasks = Tasks()
-        self._environments = Environments(parts, rules, self, pressure)
+        self._environments = Environments(parts, rules, self, memory or Plenty())
         self._by_member = self._environments.by_member
         self._fleet = self._environments.fleet
         self._readiness = self._environments.readiness
@@ -114,10 +113,7 @@ class Plane:
             self._environments.give(self._by_member[member.id], ticket)
             return
         self._keep(ticket)
-        if steps := self._fleet.wait(pool, ticket, now):
-            self._environments.do(steps)
-        else:
-            self._environments.wake_by(now + self._settle)
+        self._environments.wait(ticket, now)
 
     def _open_managed(self) -> Managed:
         """Most nodes never have such functions: what runs them is loaded with the first."""

@@ -24,7 +24,10 @@ class Fleet:
         """MiB of all environments together."""
         self.urgent = False
         """``tick`` is due at once: an environment that has become idle must end, or make room for who waits."""
+        self.scarce = False
+        """The machine has so little memory left that an environment begins only in the place of others."""
         self._short: set[str] = set()
+        self._lent = 0
 
     # --- what there is
     def members(self, pool: str = "") -> tuple[Member, ...]:
@@ -214,12 +217,13 @@ class Fleet:
                 if not member.frozen:
                     due = min(due, member.since + self.rules.rest)
                 if member.phase is Phase.IDLE and not member.kept:
-                    due = min(due, member.since + self.rules.idle)
+                    due = min(due, member.since + self.rules.idle, now + self.rules.idle_under_pressure)
                 due = min(due, member.expires)
             if member.kept and member.renew_at > now:
                 due = min(due, member.renew_at)
         for found in self._pools.values():
             if found.waiting:
+                due = min(due, now + self.rules.look) if self.scarce else due
                 settling = [m.since for m in found.members.values() if m.phase is Phase.SETTLING]
                 due = min([due, *(since + self.rules.settle for since in settling)])
             if found.retry_at > now and (found.kept or found.parked_wanted):
@@ -229,14 +233,16 @@ class Fleet:
     # --- others
     def lend(self, memory: int, now: float) -> list[Step] | None:
         """Room for an environment that is none of these; idle ones end for it. None: there is none."""
-        steps = self._free(self.memory + memory - self.rules.memory, "")
+        steps = self._free(memory, "")
         if steps is not None:
             self.memory += memory
+            self._lent += 1
         return steps
 
     def given_back(self, memory: int, now: float) -> list[Step]:
         """What was lent."""
         self.memory -= memory
+        self._lent -= 1
         return self._freed(now, "")
 
     # --- inside
@@ -294,10 +300,15 @@ class Fleet:
 
     def _make_room(self, pool: str, found: Pool, now: float) -> list[Step] | None:
         """Idle environments of others that end for it, those that were idle longest first; None: not even so."""
-        return self._free(self.memory + found.memory - self.rules.memory, pool)
+        return self._free(found.memory, pool)
 
-    def _free(self, need: int, pool: str) -> list[Step] | None:
-        if need <= 0:
+    def _free(self, memory: int, pool: str) -> list[Step] | None:
+        """Room for one of so many MiB."""
+        need = self.memory + memory - self.rules.memory
+        if self.scarce and self._members:
+            need = max(need, memory)
+        places = len(self._members) + self._lent + 1 - self.rules.most
+        if need <= 0 and places <= 0:
             return []
         others = sorted(
             (m for m in self._members.values() if m.phase is Phase.IDLE and not m.kept and m.pool != pool),
@@ -305,11 +316,11 @@ class Fleet:
         )
         ended: list[Member] = []
         for member in others:
-            if need <= 0:
+            if need <= 0 and places <= 0:
                 break
             ended.append(member)
-            need -= member.memory
-        return [self._end(member) for member in ended] if need <= 0 else None
+            need, places = need - member.memory, places - 1
+        return [self._end(member) for member in ended] if need <= 0 and places <= 0 else None
 
     def _start(self, pool: str, found: Pool, now: float, *, kept: bool) -> Step:
         self._made += 1

@@ -32,9 +32,9 @@ class Phase(Enum):
 
 
 class Rules(msgspec.Struct, frozen=True):
-    """``memory`` (MiB) is what environments may have together. One that was idle for ``rest`` is frozen; for ``idle``, it
-    ends; under pressure for ``idle_under_pressure``. ``settle``: so long is waited for an environment that has answered
-    before another one is started."""
+    """``memory`` (MiB) is what environments may have together, ``most`` how many they may be. One that was idle for ``rest``
+    is frozen; for ``idle``, it ends; under pressure for ``idle_under_pressure``. ``settle``: so long is waited for an
+    environment that has answered before another one is started."""
 
     memory: int
     rest: float = 0.3
@@ -43,6 +43,9 @@ class Rules(msgspec.Struct, frozen=True):
     settle: float = 0.02
     retry: float = 10.0
     """Until environments that are to be kept ready, and failed, are tried again."""
+    look: float = 0.5
+    """Until it is looked again whether memory is scarce still, for those who wait."""
+    most: int = 1 << 20
 
 
 class Member(msgspec.Struct, eq=False):

@@ -121,6 +121,10 @@ def tracing(trace: str) -> dict[str, Any]:
     return {"tracing": {**span, "type": "X-Amzn-Trace-Id", "value": trace}}
 
 
+def tenancy(tenant: str) -> dict[str, str]:
+    return {"tenantId": tenant} if tenant else {}
+
+
 def metrics(report: Report) -> dict[str, Any]:
     found: dict[str, Any] = {
         "durationMs": round(report.duration, 3),

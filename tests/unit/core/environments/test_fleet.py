@@ -8,7 +8,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from havre.core.environments import Fleet, Member, Phase, Rules, Step, usable
 
-RULES = Rules(memory=1000, rest=1.0, idle=50.0, idle_under_pressure=5.0, settle=0.5, retry=10.0)
+RULES = Rules(memory=1000, rest=1.0, idle=50.0, idle_under_pressure=5.0, settle=0.5, retry=10.0, most=6)
 POOLS = {"small": 100, "large": 400}
 
 
@@ -111,6 +111,10 @@ class World(RuleBasedStateMachine):
         self.now += seconds
         self.do(self.fleet.tick(self.now, pressure=pressure))
 
+    @rule(scarce=st.booleans())
+    def look_at_the_machine(self, scarce: bool) -> None:
+        self.fleet.scarce = scarce
+
     @rule(pool=st.sampled_from(sorted(POOLS)), count=st.integers(0, 2))
     def keep(self, pool: str, count: int) -> None:
         self.fleet.know(pool, POOLS[pool])
@@ -139,6 +143,10 @@ class World(RuleBasedStateMachine):
         assert self.fleet.memory <= RULES.memory
 
     @invariant()
+    def descriptors_hold(self) -> None:
+        assert len(self.alive) <= RULES.most
+
+    @invariant()
     def nobody_waits_beside_an_idle_one(self) -> None:
         for pool in self.waiting.values():
             idle = [m for m in self.alive.values() if m.pool == pool and m.phase is Phase.IDLE and m.expires > self.now]
@@ -146,6 +154,7 @@ class World(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """Once nothing hinders, everybody is served, and what nobody keeps comes to its end."""
+        self.fleet.scarce = False
         for _ in range(200):
             for member in tuple(self.alive.values()):
                 if member.phase is Phase.STARTING:
@@ -226,9 +235,41 @@ def test_rest_and_end() -> None:
     fleet.settled(member, 0)
     assert fleet.wake_at(0) == 1.0
     assert [s.what for s in fleet.tick(1.0)] == ["freeze"] and member.frozen
-    assert fleet.wake_at(1.0) == 50.0
+    assert fleet.wake_at(1.0) == 6.0, "memory may be short by then"
+    assert fleet.tick(6.0) == []
+    assert fleet.wake_at(49.0) == 50.0
     assert fleet.tick(49.0) == []
     assert [s.what for s in fleet.tick(49.0, pressure=True)] == ["end"]
+
+
+def test_where_memory_is_scarce_one_begins_in_the_place_of_others_alone() -> None:
+    fleet = Fleet(RULES)
+    fleet.know("p", 100)
+    fleet.know("q", 150)
+    fleet.scarce = True
+    one, two = started(fleet, fleet.wait("p", "a", 0)), started(fleet, fleet.wait("p", "b", 0))
+    assert one and not two, "the first harms nobody: none but it could be the cause"
+    assert fleet.wake_at(0) == 0.5, "it is looked at again"
+    fleet.scarce = False
+    two = started(fleet, fleet.tick(0.5), 0.5)
+    for member in (*one, *two):
+        fleet.answered(member, 1)
+        fleet.settled(member, 1)
+    fleet.scarce = True
+    assert [s.what for s in fleet.wait("q", "c", 2)] == ["end", "end", "start"]
+
+
+def test_there_are_no_more_than_there_are_descriptors_for() -> None:
+    fleet = Fleet(Rules(memory=1000, most=2))
+    fleet.know("p", 1)
+    fleet.know("q", 1)
+    one, _ = started(fleet, [*fleet.wait("p", "a", 0), *fleet.wait("p", "b", 0), *fleet.wait("p", "c", 0)])
+    assert fleet.lend(1, 0) is None and [s.what for s in fleet.wait("q", "d", 0)] == ["refuse"]
+    fleet.answered(one, 1)
+    assert fleet.settled(one, 1) == "c"
+    fleet.answered(one, 2)
+    fleet.settled(one, 2)
+    assert [s.what for s in fleet.wait("q", "e", 3)] == ["end", "start"]
 
 
 def test_snap_start_restores_and_makes_the_next_one_ready() -> None:

@@ -148,6 +148,7 @@ class Zygote:
         try:
             given = read(program)
             name, environment = given["arguments"][0], given["environment"]
+            self.settings.go_first()
             self.settings.go_home()
             os.setsid()
             join(message["cgroups"])
