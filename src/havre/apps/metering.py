@@ -10,6 +10,8 @@ from havre.control.metrics import Recorder
 from havre.kernel.world import World
 
 if TYPE_CHECKING:
+    from havre.control.operation import Service
+    from havre.services.cloudwatch import Facilities
     from havre.store.points import Points
 
 
@@ -26,6 +28,17 @@ class Metering:
         from havre.store.sqlite.points import SqlitePoints
 
         return SqlitePoints(self._path, merge)
+
+    @cached_property
+    def facilities(self) -> Facilities:
+        from havre.services.cloudwatch import Facilities
+
+        return Facilities(lambda: self.points, self.recorder.flush, self._path.exists)
+
+    def make_cloudwatch(self) -> Service:
+        from havre.services import cloudwatch
+
+        return cloudwatch.service(self.facilities)
 
     async def reset(self) -> None:
         await self.recorder.flush()

@@ -75,9 +75,10 @@ class Server:
         ensure_root(state, site.account)
         self.token = token(state / "admin.token")
         self.sessions = SessionTokens(self.secret)
+        self.metering = Metering(state, self.world)
         self.borrowing = Borrowing(state / "borrowed", lambda: self.deps)
         own = {"ecr": self._make_ecr, "ecs": self._make_ecs, "kms": self._make_kms, "lambda": self._make_lambda}
-        own |= {"sqs": self._make_sqs, "sts": self._make_sts}
+        own |= {"cloudwatch": self.metering.make_cloudwatch, "sqs": self._make_sqs, "sts": self._make_sts}
         self.services = Services({**own, **self.borrowing.makers})
         self.store = SqliteStore.open(state / "store.db", catalogue.kinds(), self.world)
         self.store.pack.adopt(state / "registry" / "pack.db")
@@ -85,7 +86,6 @@ class Server:
         self.records = SqliteRecords(state / "records.db")
         self.directory = Directory(self.store, load_roots(state), self.sessions)
         self.trail = Trail(self.journal, self.world.now)
-        self.metering = Metering(state, self.world)
         self.endpoints = Endpoints(self)
         self.gateway = Gateway(self._parts())
         self.listeners = Listeners(self.gateway.asgi)
@@ -263,6 +263,7 @@ class Server:
         found: list[Any] = []
         facilities: dict[str, Any] = {"lambda": self.functions, "application-autoscaling": self._measures()}
         facilities["acm"] = self.authority
+        facilities["cloudwatch"] = self.metering.facilities
         facilities["kms"] = self.vault
         facilities["efs"] = self.shelf
         for name in catalogue.NAMES:

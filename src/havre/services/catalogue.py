@@ -16,6 +16,7 @@ NAMES: dict[str, str] = {
     "apigatewayv2": "apigatewayv2",
     "application-autoscaling": "applicationautoscaling",
     "cloudtrail": "cloudtrail",
+    "cloudwatch": "cloudwatch",
     "dynamodb": "dynamodb",
     "dynamodbstreams": "dynamodbstreams",
     "ec2": "ec2",

@@ -1,0 +1,45 @@
+"""CloudWatch: metrics, alarms, dashboards.
+
+The promise: a data point that was acknowledged is on disk, and is read at once. Points keep AWS's resolutions: seconds for
+three hours, minutes for 15 days, five minutes for 63, hours for 455. Percentiles are exact for up to a hundred different
+values in a data point, and off by one per cent at most beyond.
+
+Left out, and refused by name: anomaly detection, Contributor Insights, metric streams, Metrics Insights (SELECT), linked
+accounts, entities of metrics.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+from havre.control.deps import ReconcilerDeps
+from havre.control.lazily import lazily
+from havre.control.operation import Service, merge
+from havre.control.reconciler import Reconciler
+
+if TYPE_CHECKING:
+    from havre.services.cloudwatch.facilities import Facilities
+
+__all__ = ["Facilities", "reconcilers", "service"]
+__getattr__ = lazily(__name__, {"Facilities": "facilities"})
+
+PARTIAL = {
+    "PutMetricData.EntityMetricData": "is refused: metrics belong to no entities",
+    "ListMetrics.IncludeLinkedAccounts": "is refused: there are no linked accounts",
+    "GetMetricData.AccountId": "is refused, unless it is the caller's own: there are no linked accounts",
+}
+
+
+def service(facilities: Facilities | None = None) -> Service:
+    """``facilities`` keep the data points. Without them its operations can be listed (``havre coverage``), not called."""
+    from havre.services.cloudwatch.operations import list_metrics, metric_data, put_data, statistics
+
+    measuring = (put_data, list_metrics, statistics, metric_data)
+    ops = [module.ops.of(cast("Facilities", facilities)) for module in measuring]
+    return Service("cloudwatch", merge(*ops), partial=PARTIAL)
+
+
+def reconcilers(deps: ReconcilerDeps, facilities: Facilities) -> list[Reconciler[Any]]:
+    from havre.services.cloudwatch.reconcile.retention import Retention
+
+    return [Retention(deps, facilities)]

@@ -1,0 +1,1 @@
+"""One file per noun; a function per AWS action."""

@@ -1,0 +1,60 @@
+"""Reading metrics: the data points of a metric, gathered into periods."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from havre.core.metrics.statistics import Statistic, Summary, combine, needs_values, statistic
+from havre.core.metrics.values import decode
+from havre.services.cloudwatch.names import Dimensions
+from havre.store.points import Points
+
+SHORT = (1, 5, 10, 20, 30)
+"""Periods below a minute, in seconds; all others are whole minutes."""
+MINUTE, HOUR, DAY = 60, 3600, 86_400
+_DIVISIONS = ((15 * DAY, MINUTE), (63 * DAY, 5 * MINUTE))
+"""Age of a start → to what it is rounded down, in seconds; those that are older to hours."""
+
+
+def is_period(period: int) -> bool:
+    return period in SHORT or (period > 0 and period % MINUTE == 0)
+
+
+def rounded(start: float, period: int, now: float) -> int:
+    """The beginning of the first period, as CloudWatch rounds what was asked for."""
+    age = now - start
+    division = next((d for limit, d in _DIVISIONS if age < limit), HOUR)
+    if period < MINUTE and age < 3 * HOUR:
+        division = period
+    return int(start // division * division)
+
+
+def by_unit(
+    points: Points, account: str, region: str, namespace: str, metric: str, dimensions: Dimensions
+) -> Mapping[str, int]:
+    """Unit → the series of this very metric that has it, in the order of units."""
+    known = points.series(account, region, namespace, metric)
+    return {each.series.unit: each.id for each in known if each.series.dimensions == dimensions}
+
+
+def periods(
+    points: Points, ids: Sequence[int], start: int, end: int, period: int, values: bool
+) -> Sequence[tuple[int, Summary]]:
+    """Beginnings of the periods that hold anything, and what they hold, in order. ``end`` is left out."""
+    gathered: dict[int, list[Summary]] = {}
+    for point in points.read(ids, start, end, values):
+        begin = point.at - (point.at - start) % period
+        told = Summary(point.count, point.sum, point.least, point.most, decode(point.values))
+        gathered.setdefault(begin, []).append(told)
+    return [(at, many[0] if len(many) == 1 else combine(many)) for at, many in gathered.items()]
+
+
+def measure(
+    points: Points, ids: Sequence[int], start: int, end: int, period: int, name: str
+) -> Mapping[int, tuple[float, float]]:
+    """Beginning of a period → one statistic, and how many values it was made of. ``name`` is a statistic's."""
+    compute: Statistic | None = statistic(name)
+    if compute is None:
+        raise ValueError(name)
+    told = periods(points, ids, start, end, period, needs_values(name))
+    return {at: (value, summary.count) for at, summary in told if (value := compute(summary)) is not None}

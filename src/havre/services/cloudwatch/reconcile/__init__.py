@@ -1,0 +1,1 @@
+"""What CloudWatch does by itself."""
