@@ -6,13 +6,14 @@ import asyncio
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from havre.store.memory import MemoryJournal
-from havre.store.ports import Extent, Journal
+from havre.store.ports import Extent, Journal, Part
 from havre.store.sqlite import SqliteJournal
 from havre.store.sqlite.database import Database
 from havre.store.sqlite.journal import CHUNK_BYTES, CHUNK_SPAN, MIGRATIONS
@@ -26,8 +27,8 @@ async def journal(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
     await journal.close()
 
 
-async def datas(journal: Journal, stream: str = "s", **scan: object) -> list[bytes]:
-    return [entry.data for entry in await journal.scan(stream, **scan)]  # type: ignore[arg-type]
+async def datas(journal: Journal, stream: str = "s", limit: int = 1000, **part: Any) -> list[bytes]:
+    return [entry.data for entry in await journal.scan(stream, Part(**part), limit=limit)]
 
 
 async def test_entries_come_back_in_order_of_time(journal: Journal) -> None:
@@ -49,7 +50,7 @@ async def test_a_scan_goes_on_where_the_last_one_ended(journal: Journal) -> None
     for reverse in (False, True):
         found: list[bytes] = []
         after = None
-        while entries := await journal.scan("s", after=after, limit=4, reverse=reverse):
+        while entries := await journal.scan("s", Part(after=after, reverse=reverse), limit=4):
             found += [e.data for e in entries]
             after = (entries[-1].at, entries[-1].seq)
         assert found == sorted(found, key=int, reverse=reverse)
@@ -60,7 +61,7 @@ async def test_a_scan_ends_at_its_size(journal: Journal) -> None:
     await journal.append("s", [(at, b"x" * 10) for at in range(10)])
     assert len(await journal.scan("s", size=30)) == 3
     assert len(await journal.scan("s", size=31)) == 4
-    assert len(await journal.scan("s", size=1, reverse=True)) == 1
+    assert len(await journal.scan("s", Part(reverse=True), size=1)) == 1
     assert len(await journal.scan("s", size=1000)) == 10
 
 
@@ -166,9 +167,9 @@ async def test_sqlite_reads_as_memory_does(
     for reverse in (False, True):
         after = None
         while True:
-            asked = {"start": start, "end": end, "after": after, "limit": limit, "size": size, "reverse": reverse}
-            found = await sqlite.scan("s", **asked)  # type: ignore[arg-type]
-            assert found == await memory.scan("s", **asked)  # type: ignore[arg-type]
+            part = Part(start, end, after, reverse)
+            found = await sqlite.scan("s", part, limit=limit, size=size)
+            assert found == await memory.scan("s", part, limit=limit, size=size)
             if not found:
                 break
             after = (found[-1].at, found[-1].seq)

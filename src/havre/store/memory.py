@@ -12,7 +12,20 @@ from havre.kernel.world import World
 from havre.store.feed import Feed, Topics, whole
 from havre.store.image import Image, execute, undo, wipe
 from havre.store.memory_pack import MemoryPack
-from havre.store.ports import Change, Clear, Entry, Extent, OutboxMessage, Put, Subscription, Take, Transaction, bounded
+from havre.store.ports import (
+    WHOLE,
+    Change,
+    Clear,
+    Entry,
+    Extent,
+    OutboxMessage,
+    Part,
+    Put,
+    Subscription,
+    Take,
+    Transaction,
+    bounded,
+)
 
 R = TypeVar("R")
 FEED_LIMIT = 100_000
@@ -137,21 +150,14 @@ class MemoryJournal:
         return s.seq
 
     async def scan(
-        self,
-        stream: str,
-        *,
-        start: int | None = None,
-        end: int | None = None,
-        after: tuple[int, int] | None = None,
-        limit: int = 10_000,
-        size: int | None = None,
-        reverse: bool = False,
+        self, stream: str, part: Part = WHOLE, *, limit: int = 10_000, size: int | None = None
     ) -> Sequence[Entry]:
         if stream not in self._streams:
             return []
         entries = self._streams[stream].entries
-        first = 0 if start is None else bisect_left(entries, (start,))
-        last = len(entries) if end is None else bisect_left(entries, (end,))
+        after, reverse = part.after, part.reverse
+        first = 0 if part.start is None else bisect_left(entries, (part.start,))
+        last = len(entries) if part.end is None else bisect_left(entries, (part.end,))
         if after is not None and reverse:
             last = min(last, bisect_left(entries, after))
         elif after is not None:

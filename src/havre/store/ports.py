@@ -152,6 +152,19 @@ class Entry(msgspec.Struct, frozen=True, array_like=True):
     data: bytes
 
 
+class Part(msgspec.Struct, frozen=True):
+    """Of a stream: entries with start <= at < end in the order of (at, seq), behind ``after`` (at, seq); newest first if
+    ``reverse``."""
+
+    start: int | None = None
+    end: int | None = None
+    after: tuple[int, int] | None = None
+    reverse: bool = False
+
+
+WHOLE = Part()
+
+
 class Extent(msgspec.Struct, frozen=True):
     """What is known of a stream without reading it: ``bytes`` of data, the times of its first and its last entry (None
     when it is empty), and when something was last appended. Times in milliseconds since the epoch."""
@@ -173,19 +186,9 @@ class Journal(Protocol):
         ...
 
     async def scan(
-        self,
-        stream: str,
-        *,
-        start: int | None = None,
-        end: int | None = None,
-        after: tuple[int, int] | None = None,
-        limit: int = 10_000,
-        size: int | None = None,
-        reverse: bool = False,
+        self, stream: str, part: Part = WHOLE, *, limit: int = 10_000, size: int | None = None
     ) -> Sequence[Entry]:
-        """Entries with start <= at < end in the order of (at, seq), behind ``after`` (at, seq); newest first if reverse.
-
-        At most ``limit``, and no more once they have ``size`` bytes of data together (the entry that reaches it is the
+        """At most ``limit``, and no more once they have ``size`` bytes of data together (the entry that reaches it is the
         last one).
         """
         ...

@@ -12,6 +12,7 @@ from havre.control.paging import Paging
 from havre.kernel.errors import ApiError
 from havre.services.cloudtrail.present import event_id, lookup_entry, named_resources, source_host, username
 from havre.services.cloudtrail.trail import RETENTION_MS, Event, decode, stream
+from havre.store.ports import Part
 
 ops = Operations()
 PAGE, BATCH = 50, 2_000
@@ -64,9 +65,8 @@ async def lookup_events(call: Call, request: Request) -> Answer:
     after: tuple[int, int] | None = tuple(place) if place else None
     events: list[dict[str, Any]] = []
     for _ in range(0, LOOKED_THROUGH, BATCH):
-        entries = await call.journal.scan(
-            stream(call.account, call.region), start=since, end=until, after=after, limit=BATCH, reverse=True
-        )
+        part = Part(since, until, after, reverse=True)
+        entries = await call.journal.scan(stream(call.account, call.region), part, limit=BATCH)
         for entry in entries:
             after = (entry.at, entry.seq)
             event = decode(entry.data)

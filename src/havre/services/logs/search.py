@@ -7,7 +7,7 @@ from operator import itemgetter
 from typing import NamedTuple
 
 from havre.services.logs.resources import Stream
-from havre.store.ports import Entry, Extent, Journal
+from havre.store.ports import Entry, Extent, Journal, Part
 
 AT_ONCE = 2_000
 """Entries that are read at once, of all streams together; of each it is LEAST at least."""
@@ -49,10 +49,8 @@ class Cursor:
     async def more(self, journal: Journal, limit: int, size: int) -> Sequence[Entry]:
         """The next entries, none at the end."""
         start, end, reverse = self._window
-        name = self.stream.spec.journal
-        found = await journal.scan(
-            name, start=start, end=end, after=self._after, limit=limit, size=size, reverse=reverse
-        )
+        part = Part(start, end, self._after, reverse)
+        found = await journal.scan(self.stream.spec.journal, part, limit=limit, size=size)
         if found:
             last = found[-1]
             self._after = (last.at, last.seq)

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from havre.store.ports import Entry, Extent, Row, bounded
+from havre.store.ports import WHOLE, Entry, Extent, Part, Row, bounded
 from havre.store.sqlite.committer import Committer
 from havre.store.sqlite.database import Database
 
@@ -226,20 +226,12 @@ class SqliteJournal:
     # ------------------------------------------------------------------ reading
 
     async def scan(
-        self,
-        stream: str,
-        *,
-        start: int | None = None,
-        end: int | None = None,
-        after: tuple[int, int] | None = None,
-        limit: int = 10_000,
-        size: int | None = None,
-        reverse: bool = False,
+        self, stream: str, part: Part = WHOLE, *, limit: int = 10_000, size: int | None = None
     ) -> Sequence[Entry]:
-        low = LEAST if start is None else start
-        high = MOST if end is None else end
-        found = _Found(limit, size)
-        if reverse:
+        low = LEAST if part.start is None else part.start
+        high = MOST if part.end is None else part.end
+        after, found = part.after, _Found(limit, size)
+        if part.reverse:
             self._backward(stream, low, high if after is None else min(high, after[0] + 1), after, found)
         else:
             self._forward(stream, low if after is None else max(low, after[0]), high, after, found)

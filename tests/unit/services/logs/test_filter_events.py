@@ -174,6 +174,6 @@ class Reads(MemoryJournal):
         super().__init__()
         self.read: set[str] = set()
 
-    async def scan(self, stream: str, **asked: Any) -> Any:
+    async def scan(self, stream: str, *part: Any, **bounds: Any) -> Any:
         self.read.add(stream)
-        return await super().scan(stream, **asked)
+        return await super().scan(stream, *part, **bounds)

@@ -14,7 +14,7 @@ from havre.services.events.errors import exists, missing, no_bus, validation
 from havre.services.events.names import Place, of_archive
 from havre.services.events.paging import page
 from havre.services.events.resources import ARCHIVE, JOURNALS, Archive, ArchiveRecord
-from havre.store.ports import Reader, Transaction
+from havre.store.ports import Part, Reader, Transaction
 
 ops = Operations()
 
@@ -102,7 +102,7 @@ async def delete_archive(call: Call, request: Request) -> Answer:
 async def _kept(call: Call, archive: ArchiveRecord) -> int:
     """How many events: they are numbered, and go in the order in which they came."""
     first = await call.journal.scan(archive.spec.journal, limit=1)
-    last = await call.journal.scan(archive.spec.journal, limit=1, reverse=True)
+    last = await call.journal.scan(archive.spec.journal, Part(reverse=True), limit=1)
     return last[0].seq - first[0].seq + 1 if first and last else 0
 
 

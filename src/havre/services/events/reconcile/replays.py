@@ -21,7 +21,7 @@ from havre.services.events.resources import (
     ReplayStatus,
     RuleRecord,
 )
-from havre.store.ports import Change, Entry
+from havre.store.ports import Change, Entry, Part
 
 AT_ONCE = 200
 Key = tuple[str, ...]
@@ -66,11 +66,8 @@ class Replays:
         events: tuple[Entry, ...] | None = None
         if archive is not None:
             after = (status.at, status.seq) if status.at else None
-            begin, end = int(spec.begin * 1000), int(spec.end * 1000)
-            journal = archive.spec.journal
-            events = tuple(
-                await self._deps.journal.scan(journal, start=begin, end=end, after=after, limit=AT_ONCE, size=1 << 20)
-            )
+            part = Part(int(spec.begin * 1000), int(spec.end * 1000), after)
+            events = tuple(await self._deps.journal.scan(archive.spec.journal, part, limit=AT_ONCE, size=1 << 20))
         rules = tuple(queries.rules(store, Place(key[0], key[1], spec.bus)))
         return Seen(self._deps.world.now(), replay, rules, events)
 

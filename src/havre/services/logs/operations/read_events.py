@@ -8,7 +8,7 @@ from typing import Any
 from havre.control.operation import Answer, Call, Operations, Request
 from havre.services.logs import names, queries
 from havre.services.logs.events import PAGE_BYTES, PAGE_EVENTS, Place, fitting, ingested, message, read_token, token
-from havre.store.ports import Entry
+from havre.store.ports import Entry, Part
 
 ops = Operations()
 FAR = 1 << 53
@@ -25,15 +25,8 @@ async def get_log_events(call: Call, request: Request) -> Answer:
     if request.get("nextToken"):
         direction, place = read_token(request["nextToken"])
     start = max(request.get("startTime", 0), queries.oldest(group, call.now))
-    found = await call.journal.scan(
-        journal,
-        start=start,
-        end=request.get("endTime"),
-        after=place,
-        limit=request.get("limit", PAGE_EVENTS),
-        size=PAGE_BYTES,
-        reverse=direction == "b",
-    )
+    part = Part(start, request.get("endTime"), place, direction == "b")
+    found = await call.journal.scan(journal, part, limit=request.get("limit", PAGE_EVENTS), size=PAGE_BYTES)
     found = found[: fitting(found)]
     events = found[::-1] if direction == "b" else found
     forward, backward = _places(events, direction, place, (start, request.get("endTime")))
