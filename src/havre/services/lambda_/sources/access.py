@@ -9,6 +9,7 @@ from typing import Any
 from havre.control.deps import ReconcilerDeps
 from havre.control.operation import Aws
 from havre.control.roles import Roles
+from havre.core.invoking.meters import NAMESPACE, dimensions, place
 from havre.core.invoking.traces import deepest
 from havre.services.lambda_.roles import PRINCIPAL
 from havre.services.lambda_.sources.source import Invoked, Source
@@ -50,6 +51,25 @@ class RoleAccess:
 
     def report(self, result: str) -> None:
         self._report(result)
+
+    def count(self, metric: str, events: int) -> None:
+        if self._source.counted:
+            self._of_mapping(metric, events)
+
+    def _of_mapping(self, metric: str, value: float) -> None:
+        source = self._source
+        where = (("EventSourceMappingUUID", source.id),)
+        self._deps.metrics.add(source.account, source.region, NAMESPACE, metric, where, float(value))
+
+    def measure(self, metric: str, value: float, unit: str = "Count") -> None:
+        source = self._source
+        _, name, *qualifier = source.function.split(":", 5)[5].split(":")
+        for where in dimensions(place(name, *(qualifier or [""]))):
+            if where:
+                self._deps.metrics.add(source.account, source.region, NAMESPACE, metric, where, value, unit)
+
+    def pollers(self, running: int) -> None:
+        self._of_mapping("ProvisionedPollers", running)
 
     def now(self) -> float:
         return self._deps.world.now()

@@ -13,7 +13,9 @@ from uuid import NAMESPACE_URL, uuid5
 import msgspec
 
 from havre.core.event_sources.retries import TOO_OLD, StreamRecord
+from havre.core.invoking.meters import DESTINATION_FAILURES
 from havre.kernel.errors import ApiError, Permanent, Temporary
+from havre.services.lambda_.sources.counts import DELIVERED, DROPPED
 from havre.services.lambda_.sources.source import Access, Invoked, Source, problem
 
 log = logging.getLogger("havre.lambda")
@@ -37,13 +39,17 @@ async def tell(
     while True:
         try:
             await _send(source, access, loss)
+            access.count(DELIVERED, len(loss.records))
             return
         except Temporary as passing:
+            access.measure(DESTINATION_FAILURES, 1.0)
             await pause(max(1.0, passing.after))
         except (ApiError, Permanent) as refusal:
             count = len(loss.records)
             log.error("%d records of %s: %s refuses to hear of them: %s", count, source.arn, source.on_failure, refusal)
             access.report(problem(f"the on-failure destination refuses: {refusal}"))
+            access.measure(DESTINATION_FAILURES, 1.0)
+            access.count(DROPPED, count)
             return
 
 

@@ -14,6 +14,7 @@ from havre.core.event_sources.retries import Limits, Part, Step, StreamRecord, a
 from havre.core.event_sources.verdict import Verdict, of_answer, whole
 from havre.core.event_sources.windows import Window
 from havre.kernel.errors import ApiError, Permanent, Temporary
+from havre.services.lambda_.sources.counts import DROPPED, FAILED_INVOKE, INVOKED, ITERATOR_AGE
 from havre.services.lambda_.sources.given_up import Loss, tell
 from havre.services.lambda_.sources.source import FAILED, MOST_BYTES, OK, Invoked, problem
 
@@ -129,6 +130,8 @@ class Lane:
             return ()
         part = aged.again[0]
         invoked, verdict = await self._hand_over(part)
+        if verdict.failed and invoked is not None:
+            self._access.count(FAILED_INVOKE, len(verdict.failed))
         step = after(part, verdict, self._source.limits)
         self._access.report(OK if verdict.ok else FAILED)
         if verdict.ok and self.window is not None and invoked is not None:
@@ -140,6 +143,8 @@ class Lane:
         if step.lost and self._source.on_failure:
             loss = Loss(step.lost, step.why, part.tries + 1, self._worker.shard, self._info, invoked)
             await tell(self._source, self._access, loss, self._turns.pause)
+        elif step.lost:
+            self._access.count(DROPPED, len(step.lost))
         if step.done:
             await self._worker.end(step.done, self.window)
 
@@ -158,7 +163,12 @@ class Lane:
     async def _invoke(self, event: dict[str, Any], part: Part | None, limits: Limits) -> Invoked | None:
         """A function that has no room, or cannot run, is asked again, until the records are too old."""
         pause = 0.25
+        count = len(event["Records"])
         while True:
+            if part is not None:
+                age = max(0.0, self._access.now() - part.records[-1].arrived)
+                self._access.measure(ITERATOR_AGE, age * 1000, "Milliseconds")
+            self._access.count(INVOKED, count)
             try:
                 return await self._access.invoke(event)
             except Temporary as passing:
@@ -167,6 +177,7 @@ class Lane:
             except (ApiError, Permanent) as refusal:
                 self._access.report(problem(getattr(refusal, "message", "") or str(refusal)))
                 pause = min(_LONGEST_WAIT, 2 * pause)
+            self._access.count(FAILED_INVOKE, count)
             await self._turns.pause(pause)
             if part is not None and not before(part, limits, self._access.now()).again:
                 return None

@@ -18,6 +18,7 @@ from havre.kernel.errors import ApiError, Conflict, Gone, Temporary
 from havre.kernel.resource import Key, scoped
 from havre.services.lambda_ import mapping_states, queries
 from havre.services.lambda_.resources import ALIAS, FUNCTION, MAPPING, MappingR, qualified
+from havre.services.lambda_.rules.mappings import EVENT_COUNT
 from havre.services.lambda_.sources.access import RoleAccess
 from havre.services.lambda_.sources.checkpoints import Checkpoints
 from havre.services.lambda_.sources.dynamodb import DynamodbReader
@@ -214,4 +215,5 @@ def source_of(reader: Reader, mapping: MappingR) -> Source | None:
         on_failure=spec.on_failure,
         at_once=spec.maximum_concurrency or PER_POLLER * (spec.maximum_pollers or 100),
         pollers=spec.minimum_pollers or 0,
+        counted=EVENT_COUNT in (spec.metrics or ()),
     )

@@ -18,6 +18,7 @@ from havre.core.event_sources.filters import Filters
 from havre.core.event_sources.growth import EVERY, Growth
 from havre.core.event_sources.verdict import Verdict, of_answer, whole
 from havre.kernel.errors import ApiError, Permanent, Temporary
+from havre.services.lambda_.sources.counts import DELETED, FAILED_INVOKE, FILTERED_OUT, INVOKED, POLLED
 from havre.services.lambda_.sources.source import FAILED, MOST_BYTES, OK, Access, Source, problem
 
 log = logging.getLogger("havre.lambda")
@@ -40,6 +41,7 @@ class QueuePoller:
         self._growth = Growth(source.at_once, PER_POLLER * source.pollers) if source.pollers else Growth(source.at_once)
         self._under_way = Tasks()
         self._receivers: dict[int, asyncio.Task[None]] = {}
+        self._told = (0.0, 0)
         self._gathering = 0
         self._ended = asyncio.Event()
         self._finishing = asyncio.Event()
@@ -57,12 +59,20 @@ class QueuePoller:
                     if number not in self._receivers or self._receivers[number].done():
                         name = f"poller {number} of {self._source.arn}"
                         self._receivers[number] = receivers.spawn(self._receiver(number), name)
+                self._tell_pollers()
                 await self._pause(EVERY if self._source.pollers else None)
             await receivers.close()
             await self._under_way.settle()
         finally:
             await receivers.close()
             await self._under_way.close()
+
+    def _tell_pollers(self) -> None:
+        """Once a minute, and when there are more or fewer."""
+        running = (self._access.now() // 60, sum(not task.done() for task in self._receivers.values()))
+        if self._source.pollers and running != self._told:
+            self._told = running
+            self._access.pollers(running[1])
 
     @property
     def _pollers(self) -> int:
@@ -160,7 +170,9 @@ class QueuePoller:
             "MessageSystemAttributeNames": ["All"],
             "MessageAttributeNames": ["All"],
         }
-        return list((await aws("sqs", "ReceiveMessage", request)).get("Messages") or ())
+        found = list((await aws("sqs", "ReceiveMessage", request)).get("Messages") or ())
+        self._access.count(POLLED, len(found))
+        return found
 
     async def _handle(self, batch: Sequence[Message], received: float) -> None:
         held_up: set[str] = set()
@@ -170,12 +182,15 @@ class QueuePoller:
                 continue
             begun = self._access.now()
             verdict = await self._invoke([record for _, record in part], received)
+            if verdict.failed:
+                self._access.count(FAILED_INVOKE, len(verdict.failed))
             self._growth.ended(self._access.now() - begun)
             failed = set(verdict.failed)
             done = [message for place, (message, _) in enumerate(part) if place not in failed]
             self._access.report(FAILED if verdict.failed and len(verdict.failed) == len(part) else OK)
             held_up.update(group for place in failed if (group := self._group(part[place][0])))
-            await self._delete(done)
+            if done:
+                self._access.count(DELETED, await self._delete(done))
 
     async def _admitted(self, batch: Sequence[Message]) -> Sequence[Pair]:
         """What no filter lets through is deleted."""
@@ -188,6 +203,8 @@ class QueuePoller:
             else:
                 refused.append(message)
         await self._delete(refused)
+        if self._source.filters:
+            self._access.count(FILTERED_OUT, len(refused))
         return left
 
     def _group(self, message: Message) -> str:
@@ -200,6 +217,7 @@ class QueuePoller:
         """What the function says. One that has no room is asked again for as long as nobody else gets the messages."""
         wait = FIRST_WAIT
         while True:
+            self._access.count(INVOKED, len(records))
             try:
                 invoked = await self._access.invoke({"Records": records})
                 break
@@ -208,6 +226,7 @@ class QueuePoller:
                 pause = max(wait, passing.after)
                 if self._finishing.is_set() or self._access.now() + pause > received + self._visible - 1:
                     return whole(len(records))
+                self._access.count(FAILED_INVOKE, len(records))
                 await self._pause(pause)
             except (ApiError, Permanent) as refusal:
                 self._access.report(problem(getattr(refusal, "message", "") or str(refusal)))
@@ -218,8 +237,9 @@ class QueuePoller:
             return Verdict()
         return of_answer(invoked.payload, [str(record["messageId"]) for record in records])
 
-    async def _delete(self, messages: Sequence[Message]) -> None:
-        """A deletion that fails is no loss: the message comes once more."""
+    async def _delete(self, messages: Sequence[Message]) -> int:
+        """Gives how many are deleted. A deletion that fails is no loss: the message comes once more."""
+        deleted = 0
         for begin in range(0, len(messages), RECEIVED):
             entries = [
                 {"Id": str(n), "ReceiptHandle": message["ReceiptHandle"]}
@@ -227,9 +247,11 @@ class QueuePoller:
             ]
             try:
                 aws = await self._access.as_role()
-                await aws("sqs", "DeleteMessageBatch", {"QueueUrl": self._url, "Entries": entries})
+                answer = await aws("sqs", "DeleteMessageBatch", {"QueueUrl": self._url, "Entries": entries})
+                deleted += len(entries) - len(answer.get("Failed") or ())
             except (ApiError, Temporary, Permanent) as refusal:
                 self._access.report(problem(f"messages cannot be deleted: {refusal}"))
+        return deleted
 
     def _record(self, message: Message) -> dict[str, Any]:
         record = {

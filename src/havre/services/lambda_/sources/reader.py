@@ -9,6 +9,9 @@ import msgspec
 
 from havre.core.event_sources.retries import StreamRecord
 
+GONE = "ResourceNotFoundException"
+"""How streams and their shards are refused that there are not, or not any more."""
+
 
 class Shard(msgspec.Struct, frozen=True):
     """``parents`` are the shards whose records come before."""

@@ -14,9 +14,10 @@ from havre.core.event_sources.retries import Progress, StreamRecord
 from havre.core.event_sources.windows import Window
 from havre.kernel.errors import ApiError, Permanent, Temporary
 from havre.services.lambda_.sources.checkpoints import Checkpoints, CheckpointStatus
+from havre.services.lambda_.sources.counts import FILTERED_OUT, POLLED
 from havre.services.lambda_.sources.kinesis import name_shard
 from havre.services.lambda_.sources.lane import Lane
-from havre.services.lambda_.sources.reader import Expired, Reader, Trimmed
+from havre.services.lambda_.sources.reader import GONE, Expired, Reader, Trimmed
 from havre.services.lambda_.sources.source import NOTHING, Access, Source, problem
 from havre.services.lambda_.sources.turns import Turns
 
@@ -42,7 +43,7 @@ class ShardWorker:
         self._lanes = [Lane(self, reader.info) for _ in range(source.lanes)]
 
     async def run(self) -> None:
-        """Until the shard is closed and all of it has been dealt with."""
+        """Until the shard is closed and all of it has been dealt with. Raises a group of ApiError (``GONE``)."""
         if self._status.finished:
             return
         self._lanes[0].window = self._open_window()
@@ -63,6 +64,7 @@ class ShardWorker:
                     iterator = await self._reader.iterator(self.shard, after)
                 read = await self._reader.read(iterator, self.source.batch)
                 wait = IDLE
+                self.access.count(POLLED, len(read.records))
             except Expired:
                 iterator = ""
                 continue
@@ -73,6 +75,8 @@ class ShardWorker:
                 await asyncio.sleep(max(IDLE, passing.after))
                 continue
             except (ApiError, Permanent) as refusal:
+                if isinstance(refusal, ApiError) and refusal.code == GONE:
+                    raise
                 self.access.report(problem(getattr(refusal, "message", "") or str(refusal)))
                 await asyncio.sleep(wait)
                 iterator, wait = "", min(LONGEST_WAIT, 2 * wait)
@@ -90,12 +94,16 @@ class ShardWorker:
 
     async def _hand_out(self, records: Sequence[StreamRecord]) -> None:
         self._progress.begin([r.sequence for r in records])
+        refused = 0
         for record in records:
             name_shard(record.event, self.shard)
             if self._filters.admits(record.event):
                 await self._lanes[zlib.crc32(record.partition.encode()) % len(self._lanes)].put(record)
             else:
+                refused += 1
                 await self.end((record,), self._lanes[0].window)
+        if self.source.filters:
+            self.access.count(FILTERED_OUT, refused)
 
     async def end(self, records: Sequence[StreamRecord], window: Window | None) -> None:
         """These need no more care; ``window`` is the open one. Durable when it returns."""

@@ -37,6 +37,8 @@ class Source(msgspec.Struct, frozen=True):
     on_failure: str = ""
     at_once: int = 1000
     pollers: int = 0
+    counted: bool = False
+    """Whether its events are counted in metrics of its own."""
 
     @property
     def service(self) -> str:
@@ -67,6 +69,18 @@ class Access(Protocol):
 
     def report(self, result: str) -> None:
         """The mapping's LastProcessingResult."""
+        ...
+
+    def count(self, metric: str, events: int) -> None:
+        """Of the mapping, where it is ``counted``."""
+        ...
+
+    def measure(self, metric: str, value: float, unit: str = "Count") -> None:
+        """Of the function."""
+        ...
+
+    def pollers(self, running: int) -> None:
+        """Of a queue, where they are provisioned."""
         ...
 
     def now(self) -> float: ...

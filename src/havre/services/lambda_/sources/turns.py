@@ -11,23 +11,26 @@ class Turns:
 
     def __init__(self) -> None:
         self._under_way: set[asyncio.Task[Any] | None] = set()
-        self._over = asyncio.Event()
+        self.over = False
+        self._woken = asyncio.Event()
         self._changed = asyncio.Event()
 
     def end(self) -> None:
-        self._over.set()
+        self.over = True
+        self._woken.set()
 
-    @property
-    def over(self) -> bool:
-        return self._over.is_set()
+    def wake(self) -> None:
+        """Who waits for the end looks what there is."""
+        self._woken.set()
 
     async def wait(self, seconds: float) -> None:
-        """As long, or until the end."""
+        """As long, or until the end, or until ``wake``."""
         try:
             async with asyncio.timeout(seconds):
-                await self._over.wait()
+                await self._woken.wait()
         except TimeoutError:
             return
+        self._woken.clear()
 
     async def settle(self) -> None:
         """Returns when no turn is under way. ``end`` comes first."""

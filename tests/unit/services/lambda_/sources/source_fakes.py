@@ -102,6 +102,10 @@ class FakeAccess:
         self.duration = duration
         self.events: list[Mapping[str, Any]] = []
         self.results: list[str] = []
+        self.counted: dict[str, int] = {}
+        self.times: dict[str, int] = {}
+        self.measured: dict[str, list[float]] = {}
+        self.polling: list[int] = []
         self.most = self._now_running = 0
 
     async def as_role(self) -> Any:
@@ -126,6 +130,16 @@ class FakeAccess:
     def report(self, result: str) -> None:
         self.results.append(result)
 
+    def count(self, metric: str, events: int) -> None:
+        self.counted[metric] = self.counted.get(metric, 0) + events
+        self.times[metric] = self.times.get(metric, 0) + 1
+
+    def measure(self, metric: str, value: float, unit: str = "Count") -> None:
+        self.measured.setdefault(metric, []).append(value)
+
+    def pollers(self, running: int) -> None:
+        self.polling.append(running)
+
     def now(self) -> float:
         return clock()
 
@@ -141,6 +155,7 @@ class FakeStream:
         self.closed: set[str] = set()
         self.reads = 0
         self.expires = 0
+        self.gone = False
 
     def put(self, shard: str, partition: str, value: Any) -> None:
         sequence = f"{len(self.records[shard]):05}"
@@ -148,6 +163,8 @@ class FakeStream:
         self.records[shard].append(StreamRecord(sequence, partition, clock(), event, 100))
 
     async def shards(self) -> list[Shard]:
+        if self.gone:
+            raise ApiError("ResourceNotFoundException", "no such stream")
         return list(self.known)
 
     async def iterator(self, shard: str, after: str) -> str:
@@ -160,6 +177,8 @@ class FakeStream:
         if self.expires and self.reads % self.expires == 0:
             raise Expired
         shard, place = iterator.split("/")
+        if shard not in self.records:
+            raise ApiError("ResourceNotFoundException", "no such shard")
         found = self.records[shard][int(place) : int(place) + most]
         end = int(place) + len(found)
         over = shard in self.closed and end == len(self.records[shard])

@@ -259,3 +259,28 @@ async def test_a_poller_that_finishes_waits_neither_for_room_nor_for_a_destinati
 
 def _fail(event: Any) -> None:
     raise AssertionError
+
+
+@pytest.mark.parametrize("away", [1.0, 30.0])
+async def test_a_stream_that_is_made_again_is_read_from_its_start(away: float) -> None:
+    """However short it was away: its shards have the names of those before, and begin to count again."""
+    stream = FakeStream(Shard("s"), Shard("done"))
+    rig = Rig(stream, lambda event: None)
+    stream.closed.add("done")
+    for n in range(3):
+        stream.put("s", "k", n)
+    stream.put("done", "k", 10)
+    poller = rig.start()
+    await asyncio.sleep(10)
+    known, stream.known, stream.records = stream.known, [], {}
+    stream.closed.clear()
+    stream.gone = True
+    await asyncio.sleep(away)
+    stream.gone, stream.known, stream.records = False, known, {"s": [], "done": []}
+    stream.put("s", "k", 3)
+    stream.put("done", "k", 11)
+    await asyncio.sleep(10)
+    poller.finish()
+    assert rig.task is not None
+    await rig.task
+    assert sorted(rig.seen()) == [0, 1, 2, 3, 10, 11]
