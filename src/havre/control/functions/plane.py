@@ -15,7 +15,7 @@ from havre.control.functions.parts import Parts
 from havre.control.functions.ticket import Ticket
 from havre.control.functions.wire import Frames
 from havre.control.tasks import Tasks
-from havre.core.environments import Rules
+from havre.core.environments import Rules, pools
 from havre.kernel.errors import Gone, Permanent, Temporary
 from havre.kernel.function import Function
 
@@ -39,7 +39,7 @@ class Plane:
         self._stamp = stamp
         self._functions: dict[str, Function] = {}
         self._stamps: dict[str, str] = {}
-        self._retiring: dict[str, str] = {}
+        self._retiring: set[str] = set()
         self._tickets: dict[int, Ticket] = {}
         self._frames: Frames | None = None
         self._tasks = Tasks()
@@ -78,7 +78,7 @@ class Plane:
         elif kind is m.Define:
             function = cast(m.Define, message).function
             self._functions[function.id] = function
-            self._retiring.pop(function.id, None)
+            self._retiring.discard(function.id)
         elif kind is m.Cancel:
             self._cancel(cast(m.Cancel, message).id)
         elif kind is m.Prepare:
@@ -97,6 +97,9 @@ class Plane:
             frames.send(m.Unknown(asked.id, asked.function))
             return
         pool = function.id if function.code.kind != "directory" else self._fresh_pool(function)
+        tenant = asked.invocation.tenant
+        if tenant:
+            pool = pools.name(pool, tenant=tenant)
         now = self._steady()
         ticket = Ticket(asked, frames, pool)
         if ticket.asked.streaming:
@@ -105,7 +108,7 @@ class Plane:
             self._open_managed().invoke(function, ticket)
             return
         if not self._fleet.knows(pool):
-            self._fleet.know(pool, function.memory, function.snap_start)
+            self._fleet.know(pool, function.memory, function.snap_start, passing=bool(tenant))
         if function.snap_start and not self._readiness.parks(function.id):
             self._readiness.keep_parked(function)
         member = self._fleet.take(pool, now)
@@ -143,23 +146,19 @@ class Plane:
             ticket.abandon()
             self._fleet.give_up(ticket.pool, ticket)
 
-    def _pool_of(self, function: str) -> str:
-        stamp = self._stamps.get(function)
-        return f"{function}@{stamp}" if stamp is not None else function
-
     def _fresh_pool(self, function: Function) -> str:
         """Of a function whose files somebody is working on: environments of another state of them are not used again."""
         before, stamp = self._stamps.get(function.id), self._stamp(function)
         if stamp != before:
             if before is not None:
-                self._environments.do(self._fleet.retire(f"{function.id}@{before}"))
+                self._retire_within(pools.name(function.id, before))
             self._stamps[function.id] = stamp
             if count := self._readiness.wants(function.id):
-                self._readiness.provision(function, f"{function.id}@{stamp}", count)
-        return f"{function.id}@{stamp}"
+                self._readiness.provision(function, pools.name(function.id, stamp), count)
+        return pools.name(function.id, stamp)
 
     def function_of(self, pool: str) -> Function | None:
-        return self._functions.get(pool.partition("@")[0])
+        return self._functions.get(pools.function_in(pool))
 
     # --- in advance
     async def _prepare(self, asked: m.Prepare) -> None:
@@ -193,8 +192,14 @@ class Plane:
         self._readiness.forget(id)
         if self._managed is not None:
             self._managed.retire(id)
-        self._retiring[id] = self._pool_of(id)
-        self._environments.do(self._fleet.retire(self._retiring[id]))
+        self._retiring.add(id)
+        self._retire_within(id)
+
+    def _retire_within(self, of: str) -> None:
+        """All pools of a function, or of one state of its files."""
+        for pool in self._fleet.within(of):
+            self._environments.do(self._fleet.retire(pool))
+        self.forget_retired()
 
     def forget_retired(self) -> None:
         """What has no environment any more."""
@@ -203,11 +208,12 @@ class Plane:
         managed = self._managed
         over = [
             id
-            for id, pool in self._retiring.items()
-            if not self._fleet.knows(pool) and not (managed is not None and managed.knows(id))
+            for id in self._retiring
+            if not self._fleet.within(id) and not (managed is not None and managed.knows(id))
         ]
         for id in over:
-            for known in (self._retiring, self._functions, self._stamps):
+            self._retiring.discard(id)
+            for known in (self._functions, self._stamps):
                 known.pop(id, None)
         if over:
             self._tasks.spawn(self._parts.engine.forget(over), "forget functions")

@@ -9,6 +9,7 @@ from havre.control.functions import messages as m
 from havre.control.functions.alarm import Confirming
 from havre.control.functions.wire import Frames
 from havre.core.environments import Fleet, Step
+from havre.core.environments.pools import function_in
 from havre.kernel.errors import Permanent
 from havre.kernel.function import Function, Provisioned
 
@@ -94,16 +95,16 @@ class Readiness:
     # --- what came of it
     def well(self, pool: str) -> None:
         """One has begun."""
-        self._errors.pop(_function(pool), None)
+        self._errors.pop(function_in(pool), None)
         if self._fleet.parked(pool):
-            for waiter in self._waiters.pop(_function(pool), ()):
+            for waiter in self._waiters.pop(function_in(pool), ()):
                 if not waiter.done():
                     waiter.set_result(None)
         self.tell(pool)
 
     def failed(self, pool: str, why: str, error: Exception) -> None:
         """One could not begin. Who asked for a parked one hears of it, and asks again or not."""
-        id = _function(pool)
+        id = function_in(pool)
         self._errors[id] = why
         if id in self._waiters:
             self._parked.discard(id)
@@ -119,7 +120,7 @@ class Readiness:
 
     def tell(self, pool: str) -> None:
         """The server, how far it is."""
-        id = _function(pool)
+        id = function_in(pool)
         wanted = self._wanted.get(id)
         if self._fleet.parked(pool) and id in self._waiters:
             self.well(pool)
@@ -131,7 +132,3 @@ class Readiness:
         if self._told.get(id) != state:
             self._told[id] = state
             self._frames.send(m.State(id, state))
-
-
-def _function(pool: str) -> str:
-    return pool.partition("@")[0]

@@ -56,7 +56,8 @@ class Run:
         if log.plain:
             log.line(text, at)
         else:
-            record = {"requestId": asked.request_id, "version": self.function.version, **words.tracing(asked.trace)}
+            about = {"requestId": asked.request_id, "version": self.function.version}
+            record = {**about, **words.tracing(asked.trace), **words.tenancy(asked.tenant)}
             log.platform("platform.start", record, text)
 
     def head(self, deadline: int) -> bytes:
@@ -130,6 +131,7 @@ class Run:
             "status": self._status,
             "metrics": {"durationMs": round(self._duration, 3)},
             **words.tracing(self.ticket.asked.trace),
+            **words.tenancy(self.ticket.asked.tenant),
         }
         if self._failure is not None and self._status != "success":
             done["errorType"] = self._failure.type
@@ -150,7 +152,7 @@ class Run:
             self.ticket.finish(msgspec.structs.replace(self._outcome, log_tail=log.end_tail(), memory=used))
 
     def _record(self, report: Report) -> dict[str, Any]:
-        return words.report_record(report)
+        return words.report_record(report) | words.tenancy(self.ticket.asked.tenant)
 
     def _report(self, used: int) -> Report:
         trace = self.ticket.asked.trace

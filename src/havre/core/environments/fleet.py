@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 
 from havre.core.environments.members import Member, Phase, Pool, Rules, Step
+from havre.core.environments.pools import belongs
 
 _FREEZES = 4
 """In one tick: each may take a millisecond, in which nothing else happens on the node."""
@@ -55,10 +56,14 @@ class Fleet:
         return len(found.waiting) if found else 0
 
     # --- pools
-    def know(self, pool: str, memory: int, snap_start: bool = False) -> None:
+    def know(self, pool: str, memory: int, snap_start: bool = False, *, passing: bool = False) -> None:
         """Before anything else of a pool."""
         if pool not in self._pools:
-            self._pools[pool] = Pool(memory, snap_start)
+            self._pools[pool] = Pool(memory, snap_start, passing=passing)
+
+    def within(self, to: str) -> tuple[str, ...]:
+        """Pools of a function, or of one state of its files."""
+        return tuple(pool for pool in self._pools if belongs(pool, to))
 
     def revive(self, pool: str) -> None:
         """It is wanted again after all: what is started from now on stays."""
@@ -356,5 +361,5 @@ class Fleet:
         return steps
 
     def _forget(self, pool: str, found: Pool) -> None:
-        if found.retired and not found.members and not found.waiting:
+        if (found.retired or found.passing) and not found.members and not found.waiting:
             self._pools.pop(pool, None)

@@ -80,7 +80,8 @@ class Step(NamedTuple):
 
 
 class Pool(msgspec.Struct, eq=False):
-    """The environments of one function, in one state of its files, and who waits for one."""
+    """The environments of one function, in one state of its files, and who waits for one. ``passing``: it is forgotten when
+    it has none (a tenant's)."""
 
     memory: int
     snap_start: bool
@@ -94,3 +95,4 @@ class Pool(msgspec.Struct, eq=False):
     retry_at: float = 0.0
     retired: bool = False
     settling: int = 0
+    passing: bool = False
