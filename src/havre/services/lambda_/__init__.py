@@ -5,7 +5,7 @@ progress, or when it has failed, invocations run what was before it.
 
 Left out, and refused by name: KMS keys of event filters and of durable executions, file
 systems but EFS's of the own account, accelerators, custom runtimes by ARN, versions of runtimes (UpdateRuntimeOn Manual),
-sources in Kafka, MQ and DocumentDB, IPv6 in VPCs, resource policies of runtimes, metrics of event source mappings.
+sources in Kafka, MQ and DocumentDB, IPv6 in VPCs, resource policies of runtimes.
 
 A capacity provider stands for room on this installation's machines: no instance is started for it. Its vCPUs are held, its
 subnets and security groups are where environments have their interfaces, its target is what versions are scaled by.

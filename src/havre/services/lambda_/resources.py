@@ -304,6 +304,8 @@ class MappingSpec(msgspec.Struct, frozen=True):
     maximum_pollers: int | None = None
     tags: Mapping[str, str] = {}
     generation: int = 1
+    metrics: tuple[str, ...] | None = None
+    """Groups of metrics that are wanted of it."""
 
 
 class MappingStatus(msgspec.Struct, frozen=True):

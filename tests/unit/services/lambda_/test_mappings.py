@@ -13,6 +13,7 @@ from havre.control.operation import Operations, Service
 from havre.kernel.errors import ApiError
 from havre.services.lambda_ import mapping_states
 from havre.services.lambda_.resources import MAPPING, MappingR
+from havre.services.lambda_.sources.pollers import source_of
 
 INVALID = "InvalidParameterValueException"
 QUEUE = "arn:aws:sqs:us-east-1:111122223333:work"
@@ -139,6 +140,28 @@ def test_pollers_of_a_queue_are_provisioned_and_let_go(lambdas: Lambda) -> None:
     assert "ProvisionedPollerConfig" not in change(UUID=made["UUID"], ProvisionedPollerConfig={})
 
 
+@pytest.mark.parametrize(
+    ("source", "more"), [(QUEUE, {}), (STREAM, {"StartingPosition": "LATEST"}), (TABLE, {"StartingPosition": "LATEST"})]
+)
+def test_metrics_of_a_mapping_are_wanted_and_not_any_more(lambdas: Lambda, source: str, more: Any) -> None:
+    wanted = {"Metrics": ["EventCount"]}
+    made = make(lambdas, source, MetricsConfig=wanted, **more)
+    assert made["MetricsConfig"] == wanted
+
+    def counted() -> bool:
+        found = source_of(lambdas.running.store, stored(lambdas, made["UUID"]))
+        return found is not None and found.counted
+
+    assert counted()
+    settle(lambdas, made["UUID"])
+    change = lambdas.client.update_event_source_mapping
+    assert change(UUID=made["UUID"], BatchSize=7)["MetricsConfig"] == wanted
+    settle(lambdas, made["UUID"])
+    assert change(UUID=made["UUID"], MetricsConfig={"Metrics": []})["MetricsConfig"] == {"Metrics": []}
+    assert not counted()
+    assert "MetricsConfig" not in make(lambdas, source, FunctionName="one:$LATEST", **more)
+
+
 def test_a_consumer_of_a_stream_needs_its_own_permission(lambdas: Lambda) -> None:
     consumer = f"{STREAM}/consumer/mine:1"
     assert make(lambdas, consumer, StartingPosition="LATEST")["EventSourceArn"] == consumer
@@ -180,7 +203,8 @@ def test_a_consumer_of_a_stream_needs_its_own_permission(lambdas: Lambda) -> Non
         ),
         (STREAM, {"StartingPosition": "LATEST", "ProvisionedPollerConfig": {"MinimumPollers": 2}}, INVALID, "Provisioned"),
         (QUEUE, {"LoggingConfig": {"SystemLogLevel": "INFO"}}, INVALID, "Unsupported LoggingConfig parameter"),
-        (QUEUE, {"MetricsConfig": {"Metrics": ["EventCount"]}}, "NotImplementedException", "MetricsConfig"),
+        (QUEUE, {"MetricsConfig": {"Metrics": ["EventCount", "ErrorCount"]}}, INVALID, "Unsupported metric ErrorCount"),
+        (QUEUE, {"MetricsConfig": {"Metrics": ["Everything"]}}, "ValidationException", "metricsConfig"),
         (STREAM, {}, INVALID, "Value null at 'startingPosition'"),
         (STREAM + "x", {"StartingPosition": "LATEST"}, INVALID, f"Stream not found: {STREAM}x"),
         (STREAM + "/consumer/mute:1", {"StartingPosition": "LATEST"}, INVALID,

@@ -28,7 +28,7 @@ _SETTINGS = (
     "FunctionName Enabled BatchSize FilterCriteria ScalingConfig MaximumBatchingWindowInSeconds ParallelizationFactor "
     "DestinationConfig MaximumRecordAgeInSeconds BisectBatchOnFunctionError MaximumRetryAttempts TumblingWindowInSeconds "
     "FunctionResponseTypes ProvisionedPollerConfig SourceAccessConfigurations AmazonManagedKafkaEventSourceConfig "
-    "SelfManagedKafkaEventSourceConfig DocumentDBEventSourceConfig LoggingConfig"
+    "SelfManagedKafkaEventSourceConfig DocumentDBEventSourceConfig LoggingConfig MetricsConfig"
 )
 _CREATE = (
     f"{_SETTINGS} EventSourceArn StartingPosition StartingPositionTimestamp Tags Topics Queues SelfManagedEventSource"
@@ -177,6 +177,7 @@ def shown(mapping: MappingR) -> dict[str, Any]:
         "MaximumBatchingWindowInSeconds": spec.window,
         "FunctionResponseTypes": ["ReportBatchItemFailures"] if spec.partial_failures else [],
         "FilterCriteria": {"Filters": [{"Pattern": p} for p in spec.filters]} if spec.filters else None,
+        "MetricsConfig": None if spec.metrics is None else {"Metrics": list(spec.metrics)},
         "LastModified": spec.modified,
         "LastProcessingResult": mapping.status.result or None,
         "State": mapping_states.state(mapping),

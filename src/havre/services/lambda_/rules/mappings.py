@@ -14,6 +14,8 @@ from havre.services.lambda_.resources import MappingSpec
 from havre.services.lambda_.rules import destinations
 
 QUEUE, STREAMS = "sqs", ("kinesis", "dynamodb")
+EVENT_COUNT = "EventCount"
+"""The group of metrics that these sources have."""
 MOST_FILTERS = 5
 LEAST_POLLERS, MOST_POLLERS = 2, 200
 """Of a queue where they are provisioned, and nothing else is said."""
@@ -106,6 +108,8 @@ def changed(request: Mapping[str, Any], spec: MappingSpec) -> MappingSpec:
         changes["on_failure"] = destinations.of_stream(request["DestinationConfig"])
     if request.get("ScalingConfig") is not None:
         changes["maximum_concurrency"] = request["ScalingConfig"].get("MaximumConcurrency")
+    if request.get("MetricsConfig") is not None:
+        changes["metrics"] = _metrics(request["MetricsConfig"])
     if request.get("ProvisionedPollerConfig") is not None:
         changes |= _pollers(request["ProvisionedPollerConfig"])
     made = replace(spec, **changes)
@@ -116,6 +120,15 @@ def changed(request: Mapping[str, Any], spec: MappingSpec) -> MappingSpec:
 def _given(value: Any) -> bool:
     """A number is, even if it is 0; what is empty or false says nothing."""
     return value is not None and value is not False and value not in ({}, [], ())
+
+
+def _metrics(given: Mapping[str, Any]) -> tuple[str, ...]:
+    """Raises ApiError."""
+    wanted = tuple(dict.fromkeys(given.get("Metrics") or ()))
+    for group in wanted:
+        if group != EVENT_COUNT:
+            raise invalid(f"Unsupported metric {group} for given event source mapping type.")
+    return wanted
 
 
 def _pollers(given: Mapping[str, Any]) -> dict[str, Any]:
