@@ -9,7 +9,7 @@ from typing import Any
 
 from havre.core.policy.conditions import Condition
 from havre.core.policy.grammar import LEGACY, SYNTAX, PolicyError, check_legacy, check_syntax, check_trust
-from havre.core.policy.statement import PrincipalTest, ResourceTest, Statement
+from havre.core.policy.statement import Elements, PrincipalTest, ResourceTest, Statement
 
 _VERSIONS = ("2008-10-17", "2012-10-17")
 _TOP = {"Version", "Id", "Statement"}
@@ -132,16 +132,15 @@ class _Reader:
         for action in actions:
             self._check_action(action)
         principal = self._principal(raw, negated)
-        return Statement(
-            sid=self._sid(raw),
-            allow=effect == "Allow",
-            index=index,
-            actions=actions,
-            resource=self._resource(resources),
-            principal=principal,
-            conditions=self._conditions(raw.get("Condition", {})),
-            negated=frozenset(negated),
+        sid = self._sid(raw)
+        elements = Elements(
+            actions,
+            self._resource(resources),
+            principal,
+            self._conditions(raw.get("Condition", {})),
+            frozenset(negated),
         )
+        return Statement(sid, allow=effect == "Allow", index=index, elements=elements)
 
     def _sid(self, raw: Element) -> str:
         sid = raw.get("Sid", "")

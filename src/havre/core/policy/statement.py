@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -116,33 +117,32 @@ class ResourceTest:
         return any(t.expand(context) is None for t in self._templates)
 
 
+class Elements(NamedTuple):
+    """What a statement is about. ``negated`` has ``Action``, ``Resource`` or ``Principal`` where the element was its Not…
+    form."""
+
+    actions: Sequence[str]
+    resource: ResourceTest | None
+    principal: PrincipalTest | None
+    conditions: Sequence[Condition]
+    negated: frozenset[str]
+
+
 class Statement:
     """One statement of a policy, ready to be asked. ``static`` says that the request's context cannot matter."""
 
     __slots__ = ("_action", "_conditions", "_not", "_principal", "_resource", "allow", "index", "sid", "static")
 
-    def __init__(
-        self,
-        *,
-        sid: str,
-        allow: bool,
-        index: int,
-        actions: Sequence[str],
-        resource: ResourceTest | None,
-        principal: PrincipalTest | None,
-        conditions: Sequence[Condition],
-        negated: frozenset[str],
-    ) -> None:
-        """``negated`` has ``Action``, ``Resource`` or ``Principal`` where the element was its Not… form."""
+    def __init__(self, sid: str, *, allow: bool, index: int, elements: Elements) -> None:
         self.sid = sid
         self.allow = allow
         self.index = index
-        self._action = any_of(actions, ignore_case=True)
-        self._resource = resource
-        self._principal = principal
-        self._conditions = tuple(conditions)
-        self._not = negated
-        self.static = not conditions and not (resource and resource.variables)
+        self._action = any_of(elements.actions, ignore_case=True)
+        self._resource = elements.resource
+        self._principal = elements.principal
+        self._conditions = tuple(elements.conditions)
+        self._not = elements.negated
+        self.static = not elements.conditions and not (elements.resource and elements.resource.variables)
 
     def applies(self, question: Question) -> bool:
         """Action, resource and conditions; not the principal."""
