@@ -52,7 +52,7 @@ def password(now: float, account: str = "000000000000") -> str:
 
 async def serve(port: int, state: Path, repositories: Sequence[str]) -> None:
     from havre.apps.http.listeners import Listeners
-    from havre.dataplanes.registry import assemble
+    from havre.dataplanes.registry import Ground, assemble
     from havre.store.sqlite import SqliteStore
 
     world, site = World(time.time, Random()), Site(port=port)
@@ -60,7 +60,7 @@ async def serve(port: int, state: Path, repositories: Sequence[str]) -> None:
     store = SqliteStore.open(state / "store.db", KINDS, world)
     for name in repositories:
         await create(store, Place(site.account, site.region, name))
-    registry = assemble(state / "registry", store, world, site, SECRET, store.pack, everything)
+    registry = assemble(Ground(state / "registry", store, store.pack, world, site, SECRET), everything)
     listeners = Listeners(registry.app)
     await listeners.open("127.0.0.1", port)
     print("ready", flush=True)

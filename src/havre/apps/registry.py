@@ -9,7 +9,8 @@ from havre.apps.http.listeners import Listeners
 from havre.control.images import ADDRESS, REPOSITORY, Place
 from havre.control.images.addresses import HOME, addresses
 from havre.control.operation import Principal, Site
-from havre.dataplanes.registry import Access, Pack, assemble
+from havre.dataplanes import registry
+from havre.dataplanes.registry import Access, Pack
 from havre.gateway.app import Gateway
 from havre.gateway.audit import Audit
 from havre.kernel.errors import ApiError
@@ -45,16 +46,8 @@ class Registry:
         self._gateway = gateway
         self.opened: float | None = None
         """When the addresses were last looked through."""
-        self.parts = assemble(
-            ground.state / "registry",
-            store,
-            world,
-            site,
-            ground.secret,
-            ground.pack,
-            self._authorize if site.auth == "strict" else None,
-            self._record,
-        )
+        own = registry.Ground(ground.state / "registry", store, ground.pack, world, site, ground.secret)
+        self.parts = registry.assemble(own, self._authorize if site.auth == "strict" else None, self._record)
         self.app = self.parts.app
         self.facilities = Facilities(self.parts.layers, self.parts.passwords)
 

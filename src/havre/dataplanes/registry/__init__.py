@@ -8,7 +8,7 @@ Beyond AWS: blobs may be deleted (AWS answers 405), referrers and tag lists work
 deleted here leaves its image, as the specification says; through ECR's API the image goes with its last tag, as AWS does.
 """
 
-from havre.dataplanes.registry.assembly import Registry, assemble
+from havre.dataplanes.registry.assembly import Ground, Registry, assemble
 from havre.dataplanes.registry.ports import Access, Authorize, Pack, Recorder
 
-__all__ = ["Access", "Authorize", "Pack", "Recorder", "Registry", "assemble"]
+__all__ = ["Access", "Authorize", "Ground", "Pack", "Recorder", "Registry", "assemble"]

@@ -7,19 +7,17 @@ from typing import Any
 
 from havre.control.images import Place, Refusal
 from havre.core.images.names import is_repository
-from havre.core.images.passwords import Passwords
 from havre.dataplanes.registry.blobs import Blobs
 from havre.dataplanes.registry.errors import OciError, of_refusal
 from havre.dataplanes.registry.exchange import Disconnected, Exchange, Receive, Send
 from havre.dataplanes.registry.gate import Gate
 from havre.dataplanes.registry.listings import Listings
 from havre.dataplanes.registry.manifests import Manifests
-from havre.dataplanes.registry.ports import Access, Authorize, Recorder
+from havre.dataplanes.registry.ports import Access, Recorder
 from havre.dataplanes.registry.pulls import Pulls
 from havre.dataplanes.registry.sweep import Touched
 from havre.dataplanes.registry.uploads import Uploads
 from havre.kernel.errors import Temporary
-from havre.kernel.world import World
 from havre.store.ports import Store
 
 _DRAIN = 4 << 20
@@ -49,20 +47,18 @@ class RegistryApp:
         self,
         store: Store,
         blobs: Blobs,
-        world: World,
-        passwords: Passwords,
+        gate: Gate,
+        touched: Touched,
         locate: Callable[[str, str], tuple[str, str]],
-        authorize: Authorize | None,
         record: Recorder | None = None,
     ) -> None:
         self._locate = locate
         self._record = record
-        self.touched = Touched(world, store)
-        self._gate = Gate(world, passwords, authorize)
-        self._uploads = Uploads(store, blobs, self._gate)
-        self._pulls = Pulls(store, blobs, self._gate, self.touched)
-        self._manifests = Manifests(store, blobs, self._gate, self.touched)
-        self._listings = Listings(store, blobs, self._gate)
+        self._gate = gate
+        self._uploads = Uploads(store, blobs, gate)
+        self._pulls = Pulls(store, blobs, gate, touched)
+        self._manifests = Manifests(store, blobs, gate, touched)
+        self._listings = Listings(store, blobs, gate)
 
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
         headers = dict(scope["headers"])

@@ -12,9 +12,10 @@ from havre.control.operation import Site
 from havre.core.images.passwords import Passwords
 from havre.dataplanes.registry.app import RegistryApp
 from havre.dataplanes.registry.blobs import Blobs
+from havre.dataplanes.registry.gate import Gate
 from havre.dataplanes.registry.layers import DiskLayers
 from havre.dataplanes.registry.ports import Authorize, Pack, Recorder
-from havre.dataplanes.registry.sweep import Sweeper
+from havre.dataplanes.registry.sweep import Sweeper, Touched
 from havre.kernel.world import World
 from havre.store.ports import Store
 
@@ -31,18 +32,23 @@ class Registry:
     blobs: Blobs
 
 
-def assemble(
-    root: Path,
-    store: Store,
-    world: World,
-    site: Site,
-    secret: bytes,
-    pack: Pack,
-    authorize: Authorize | None,
-    record: Recorder | None = None,
-) -> Registry:
-    """``root`` is the registry's own directory, made if need be. ``authorize`` None lets everybody do everything."""
-    blobs = Blobs(root, world, lambda digest: store.count(LAYER, "digest", digest) > 0, pack)
-    passwords = Passwords(secret)
-    app = RegistryApp(store, blobs, world, passwords, partial(lookup, store, site), authorize, record)
-    return Registry(app, DiskLayers(blobs, store), passwords, Sweeper(store, blobs, world, app.touched), blobs)
+@dataclass(frozen=True)
+class Ground:
+    """What the registry stands on. ``root`` is its own directory, made if need be."""
+
+    root: Path
+    store: Store
+    pack: Pack
+    world: World
+    site: Site
+    secret: bytes
+
+
+def assemble(ground: Ground, authorize: Authorize | None, record: Recorder | None = None) -> Registry:
+    """``authorize`` None lets everybody do everything."""
+    store, world = ground.store, ground.world
+    blobs = Blobs(ground.root, world, lambda digest: store.count(LAYER, "digest", digest) > 0, ground.pack)
+    passwords, touched = Passwords(ground.secret), Touched(world, store)
+    gate = Gate(world, passwords, authorize)
+    app = RegistryApp(store, blobs, gate, touched, partial(lookup, store, ground.site), record)
+    return Registry(app, DiskLayers(blobs, store), passwords, Sweeper(store, blobs, world, touched), blobs)
