@@ -9,7 +9,7 @@ from typing import Any, NoReturn, Protocol
 
 import msgspec
 
-from havre.control.operation import Answer, Call, Operations, Request
+from havre.control.operation import Answer, Call, Operations, Principal, Request
 from havre.core.credentials import Session, SessionTokens, access_key_id, account_of
 from havre.core.policy import Policy
 from havre.kernel.arn import Arn
@@ -128,7 +128,7 @@ class Sts:
                 "AccessDenied", "MultiFactorAuthentication failed with invalid MFA one time pass code. ", 403
             )
         duration = rules.user_duration(request.get("DurationSeconds", 43200), root=who.kind == "Root")
-        session = self._session(call, who.kind, who.arn, who.id, duration)
+        session = self._session(call, who, duration)
         return {"Credentials": self._issue(session)}
 
     async def get_federation_token(self, call: Call, request: Request) -> Answer:
@@ -139,7 +139,8 @@ class Sts:
         policies, packed = rules.session_policies(request, self._managed)
         tags = rules.session_tags(request.get("Tags", ()))
         arn = f"arn:aws:sts::{call.account}:federated-user/{name}"
-        session = self._session(call, "FederatedUser", arn, f"{call.account}:{name}", duration, policies, tags)
+        federated = Principal("FederatedUser", call.account, arn, f"{call.account}:{name}")
+        session = self._session(call, federated, duration, policies, tags)
         answer: dict[str, Any] = {
             "Credentials": self._issue(session),
             "FederatedUser": {"FederatedUserId": session.id, "Arn": arn},
@@ -149,19 +150,17 @@ class Sts:
     def _session(
         self,
         call: Call,
-        kind: str,
-        arn: str,
-        unique: str,
+        who: Principal,
         duration: int,
         policies: tuple[str, ...] = (),
         tags: Mapping[str, str] | None = None,
     ) -> Session:
         return Session(
             access_key=access_key_id("ASIA", call.account, secrets.token_bytes(5)),
-            kind=kind,
+            kind=who.kind,
             account=call.account,
-            arn=arn,
-            id=unique,
+            arn=who.arn,
+            id=who.id,
             name=call.principal.name,
             role="",
             issued=int(call.now),
