@@ -15,7 +15,7 @@ from typing import Protocol, cast
 from havre.control.functions.alarm import Alarm
 from havre.control.functions.environment import Environment
 from havre.control.functions.keeper import Keeper
-from havre.control.functions.life import boot, clear, init_limit
+from havre.control.functions.life import boot, clear, init_limit, obtain
 from havre.control.functions.parts import InitFailed, Parts, describe
 from havre.control.functions.readiness import Readiness
 from havre.control.functions.ticket import Ticket
@@ -26,6 +26,8 @@ from havre.kernel.function import Function
 log = logging.getLogger("havre.functions")
 
 _END_PATIENCE = 30.0
+_AT_ONCE = 16
+"""Sandboxes that are being made: what those before them take of memory can be seen meanwhile."""
 
 
 class Memory(Protocol):
@@ -70,6 +72,7 @@ class Environments(Keeper):
         self._steady = parts.steady
         self._functions = functions
         self._memory = memory
+        self._turns = asyncio.Semaphore(_AT_ONCE)
         self._rest = rules.rest
         self._alarm = Alarm(parts.steady, self.tick)
         self.fleet = Fleet(rules)
@@ -169,6 +172,10 @@ class Environments(Keeper):
         self.by_member[member.id] = environment
         try:
             await self._parts.engine.prepare(function)
+            async with self._turns:
+                if self._crowded(member):
+                    return
+                await obtain(environment)
             await boot(environment, init_limit(environment))
         except InitFailed as failure:
             await self._again(environment, failure)
@@ -176,6 +183,15 @@ class Environments(Keeper):
             await self._refused(environment, error)
         else:
             self._started(environment)
+
+    def _crowded(self, member: Member) -> bool:
+        """Whether memory has become scarce since it was decided that it begins, as in a burst of many: then it does not."""
+        self.fleet.scarce = self._memory.scarce()
+        if not self.fleet.scarce or len(self.by_member) == 1:
+            return False
+        self.by_member.pop(member.id, None)
+        self.do(self.fleet.gone(member, self._steady()))
+        return True
 
     def _started(self, environment: Environment) -> None:
         member, now = environment.member, self._steady()

@@ -47,7 +47,7 @@ async def boot(environment: Environment, limit: float, *, phase: str = "init") -
     try:
         credentials = await parts.credentials(function)
         environment.variables = await _own_variables(parts, function)
-        await _obtain(environment)
+        await obtain(environment)
         began = parts.steady()
         expiry = loop.call_later(limit, _expire, environment)
         _report_start(environment, phase)
@@ -79,8 +79,8 @@ async def _own_variables(parts: Parts, function: Function) -> Mapping[str, str]:
     return await parts.unseal(function)
 
 
-async def _obtain(environment: Environment) -> None:
-    """Its sandbox, unless it has one already."""
+async def obtain(environment: Environment) -> None:
+    """Its sandbox, unless it has one already. Raises what the engine raises (Permanent, Temporary)."""
     parts, function = environment.parts, environment.function
     if environment.sandbox is not None:
         return

@@ -16,6 +16,7 @@ from random import Random
 import msgspec
 
 from havre.control.functions.debugging import DebugDoors, Streams
+from havre.control.functions.environments import Memory
 from havre.control.functions.hub import FunctionHub
 from havre.control.functions.lines import LineSpool
 from havre.control.functions.link import FunctionLink, FunctionLinkParts
@@ -123,7 +124,12 @@ async def no_credentials(function: Function) -> Mapping[str, str | float]:
 
 @asynccontextmanager
 async def ground(
-    tmp_path: Path, *, rules: Rules | None = None, credentials: object = no_credentials, stamp: object = None
+    tmp_path: Path,
+    *,
+    rules: Rules | None = None,
+    credentials: object = no_credentials,
+    stamp: object = None,
+    memory: Memory | None = None,
 ) -> AsyncIterator[Ground]:
     spool = Spool(tmp_path / "spool")
     engine, lent = FakeSandboxes(), Lent()
@@ -140,7 +146,8 @@ async def ground(
         DebugDoors(nowhere),
         credentials,  # type: ignore[arg-type]
     )
-    plane = Plane(parts, rules or Rules(memory=8192), stamp=stamp or (lambda function: ""))  # type: ignore[arg-type]
+    own_stamp = stamp or (lambda function: "")
+    plane = Plane(parts, rules or Rules(memory=8192), stamp=own_stamp, memory=memory)  # type: ignore[arg-type]
     hub = FunctionHub(lambda: "word")
     path = tmp_path / "functions.sock"
     link = FunctionLink(FunctionLinkParts(path, "local", lambda: "word", lambda: ""))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -361,3 +362,37 @@ async def test_without_a_node_it_is_temporary(tmp_path: Path) -> None:
     async with ground(tmp_path) as g:
         with pytest.raises(Temporary, match="no node is connected"):
             await FunctionHub(lambda: "x", patience=0.01).invoke(g.function(ECHO), Invocation("r", ARN))
+
+
+class Shrinking:
+    """Memory that is scarce when ``full`` says so."""
+
+    def __init__(self) -> None:
+        self.full: Callable[[], bool] = lambda: False
+
+    def short(self) -> bool:
+        return False
+
+    def scarce(self) -> bool:
+        return self.full()
+
+
+async def test_a_burst_ends_where_memory_becomes_scarce_and_goes_on_later(tmp_path: Path) -> None:
+    calls, memory = 6, Shrinking()
+    async with ground(tmp_path, rules=Rules(memory=8192, look=0.02), memory=memory) as g:
+        function = g.function(GATE, timeout=60)
+        memory.full = lambda: g.engine.calls["obtain"] >= 2
+        under_way = []
+        for n in range(calls):
+            event = {"begun": str(tmp_path / f"b{n}"), "go": str(tmp_path / "go")}
+            under_way.append(asyncio.ensure_future(g.invoke(function, event)))
+        for n in range(2):
+            await there(tmp_path / f"b{n}")
+        await asyncio.sleep(0.1)
+        assert g.engine.calls["obtain"] == 2
+        memory.full = lambda: False
+        for n in range(calls):
+            await there(tmp_path / f"b{n}")
+        (tmp_path / "go").touch()
+        assert [(await call).error for call in under_way] == [""] * calls
+        assert g.engine.calls["obtain"] == calls
