@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypedDict, TypeVar, Unpack
 
 import msgspec
 
@@ -162,6 +162,17 @@ class Operation(msgspec.Struct, frozen=True):
     data_event: bool = False
 
 
+class Declared(TypedDict, total=False):
+    """What is said of an operation besides its name. Whether it is ``read_only`` its name tells where nobody says it."""
+
+    action: Action | None
+    resources: Resources | None
+    conditions: ConditionContext | None
+    about: ResourceContext | None
+    read_only: bool
+    data_event: bool
+
+
 def _nothing(member: str) -> Handler:
     async def answer(call: Call, request: Request) -> Answer:
         return {member: []}
@@ -187,20 +198,10 @@ class Operations:
     def __init__(self) -> None:
         self.all: dict[str, Operation] = {}
 
-    def __call__(
-        self,
-        name: str,
-        *,
-        action: Action | None = None,
-        resources: Resources | None = None,
-        conditions: ConditionContext | None = None,
-        about: ResourceContext | None = None,
-        read_only: bool | None = None,
-        data_event: bool = False,
-    ) -> Callable[[H], H]:
+    def __call__(self, name: str, **said: Unpack[Declared]) -> Callable[[H], H]:
         def declare(handler: H) -> H:
-            reads = name.startswith(_READS) if read_only is None else read_only
-            self.all[name] = Operation(name, handler, action, resources, conditions, about, reads, data_event)
+            said.setdefault("read_only", name.startswith(_READS))
+            self.all[name] = Operation(name, handler, **said)
             return handler
 
         return declare
