@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
@@ -156,19 +157,6 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
     clear(state)
 
 
-def busybox_image(where: Path, name: str, command: str) -> None:
-    """An image whose shell runs ``command``; nothing is pulled. Its programs are busybox's."""
-    (where / "busybox").write_bytes(Path("/bin/busybox").read_bytes())
-    (where / "busybox").chmod(0o755)
-    (where / "Dockerfile").write_text(
-        "FROM scratch\nCOPY busybox /bin/busybox\n"
-        'RUN ["/bin/busybox", "--install", "-s", "/bin"]\nENV PATH=/bin\n'
-        f"CMD {json.dumps(['/bin/sh', '-c', command])}\n"
-    )
-    environment = {**os.environ, "DOCKER_BUILDKIT": "0"}
-    subprocess.run(["docker", "build", "-q", "-t", name, str(where)], check=True, capture_output=True, env=environment)
-
-
 def push(instance: Instance, image: str, repository: str) -> str:
     """Push a local image to a new repository of the instance; its URI with the tag ``1``. No copy stays on the engine."""
     ecr = instance.client("ecr")
@@ -176,9 +164,11 @@ def push(instance: Instance, image: str, repository: str) -> str:
     subprocess.run(["docker", "tag", image, f"{uri}:1"], check=True)
     token = ecr.get_authorization_token()["authorizationData"][0]["authorizationToken"]
     password = base64.b64decode(token).decode().partition(":")[2]
-    login = ["docker", "login", "-u", "AWS", "--password-stdin", uri.split("/")[0]]
-    subprocess.run(login, input=password.encode(), check=True, capture_output=True)
-    subprocess.run(["docker", "push", "-q", f"{uri}:1"], check=True, capture_output=True)
+    with tempfile.TemporaryDirectory() as config:  # two that log in at once lose one of their passwords
+        docker = ["docker", "--config", config]
+        login = [*docker, "login", "-u", "AWS", "--password-stdin", uri.split("/")[0]]
+        subprocess.run(login, input=password.encode(), check=True, capture_output=True)
+        subprocess.run([*docker, "push", "-q", f"{uri}:1"], check=True, capture_output=True)
     subprocess.run(["docker", "rmi", f"{uri}:1"], check=True, capture_output=True)
     return f"{uri}:1"
 

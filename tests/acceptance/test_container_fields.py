@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.contracts.container_bench import IMAGE, SLEEP, build_image
+from tests.contracts.container_bench import IMAGE, SLEEP
+from tests.images import busybox_image
 
 from .conftest import Instance, eventually
 
@@ -88,8 +89,9 @@ Runner = Callable[..., Task]
 
 
 @pytest.fixture(scope="module", autouse=True)
-def image(tmp_path_factory: pytest.TempPathFactory) -> None:
-    build_image(tmp_path_factory.mktemp("image"))
+def image() -> Iterator[None]:
+    with busybox_image(IMAGE, SLEEP):
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -12,19 +12,20 @@ from typing import Any
 
 import pytest
 
-from .conftest import HAVRE, Instance, Starter, busybox_image, eventually, kill, push, start, stop
+from tests.images import busybox_image
+
+from .conftest import HAVRE, Instance, Starter, eventually, kill, push, start, stop
 
 pytestmark = [pytest.mark.docker, pytest.mark.root, pytest.mark.timeout(600)]
 IMAGE = "havre-test-sleeper"
 
 
 @pytest.fixture(scope="module", autouse=True)
-def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def image() -> Iterator[None]:
     """An image that sleeps, made of busybox; nothing is pulled."""
     sleep = "trap 'exit 0' TERM; while :; do sleep 1 & wait $!; done"
-    busybox_image(tmp_path_factory.mktemp("image"), IMAGE, sleep)
-    yield
-    subprocess.run(["docker", "rmi", "-f", IMAGE], capture_output=True, check=False)
+    with busybox_image(IMAGE, sleep):
+        yield
 
 
 def _service(instance: Instance, count: int) -> Any:

@@ -16,7 +16,9 @@ from typing import Any
 
 import pytest
 
-from .conftest import Instance, Starter, busybox_image, eventually, push, stop
+from tests.images import busybox_image
+
+from .conftest import Instance, Starter, eventually, push, stop
 
 pytestmark = [pytest.mark.docker, pytest.mark.root, pytest.mark.timeout(900)]
 IMAGE = "havre-test-restarts"
@@ -75,9 +77,7 @@ class Engine:
 
 
 @pytest.fixture(params=["live-restore", "plain"])
-def engine(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
-    image = tmp_path / "image"
-    image.mkdir()
+def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
     with tempfile.TemporaryDirectory(
         prefix="hve", ignore_cleanup_errors=True
     ) as short:  # its sockets' paths are bounded
@@ -85,8 +85,8 @@ def engine(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
         monkeypatch.setenv("DOCKER_HOST", made.socket)
         try:
             made.start()
-            busybox_image(image, IMAGE, COUNTS)
-            yield made
+            with busybox_image(IMAGE, COUNTS):
+                yield made
         finally:
             try:
                 made.clear()

@@ -18,7 +18,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
-from tests.contracts.container_bench import IMAGE, build_image
+from tests.contracts.container_bench import IMAGE, SLEEP
+from tests.images import busybox_image
 from tests.session_client import SessionClient
 
 from .conftest import HAVRE, Instance, alive, clear, eventually, kill, start, stop
@@ -29,7 +30,6 @@ TRUST = {
     "Version": "2012-10-17",
     "Statement": [{"Effect": "Allow", "Principal": {"Service": "ecs-tasks.amazonaws.com"}, "Action": "sts:AssumeRole"}],
 }
-SLEEP = "trap 'exit 0' TERM; while :; do sleep 1 & wait $!; done"
 
 
 def policy(*actions: str) -> str:
@@ -76,13 +76,12 @@ class World:
 @pytest.fixture(scope="module", params=[pytest.param("docker", marks=pytest.mark.docker), "oci"])
 def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     state = tmp_path_factory.mktemp("exec") / "state"
-    if request.param == "docker":
-        build_image(tmp_path_factory.mktemp("image"))
-    instance = start(state, "--engine", request.param)
-    image = IMAGE if request.param == "docker" else f"{images_without_docker(instance)}:1"
-    yield World(instance, image, request.param)
-    stop(instance)
-    clear(state)
+    with busybox_image(IMAGE, SLEEP) if request.param == "docker" else contextlib.nullcontext():
+        instance = start(state, "--engine", request.param)
+        image = IMAGE if request.param == "docker" else f"{images_without_docker(instance)}:1"
+        yield World(instance, image, request.param)
+        stop(instance)
+        clear(state)
 
 
 def test_type_read_resize_interrupt_and_exit(world: World) -> None:

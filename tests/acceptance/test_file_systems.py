@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.acceptance.conftest import Instance, Starter, alive, busybox_image, eventually, kill, push
+from tests.acceptance.conftest import Instance, Starter, alive, eventually, kill, push
 from tests.acceptance.lambda_world import World, document, need_runtime
+from tests.images import busybox_image
 
 pytestmark = [pytest.mark.docker, pytest.mark.root, pytest.mark.timeout(600)]
+IMAGE = "havre-test-files"
 CODE = """
 import os
 
@@ -113,10 +115,11 @@ def files(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
     need_runtime()
     where = tmp_path_factory.mktemp("files")
-    busybox_image(where, f"havre-test-files-{request.param}", "true")
     instance = start(where / "state", *(("--engine", "oci") if request.param == "oci" else ()))
     try:
-        yield Files(instance, push(instance, f"havre-test-files-{request.param}", "box"))
+        with busybox_image(IMAGE, "true"):
+            made = Files(instance, push(instance, IMAGE, "box"))
+        yield made
     finally:
         stop(instance)
         clear(instance.state)
@@ -218,10 +221,10 @@ def test_without_a_mount_target_nothing_is_reached(files: Files) -> None:
         files.efs.delete_file_system(FileSystemId=files.id)
 
 
-def test_files_survive_kill_9(havre: Starter, tmp_path: Path) -> None:
+def test_files_survive_kill_9(havre: Starter) -> None:
     instance = havre()
-    busybox_image(tmp_path, "havre-test-files-killed", "true")
-    files = Files(instance, push(instance, "havre-test-files-killed", "box"))
+    with busybox_image(IMAGE, "true"):
+        files = Files(instance, push(instance, IMAGE, "box"))
     assert files.code("echo kept > /data/file") == 0
     run = instance.run_file
     for victim in (run["supervisor"][0], *run["pids"].values()):

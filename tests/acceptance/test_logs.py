@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
-from .conftest import HAVRE, Instance, Starter, busybox_image, eventually, push
+from tests.images import busybox_image
+
+from .conftest import HAVRE, Instance, Starter, eventually, push
 
 pytestmark = [pytest.mark.docker, pytest.mark.root, pytest.mark.timeout(600)]
 IMAGE = "havre-test-lines"
@@ -25,10 +27,9 @@ def writing(count: int) -> str:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    busybox_image(tmp_path_factory.mktemp("image"), IMAGE, writing(COUNT))
-    yield
-    subprocess.run(["docker", "rmi", "-f", IMAGE], capture_output=True, check=False)
+def image() -> Iterator[None]:
+    with busybox_image(IMAGE, writing(COUNT)):
+        yield
 
 
 def _run(instance: Instance, group: str = GROUP, **container: Any) -> str:

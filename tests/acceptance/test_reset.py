@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.images import busybox_image
 
 from .conftest import Instance, Starter, eventually
 from .lambda_world import need_runtime, packed
@@ -21,15 +21,9 @@ ANYONE = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
 
 
 @pytest.fixture(scope="module", autouse=True)
-def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    where = tmp_path_factory.mktemp("image")
-    (where / "busybox").write_bytes(Path("/bin/busybox").read_bytes())
-    (where / "busybox").chmod(0o755)
-    (where / "Dockerfile").write_text('FROM scratch\nCOPY busybox /\nCMD ["/busybox", "sleep", "600"]\n')
-    environment = {**os.environ, "DOCKER_BUILDKIT": "0"}
-    subprocess.run(["docker", "build", "-q", "-t", IMAGE, str(where)], check=True, capture_output=True, env=environment)
-    yield
-    subprocess.run(["docker", "rmi", "-f", IMAGE], capture_output=True, check=False)
+def image() -> Iterator[None]:
+    with busybox_image(IMAGE, "exec sleep 600"):
+        yield
 
 
 def _run_two(instance: Instance) -> Any:

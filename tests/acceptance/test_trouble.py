@@ -9,27 +9,26 @@ import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
+from tests.images import busybox_image
 from tests.ports import free_port
 
-from .conftest import HAVRE, Instance, busybox_image, eventually, push
+from .conftest import HAVRE, Instance, eventually, push
 
 pytestmark = [pytest.mark.docker, pytest.mark.root, pytest.mark.timeout(600)]
 IMAGE = "havre-test-trouble"
 
 
 @pytest.fixture(scope="module")
-def uri(shared: Instance, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def uri(shared: Instance) -> Iterator[str]:
     """An image that sleeps and does not listen to SIGTERM."""
-    busybox_image(tmp_path_factory.mktemp("image"), IMAGE, "trap '' TERM; while :; do sleep 1; done")
     shared.client("ecs").create_cluster(clusterName="c")
-    yield push(shared, IMAGE, "trouble")
-    subprocess.run(["docker", "rmi", "-f", IMAGE], capture_output=True, check=False)
+    with busybox_image(IMAGE, "trap '' TERM; while :; do sleep 1; done"):
+        yield push(shared, IMAGE, "trouble")
 
 
 def _define(instance: Instance, family: str, image: str, **container: Any) -> str:
@@ -50,10 +49,9 @@ def _secret_reader(instance: Instance) -> str:
     return str(role["Arn"])
 
 
-def test_a_registry_that_wants_a_password(shared: Instance, uri: str, tmp_path: Path) -> None:
-    busybox_image(tmp_path, f"{IMAGE}-private", "exit 4")
-    image = push(shared, f"{IMAGE}-private", "private")
-    subprocess.run(["docker", "rmi", "-f", f"{IMAGE}-private"], capture_output=True, check=False)
+def test_a_registry_that_wants_a_password(shared: Instance, uri: str) -> None:
+    with busybox_image(f"{IMAGE}-private", "exit 4"):
+        image = push(shared, f"{IMAGE}-private", "private")
     token = shared.client("ecr").get_authorization_token()["authorizationData"][0]["authorizationToken"]
     login, ends = {"username": "AWS", "password": base64.b64decode(token).decode().partition(":")[2]}, []
     role, secrets = _secret_reader(shared), shared.client("secretsmanager")

@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import urllib.error
 import urllib.request
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from .conftest import Instance, busybox_image, eventually
+from tests.images import busybox_image
 
-pytestmark = [pytest.mark.docker, pytest.mark.root, pytest.mark.timeout(600)]
+from .conftest import Instance, eventually
+
+pytestmark = [pytest.mark.docker, pytest.mark.root, pytest.mark.timeout(600), pytest.mark.xdist_group("port 80")]
 IMAGE = "localhost/havre-test-vpc-links"
 SERVE = "mkdir -p /w/dev; echo inside > /w/index.html; echo staged > /w/dev/x; exec httpd -f -p 80 -h /w"
 
@@ -81,8 +83,13 @@ class Place:
         )
 
 
-def test_an_api_reaches_a_service_inside_a_vpc(shared: Instance, tmp_path: Path) -> None:
-    busybox_image(tmp_path, IMAGE, SERVE)
+@pytest.fixture(scope="module", autouse=True)
+def image() -> Iterator[None]:
+    with busybox_image(IMAGE, SERVE):
+        yield
+
+
+def test_an_api_reaches_a_service_inside_a_vpc(shared: Instance) -> None:
     place = Place(shared)
     listener = place.listener()
     api = shared.client("apigatewayv2")

@@ -18,12 +18,12 @@ import pytest
 from botocore.exceptions import BotoCoreError
 
 from havre.cli.journey import Load, fetch
-from tests.contracts.oci_bench import base, layer
 from tests.contracts.oci_bench import push as push_layers
+from tests.images import base, layer
 
 from .conftest import HAVRE, Instance, alive, clear, eventually, kill, start, stop
 
-pytestmark = [pytest.mark.root, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.root, pytest.mark.timeout(600), pytest.mark.xdist_group("port 80")]
 
 SLEEP = "trap 'exit 0' TERM; while :; do sleep 1 & wait $!; done"
 SERVE = """#!/bin/sh

@@ -5,11 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-import shutil
-import subprocess
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -21,7 +18,8 @@ from havre.engines.ports import ContainerEngine, Image, RunState
 from havre.kernel.workload import Container, Interface, PortMapping, Workload
 from havre.kernel.world import World
 
-IMAGE = "havre-contract/busybox:1"
+IMAGE = f"havre-contract/busybox:{os.getpid()}"
+"""Of this process of tests: another one may have its own."""
 SLEEP = "trap 'exit 0' TERM; while :; do sleep 1 & wait $!; done"
 COMMANDS: Mapping[str, tuple[str, ...] | None] = {
     "sleeper": ("sh", "-c", SLEEP),
@@ -40,18 +38,6 @@ PROGRAMS = {
     "missing": Program(unstartable="executable file not found in $PATH"),
     "nowhere:1": Program(unpullable="manifest unknown"),
 }
-
-
-def build_image(where: Path) -> None:
-    where.mkdir(exist_ok=True)
-    shutil.copy("/bin/busybox", where / "busybox")
-    (where / "Dockerfile").write_text(
-        "FROM scratch\nCOPY busybox /bin/busybox\n"
-        'RUN ["/bin/busybox", "--install", "-s", "/bin"]\nENV PATH=/bin\n'
-        f'CMD ["/bin/sh", "-c", "{SLEEP}"]\n'
-    )
-    environment = {**os.environ, "DOCKER_BUILDKIT": "0"}
-    subprocess.run(["docker", "build", "-q", "-t", IMAGE, str(where)], check=True, capture_output=True, env=environment)
 
 
 class Setting:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-import io
 import json
 import os
 import random
@@ -12,9 +11,8 @@ import shutil
 import signal
 import subprocess
 import sys
-import tarfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
@@ -28,6 +26,7 @@ from tests.contracts.container_bench import COMMANDS, SLEEP, Setting
 from tests.contracts.oci_client import Client
 from tests.contracts.oci_data import CONFIG, IMAGE, LAYER, Data
 from tests.contracts.registry_server import Process, running
+from tests.images import base
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -35,37 +34,6 @@ else:
     from backports import zstd
 
 NAME = "sh"
-BUSYBOX = Path("/bin/busybox")
-
-
-def applets() -> list[str]:
-    listed = subprocess.run([BUSYBOX, "--list"], capture_output=True, text=True, check=True)
-    return [name for name in listed.stdout.split() if name != "busybox"]
-
-
-def layer(files: Mapping[str, bytes | str | None], links: Mapping[str, str] | None = None, **fields: Any) -> bytes:
-    """``files``: name → content, None for a directory; ``links``: name → where to."""
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as archive:
-        for name, content in files.items():
-            info = tarfile.TarInfo(name)
-            info.mode = 0o755
-            data = content.encode() if isinstance(content, str) else content or b""
-            info.size = len(data)
-            if content is None:
-                info.type = tarfile.DIRTYPE
-            for key, value in fields.items():
-                setattr(info, key, value)
-            archive.addfile(info, io.BytesIO(data))
-        for name, target in (links or {}).items():
-            info = tarfile.TarInfo(name)
-            info.type, info.linkname = tarfile.SYMTYPE, target
-            archive.addfile(info)
-    return buffer.getvalue()
-
-
-def base() -> bytes:
-    return layer({"bin/busybox": BUSYBOX.read_bytes()}, {f"bin/{name}": "busybox" for name in applets()})
 
 
 def packed(raw: bytes, packing: str) -> bytes:

@@ -13,22 +13,25 @@ from havre.engines.ports import ContainerEngine, Terminal
 from havre.kernel.errors import Gone, Permanent, Temporary
 from havre.kernel.workload import HealthCheck, Mount, Volume
 from tests.contracts.container_bench import (
+    IMAGE,
+    SLEEP,
     DockerSetting,
     FakeSetting,
     Setting,
     awsvpc,
-    build_image,
     until,
     with_port,
 )
 from tests.contracts.oci_bench import OciSetting, shop
 from tests.contracts.registry_server import Process
+from tests.images import busybox_image
 from tests.ports import free_port
 
 
 @pytest.fixture(scope="module")
-def image(tmp_path_factory: pytest.TempPathFactory) -> None:
-    build_image(tmp_path_factory.mktemp("image"))
+def image() -> Iterator[None]:
+    with busybox_image(IMAGE, SLEEP):
+        yield
 
 
 @pytest.fixture(scope="module")

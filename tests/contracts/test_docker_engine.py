@@ -18,16 +18,18 @@ from havre.engines.docker.netns import network_of
 from havre.engines.ports import RunState
 from havre.kernel.errors import Permanent, Temporary
 from havre.kernel.workload import Container, PortMapping, Registry
-from tests.contracts.container_bench import IMAGE, SLEEP, DockerSetting, awsvpc, build_image, run, until
+from tests.contracts.container_bench import IMAGE, SLEEP, DockerSetting, awsvpc, run, until
 from tests.contracts.registry_server import Process, running
+from tests.images import busybox_image
 from tests.ports import free_port
 
 pytestmark = [pytest.mark.docker, pytest.mark.root]
 
 
 @pytest.fixture(scope="module", autouse=True)
-def image(tmp_path_factory: pytest.TempPathFactory) -> None:
-    build_image(tmp_path_factory.mktemp("image"))
+def image() -> Iterator[None]:
+    with busybox_image(IMAGE, SLEEP):
+        yield
 
 
 @pytest.fixture

@@ -15,8 +15,9 @@ from havre.engines.oci.containers import apparmor, programs
 from havre.kernel.errors import Permanent
 from havre.kernel.workload import Container, Device, Mount, Tmpfs, Ulimit, Volume, Workload
 from tests.contracts.container_bench import SLEEP, awsvpc, until
-from tests.contracts.oci_bench import OciSetting, base, layer, push, said, shell, shop
+from tests.contracts.oci_bench import OciSetting, push, said, shell, shop
 from tests.contracts.registry_server import Process
+from tests.images import base, layer
 
 pytestmark = pytest.mark.root
 

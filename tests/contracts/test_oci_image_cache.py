@@ -15,8 +15,9 @@ from havre.engines.oci.registry import Puller
 from havre.kernel.errors import Permanent, Temporary
 from havre.kernel.workload import Container, Registry
 from tests.contracts.container_bench import SLEEP
-from tests.contracts.oci_bench import NAME, OciSetting, base, layer, push, shop
+from tests.contracts.oci_bench import NAME, OciSetting, push, shop
 from tests.contracts.registry_server import Process
+from tests.images import base, layer
 
 pytestmark = pytest.mark.root
 
