@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import stat
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from havre.engines.oci import cgroups
+from havre.engines.oci import cgroups, scratch
 from havre.engines.oci.engine import OciEngine
 from havre.engines.sandbox import Sandbox
 from havre.kernel.errors import Permanent
@@ -292,22 +293,27 @@ def runs(pid: int) -> bool:
         return False
 
 
-def loops() -> set[str]:
-    return {str(p.parent.parent) for p in Path("/sys/block").glob("loop*/loop/backing_file")}
+def disks(directory: Path) -> list[str]:
+    """Files that lie there and are block devices of this machine; others may have some of their own."""
+    found = []
+    for path in Path("/sys/block").glob("loop*/loop/backing_file"):
+        with contextlib.suppress(OSError):
+            found.append(path.read_text())
+    return [file for file in found if file.startswith(f"{directory}/")]
 
 
 async def test_nothing_stays(bench: Bench, tmp_path: Path) -> None:
-    disks = loops()
     sandbox = await bench.obtain()
     await bench.start(sandbox, "/bin/sh", "-c", "(setsid sleep 1000 &) ; touch /tmp/x; echo up; sleep 1000")
     await bench.until(lambda: bench.written(sandbox.id))
     files = {p for p in (tmp_path / "engine").rglob("*") if sandbox.id in p.name}
     mounts = [line for line in Path("/proc/self/mounts").read_text().splitlines() if str(tmp_path) in line]
     assert traces(sandbox) and not files and not mounts
+    assert len(disks(tmp_path)) == (scratch.why_not() == "")
     await bench.engine.remove(sandbox.id)
     assert not runs(sandbox.pid)
     async with asyncio.timeout(30):
-        while traces(sandbox) or not loops() <= disks:  # reaped, and let go of, when the kernel gets to it
+        while traces(sandbox) or disks(tmp_path):  # reaped, and let go of, when the kernel gets to it
             await asyncio.sleep(0.01)
 
 
