@@ -23,6 +23,17 @@ def _docker() -> bool:
         return False
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist, which reads the marks
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where ``--dist loadgroup`` gives tests to several processes, a file's go to one: they share what it has started.
+
+    Files that would be in each other's way name a group that they have in common.
+    """
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(item.path.name))
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     lacks = []
     if item.get_closest_marker("docker") and not _docker():

@@ -13,12 +13,15 @@ from tests.ports import free_port
 
 from .conftest import HAVRE, clear
 
+pytestmark = [
+    pytest.mark.docker,
+    pytest.mark.root,
+    pytest.mark.timeout(600),
+    pytest.mark.xdist_group("port 80"),  # it looks whether that is free before it begins
+]
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.mark.docker
-@pytest.mark.root
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize("engine", ["docker", "oci"])
 def test_the_demo_passes_and_leaves_nothing(tmp_path: Path, engine: str) -> None:
     state = tmp_path / "demo"
