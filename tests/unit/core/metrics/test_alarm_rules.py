@@ -34,7 +34,7 @@ def test_rules_hold_as_pythons_expressions_do(text: str, states: dict[str, str])
 
 
 def test_alarms_are_named_in_many_ways() -> None:
-    text = 'ALARM("a b") and not OK(arn:aws:cloudwatch:us-east-1:1:alarm:c) OR (INSUFFICIENT_DATA( d ) OR ALARM("a b"))'
+    text = 'ALARM("a b") and not OK(arn:aws:cloudwatch:us-east-1:1:alarm:c) OR (INSUFFICIENT_DATA( d ) OR FALSE)'
     rule = parse(text)
     assert children(rule) == ("a b", "c", "d")
     assert holds(rule, {"a b": "ALARM", "c": "ALARM"})

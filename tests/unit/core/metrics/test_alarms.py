@@ -96,6 +96,14 @@ def test_reasons(pattern: str, wanted: Check, reason: str) -> None:
     assert judge(wanted, readings(pattern)).reason == f"Threshold Crossed: {reason}"
 
 
+def test_too_few_datapoints_say_how_many_it_takes() -> None:
+    verdict = judge(check(), readings("----X"))
+    assert verdict.state == OK
+    assert verdict.reason.endswith(
+        "was greater than the threshold (2.0) (minimum 3 datapoints for OK -> ALARM transition)."
+    )
+
+
 def test_what_is_unknown_is_said() -> None:
     assert judge(check(periods=1), readings("---")).reason == "Insufficient Data: 1 datapoint was unknown."
     assert judge(check(periods=3), readings("-----")).reason == "Insufficient Data: 3 datapoints were unknown."
