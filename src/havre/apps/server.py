@@ -156,7 +156,7 @@ class Server:
         from havre.apps.code_store import DiskCodeStore
         from havre.services import lambda_
 
-        return lambda_.Facilities(
+        made = lambda_.Facilities(
             functions=self.nodes.functions,
             unlogged=self.nodes.function_lines.reason,
             code=DiskCodeStore(self.config.state / "functions", self.world.now),
@@ -165,6 +165,8 @@ class Server:
             records=self.records,
             metrics=self.metering.recorder,
         )
+        self.nodes.functions.extended = made.extended
+        return made
 
     @cached_property
     def vault(self) -> Vault:

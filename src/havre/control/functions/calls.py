@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from typing import Any, cast
 
 from havre.control.functions import messages as m
 from havre.control.functions.wire import Frames
 from havre.kernel.errors import Permanent, Temporary
 from havre.kernel.function import Function, Invocation, Outcome, Provisioned
+
+Extended = Callable[[Function, str, float], None]
+"""Told of a function, the ARN by which it was invoked, and the milliseconds for which its extensions went on after it."""
 
 
 class NoRoom(Temporary):
@@ -74,13 +77,14 @@ class StreamCall(Call):
 class NodeCalls:
     """``defined``: the functions that the node was told of. ``states``: how far the provisioned ones are."""
 
-    def __init__(self, name: str, frames: Frames, error: str) -> None:
+    def __init__(self, name: str, frames: Frames, error: str, extended: Extended) -> None:
         self.name = name
         self.frames = frames
         self.error = error
         self.defined: dict[str, Function] = {}
         self.states: dict[str, Provisioned] = {}
         self.waiting: dict[int, Call] = {}
+        self._extended = extended
         self._last = 0
 
     # --- what is asked of the node
@@ -169,8 +173,15 @@ class NodeCalls:
             self.states[state.function] = state.provisioned
         elif kind is m.Unknown:
             self._tell_again(cast(m.Unknown, message))
+        elif kind is m.Extended:
+            self._tell_extended(cast(m.Extended, message))
         elif kind is not m.Ping and (call := self.waiting.get(message.id)) is not None:  # type: ignore[union-attr]
             call.take(message)
+
+    def _tell_extended(self, told: m.Extended) -> None:
+        function = self.defined.get(told.function)
+        if function is not None:
+            self._extended(function, told.arn, told.duration)
 
     def _tell_again(self, unknown: m.Unknown) -> None:
         call = self.waiting.get(unknown.id)

@@ -337,6 +337,7 @@ class Environment:
             run.tell_done(self.log)
             if not self.extensions.idle():
                 return
+            run.extended(self._took(run))
         self.run = None
         self._used = self.memory()
         run.close(self.log, self._used)

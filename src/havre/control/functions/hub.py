@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from havre.control.functions import messages as m
-from havre.control.functions.calls import NodeCalls, NoRoom
+from havre.control.functions.calls import Extended, NodeCalls, NoRoom
 from havre.control.functions.wire import Frames
 from havre.control.private_socket import serve_privately
 from havre.kernel.errors import Gone, Permanent, Temporary
@@ -34,6 +34,7 @@ class FunctionHub:
         self._snapshots: dict[str, Function] = {}
         """Those with SnapStart that are prepared: a node that comes, or comes back, keeps one of each ready as well."""
         self._arrived = asyncio.Event()
+        self.extended: Extended = _nobody
 
     # --- the loop that apps runs
     async def serve(self, path: Path) -> None:
@@ -182,6 +183,9 @@ def together(count: int, states: Sequence[Provisioned]) -> Provisioned:
     )
 
 
+def _nobody(function: Function, arn: str, duration: float) -> None: ...
+
+
 class _Guest:
     """A connection before, and after, it has said who it is."""
 
@@ -208,7 +212,7 @@ class _Guest:
             self.frames.close()
         else:
             self.frames.send(m.Welcome())
-            self._calls = NodeCalls(message.node, self.frames, message.error)
+            self._calls = NodeCalls(message.node, self.frames, message.error, lambda *told: self._hub.extended(*told))
             self._hub.join(self._calls)
 
     def _lost(self) -> None:

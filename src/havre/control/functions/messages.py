@@ -125,6 +125,15 @@ class State(Message, frozen=True, tag=26):
     provisioned: Provisioned
 
 
+class Extended(Message, frozen=True, tag=27):
+    """Extensions of an environment are done with an invocation, so many milliseconds after the function was. ``arn`` is what
+    the caller had named."""
+
+    function: str
+    arn: str
+    duration: float
+
+
 AnyMessage = (
     Hello
     | Welcome
@@ -143,4 +152,5 @@ AnyMessage = (
     | Refused
     | Unknown
     | State
+    | Extended
 )

@@ -137,6 +137,10 @@ class Run:
             done["errorType"] = self._failure.type
         log.platform("platform.runtimeDone", done)
 
+    def extended(self, took: float) -> None:
+        """Extensions are done as well; ``took`` milliseconds since it began."""
+        self.ticket.extended(self.function.id, max(0.0, took - self._duration))
+
     def close(self, log: EventLog, used: int) -> None:
         """END and REPORT; what waited for them goes out."""
         report = self._report(used)

@@ -50,6 +50,10 @@ class Ticket:
             outcome = _without_payload(outcome)
         self.frames.send(m.Result(self.id, outcome))
 
+    def extended(self, function: str, duration: float) -> None:
+        """Extensions are done with it, ``duration`` milliseconds after the function."""
+        self.frames.send(m.Extended(function, self.asked.arn, duration))
+
     # --- streams
     def head(self, content_type: str) -> None:
         if not self._headed:

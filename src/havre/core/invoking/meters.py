@@ -13,16 +13,15 @@ from typing import NamedTuple
 NAMESPACE = "AWS/Lambda"
 RECEIVED, AGE, DROPPED = "AsyncEventsReceived", "AsyncEventAge", "AsyncEventsDropped"
 LETTER_ERRORS, DESTINATION_FAILURES = "DeadLetterErrors", "DestinationDeliveryFailures"
+EXTENDED = "PostRuntimeExtensionsDuration"
 LOOPS_ENDED = "RecursiveInvocationsDropped"
 MINUTE = 60.0
 Dimensions = tuple[tuple[str, str], ...]
 Values = Mapping[float, float]
 """A value → how often it was seen."""
 
-MILLISECONDS = frozenset(
-    ("AsyncEventAge", "Duration", "IteratorAge", "PostRuntimeExtensionsDuration", "UrlRequestLatency")
-)
-_OF_FUNCTIONS = frozenset(("IteratorAge", "Url4xxCount", "Url5xxCount", "UrlRequestCount", "UrlRequestLatency"))
+MILLISECONDS = frozenset((AGE, "Duration", "UrlRequestLatency"))
+_OF_FUNCTIONS = frozenset(("Url4xxCount", "Url5xxCount", "UrlRequestCount", "UrlRequestLatency"))
 """Metrics that are not told across all functions."""
 _OF_RESOURCES = frozenset(("ProvisionedConcurrentExecutions", "ProvisionedConcurrencyUtilization"))
 """Those that are told of versions and aliases alone: they do not add up."""

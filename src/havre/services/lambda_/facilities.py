@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 from havre.control.functions.ports import CodeStore, Functions
 from havre.control.metrics import UNMETERED, Metrics
+from havre.core.invoking.meters import EXTENDED, NAMESPACE, dimensions, place
 from havre.kernel.errors import Temporary
+from havre.kernel.function import Function
 from havre.kernel.world import World
 from havre.services.lambda_.invoking.assembly import Invoking
 from havre.store.ports import Reader, Records
@@ -52,6 +54,14 @@ class Facilities:
                 raise Temporary("the queue of events is not open yet")
             self.invoking = Invoking(store, world, self.records, self.open_functions, self.metrics)
         return self.invoking
+
+    def extended(self, function: Function, arn: str, milliseconds: float) -> None:
+        """Extensions went on so long after an invocation of ``arn`` that this function (a version) had served."""
+        _, _, qualifier = arn.split(":", 6)[6].partition(":")
+        for where in dimensions(place(function.name, qualifier, function.version)):
+            self.metrics.add(
+                function.account, function.region, NAMESPACE, EXTENDED, where, milliseconds, "Milliseconds"
+            )
 
     async def reset(self) -> None:
         """What the store does not hold goes as well; events go when they find their function gone."""

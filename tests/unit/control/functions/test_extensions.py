@@ -12,6 +12,7 @@ import pytest
 from tests.unit.control.functions.harness import Ground, ground
 
 from havre.core.environments import Rules
+from havre.kernel.function import Function
 
 ECHO = "def handler(event, context):\n    print('said')\n    return event"
 PROGRAM = Path(__file__).with_name("extension.py")
@@ -96,6 +97,22 @@ async def test_the_caller_does_not_wait_for_extensions(tmp_path: Path) -> None:
         assert done["record"]["requestId"] == "r-1" and done["record"]["status"] == "success"
         report = await event(told, "platform.report")
         assert report["record"]["metrics"]["initDurationMs"] > 0
+
+
+async def test_the_server_hears_how_long_extensions_went_on(tmp_path: Path) -> None:
+    async with ground(tmp_path) as g:
+        heard: list[tuple[Function, str, float]] = []
+        g.hub.extended = lambda *told: heard.append(told)
+        told = install(
+            g,
+            subscribe={"schemaVersion": "2022-12-13", "types": ["platform"], "buffering": {"timeoutMs": 25}},
+            version="/2022-07-01/telemetry",
+        )
+        function = g.function(ECHO)
+        await g.invoke(function, "x", arn=f"{function.arn}:live")
+        await event(told, "platform.report")
+        ((who, arn, duration),) = heard
+        assert (who, arn) == (function, f"{function.arn}:live") and duration >= 0
 
 
 async def test_telemetry_tells_all_from_the_beginning(tmp_path: Path) -> None:

@@ -151,6 +151,17 @@ def test_a_streamed_answer_of_a_function_url(urls: Urls) -> None:
     assert metrics(urls).of("Url5xxCount", FunctionName="f") == {0.0: 1.0}
 
 
+def test_extensions_that_go_on_after_their_function(aws: Lambda) -> None:
+    aws.make(lambda tx: make_version(tx, "3"), lambda tx: make_alias(tx, "live", "3"))
+    aws.client.invoke(FunctionName="f", Qualifier="live")
+    function, invocation = aws.functions.asked[-1]
+    aws.facilities.extended(function, invocation.arn, 12.0)
+    of = metrics(aws).of
+    where = {"FunctionName": "f", "Resource": "f:live", "ExecutedVersion": "3"}
+    assert of("PostRuntimeExtensionsDuration", **where) == of("PostRuntimeExtensionsDuration") == {12.0: 1.0}
+    assert metrics(aws).units["PostRuntimeExtensionsDuration"] == "Milliseconds"
+
+
 # --- events
 
 
