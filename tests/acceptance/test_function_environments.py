@@ -142,6 +142,36 @@ def test_what_is_in_tmp_outlives_a_crash_and_a_timeout(world: World) -> None:
     assert (trace, same, len(running)) == ("fensa", stream, 2), "what it had forked has ended, too"
 
 
+def test_what_is_in_tmp_outlives_a_crash_of_what_is_idle_or_kept_ready(world: World) -> None:
+    functions = world.client("lambda")
+    code = """
+        import os, threading
+        loaded = open("/tmp/loaded", "a").write("l")
+        def handler(event, context):
+            if event == "later":
+                threading.Timer(0.1, os._exit, [1]).start()
+            if event == "exit":
+                os._exit(7)
+            return [os.stat("/tmp/loaded").st_size, context.log_stream_name]
+    """
+    world.function("renewed-idle", textwrap.dedent(code))
+    loaded, stream = world.invoke("renewed-idle", "later")[0]
+    assert loaded == 1
+    again = eventually(lambda: (found := world.invoke("renewed-idle")[0]) != [1, stream] and found)
+    assert again == [2, stream]
+
+    version = functions.publish_version(FunctionName="renewed-idle")["Version"]
+    which = {"FunctionName": "renewed-idle", "Qualifier": version}
+    functions.put_provisioned_concurrency_config(**which, ProvisionedConcurrentExecutions=1)
+    ready = lambda: functions.get_provisioned_concurrency_config(**which)["Status"] == "READY"  # noqa: E731
+    eventually(ready)
+    _, stream = world.invoke("renewed-idle", Qualifier=version)[0]
+    assert world.invoke("renewed-idle", "exit", Qualifier=version)[0]["errorType"] == "Runtime.ExitError"
+    eventually(ready)
+    found, answer = world.invoke("renewed-idle", Qualifier=version, LogType="Tail")
+    assert found == [2, stream] and "Init Duration" not in tail(answer)
+
+
 def test_an_extension_in_a_layer_hears_all(world: World) -> None:
     settings = {
         "log": "/tmp/told",

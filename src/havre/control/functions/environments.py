@@ -1,8 +1,8 @@
 """All environments of the usual kind of one node: what the fleet decides about them is done here, and what becomes of them
 is told to it.
 
-One whose invocation has failed because its process ended, or its time, is renewed: everything in it ends, its sandbox stays
-and so does /tmp, and its init phase is begun anew within the next invocation (in AWS's words, a suppressed init).
+One whose process has ended, or the time of its invocation, is renewed: everything in it ends, its sandbox stays and so does
+/tmp, and its init phase is begun anew within the next invocation (in AWS's words, a suppressed init).
 """
 
 from __future__ import annotations
@@ -114,21 +114,26 @@ class Environments(Keeper):
             self._alarm.by(self._steady() + self._rest)
 
     def failed(self, environment: Environment, reason: str) -> None:
-        member = environment.member
-        busy = member.phase in (Phase.BUSY, Phase.SETTLING)
-        if not busy or member.kept or member.stale or environment.kind == "snap-start":
-            self.broken(environment, reason)
+        member, now = environment.member, self._steady()
+        idle = member.phase is Phase.IDLE
+        hasty = idle and member.kept and now < member.since + self.fleet.rules.retry
+        if hasty or member.stale or environment.kind == "snap-start" or member.phase is Phase.PARKED:
+            self._give_up(environment, reason, failed=hasty)
         elif self.by_member.get(member.id) is environment:
-            if member.phase is Phase.BUSY:  # it is free in a moment: who waits need not begin another one
-                self.fleet.answered(member, self._steady())
+            self.fleet.spoilt(member, now)  # it is free in a moment: who waits need not begin another one
             self._tasks.spawn(self._renew(environment, reason), "renew an environment")
+            self.readiness.tell(member.pool)
 
     def broken(self, environment: Environment, reason: str) -> None:
+        self._give_up(environment, reason)
+
+    def _give_up(self, environment: Environment, reason: str, *, failed: bool = False) -> None:
+        """``failed``: another one like it would be in vain at this time."""
         member = environment.member
         if self.by_member.pop(member.id, None) is None:
             return
         self._let_end(environment, reason)
-        self.do(self.fleet.gone(member, self._steady()))
+        self.do(self.fleet.gone(member, self._steady(), failed=failed))
         if member.kept:
             self.readiness.tell(member.pool)
 
@@ -238,15 +243,30 @@ class Environments(Keeper):
             environment.deliver(self._parts.world.now())
 
     async def _renew(self, environment: Environment, reason: str) -> None:
-        """Its invocation has failed, and what ran in it is not to be trusted any more."""
+        """What ran in it has ended, or is not to be trusted any more. One that is kept ready is initialised at once, others
+        within their next invocation."""
         try:
             await clear(environment, reason)
         except (Permanent, Temporary, Gone) as error:
             log.warning("an environment of %s cannot be used again: %s", environment.function.arn, error)
             self.broken(environment, "")
             return
-        if self.by_member.get(environment.member.id) is environment:
+        if self.by_member.get(environment.member.id) is not environment:
+            return
+        if environment.member.phase is Phase.STARTING:
+            await self._ready_again(environment)
+        else:
             self.settled(environment)
+
+    async def _ready_again(self, environment: Environment) -> None:
+        try:
+            await boot(environment, init_limit(environment))
+        except InitFailed as failure:
+            await self._failed(environment, failure)
+        except (Permanent, Temporary, Gone) as error:
+            await self._refused(environment, error)
+        else:
+            self._started(environment)
 
     async def _failed(self, environment: Environment, failure: InitFailed) -> None:
         """Nobody waits for it."""

@@ -221,6 +221,8 @@ async def clear(environment: Environment, reason: str) -> None:
     sandbox, engine, api = environment.sandbox, environment.parts.engine, environment.api
     if sandbox is None or api is None:
         raise Gone("it has no sandbox")
+    if environment.member.frozen:
+        environment.thaw()
     if environment.extensions.registered and reason:
         await _shut_down(environment, reason)
     await environment.telemetry.drain()

@@ -137,6 +137,18 @@ class Fleet:
         member.phase, member.since = Phase.SETTLING, now
         self._pools[member.pool].settling += 1
 
+    def spoilt(self, member: Member, now: float) -> None:
+        """What runs in it is of no use any more, but its sandbox is: it takes nothing until it is ``settled`` again, in a
+        moment, or initialised once more where it is kept ready."""
+        found = self._pools[member.pool]
+        if member.phase is Phase.SETTLING:
+            found.settling -= 1
+        for idle in (found.idle, found.kept_idle):
+            if member in idle:
+                idle.remove(member)
+        member.phase, member.since = (Phase.STARTING if member.kept else Phase.SETTLING), now
+        found.settling += not member.kept
+
     def parked_now(self, member: Member, now: float) -> list[Step]:
         """It is initialised and waits to be restored."""
         found = self._pools[member.pool]

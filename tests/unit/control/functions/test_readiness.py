@@ -43,15 +43,61 @@ async def test_provisioned_ones_are_there_before_and_stay(tmp_path: Path) -> Non
             await asyncio.sleep(0.01)
 
 
-async def test_one_that_ends_is_replaced(tmp_path: Path) -> None:
+async def test_one_whose_process_ends_is_initialised_again_in_its_sandbox(tmp_path: Path) -> None:
+    code = """
+        import os
+        def handler(event, context):
+            if event:
+                os._exit(1)
+            return [os.environ["AWS_LAMBDA_INITIALIZATION_TYPE"], os.environ["AWS_LAMBDA_LOG_STREAM_NAME"]]
+    """
     async with ground(tmp_path) as g:
-        function = g.function("import os\ndef handler(event, context):\n    os._exit(1)")
+        function = g.function(code)
         await g.hub.provision(function, 1)
         await until(g, function, Provisioned(1, 1))
-        await g.invoke(function)
-        while g.engine.calls["obtain"] < 2:
+        before = await g.invoke(function)
+        assert (await g.invoke(function, "end")).error == "Runtime.ExitError"
+        while g.engine.calls["run"] < 2:
             await asyncio.sleep(0.01)
         await until(g, function, Provisioned(1, 1))
+        after = await g.invoke(function)
+        assert after.payload == before.payload and after.init is None
+        assert json.loads(after.payload)[0] == "provisioned-concurrency"
+        assert g.engine.calls["obtain"] == 1, "/tmp stays"
+
+
+LATER = """
+    import os, threading
+    def handler(event, context):
+        threading.Timer(0.1, os._exit, [1]).start()
+"""
+
+
+async def test_one_whose_process_ends_while_it_is_idle_keeps_its_sandbox(tmp_path: Path) -> None:
+    async with ground(tmp_path, rules=Rules(memory=8192, rest=60.0)) as g:
+        function = g.function(LATER)
+        for _ in range(3):
+            assert (await g.invoke(function)).error == ""
+            cleared = g.engine.calls["clear"]
+            while g.engine.calls["clear"] == cleared:
+                await asyncio.sleep(0.01)
+        assert g.engine.calls["obtain"] == 1
+
+
+async def test_one_that_keeps_ending_by_itself_is_not_begun_again_and_again(tmp_path: Path) -> None:
+    code = """
+        import os, threading
+        threading.Timer(0.1, os._exit, [1]).start()
+        def handler(event, context): ...
+    """
+    async with ground(tmp_path, rules=Rules(memory=8192, rest=60.0)) as g:
+        function = g.function(code)
+        await g.hub.provision(function, 1)
+        while not g.engine.calls["remove"]:
+            await asyncio.sleep(0.01)
+        await until(g, function, Provisioned(1, 0))
+        assert g.engine.calls["obtain"] == 1
+        assert g.plane._fleet.wake_at(time.monotonic()) > time.monotonic() + 5
 
 
 async def test_why_it_does_not_get_ready(tmp_path: Path) -> None:

@@ -99,6 +99,13 @@ class World(RuleBasedStateMachine):
         if (member := self.some(Phase.SETTLING, index)) is not None:
             self.settle(member)
 
+    @rule(index=st.integers(0, 20), phase=st.sampled_from([Phase.BUSY, Phase.SETTLING, Phase.IDLE]))
+    def spoil(self, index: int, phase: Phase) -> None:
+        if (member := self.some(phase, index)) is not None:
+            self.running = {t: m for t, m in self.running.items() if m is not member}
+            self.fleet.spoilt(member, self.now)
+            assert member.phase is not Phase.IDLE
+
     @precondition(lambda self: self.alive)
     @rule(index=st.integers(0, 20))
     def die(self, index: int) -> None:
