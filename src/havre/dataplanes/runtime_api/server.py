@@ -38,6 +38,8 @@ class Connection(asyncio.Protocol):
         self._parser: Any = httptools.HttpRequestParser(self)
         self._open = False
         self._closing = False
+        self._served = False
+        """By what came last a request has come to its end."""
         self._unread = 0
         self._url = b""
         self._headers: dict[bytes, bytes] = {}
@@ -77,6 +79,7 @@ class Connection(asyncio.Protocol):
             self._open, self._headers = True, {}
             self._server.host.next(self)
             return
+        self._served = False
         self._unread += len(data)
         try:
             self._parser.feed_data(data)
@@ -105,7 +108,7 @@ class Connection(asyncio.Protocol):
 
     # --- the parser's
     def on_message_begin(self) -> None:
-        if self._open:  # it did not wait for its answer
+        if self._open or self._served:  # it did not wait for its answer: the loop is others', too
             self._hang_up()
         self._url = b""
         self._headers = {}
@@ -152,6 +155,7 @@ class Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         if self._closing or self._route is None:
             return
+        self._served = True
         self._unread = 0
         pieces = self._pieces
         if pieces:

@@ -241,6 +241,17 @@ async def test_who_does_not_read_answers_is_asked_no_more(served: tuple[Environm
     server.close()
 
 
+async def test_who_does_not_wait_for_answers_is_hung_up_on(served: tuple[Environment, int]) -> None:
+    """Thousands of requests that came together would be answered together, while everybody else waits."""
+    _, port = served
+    client = await dial(port)
+    ping = b"GET /2018-06-01/ping HTTP/1.1\r\nHost: x\r\n\r\n"
+    assert await client.say(ping) == (200, b"pong")
+    assert await client.say(ping * 1000) == (200, b"pong")
+    with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
+        await client.answer()
+
+
 async def test_other_paths(served: tuple[Environment, int]) -> None:
     environment, port = served
     client = await dial(port)
