@@ -277,6 +277,12 @@ async def test_archives_that_no_directory_can_be_are_broken_for_good(bench: Benc
         await bench.obtain(code=bench.archives.keep({"app.py": "", **files}))
 
 
+async def test_nobody_on_this_machine_sees_what_is_unpacked(bench: Bench, tmp_path: Path) -> None:
+    sandbox = await bench.obtain()
+    assert await bench.sh(sandbox, "cat /var/task/app.py >/tmp/copy && cat /etc/hosts >/dev/null") == (0, "")
+    assert stat.S_IMODE((tmp_path / "engine").stat().st_mode) == 0o700
+
+
 def traces(sandbox: Sandbox) -> list[str]:
     """What is left of it on this machine."""
     found = [str(p) for p in Path("/sys/fs/cgroup").glob(f"*/havre-*/{sandbox.id}")]

@@ -93,6 +93,7 @@ class Roots:
         ):
             path.mkdir(mode=0o755, parents=True, exist_ok=True)
             path.chmod(0o755)
+        self.directory.chmod(0o700)  # programs of images, with whatever rights they say, are for nobody on this machine
         self.empty.chmod(0o555)
         for left in (*self.directory.glob("code/.*"), *self.directory.glob("images/.unpacking-*")):
             shutil.rmtree(left, ignore_errors=True)  # of a life that was killed

@@ -45,7 +45,8 @@ if TYPE_CHECKING:
     from havre.engines.oci.zygote.calls import Message
 
 API = ("127.0.0.1", 9001)
-MASKED = ("acpi", "kcore", "keys", "latency_stats", "timer_list", "timer_stats", "sched_debug", "scsi")
+MASKED = ("acpi", "asound", "kcore", "keys", "latency_stats", "timer_list", "timer_stats", "sched_debug", "scsi")
+MASKED_SYS = ("/sys/firmware", "/sys/devices/virtual/powercap")
 READ_ONLY = ("bus", "fs", "irq", "sys", "sysrq-trigger")
 DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 
@@ -178,8 +179,9 @@ class Box:
             if os.path.exists(proc + name):
                 bind(proc + name, proc + name, RDONLY | NOSUID | NODEV | NOEXEC)
         mount("sysfs", stage + "/sys", "sysfs", RDONLY | NOSUID | NODEV | NOEXEC)
-        if os.path.isdir(stage + "/sys/firmware"):
-            mount(empty, stage + "/sys/firmware", None, BIND)
+        for name in MASKED_SYS:
+            if os.path.isdir(stage + name):
+                mount(empty, stage + name, None, BIND)
 
 
 def extensions() -> list[str]:
