@@ -13,6 +13,7 @@ import stat
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -51,6 +52,8 @@ _OVERCOMMIT = 8
 _DESCRIPTORS, _OTHERS = 8, 256
 """That an environment takes (six, and some while it begins), and all else in the process."""
 _ASK_AGAIN = 0.01
+_steady = partial(time.clock_gettime, time.CLOCK_BOOTTIME)
+"""Goes on while the machine sleeps, as the time does at which credentials end."""
 _SKIPPED = frozenset({"__pycache__", ".git"})
 _SHALLOW = frozenset({"node_modules", "site-packages", ".venv", "venv"})
 """Directories of what is not edited: looked at from outside alone."""
@@ -227,11 +230,6 @@ class NodeFunctions:
     async def close(self) -> None:
         await self.plane.close()
         await self.engine.close()
-
-
-def _steady() -> float:
-    """Goes on while the machine sleeps, as the time does at which credentials end."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 class MachineMemory:

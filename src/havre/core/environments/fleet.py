@@ -107,14 +107,13 @@ class Fleet:
     def take(self, pool: str, now: float) -> Member | None:
         """An idle one of the pool, which is busy from now on; the one that was used last, for others shall rest."""
         found = self._pools[pool]
-        idle = found.kept_idle or found.idle
-        while idle:
-            member = idle[-1]
-            if member.expires <= now:
-                return None  # the next tick ends it; who waits gets a fresh one
-            idle.pop()
-            member.phase, member.since = Phase.BUSY, now
-            return member
+        for idle in (found.kept_idle, found.idle):
+            for at in range(len(idle) - 1, -1, -1):
+                member = idle[at]
+                if member.expires > now:  # others are ended by the next tick
+                    del idle[at]
+                    member.phase, member.since = Phase.BUSY, now
+                    return member
         return None
 
     def wait(self, pool: str, ticket: Hashable, now: float) -> list[Step]:

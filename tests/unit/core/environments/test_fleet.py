@@ -321,6 +321,20 @@ def test_one_that_is_kept_has_its_successor_before_it_ends() -> None:
     assert fleet.take("p", 1000.0) is second
 
 
+def test_one_whose_credentials_have_ended_hides_no_other() -> None:
+    """A machine may have slept: what was due then is done when it wakes."""
+    fleet = Fleet(RULES)
+    fleet.know("p", 1)
+    kept = started(fleet, fleet.keep("p", 2, 0), 0)
+    kept[0].use_for(1000.0, 0)
+    kept[1].use_for(10.0, 0)
+    assert fleet.take("p", 500.0) is kept[0] and fleet.take("p", 500.0) is None
+    [free] = started(fleet, fleet.wait("p", "a", 500.0)[:1], 500.0)
+    fleet.answered(free, 501.0)
+    fleet.settled(free, 501.0)
+    assert fleet.take("p", 502.0) is free
+
+
 @given(left=st.floats(0, 90_000), timeout=st.floats(1, 900), asked=st.floats(0, 100_000))
 def test_no_invocation_outlives_the_credentials_of_its_environment(left: float, timeout: float, asked: float) -> None:
     fleet = Fleet(RULES)
