@@ -18,7 +18,7 @@ from havre.control.deps import ReconcilerDeps
 from havre.control.functions import questions
 from havre.control.functions.hub import FunctionHub
 from havre.control.nodelink.hub import Hub, HubParts
-from havre.control.nodelink.messages import LogStream
+from havre.control.nodelink.messages import USAGE, LogStream
 from havre.control.nodes import NODE, WORKLOAD
 from havre.control.operation import Aws
 from havre.control.terminals.hub import TerminalHub
@@ -43,6 +43,10 @@ class Nodes:
         self.hub = Hub(HubParts(deps.store, deps.world, identity, lambda: word, self._keep, self._answer))
         self.functions = FunctionHub(lambda: word)
         self.terminals = TerminalHub(self.hub.ask, lambda: word)
+
+    async def usage(self, node: str) -> Any:
+        """What a node's workloads use (``messages.USAGE``). Raises Temporary, Permanent."""
+        return await self.hub.ask(node, USAGE, None)
 
     async def serve(self) -> None:
         await self.hub.serve(self._state / "node.sock")

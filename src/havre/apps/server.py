@@ -268,6 +268,7 @@ class Server:
         facilities["cloudwatch"] = self.metering.facilities
         facilities["kms"] = self.vault
         facilities["efs"] = self.shelf
+        facilities["ecs"] = self.nodes.usage
         for name in catalogue.NAMES:
             make = getattr(catalogue.package(name), what, None)
             more = (facilities[name],) if name in facilities else ()

@@ -14,6 +14,8 @@ from havre.kernel.workload import Workload, WorkloadStatus
 
 VERSION = 1
 MAX_FRAME = 16 << 20
+USAGE = "usage"
+"""A question of the server's: workload → nanoseconds of processors that it has had, bytes of memory that it has."""
 
 
 class NodeInfo(msgspec.Struct, frozen=True):

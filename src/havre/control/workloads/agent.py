@@ -9,12 +9,13 @@ from typing import Any
 
 import msgspec
 
-from havre.control.nodelink.messages import Assign, Assignment, LogStream
+from havre.control.nodelink.messages import USAGE, Assign, Assignment, LogStream
 from havre.control.tasks import Tasks
 from havre.control.terminals import messages as questions
 from havre.control.workloads.networks import Networks
 from havre.control.workloads.parts import AgentParts, View
 from havre.control.workloads.steps import connect
+from havre.control.workloads.usage import measure
 from havre.control.workloads.worker import Worker
 from havre.core.workload_steps import needs_sandbox
 from havre.engines.ports import RunState
@@ -112,7 +113,10 @@ class NodeAgent:
             worker.acknowledged()
 
     async def answer(self, what: str, question: Any) -> Any:
-        """The server's questions about a workload's container: stats, logs, a command, a command on a terminal."""
+        """The server's questions: what all workloads use; about a workload's container its stats, logs, a command, a command
+        on a terminal."""
+        if what == USAGE:
+            return await measure(self.parts.containers, self._workers.items())
         state = self._container(question)
         match what:
             case "stats":

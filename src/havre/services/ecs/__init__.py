@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any
 from havre.control.deps import ReconcilerDeps
 from havre.control.operation import Service, merge
 from havre.control.reconciler import Reconciler
+from havre.control.supervisor import Loop
 
 if TYPE_CHECKING:
     from havre.control.terminals.sessions import Sessions
+    from havre.services.ecs.utilization import Ask
 
 PARTIAL = {
     "availabilityZoneRebalancing": "recorded; new tasks are spread over zones, running ones are not moved",
@@ -29,7 +31,7 @@ PARTIAL = {
     "portMappings.name, appProtocol": "recorded; Service Connect is not implemented",
     "referenceId": "recorded; nothing refers to it",
     "requiresCompatibilities FARGATE": "the task is a container that shares the node's kernel",
-    "settings.containerInsights": "recorded; no metrics are made of it",
+    "settings.containerInsights": "recorded; no metrics are made of it but those of every service in AWS/ECS",
     "runtimePlatform.cpuArchitecture": "the task goes to a node of this architecture, and waits where there is none",
     "cluster query language, =~": "at most three repetitions, and none of a group: others could hold everybody up",
     "versionConsistency": "recorded; each task pulls what the tag names when it starts",
@@ -76,10 +78,18 @@ def service(sessions: Sessions | None = None) -> Service:
     return Service("ecs", operations, KINDS, partial=PARTIAL, tags=tagging.tags_of)
 
 
-def reconcilers(deps: ReconcilerDeps) -> list[Reconciler[Any]]:
+def reconcilers(deps: ReconcilerDeps, ask: Ask | None = None) -> list[Reconciler[Any]]:
     from havre.services.ecs.reconcile.instances import Instances
     from havre.services.ecs.reconcile.leftovers import Leftovers
     from havre.services.ecs.reconcile.services import Services
     from havre.services.ecs.reconcile.tasks import Tasks
 
     return [Tasks(deps), Instances(deps), Services(deps), Leftovers(deps)]
+
+
+def loops(deps: ReconcilerDeps, ask: Ask) -> list[Loop]:
+    """``ask`` tells what a node's workloads use."""
+    from havre.services.ecs.utilization import Utilization
+
+    utilization = Utilization(deps, ask)
+    return [Loop("utilization of services", utilization.run, essential=False, progress=lambda: utilization.progress)]

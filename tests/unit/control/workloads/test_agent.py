@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from tests.unit.control.workloads.agent_bench import VPC, Node, work
 
-from havre.control.nodelink.messages import Assign
+from havre.control.nodelink.messages import USAGE, Assign
 from havre.control.nodelink.spool import Spool
 from havre.control.workloads.agent import remove_all
 from havre.control.workloads.lines import LineKeeper
@@ -292,6 +292,31 @@ async def test_questions_of_the_server(node: Node) -> None:
                 await node.agent.answer(what, question)
         with pytest.raises(Gone):
             await node.agent.answer("dance", where)
+
+
+async def test_what_workloads_use(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers: dict[str, Any] = {}
+
+    async def stats(id: str) -> Any:
+        state = await node.engine.inspect(id)
+        found = answers[state.workload, state.container]
+        if isinstance(found, Exception):
+            raise found
+        return {"cpu_stats": {"cpu_usage": {"total_usage": found}}, "memory_stats": {"usage": 7}}
+
+    monkeypatch.setattr(node.engine, "stats", stats)
+    async with node.life():
+        assert await node.agent.answer(USAGE, None) == {}
+        for id, images in (("w", ("ok", "ok")), ("x", ("ok",))):
+            node.assign(work(id, *images))
+            await node.until(id, "RUNNING")
+        answers |= {("w", "c0"): 5, ("w", "c1"): 6, ("x", "c0"): 1}
+        assert await node.agent.answer(USAGE, None) == {"w": (11, 14), "x": (1, 7)}
+        answers["w", "c1"] = Temporary("away")
+        assert await node.agent.answer(USAGE, None) == {"x": (1, 7)}, "half of a workload is not told as the whole"
+        node.want_stopped("x")
+        await node.until("x", "STOPPED")
+        assert await node.agent.answer(USAGE, None) == {}
 
 
 async def test_balancers_are_applied_and_reported(node: Node) -> None:
