@@ -33,7 +33,8 @@ class OwnNetwork:
         self._swept = False
         self._sweeping = asyncio.Lock()
         block = parse_cidr(_CIDR)
-        self._free = deque(range(block.base + _RESERVED, block.last))
+        self._fresh = iter(range(block.base + _RESERVED, block.last))
+        self._used: deque[int] = deque()
         self._taken: dict[str, int] = {}
 
     async def ready(self) -> None:
@@ -54,9 +55,7 @@ class OwnNetwork:
     async def attach(self, sandbox: str, pid: int) -> Interface:
         """Raises Permanent, Temporary, Gone."""
         await self.ready()
-        if not self._free:
-            raise Temporary("all addresses of functions are in use")
-        number = self._free.popleft()
+        number = self._next()
         eni = _ENI + sandbox
         mac = f"02:fa:{number >> 24 & 255:02x}:{number >> 16 & 255:02x}:{number >> 8 & 255:02x}:{number & 255:02x}"
         interface = Interface(eni, OWN_VPC, _SUBNET, address_of(number), mac, security_groups=(_GROUP,))
@@ -67,6 +66,15 @@ class OwnNetwork:
             self._give_back(eni)
             raise
         return interface
+
+    def _next(self) -> int:
+        """One that nobody had yet, while there is any; then the one that was given back first. Raises Temporary."""
+        number = next(self._fresh, None)
+        if number is None:
+            if not self._used:
+                raise Temporary("all addresses of functions are in use")
+            number = self._used.popleft()
+        return number
 
     @property
     def taken(self) -> Collection[str]:
@@ -81,4 +89,4 @@ class OwnNetwork:
         """To the end of the line: what still goes to the former holder of an address finds nobody."""
         number = self._taken.pop(eni, None)
         if number is not None:
-            self._free.append(number)
+            self._used.append(number)
