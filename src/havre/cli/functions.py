@@ -63,6 +63,7 @@ def invoke(
     name: Annotated[str, typer.Argument(help="The function: its name or ARN.")],
     payload: Annotated[str, typer.Argument(help="JSON, @file, or - for standard input.")] = "{}",
     qualifier: Annotated[str, typer.Option(help="A version or an alias.")] = "",
+    tenant: Annotated[str, typer.Option(help="Its tenant, of a function with tenant isolation.")] = "",
     asynchronous: Annotated[bool, typer.Option("--async", help="Queue it, and do not wait.")] = False,
     state: State = None,
 ) -> None:
@@ -72,7 +73,8 @@ def invoke(
 
     with _told("invoke"):
         data = read_payload(payload)
-        raise typer.Exit(run(_clients(state), name, data, qualifier=qualifier, asynchronous=asynchronous))
+        given = {"Qualifier": qualifier, "TenantId": tenant}
+        raise typer.Exit(run(_clients(state), name, data, given, asynchronous=asynchronous))
 
 
 @app.command(

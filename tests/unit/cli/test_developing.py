@@ -65,7 +65,7 @@ def answered(body: bytes, **more: Any) -> dict[str, Any]:
 
 def test_an_answer_goes_to_stdout_and_the_log_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
     clients: Any = Playing(invoke=answered(b'{"a":1}'))
-    assert invoke(clients, "f", b"{}", qualifier="live", asynchronous=False) == 0
+    assert invoke(clients, "f", b"{}", {"Qualifier": "live", "TenantId": ""}, asynchronous=False) == 0
     out, err = capsys.readouterr()
     assert json.loads(out) == {"a": 1} and "hello" in err and "hello" not in out
     assert clients.told[0][1] == {"FunctionName": "f", "Payload": b"{}", "Qualifier": "live", "LogType": "Tail"}
@@ -74,7 +74,7 @@ def test_an_answer_goes_to_stdout_and_the_log_to_stderr(capsys: pytest.CaptureFi
 def test_a_failure_is_told_with_its_trace(capsys: pytest.CaptureFixture[str]) -> None:
     body = {"errorType": "KeyError", "errorMessage": "'x'", "stackTrace": ['  File "app.py", line 3\n']}
     clients: Any = Playing(invoke=answered(json.dumps(body).encode(), FunctionError="Unhandled"))
-    assert invoke(clients, "f", b"{}", qualifier="", asynchronous=False) == 1
+    assert invoke(clients, "f", b"{}", asynchronous=False) == 1
     out, err = capsys.readouterr()
     assert out == "" and "KeyError: 'x'" in err and 'File "app.py", line 3' in err
 
@@ -83,18 +83,16 @@ def test_functions_on_capacity_providers_are_invoked_without_the_log(capsys: pyt
     words = "Tail logs are not supported for functions configured with capacity provider"
     refused = ClientError({"Error": {"Code": "InvalidParameterValueException", "Message": words}}, "Invoke")
     clients: Any = Playing(invoke=[refused, answered(b'{"a":1}')])
-    assert invoke(clients, "f", b"{}", qualifier="", asynchronous=False) == 0
+    assert invoke(clients, "f", b"{}", asynchronous=False) == 0
     assert json.loads(capsys.readouterr().out) == {"a": 1}
     assert ["LogType" in request for _, request in clients.told] == [True, False]
 
 
 def test_what_cannot_be_invoked_and_what_is_queued(capsys: pytest.CaptureFixture[str]) -> None:
-    assert (
-        invoke(Playing(invoke=refusal("ResourceNotFoundException")), "f", b"{}", qualifier="", asynchronous=False) == 1
-    )  # type: ignore[arg-type]
+    assert invoke(Playing(invoke=refusal("ResourceNotFoundException")), "f", b"{}", asynchronous=False) == 1  # type: ignore[arg-type]
     assert "ResourceNotFoundException" in capsys.readouterr().err
     clients: Any = Playing(invoke=answered(b""))
-    assert invoke(clients, "f", b"{}", qualifier="", asynchronous=True) == 0
+    assert invoke(clients, "f", b"{}", asynchronous=True) == 0
     assert clients.told[0][1]["InvocationType"] == "Event"
 
 
@@ -111,12 +109,23 @@ def test_who_is_throttled_is_told_why(capsys: pytest.CaptureFixture[str]) -> Non
         "Invoke",
     )
     clients: Any = Playing(invoke=throttled)
-    assert invoke(clients, "f", b"{}", qualifier="", asynchronous=False) == 1
+    assert invoke(clients, "f", b"{}", asynchronous=False) == 1
     assert capsys.readouterr().err.splitlines() == [
         "havre lambda invoke: TooManyRequestsException: Rate Exceeded.",
         "  Reason: ReservedFunctionConcurrentInvocationLimitExceeded",
         "  retryAfterSeconds: 1",
     ]
+
+
+def test_where_the_reason_is_written_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    words = (
+        "The afterRestore() runtime hook encountered an error. For more information, check the Amazon CloudWatch logs."
+    )
+    failed = ClientError({"Error": {"Code": "SnapStartException", "Message": words}}, "Invoke")
+    clients: Any = Playing(invoke=failed)
+    assert invoke(clients, "f", b"{}", {"TenantId": "blue"}, asynchronous=False) == 1
+    assert capsys.readouterr().err.splitlines()[-1] == "  its log: havre lambda logs f"
+    assert clients.told[0][1]["TenantId"] == "blue"
 
 
 @pytest.mark.parametrize(

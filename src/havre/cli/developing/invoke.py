@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -18,17 +20,20 @@ _KNOWN = {"Error", "ResponseMetadata", "message", "Message", "Type"}
 """Members of errors that are told anyway, or tell nothing."""
 
 
-def invoke(clients: Clients, name: str, payload: bytes, *, qualifier: str, asynchronous: bool) -> int:
-    """The exit code: 1 where the function failed or could not be invoked."""
-    request: dict[str, Any] = {"FunctionName": name, "Payload": payload}
-    if qualifier:
-        request["Qualifier"] = qualifier
+def invoke(
+    clients: Clients, name: str, payload: bytes, given: Mapping[str, str] = MappingProxyType({}), *, asynchronous: bool
+) -> int:
+    """The exit code: 1 where the function failed or could not be invoked. ``given``: further members of Invoke, "" for
+    none."""
+    request: dict[str, Any] = {"FunctionName": name, "Payload": payload, **{k: v for k, v in given.items() if v}}
     request |= {"InvocationType": "Event"} if asynchronous else {"LogType": "Tail"}
     try:
         answer = _asked(clients("lambda"), request)
         body = answer["Payload"].read()
     except (ClientError, BotoCoreError) as error:
         print(f"havre lambda invoke: {refusal(error)}", file=sys.stderr)
+        if "CloudWatch logs" in str(error):
+            print(f"  its log: havre lambda logs {name}", file=sys.stderr)
         return 1
     if asynchronous:
         print(f"queued: {answer['ResponseMetadata']['RequestId']}", file=sys.stderr)

@@ -31,6 +31,7 @@ PARTIAL = {
     "CreateFunction.Code": "S3Bucket hot-reload takes the directory S3Key of this machine; its versions change as it does",
     "CreateFunction.CodeSigningConfigArn": "nothing can be signed: Warn lets all code in, Enforce none",
     "CreateFunction.Architectures": "only what the machines of this installation run",
+    "CreateFunction.TracingConfig": "there is no X-Ray: trace headers are passed on, and Active samples nothing",
     "PutRuntimeManagementConfig": "runtimes are updated when their images are built again; Manual is refused",
     "GetFunctionConfiguration.RuntimeVersionConfig": "is not told: runtimes here have no versions of AWS's",
     "CreateCapacityProvider.InstanceRequirements": "instance types are checked, kept and shown, and choose nothing",
