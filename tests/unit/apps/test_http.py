@@ -182,6 +182,69 @@ async def test_heads_are_bounded(port: int) -> None:
     assert (await talk(port, endless, end=False)).startswith(b"HTTP/1.1 431 ")
 
 
+@pytest.mark.parametrize("piece", [b"X-%d: " + b"y" * 65536 + b"\r\n", b"y" * 65536])
+async def test_what_is_around_a_body_is_bounded(port: int, piece: bytes) -> None:
+    """Trailers that never end, and one trailer that never does."""
+    _, writer = await asyncio.open_connection("127.0.0.1", port)
+    first = b"" if b"%d" in piece else b"X: "
+    writer.write(b"POST /body HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n" + first)
+    with pytest.raises(ConnectionError):
+        for _ in range(1000):
+            writer.write(piece)
+            await writer.drain()
+            await asyncio.sleep(0)
+    writer.close()
+
+
+async def test_trailers_are_no_headers() -> None:
+    seen: list[Any] = []
+
+    async def remember(scope: dict[str, Any], receive: Any, send: Send) -> None:
+        await _read(receive)
+        seen.extend(scope["headers"])
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body"})
+
+    listeners = Listeners(remember)
+    await listeners.open("127.0.0.1", 0)
+    port = next(iter(listeners._servers.values())).sockets[0].getsockname()[1]
+    chunked = b"transfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nx-late: 1\r\n\r\n"
+    await talk(port, b"POST / HTTP/1.1\r\nhost: x\r\n" + chunked)
+    await listeners.close(1)
+    assert seen[0:2] == [(b"host", b"x"), (b"transfer-encoding", b"chunked")] and seen[2] == (b"host", b"x")
+
+
+async def test_who_does_not_read_answers_is_asked_to_wait() -> None:
+    """Else what he does not take would be kept, as much as he likes."""
+    served = 0
+
+    async def large(scope: dict[str, Any], receive: Any, send: Send) -> None:
+        nonlocal served
+        served += 1
+        assert scope[exchange.ANSWER](200, [], b"x" * 100_000)
+
+    listeners = Listeners(large)
+    await listeners.open("127.0.0.1", 0)
+    port = next(iter(listeners._servers.values())).sockets[0].getsockname()[1]
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
+    for _ in range(20):
+        writer.write(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n" * 100)
+        await asyncio.sleep(0.01)
+    before = -1
+    while served != before:
+        before = served
+        await asyncio.sleep(0.3)
+    (connection,) = listeners._shared.connections
+    assert connection.transport.get_write_buffer_size() < 300_000
+    got = 0
+    async with asyncio.timeout(90):
+        while got < 2000 * 100_000:
+            got += len(await reader.read(1 << 20))
+    assert served == 2000
+    writer.close()
+    await listeners.close(1)
+
+
 async def test_paths_are_given_raw_and_decoded() -> None:
     seen: list[dict[str, Any]] = []
 

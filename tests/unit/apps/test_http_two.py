@@ -180,6 +180,13 @@ async def test_breaches_end_the_connection(port: int, monkeypatch: pytest.Monkey
         async with asyncio.timeout(30):
             await reader.read()
         writer.close()
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
+    writer.write(preface + bytes.fromhex("000000040000000000"))
+    with pytest.raises(ConnectionError):  # pings whose answers nobody takes
+        for _ in range(4000):
+            writer.write(bytes.fromhex("0000080600000000000000000000000000") * 1000)
+            await writer.drain()
+    writer.close()
     monkeypatch.setattr(two, "RESETS", 5)
     client = Client(*await asyncio.open_connection("127.0.0.1", port))
     for _ in range(7):

@@ -172,6 +172,34 @@ async def test_an_application_waits_for_a_client_that_takes_nothing(app: Applica
     await eventually(lambda: app.ended == ["raised"])
 
 
+async def test_who_pings_and_takes_no_answer_has_to_wait(listeners: Listeners, port: int) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
+    writer.write(
+        b"GET /slow HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    )
+    await reader.readuntil(b"\r\n\r\n")
+    sent = 0
+
+    async def push() -> None:
+        nonlocal sent
+        for _ in range(2000):
+            writer.write((b"\x89\xfd" + bytes(4) + b"p" * 125) * 500)
+            await writer.drain()
+            sent += 1
+
+    pushing = asyncio.ensure_future(push())
+    before = -1
+    while sent != before:
+        before = sent
+        await asyncio.sleep(0.3)
+    assert sent < 2000
+    (connection,) = listeners._shared.connections
+    assert connection.transport.get_write_buffer_size() < 1 << 20
+    pushing.cancel()
+    writer.transport.abort()
+
+
 async def test_http_goes_on_beside_it_and_other_upgrades_are_left_alone(port: int) -> None:
     async def ask(more: bytes) -> bytes:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from havre.apps.http.websocket import WebSocket
 
 HEAD_LIMIT = 64 * 1024
-"""Bytes of request line and headers together."""
+"""Bytes of request line and headers together; and of all that a body may have around it, at one place."""
 PIPELINE_LIMIT = 32
 LINGER = 0.5
 """Seconds in which what a refused client still sends is read and thrown away."""
@@ -52,7 +52,7 @@ class Connection(asyncio.Protocol):
         self.expects = False
         self.upgrade = b""
         self.head_size = 0
-        self.paused = self.refused = False
+        self.paused = self.refused = self.held = False
         self.fresh = True
         self.writable = asyncio.Event()
         self.writable.set()
@@ -76,6 +76,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.shared.connections.discard(self)
         self.writable.set()
+        self.held = False
         for exchange in self.queue:
             exchange.disconnect()
         self.parser = None  # the parser holds this object: cut the circle
@@ -84,10 +85,16 @@ class Connection(asyncio.Protocol):
         return None
 
     def pause_writing(self) -> None:
+        """Who does not take his answers asks for no more."""
         self.writable.clear()
+        self.pause()
 
     def resume_writing(self) -> None:
         self.writable.set()
+        self.resume()
+        if self.held:
+            self.held = False
+            self._go_on()
 
     def _fresh_parser(self) -> Any:
         parser = httptools.HttpRequestParser(self)
@@ -106,8 +113,7 @@ class Connection(asyncio.Protocol):
             data = self._take_body(data)
             if not data:
                 return
-        if self.reading is None:
-            self.head_size += len(data)
+        self.head_size += len(data)
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
@@ -115,7 +121,7 @@ class Connection(asyncio.Protocol):
         except httptools.HttpParserError:
             self._refuse(_BAD)
         else:
-            if self.reading is None and self.head_size > HEAD_LIMIT:
+            if self.head_size > HEAD_LIMIT:
                 self._refuse(_TOO_LARGE)
 
     def _speak_two(self, data: bytes) -> None:
@@ -190,6 +196,8 @@ class Connection(asyncio.Protocol):
         self.url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        if self.reading is not None:  # behind a body: nobody has asked for it, and what was signed does not grow
+            return
         name = name.lower()
         self.headers.append((name, value))
         if name == b"content-length":
@@ -209,7 +217,7 @@ class Connection(asyncio.Protocol):
         self.reading = exchange
         self.queue.append(exchange)
         if len(self.queue) == 1:
-            exchange.start()
+            self._go_on()
         elif len(self.queue) > PIPELINE_LIMIT:
             self.pause()
 
@@ -239,12 +247,14 @@ class Connection(asyncio.Protocol):
         }
 
     def on_body(self, body: bytes) -> None:
+        self.head_size = 0
         if self.unparsed:
             self.unparsed -= len(body)
         if self.reading is not None:
             self.reading.feed(body)
 
     def on_message_complete(self) -> None:
+        self.head_size = 0
         if self.reading is not None:
             self.reading.feed_end()
             self.reading = None
@@ -257,7 +267,7 @@ class Connection(asyncio.Protocol):
             self.transport.pause_reading()
 
     def resume(self) -> None:
-        if self.paused and not self.transport.is_closing():
+        if self.paused and self.writable.is_set() and not self.transport.is_closing():
             self.paused = False
             self.transport.resume_reading()
 
@@ -280,6 +290,13 @@ class Connection(asyncio.Protocol):
         self.idle_since = self.loop.time()
         self.resume()
         if self.queue:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """With the next one; not while answers wait to be taken."""
+        if not self.writable.is_set():
+            self.held = True
+        elif self.queue:
             self.queue[0].start()
 
 

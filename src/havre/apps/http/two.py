@@ -30,6 +30,8 @@ RESETS = 1000
 """Requests that a client may take back before the connection is closed: each has cost more than it."""
 UNREAD = 128 * 1024
 """Bytes that may come without anything having come whole: h2 waits for all of a frame, however long it says that it is."""
+UNTAKEN = 8 << 20
+"""Bytes that may wait for a client who goes on asking: answers wait for room, but what he is told of his frames does not."""
 _BOUNDS = {
     SettingCodes.MAX_CONCURRENT_STREAMS: STREAMS,
     SettingCodes.MAX_HEADER_LIST_SIZE: HEAD_LIMIT,
@@ -77,6 +79,8 @@ class Http2(asyncio.Protocol):
         self.flush()
         if self._resets > RESETS or self._unread > UNREAD:
             self.transport.close()
+        elif self.transport.get_write_buffer_size() > UNTAKEN:
+            self.transport.abort()  # closing would wait for a client that takes nothing
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.shared.connections.discard(self)

@@ -47,7 +47,7 @@ class WebSocket(asyncio.Protocol):
         self._size = 0
         self._pieces: list[bytes] = []
         self._text = False
-        self._paused = self._gone = self._accepted = False
+        self._full = self._paused = self._gone = self._accepted = False
         self._waiter: asyncio.Future[None] | None = None
         self._writable = asyncio.Event()
         self._writable.set()
@@ -77,10 +77,13 @@ class WebSocket(asyncio.Protocol):
         self._hang_up()
 
     def pause_writing(self) -> None:
+        """Who takes nothing says nothing more: pings are answered."""
         self._writable.clear()
+        self._flow()
 
     def resume_writing(self) -> None:
         self._writable.set()
+        self._flow()
 
     def eof_received(self) -> None:
         return None
@@ -91,9 +94,19 @@ class WebSocket(asyncio.Protocol):
             if isinstance(frame, Frame):
                 self._take(frame)
         self._flush()
-        if self._size > HIGH_WATER and not self._paused:
-            self._paused = True
+        if self._size > HIGH_WATER:
+            self._full = True
+            self._flow()
+
+    def _flow(self) -> None:
+        wanted = self._full or not self._writable.is_set()
+        if wanted == self._paused or self.transport.is_closing():
+            return
+        self._paused = wanted
+        if wanted:
             self.transport.pause_reading()
+        else:
+            self.transport.resume_reading()
 
     def _take(self, frame: Frame) -> None:
         if frame.opcode is Opcode.CLOSE:
@@ -143,9 +156,9 @@ class WebSocket(asyncio.Protocol):
             await self._waiter
         message = self._messages.popleft()
         self._size -= len(message.get("bytes") or message.get("text") or b"")
-        if self._paused and self._size < HIGH_WATER // 2 and not self.transport.is_closing():
-            self._paused = False
-            self.transport.resume_reading()
+        if self._full and self._size < HIGH_WATER // 2:
+            self._full = False
+            self._flow()
         return message
 
     async def send(self, message: dict[str, Any]) -> None:
