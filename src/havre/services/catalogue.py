@@ -58,6 +58,7 @@ _KINDS = (
     "havre.services.acm.resources",
     "havre.services.apigatewayv2.resources",
     "havre.services.applicationautoscaling.resources",
+    "havre.services.cloudwatch.resources",
     "havre.services.ec2.resources",
     "havre.services.ecs.resources",
     "havre.services.efs.resources",
@@ -78,3 +79,19 @@ _KINDS = (
 def kinds() -> list[Kind[Any, Any]]:
     """Every kind of resource: what a store has to know before it is opened, and all that it has to know."""
     return [kind for module in _KINDS for kind in import_module(module).KINDS]
+
+
+_OUTSIDE = {"havre.control.certificates.records": "acm", "havre.control.images": "ecr"}
+_FOR_NODES = {"node.workload": "ecs", "node.vpc": "ec2", "node.balancer": "elbv2"}
+"""Kinds outside of services' packages, by module and by name, and the services that care for them."""
+
+
+def services_of_kinds() -> dict[str, str]:
+    """The name of each kind → botocore's name of the service whose reconcilers and loops care for it."""
+    packages = {f"havre.services.{package}": name for name, package in NAMES.items()}
+    found = dict(_FOR_NODES)
+    for module in _KINDS:
+        service = _OUTSIDE.get(module) or packages.get(".".join(module.split(".")[:3]))
+        if service is not None:
+            found |= {kind.name: service for kind in import_module(module).KINDS}
+    return found

@@ -16,11 +16,12 @@ from havre.control.deps import ReconcilerDeps
 from havre.control.lazily import lazily
 from havre.control.operation import Service, merge
 from havre.control.reconciler import Reconciler
+from havre.control.supervisor import Loop
 
 if TYPE_CHECKING:
     from havre.services.cloudwatch.facilities import Facilities
 
-__all__ = ["Facilities", "reconcilers", "service"]
+__all__ = ["Facilities", "loops", "reconcilers", "service"]
 __getattr__ = lazily(__name__, {"Facilities": "facilities"})
 
 PARTIAL = {
@@ -32,14 +33,34 @@ PARTIAL = {
 
 def service(facilities: Facilities | None = None) -> Service:
     """``facilities`` keep the data points. Without them its operations can be listed (``havre coverage``), not called."""
-    from havre.services.cloudwatch.operations import list_metrics, metric_data, put_data, statistics
+    from havre.services.cloudwatch.operations import (
+        alarm_reads,
+        alarms,
+        list_metrics,
+        metric_data,
+        put_data,
+        statistics,
+        tags,
+    )
+    from havre.services.cloudwatch.resources import KINDS
 
     measuring = (put_data, list_metrics, statistics, metric_data)
     ops = [module.ops.of(cast("Facilities", facilities)) for module in measuring]
-    return Service("cloudwatch", merge(*ops), partial=PARTIAL)
+    ops += [alarms.ops, alarm_reads.ops, tags.ops]
+    return Service("cloudwatch", merge(*ops), KINDS, partial=PARTIAL, tags=tags.tags_of)
 
 
 def reconcilers(deps: ReconcilerDeps, facilities: Facilities) -> list[Reconciler[Any]]:
+    from havre.control.deliveries import Deliveries
+    from havre.services.cloudwatch.actions import Courier
     from havre.services.cloudwatch.reconcile.retention import Retention
+    from havre.services.cloudwatch.resources import ACTION
 
-    return [Retention(deps, facilities)]
+    return [Retention(deps, facilities), Deliveries(ACTION, Courier(deps), deps)]
+
+
+def loops(deps: ReconcilerDeps, facilities: Facilities) -> list[Loop]:
+    from havre.services.cloudwatch.alarming import Alarming
+
+    alarming = Alarming(deps, facilities)
+    return [Loop("alarms", alarming.run, progress=lambda: alarming.progress)]

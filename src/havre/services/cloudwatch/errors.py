@@ -27,3 +27,7 @@ def limit(message: str) -> ApiError:
 
 def too_many(name: str, most: int) -> ApiError:
     return validation(f"The collection {name} must not have a size greater than {most}.")
+
+
+def no_alarm() -> ApiError:
+    return ApiError("ResourceNotFound", "")

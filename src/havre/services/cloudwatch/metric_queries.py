@@ -128,6 +128,11 @@ def _tree(expression: str) -> Node:
     return node
 
 
+def longest(queries: Sequence[Query]) -> int:
+    """The longest of their periods, in seconds; a minute where none has any."""
+    return max((query.period for query in queries if query.period), default=reading.MINUTE)
+
+
 class Computing:
     """The values of queries over one span of time, each computed once."""
 

@@ -30,3 +30,36 @@ def shown(pairs: Dimensions) -> list[dict[str, str]]:
 
 def conditions(call: Call, request: Request) -> Mapping[str, str]:
     return {"cloudwatch:namespace": request["Namespace"]} if "Namespace" in request else {}
+
+
+def alarm_arn(call: Call, name: str) -> str:
+    return call.arn(f"alarm:{name}", "cloudwatch")
+
+
+def of_alarm(call: Call, request: Request) -> Sequence[str]:
+    return (alarm_arn(call, request["AlarmName"]),)
+
+
+def of_alarms(call: Call, request: Request) -> Sequence[str]:
+    return [alarm_arn(call, name) for name in request["AlarmNames"]] or [alarm_arn(call, "*")]
+
+
+def of_described(call: Call, request: Request) -> Sequence[str]:
+    named = request.get("AlarmNames") or [request.get("AlarmName", "*")]
+    return [alarm_arn(call, name) for name in named]
+
+
+def dashboard_arn(call: Call, name: str) -> str:
+    """Dashboards belong to no region."""
+    return f"arn:aws:cloudwatch::{call.account}:dashboard/{name}"
+
+
+def parsed(arn: str) -> tuple[str, str, str, str]:
+    """Kind (alarm or dashboard, "" for anything else), account, region and name."""
+    parts = arn.split(":", 5)
+    if len(parts) != 6 or parts[:3] != ["arn", "aws", "cloudwatch"]:
+        return "", "", "", ""
+    for kind, mark in (("alarm", ":"), ("dashboard", "/")):
+        if parts[5].startswith(kind + mark):
+            return kind, parts[4], parts[3], parts[5][len(kind) + 1 :]
+    return "", "", "", ""
