@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -43,6 +43,16 @@ def _last(minutes: Mapping[int, float], now: float, count: int) -> list[float]:
     """Of the last ``count`` whole minutes; those that nobody measured are missing."""
     this = int(now // MINUTE)
     return [minutes[m] for m in range(this - count, this) if m in minutes]
+
+
+def together(capacity: int, wants: Sequence[tuple[int, bool]]) -> int:
+    """Of several policies, each with whether it may make less: the most that one wants; and less only if all that may want
+    it."""
+    most = max((want for want, _ in wants), default=capacity)
+    if most > capacity:
+        return most
+    inward = [want for want, scale_in in wants if scale_in]
+    return max(inward, default=capacity)
 
 
 def wanted(

@@ -1,10 +1,10 @@
-"""Application Auto Scaling: provisioned concurrency of Lambda follows its use; it, and ECS services, follow a schedule.
+"""Application Auto Scaling: provisioned concurrency of Lambda and ECS services follow metrics, and schedules.
 
 The promise: capacity stays within its target's bounds; what a schedule says comes to be once its time has come, also when
 nobody ran at that time.
 
-Left out, and refused by name: step scaling and custom metrics, which need CloudWatch's alarms; predictive scaling; metrics
-of ECS services; other namespaces than lambda and ecs.
+Left out, and refused by name: step scaling; predictive scaling; metrics of load balancers, and those of services every 20
+seconds; other namespaces than lambda and ecs.
 """
 
 from __future__ import annotations

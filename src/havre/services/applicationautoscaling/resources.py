@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from collections.abc import Mapping
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -26,7 +27,8 @@ class Target(msgspec.Struct, frozen=True):
 
 
 class Policy(msgspec.Struct, frozen=True):
-    """A target tracking policy on ``target`` (the name of its record). None where a member was not given."""
+    """A target tracking policy on ``target`` (the name of its record). None where a member was not given. ``metric`` is a
+    predefined one, or "" and ``customized`` is the CustomizedMetricSpecification."""
 
     target: str
     name: str
@@ -35,6 +37,7 @@ class Policy(msgspec.Struct, frozen=True):
     metric: str
     out_cooldown: int | None = None
     in_cooldown: int | None = None
+    customized: Mapping[str, Any] | None = None
 
 
 class Action(msgspec.Struct, frozen=True):

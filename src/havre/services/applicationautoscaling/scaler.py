@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping
 
 from msgspec.structs import replace
 
 from havre.control.deps import ReconcilerDeps
-from havre.core.autoscaling.tracking import Bounds, sample, wanted
+from havre.core.autoscaling.tracking import MINUTE, Bounds, sample, together, wanted
 from havre.core.schedules import parse
 from havre.kernel.errors import ApiError, Conflict, Permanent, Temporary
 from havre.kernel.resource import NoStatus, scoped
-from havre.services.applicationautoscaling import scalable
+from havre.services.applicationautoscaling import metrics, scalable
 from havre.services.applicationautoscaling.measures import Measures
 from havre.services.applicationautoscaling.resources import (
     ACTION,
     ACTIVITY,
-    LAMBDA,
     POLICY,
     TARGET,
     ActionR,
@@ -41,7 +41,11 @@ class Scaler:
         self._deps = deps
         self._store, self._world = deps.store, deps.world
         self._measures = measures
-        self._minutes: dict[str, dict[int, float]] = {}
+        self._minutes: dict[str, dict[str, dict[int, float]]] = {}
+        """By the ARNs of targets and of policies."""
+        self._asked: dict[str, tuple[tuple[float, int], Mapping[int, float]]] = {}
+        """By the ARN of the policy: when CloudWatch was asked last (and for which version of it), and what it said."""
+        self._began = deps.world.now()
         self._scaled: dict[str, tuple[float, float]] = {}
         self._failed: dict[str, str] = {}
         self.progress: float | None = None
@@ -64,6 +68,8 @@ class Scaler:
             self._minutes.pop(gone, None)
             self._scaled.pop(gone, None)
             self._failed.pop(gone, None)
+        policies = {p.meta.arn for p in self._store.list(POLICY)}
+        self._asked = {arn: asked for arn, asked in self._asked.items() if arn in policies}
         self.progress = self._world.now()
 
     async def _look(self, target: TargetR) -> None:
@@ -80,24 +86,42 @@ class Scaler:
         if held != now_there:
             await self._scale(target, now_there, held, BOUNDS)
             return
-        for policy in self._store.find(POLICY, "target", scoped(m.account, m.region, m.name)):
-            await self._track(target, policy, now_there)
+        await self._track(target, now_there)
 
-    async def _track(self, target: TargetR, policy: PolicyR, capacity: int) -> None:
+    async def _track(self, target: TargetR, capacity: int) -> None:
         m, spec, now = target.meta, target.spec, self._world.now()
-        if spec.dimension != LAMBDA:
-            return
-        name, qualifier = scalable.function(spec.resource)
-        used = self._measures.provisioned_concurrency(m.account, m.region, name, qualifier)
-        if used is None:
-            return
-        minutes = self._minutes[m.arn] = sample(self._minutes.get(m.arn, {}), now, used)
         out_at, in_at = self._scaled.get(m.arn, (0.0, 0.0))
-        to = wanted(minutes, capacity, policy.spec.tracking, spec.bounds, now, out_at, in_at)
+        wants: dict[str, tuple[int, bool]] = {}
+        for policy in self._store.find(POLICY, "target", scoped(m.account, m.region, m.name)):
+            tracking = policy.spec.tracking
+            minutes = await self._measure(target, policy)
+            want = wanted(minutes, capacity, tracking, spec.bounds, now, out_at, in_at)
+            wants[policy.spec.name] = (want, tracking.scale_in)
+        to = together(capacity, tuple(wants.values()))
         if to == capacity or spec.suspended[1 if to > capacity else 0]:
             return
-        await self._scale(target, capacity, to, f"policy {policy.spec.name}")
-        self._minutes[m.arn] = {}
+        cause = next(name for name, (want, _) in wants.items() if want == to)
+        await self._scale(target, capacity, to, f"policy {cause}")
+        self._minutes.pop(m.arn, None)
+
+    async def _measure(self, target: TargetR, policy: PolicyR) -> Mapping[int, float]:
+        """Minutes since the epoch → what the policy's metric was; of no minute before the process or the last change began:
+        what was measured then says nothing of what is there now."""
+        m, spec, now = target.meta, target.spec, self._world.now()
+        known = self._minutes.setdefault(m.arn, {})
+        if policy.spec.metric == metrics.PROVISIONED:
+            name, qualifier = scalable.function(spec.resource)
+            used = self._measures.provisioned_concurrency(m.account, m.region, name, qualifier)
+            if used is not None:
+                known[policy.meta.arn] = sample(known.get(policy.meta.arn, {}), now, used)
+            return known.get(policy.meta.arn, {})
+        asked = self._asked.get(policy.meta.arn)
+        if asked is None or asked[0] != (now // MINUTE, policy.meta.version):
+            aws = self._deps.aws_for(m.account, m.region, scalable.PRINCIPALS[spec.dimension])
+            found = await metrics.minutes(aws, metrics.queries(policy.spec, spec), now)
+            asked = self._asked[policy.meta.arn] = ((now // MINUTE, policy.meta.version), found)
+        since = max(self._began, *self._scaled.get(m.arn, (0.0, 0.0))) // MINUTE
+        return {minute: value for minute, value in asked[1].items() if minute > since}
 
     async def _scale(self, target: TargetR, capacity: int, to: int, cause: str) -> None:
         m, spec, began = target.meta, target.spec, self._world.now()

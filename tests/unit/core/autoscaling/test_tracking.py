@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from havre.core.autoscaling.tracking import IN_AFTER, MINUTE, OUT_AFTER, Bounds, Tracking, sample, wanted
+from havre.core.autoscaling.tracking import IN_AFTER, MINUTE, OUT_AFTER, Bounds, Tracking, sample, together, wanted
 
 POLICY = Tracking(0.7)
 BOUNDS = Bounds(1, 100)
@@ -30,6 +30,15 @@ def test_fifteen_minutes_under_it_make_less() -> None:
     assert wanted(minutes(*[0.65] * 15), 10, POLICY, BOUNDS, NOW, 0, 0) == 10
     assert wanted(minutes(*[0.0] * 15), 10, POLICY, BOUNDS, NOW, 0, 0) == 1
     assert wanted(minutes(*[0.1] * 15), 10, Tracking(0.7, scale_in=False), BOUNDS, NOW, 0, 0) == 10
+
+
+def test_several_policies() -> None:
+    assert together(4, []) == 4
+    assert together(4, [(6, True), (3, True), (8, False)]) == 8
+    assert together(4, [(2, True), (3, True)]) == 3
+    assert together(4, [(2, True), (4, True)]) == 4, "all must want less"
+    assert together(4, [(2, True), (4, False)]) == 2, "but those that never do"
+    assert together(4, [(4, False)]) == 4
 
 
 def test_cooldowns() -> None:

@@ -256,10 +256,3 @@ def test_ecs_services_follow_a_schedule(scene: Scene) -> None:
     )
     scene.turn(61)
     assert scene.numbers.count == 3
-    tracking = {
-        "TargetValue": 50.0,
-        "PredefinedMetricSpecification": {"PredefinedMetricType": "ECSServiceAverageCPUUtilization"},
-    }
-    put = scene.client.put_scaling_policy
-    policy = {"PolicyType": "TargetTrackingScaling", "TargetTrackingScalingPolicyConfiguration": tracking}
-    assert code(put, PolicyName="p", **policy, **where) == "NotImplementedException"

@@ -7,26 +7,32 @@ from typing import Any
 from havre.control.operation import Answer, Call, Operations, Request
 from havre.core.autoscaling.tracking import Tracking
 from havre.kernel.resource import NoStatus
-from havre.services.applicationautoscaling import parts, queries
+from havre.services.applicationautoscaling import metrics, parts, queries, scalable
 from havre.services.applicationautoscaling.errors import absent, invalid
-from havre.services.applicationautoscaling.resources import LAMBDA, POLICY, Policy, PolicyR, TargetR
+from havre.services.applicationautoscaling.resources import ECS, POLICY, Policy, PolicyR, TargetR
 from havre.store.ports import Transaction
 
 ops = Operations()
-METRIC = "LambdaProvisionedConcurrencyUtilization"
+COOLDOWN = {ECS: 300.0}
+"""Seconds, where nothing is said."""
 
 
 @ops("PutScalingPolicy")
 async def put_scaling_policy(call: Call, request: Request) -> Answer:
     kind = request.get("PolicyType", "StepScaling")
     if kind != "TargetTrackingScaling":
-        raise absent(f"PolicyType {kind}: there are no alarms of CloudWatch to follow")
+        raise absent(f"PolicyType {kind}")
     given = request.get("TargetTrackingScalingPolicyConfiguration")
     if given is None:
         raise invalid(
             "TargetTrackingScalingPolicyConfiguration must be given for a policy of type TargetTrackingScaling."
         )
     id = call.world.uuid()
+    if given.get("CustomizedMetricSpecification") is not None:
+        target = queries.get(call.store, call, request)
+        said = _policy(target, request["PolicyName"], given, id)
+        assert call.as_service is not None
+        await metrics.check(call.as_service(scalable.PRINCIPALS[target.spec.dimension]), said, target.spec, call.now)
 
     def change(tx: Transaction) -> PolicyR:
         target = queries.get(tx, call, request)
@@ -41,19 +47,22 @@ async def put_scaling_policy(call: Call, request: Request) -> Answer:
 
 
 def _policy(target: TargetR, name: str, given: Any, id: str) -> Policy:
-    if "CustomizedMetricSpecification" in given:
-        raise absent("CustomizedMetricSpecification: there are no metrics of CloudWatch to follow")
-    metric = (given.get("PredefinedMetricSpecification") or {}).get("PredefinedMetricType", "")
-    if not metric:
-        raise invalid("PredefinedMetricSpecification must be given.")
-    if metric != METRIC or target.spec.dimension != LAMBDA:
-        raise absent(f"PredefinedMetricType {metric} of {target.spec.dimension}")
+    """Raises ApiError."""
+    fixed, own = given.get("PredefinedMetricSpecification"), given.get("CustomizedMetricSpecification")
+    if (fixed is None) == (own is None):
+        raise invalid(
+            "Either PredefinedMetricSpecification or CustomizedMetricSpecification must be given, and not both."
+        )
     value = float(given["TargetValue"])
-    if not 0.1 <= value <= 0.9:
-        raise invalid("The target value of LambdaProvisionedConcurrencyUtilization must be between 0.1 and 0.9.")
+    if value <= 0:
+        raise invalid("The target value must be greater than 0.")
+    metric = "" if fixed is None else metrics.predefined(fixed, target.spec, value)
+    customized = None if own is None else metrics.customized(own)
     out, inward = given.get("ScaleOutCooldown"), given.get("ScaleInCooldown")
-    tracking = Tracking(value, float(out or 0), float(inward or 0), not given.get("DisableScaleIn"))
-    return Policy(target.meta.name, name, id, tracking, metric, out, inward)
+    usual = COOLDOWN.get(target.spec.dimension, 0.0)
+    waits = [usual if each is None else float(each) for each in (out, inward)]
+    tracking = Tracking(value, waits[0], waits[1], not given.get("DisableScaleIn"))
+    return Policy(target.meta.name, name, id, tracking, metric, out, inward, customized)
 
 
 @ops("DeleteScalingPolicy")
@@ -73,7 +82,8 @@ def _shown(pair: tuple[TargetR, PolicyR]) -> dict[str, Any]:
     target, policy = pair[0].spec, pair[1].spec
     tracking = {
         "TargetValue": policy.tracking.target,
-        "PredefinedMetricSpecification": {"PredefinedMetricType": policy.metric},
+        "PredefinedMetricSpecification": {"PredefinedMetricType": policy.metric} if policy.metric else None,
+        "CustomizedMetricSpecification": policy.customized,
         "ScaleOutCooldown": policy.out_cooldown,
         "ScaleInCooldown": policy.in_cooldown,
         "DisableScaleIn": not policy.tracking.scale_in,
