@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections import Counter
 from collections.abc import Awaitable, Callable
 
-CONNECTIONS = 1024
+CONNECTIONS, EACH = 1024, 256
+"""At once, of all and of one address: nobody keeps the others out."""
 CHUNK = 1 << 16
 
 
@@ -19,6 +21,7 @@ class Relay:
         self._admits = admits
         self._server: asyncio.Server | None = None
         self._passing: set[asyncio.Task[None]] = set()
+        self._from: Counter[str] = Counter()
 
     async def serve(self, listener: socket.socket) -> None:
         self._server = await asyncio.start_server(self._accept, sock=listener)
@@ -35,8 +38,10 @@ class Relay:
         passing.add_done_callback(self._passing.discard)
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        peer = str((writer.get_extra_info("peername") or ("",))[0])
+        self._from[peer] += 1
         try:
-            if len(self._passing) > CONNECTIONS or not await self._admitted(writer):
+            if len(self._passing) > CONNECTIONS or self._from[peer] > EACH or not await self._admitted(peer):
                 return
             there_reader, there_writer = await asyncio.open_connection(*self._target)
             try:
@@ -47,12 +52,12 @@ class Relay:
             return
         finally:
             writer.close()
+            self._from[peer] -= 1
+            if not self._from[peer]:
+                del self._from[peer]
 
-    async def _admitted(self, writer: asyncio.StreamWriter) -> bool:
-        if self._admits is None:
-            return True
-        peer = writer.get_extra_info("peername")
-        return bool(peer) and await self._admits(peer[0])
+    async def _admitted(self, peer: str) -> bool:
+        return self._admits is None or (bool(peer) and await self._admits(peer))
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import uvloop
 
+from havre.engines.host_network import relay as relay_module
 from havre.engines.host_network.relay import Relay
 
 RESET = struct.pack("ii", 1, 0)
@@ -79,3 +80,30 @@ def test_a_process_that_ends_in_the_middle_of_it_is_quiet(run: Any) -> None:
 
     run(scene())
     assert loud == []
+
+
+async def test_one_address_does_not_keep_the_others_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(relay_module, "EACH", 3)
+    listening = await asyncio.start_server(_echoes, "127.0.0.1", 0)
+    listener = socket.create_server(("0.0.0.0", 0))
+    relay = Relay(*listening.sockets[0].getsockname())
+    await relay.serve(listener)
+    port = listener.getsockname()[1]
+    held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(3)]
+    while len(relay._passing) < 3:
+        await asyncio.sleep(0.01)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    assert await reader.read(-1) == b""
+    writer.close()
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=("127.0.0.2", 0))
+    writer.write(b"other")
+    writer.write_eof()
+    assert await reader.read(-1) == b"other"
+    writer.close()
+    for _, writer in held:
+        writer.close()
+    while relay._passing:
+        await asyncio.sleep(0.01)
+    assert not relay._from
+    relay.close()
+    listening.close()
