@@ -284,6 +284,8 @@ async def _connect(sandbox: Sandbox, port: int) -> tuple[asyncio.StreamReader, a
 def _socket_inside(pid: int) -> socket.socket:
     namespace = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     try:
+        if os.path.samestat(os.fstat(namespace), os.stat("/proc/self/ns/net")):  # noqa: PTH116
+            raise ConnectionError("the sandbox has ended: its number is another process's")
         with inside(namespace):
             made = socket.socket()
     finally:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import resource
 from pathlib import Path
 
-from havre.apps.node_functions import MachineMemory, most_environments
+import pytest
+
+from havre.apps.node_functions import MachineMemory, dial, most_environments
+from havre.engines.sandbox import Sandbox
 
 
 def test_memory_is_looked_at_often_but_not_for_each_invocation(tmp_path: Path) -> None:
@@ -33,3 +37,9 @@ def test_environments_are_bounded_by_descriptors() -> None:
         assert most_environments() == 96
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (now, most))
+
+
+async def test_a_sandbox_is_not_dialled_in_the_machines_own_network() -> None:
+    """Its process has ended, and another one of the machine has its number: telemetry would reach the machine's loopback."""
+    with pytest.raises(ConnectionError, match="has ended"):
+        await dial(Sandbox("s", os.getpid(), -1, "", False))
