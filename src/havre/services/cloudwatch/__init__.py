@@ -4,8 +4,11 @@ The promise: a data point that was acknowledged is on disk, and is read at once.
 three hours, minutes for 15 days, five minutes for 63, hours for 455. Percentiles are exact for up to a hundred different
 values in a data point, and off by one per cent at most beyond.
 
+An alarm's change of state and what it is to do are written down together: each action is carried at least once, though the
+process be killed.
+
 Left out, and refused by name: anomaly detection, Contributor Insights, metric streams, Metrics Insights (SELECT), linked
-accounts, entities of metrics.
+accounts, entities of metrics; alarm actions other than topics and functions.
 """
 
 from __future__ import annotations
@@ -28,6 +31,10 @@ PARTIAL = {
     "PutMetricData.EntityMetricData": "is refused: metrics belong to no entities",
     "ListMetrics.IncludeLinkedAccounts": "is refused: there are no linked accounts",
     "GetMetricData.AccountId": "is refused, unless it is the caller's own: there are no linked accounts",
+    "GetMetricData.Expression": "Metrics Insights (SELECT) and functions for anomalies, dates and sorting are refused by name",
+    "PutMetricAlarm.AlarmActions": "topics (no FIFO ones) and functions; any other action is refused by name",
+    "PutMetricAlarm.EvaluationWindow": "SlidingWindow alone; WallClockWindow is refused, as are warm-ups and PromQL",
+    "PutCompositeAlarm.ActionsSuppressor": "is refused: actions are suppressed by no other alarm",
 }
 
 
@@ -36,6 +43,7 @@ def service(facilities: Facilities | None = None) -> Service:
     from havre.services.cloudwatch.operations import (
         alarm_reads,
         alarms,
+        dashboards,
         list_metrics,
         metric_data,
         put_data,
@@ -46,7 +54,7 @@ def service(facilities: Facilities | None = None) -> Service:
 
     measuring = (put_data, list_metrics, statistics, metric_data)
     ops = [module.ops.of(cast("Facilities", facilities)) for module in measuring]
-    ops += [alarms.ops, alarm_reads.ops, tags.ops]
+    ops += [alarms.ops, alarm_reads.ops, dashboards.ops, tags.ops]
     return Service("cloudwatch", merge(*ops), KINDS, partial=PARTIAL, tags=tags.tags_of)
 
 
@@ -60,7 +68,7 @@ def reconcilers(deps: ReconcilerDeps, facilities: Facilities) -> list[Reconciler
 
 
 def loops(deps: ReconcilerDeps, facilities: Facilities) -> list[Loop]:
-    from havre.services.cloudwatch.alarming import Alarming
+    from havre.services.cloudwatch.waiting import Alarms
 
-    alarming = Alarming(deps, facilities)
-    return [Loop("alarms", alarming.run, progress=lambda: alarming.progress)]
+    alarms = Alarms(deps, facilities)
+    return [Loop("alarms", alarms.run, progress=lambda: alarms.progress)]

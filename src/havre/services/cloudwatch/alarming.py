@@ -1,5 +1,5 @@
-"""The loop that evaluates alarms: metric alarms when they are put and every ten seconds, over the last whole minutes;
-composite ones whenever an alarm has changed. While there are no alarms it waits for the first."""
+"""Evaluates alarms: metric alarms when they are put and every ten seconds, over the last whole minutes; composite ones
+whenever an alarm has changed. While there are no alarms it waits for the next."""
 
 from __future__ import annotations
 
@@ -36,14 +36,8 @@ class Alarming:
         self._facilities = facilities
         self.progress: float | None = None
 
-    async def run(self) -> None:
-        changes = self._deps.store.subscribe([ALARM.name])
-        try:
-            await self._follow(changes)
-        finally:
-            changes.close()
-
-    async def _follow(self, changes: Subscription) -> None:
+    async def follow(self, changes: Subscription) -> None:
+        """For ever. ``changes`` are those of alarms."""
         due, news = 0.0, frozenset[Key]()
         while True:
             found = self._deps.store.list(ALARM)
