@@ -7,6 +7,7 @@ holds, also over crashes and redeliveries. Limits, attributes and errors are AWS
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, cast
 
 from havre.control.deps import ReconcilerDeps
@@ -43,6 +44,9 @@ def service(broker: Broker | None = None) -> Service:
 
 async def run(broker: Broker, deps: ReconcilerDeps) -> None:
     """What queues need besides requests, until it is cancelled."""
+    from havre.services.sqs.metering import Gauges
     from havre.services.sqs.upkeep import Upkeep
 
-    await Upkeep(broker, deps.store, deps.world).run()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(Upkeep(broker, deps.store, deps.world).run())
+        group.create_task(Gauges(broker, deps).run())

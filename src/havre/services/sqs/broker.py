@@ -40,6 +40,8 @@ class Broker:
         self.limit = IN_FLIGHT_LIMIT
         self.hold = HELD_BYTES
         self.lives: dict[str, Live] = {}
+        self.used: dict[str, float] = {}
+        """When messages were sent to a queue, received or deleted last, in seconds since the epoch, by its uid."""
         self.keys = Keys()
         self._held = 0
         self._tasks = Tasks()
@@ -67,6 +69,7 @@ class Broker:
 
     async def drop(self, uid: str) -> None:
         """The queue is no more: whoever waits hears of it, and its messages go."""
+        self.used.pop(uid, None)
         live = self.lives.pop(uid, None) or Live(uid, False)
         live.gone = True
         live.wake_all()

@@ -17,15 +17,20 @@ class Queues:
     """Signatures are not checked unless ``auth`` is strict: the server's clock may go on by hours."""
 
     def __init__(
-        self, auth: str = "open", besides: Sequence[Service] = (), policies: Mapping[str, Any] | None = None
+        self,
+        auth: str = "open",
+        besides: Sequence[Service] = (),
+        policies: Mapping[str, Any] | None = None,
+        **more: Any,
     ) -> None:
-        """``policies``: of resources of the services ``besides``."""
+        """``policies``: of resources of the services ``besides``; ``more`` are parts of the gateway."""
         self.records = MemoryRecords()
         self.broker = sqs.Broker(self.records)
         self.running = Running(
             auth,
             besides=(sqs.service(self.broker), *besides),
             resource_policies={"sqs": lambda store, arn: sqs.resource_policy(store, arn), **(policies or {})},
+            **more,
         )
         self._hold_answers()
         self.client = self.running.client("sqs", parameter_validation=False)

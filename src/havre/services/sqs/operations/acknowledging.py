@@ -8,7 +8,7 @@ from typing import Any
 from havre.control.operation import Answer, Call, Request
 from havre.core.queueing import Missing, NotInFlight, TooLong
 from havre.kernel.errors import ApiError
-from havre.services.sqs import queries, receipts
+from havre.services.sqs import metering, queries, receipts
 from havre.services.sqs.batches import Entry, answer, entries, failed
 from havre.services.sqs.broker import Broker
 from havre.services.sqs.declaring import OfMessages
@@ -27,6 +27,7 @@ async def delete_message(broker: Broker, call: Call, request: Request) -> Answer
     (good,) = await broker.delete(await broker.live(queue), (receipt,), milliseconds(call.now))
     if not good:
         raise expired_receipt(request["ReceiptHandle"])
+    metering.deleted(broker, call, queue, 1)
     return None
 
 
@@ -53,6 +54,7 @@ async def delete_message_batch(broker: Broker, call: Call, request: Request) -> 
             done.append({"Id": entry["Id"]})
         else:
             bad.append(failed(entry, expired_receipt(entry["ReceiptHandle"])))
+    metering.deleted(broker, call, queue, len(done))
     return answer(done, bad)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from havre.control.operation import Answer, Call, Request
 from havre.core.queueing import Message, Missing, NotInFlight
 from havre.kernel.errors import ApiError
-from havre.services.sqs import queries
+from havre.services.sqs import metering, queries
 from havre.services.sqs.broker import Broker
 from havre.services.sqs.declaring import OfMessages
 from havre.services.sqs.errors import bad_value, no_queue, unknown_attribute, wrong_type
@@ -52,6 +52,7 @@ async def receive_message(broker: Broker, call: Call, request: Request) -> Answe
         raise no_queue()
     if any(envelope.sealed is not None for _, envelope in found):
         found = await _opened(broker, call, queue, live, found)
+    metering.received(broker, call, queue, len(found))
     return {"Messages": [_shown(queue, m, e, system, names) for m, e in found] or None}
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from havre.control.operation import Answer, Call, Request
 from havre.kernel.errors import ApiError
-from havre.services.sqs import queries
+from havre.services.sqs import metering, queries
 from havre.services.sqs.batches import Entry, answer, entries, failed
 from havre.services.sqs.broker import Broker
 from havre.services.sqs.declaring import OfMessages
@@ -20,7 +20,7 @@ messages = OfMessages()
 
 async def _send(broker: Broker, call: Call, queue: Queue, drafts: Sequence[Draft]) -> Sequence[Told]:
     kept = await broker.keys.seal(call, queue, drafts) if queue.spec.kms_key else drafts
-    return await broker.send(
+    told = await broker.send(
         await broker.live(queue),
         kept,
         ids=call.world.uuid,
@@ -28,6 +28,8 @@ async def _send(broker: Broker, call: Call, queue: Queue, drafts: Sequence[Draft
         scope=queue.spec.deduplication_scope,
         now=milliseconds(call.now),
     )
+    metering.sent(broker, call, queue, drafts)
+    return told
 
 
 @messages("SendMessage", resources=queries.of_url, conditions=queries.tags_of, data_event=True)
