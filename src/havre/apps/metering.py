@@ -40,6 +40,11 @@ class Metering:
 
         return cloudwatch.service(self.facilities)
 
+    @property
+    def there(self) -> bool:
+        """Whether anything was ever measured here."""
+        return self._path.exists()
+
     async def reset(self) -> None:
         await self.recorder.flush()
         await self.points.reset()

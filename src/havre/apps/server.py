@@ -9,7 +9,7 @@ import os
 import platform
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import cached_property, partial
 from pathlib import Path
@@ -21,12 +21,12 @@ from havre.apps.endpoints import Endpoints
 from havre.apps.http.listeners import Listeners
 from havre.apps.metering import Metering
 from havre.apps.services import Services
+from havre.apps.work import Work, Workers
 from havre.control.certificates.authority import Authority
 from havre.control.deps import ReconcilerDeps
 from havre.control.nodes import NODE
 from havre.control.operation import Aws, Service
 from havre.control.patient import patient
-from havre.control.runner import Runner
 from havre.control.supervisor import Loop, Supervisor
 from havre.control.tasks import Tasks
 from havre.core.credentials import SessionTokens
@@ -89,10 +89,15 @@ class Server:
         self.endpoints = Endpoints(self)
         self.gateway = Gateway(self._parts())
         self.listeners = Listeners(self.gateway.asgi)
-        self.runner: Runner | None = None
-        self.service_loops: Supervisor | None = None
+        self.workers = Workers(
+            self.store,
+            self.world,
+            self._work_of,
+            catalogue.services_of_kinds(),
+            companion="cloudwatch",
+            begun=keep_for_good,
+        )
         self.ready = False
-        self._loading = {"reconcilers", "loops"}
         self._node_came = asyncio.Event()
         self.tasks = Tasks()
         self.supervisor = Supervisor(self._loops(), self.world)
@@ -246,38 +251,33 @@ class Server:
         doors = Doors(FunctionTargets(self.deps).asgi, lambda: self.endpoints.http_apis.domain)
         await serve(doors.asgi, self.config.state / TARGETS)
 
-    async def _reconcile(self) -> None:
-        """The loop of the reconcilers. Modules are loaded one by one, so that requests get their turn in between."""
-        self.runner = Runner(await self._made_by("reconcilers"), self.store, self.world)
-        await self.runner.run()
-
     async def _run_services(self) -> None:
-        """The services' own loops: pollers and timers."""
-        loops: list[Loop] = await self._made_by("loops")
-        self.service_loops = Supervisor(loops, self.world)
-        await self.service_loops.run()
-
-    async def _made_by(self, what: str) -> list[Any]:
-        """What the services' packages have of this kind. The node is let in first: who starts us waits for that."""
+        """What services do unasked. The node is let in first: who starts us waits for that."""
         with suppress(TimeoutError):
             async with asyncio.timeout(FIRST_THE_NODE):
                 await self._node_came.wait()
-        found: list[Any] = []
-        facilities: dict[str, Any] = {"lambda": self.functions, "application-autoscaling": self._measures()}
-        facilities["acm"] = self.authority
-        facilities["cloudwatch"] = self.metering.facilities
-        facilities["kms"] = self.vault
-        facilities["efs"] = self.shelf
-        facilities["ecs"] = self.nodes.usage
-        for name in catalogue.NAMES:
-            make = getattr(catalogue.package(name), what, None)
-            more = (facilities[name],) if name in facilities else ()
-            found += make(self.deps, *more) if make is not None else []
-            await asyncio.sleep(0)
-        self._loading.discard(what)
-        if not self._loading:
-            keep_for_good()
-        return found
+        first = ["cloudwatch"] if self.metering.there else []
+        await self.workers.run([*first, *(("lambda", "sqs") if self.records.shelves("") else ())])
+
+    def _work_of(self, name: str) -> Work:
+        package = catalogue.package(name)
+        given: dict[str, Callable[[], Any]] = {
+            "acm": lambda: self.authority,
+            "application-autoscaling": self._measures,
+            "cloudwatch": lambda: self.metering.facilities,
+            "ecs": lambda: self.nodes.usage,
+            "efs": lambda: self.shelf,
+            "kms": lambda: self.vault,
+            "lambda": lambda: self.functions,
+        }
+        more = (given[name](),) if name in given else ()
+
+        def made(what: str) -> list[Any]:
+            make = getattr(package, what, None)
+            return make(self.deps, *more) if make is not None else []
+
+        own = [Loop("queues", self._keep_queues, essential=False)] if name == "sqs" else []
+        return Work(made("reconcilers"), [*made("loops"), *own])
 
     def _aws_for(self, account: str, region: str, service: str, source: str = "", trace: str = "") -> Aws:
         return patient(self.gateway.as_service(service, account, region, source, trace))
@@ -294,10 +294,8 @@ class Server:
             Loop("node link", lambda: self.nodes.serve(), progress=lambda: self.nodes.hub.heard),
             Loop("functions' link", lambda: self.nodes.serve_functions()),
             Loop("terminals' link", lambda: self.nodes.serve_terminals()),
-            Loop("reconcilers", self._reconcile, progress=self._reconciled),
-            Loop("services", self._run_services),
+            Loop("services", self._run_services, progress=self.workers.last),
             Loop("functions behind load balancers", self._serve_targets),
-            Loop("queues", self._keep_queues, essential=False),
             Loop("audit trail", self.trail.run, progress=lambda: self.trail.progress),
             Loop(
                 "registry addresses",
@@ -312,12 +310,6 @@ class Server:
                 progress=lambda: self.registry.parts.sweeper.progress,
             ),
         ]
-
-    def _reconciled(self) -> float | None:
-        """When a reconciler last ended a run."""
-        if self.runner is None:
-            return None
-        return max((p.last for p in self.runner.progress().values() if p.last is not None), default=None)
 
     async def _await_node(self, changes: Subscription) -> None:
         """Ready once a node can be given work; its absence is told in words and holds nothing up for ever."""

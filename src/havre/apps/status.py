@@ -26,12 +26,9 @@ class Status:
 
     async def health(self, _: Mapping[str, str]) -> tuple[int, Any]:
         """200 when all that can be asked for is there, 503 before. ``loops`` has the last progress of each."""
-        runner, problems = self._server.runner, self._problems()
-        loops = {name: msgspec.to_builtins(state) for name, state in self._server.supervisor.health().items()}
-        if (services_own := self._server.service_loops) is not None:
-            loops |= {name: msgspec.to_builtins(state) for name, state in services_own.health().items()}
-        if runner is not None:
-            loops |= {name: msgspec.to_builtins(progress) for name, progress in runner.progress().items()}
+        problems = self._problems()
+        health = {**self._server.supervisor.health(), **self._server.workers.health()}
+        loops = {name: msgspec.to_builtins(state) for name, state in health.items()}
         services = dict.fromkeys(self._server.services, "running")
         ready = self._server.ready
         status = "starting" if not ready else "degraded" if problems else "ok"
@@ -45,7 +42,7 @@ class Status:
         except ValueError:
             return 400, {"message": f"{given!r} is no ARN; it begins with arn:aws: (aws ecs describe-tasks shows it)"}
         server = self._server
-        reasons = await server.runner.explain(arn) if server.runner is not None else ["Havre is starting."]
+        reasons = await server.workers.explain(arn)
         if not reasons:
             told = explaining.plain(server.store, server.config.site, arn)
             if told is None:
