@@ -9,6 +9,7 @@ from havre.kernel.addresses import Cidr, parse_cidr
 from havre.kernel.errors import ApiError, not_built
 from havre.services.ec2 import defaults, errors, find, make, present, tags
 from havre.services.ec2 import resources as r
+from havre.services.ec2.blocks import cidr_block
 from havre.services.ec2.declare import Ec2Operations, arns, asks
 from havre.services.ec2.filters import Values, flag
 from havre.services.ec2.listing import ACCEPTS, described
@@ -79,14 +80,7 @@ async def create_subnet(call: Call, request: Request) -> Answer:
 
 
 def _block(request: Request) -> Cidr:
-    if "CidrBlock" not in request:
-        raise errors.missing("cidrBlock")
-    try:
-        cidr = parse_cidr(request["CidrBlock"])
-    except ValueError:
-        raise errors.invalid(
-            f"Value ({request['CidrBlock']}) for parameter cidrBlock is invalid. This is not a valid CIDR block."
-        ) from None
+    cidr = cidr_block(request)
     if not 16 <= cidr.bits <= 28:
         raise ApiError("InvalidSubnet.Range", f"The CIDR '{request['CidrBlock']}' is invalid.")
     return cidr

@@ -8,11 +8,11 @@ from msgspec.structs import replace
 
 from havre.control.operation import Answer, Call, Request
 from havre.core import network
-from havre.kernel.addresses import parse_cidr
 from havre.kernel.errors import ApiError, not_built
 from havre.kernel.resource import Kind
 from havre.services.ec2 import defaults, errors, find, make, present, tags
 from havre.services.ec2 import resources as r
+from havre.services.ec2.blocks import cidr_block
 from havre.services.ec2.declare import Ec2Operations, arns
 from havre.services.ec2.filters import Values, flag
 from havre.services.ec2.listing import ACCEPTS, described
@@ -47,14 +47,7 @@ FILTERS: dict[str, Values[r.VpcR]] = {
 async def create_vpc(call: Call, request: Request) -> Answer:
     if request.get("InstanceTenancy", "default") != "default":
         raise not_built("ec2", f"the tenancy {request['InstanceTenancy']}")
-    if "CidrBlock" not in request:
-        raise errors.missing("cidrBlock")
-    try:
-        cidr = parse_cidr(request["CidrBlock"])
-    except ValueError:
-        raise errors.invalid(
-            f"Value ({request['CidrBlock']}) for parameter cidrBlock is invalid. This is not a valid CIDR block."
-        ) from None
+    cidr = cidr_block(request)
     if not 16 <= cidr.bits <= 28 or any(cidr.meets(block) for block in network.UNUSABLE):
         raise ApiError("InvalidVpc.Range", f"The CIDR '{request['CidrBlock']}' is invalid.")
     given = tags.given(request, "vpc")
