@@ -81,6 +81,14 @@ def holder(store: Reader, account: str, kind: str, name: str) -> Holder:
     return found
 
 
+def without_policies(found: Holder) -> None:
+    """Raises DeleteConflict for one that has some still."""
+    if found.spec.attached:
+        raise conflict("Cannot delete entity, must detach all policies first.")
+    if found.spec.inline:
+        raise conflict("Cannot delete entity, must delete policies first.")
+
+
 def arn_of(call: Call, kind: str, name: str, path: str = "/") -> str:
     return f"arn:aws:iam::{call.account}:{kind}{path}{name}"
 

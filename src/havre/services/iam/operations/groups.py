@@ -24,6 +24,7 @@ from havre.services.iam.common import (
     path_of,
     quota_left,
     unique_id,
+    without_policies,
 )
 from havre.services.iam.resources import GROUP, USER, Group
 from havre.store.ports import Transaction
@@ -95,10 +96,7 @@ async def delete_group(call: Call, request: Request) -> Answer:
         found = holder(tx, call.account, "Group", request["GroupName"])
         if tx.find(USER, "group", f"{call.account}|{found.meta.name}"):
             raise conflict("Cannot delete entity, must remove users from group first.")
-        if found.spec.attached:
-            raise conflict("Cannot delete entity, must detach all policies first.")
-        if found.spec.inline:
-            raise conflict("Cannot delete entity, must delete policies first.")
+        without_policies(found)
         tx.remove(found)
 
     await call.store.transact(change)

@@ -31,6 +31,7 @@ from havre.services.iam.common import (
     size,
     tags_of,
     unique_id,
+    without_policies,
 )
 from havre.services.iam.operations.boundaries import checked_boundary, conditions
 from havre.services.iam.resources import PROFILE, ROLE, USER, Role
@@ -156,10 +157,7 @@ async def delete_role(call: Call, request: Request) -> Answer:
             raise _protected(request["RoleName"], found.spec.service)
         if tx.find(PROFILE, "role", f"{call.account}|{found.meta.name}"):
             raise conflict("Cannot delete entity, must remove roles from instance profile first.")
-        if found.spec.attached:
-            raise conflict("Cannot delete entity, must detach all policies first.")
-        if found.spec.inline:
-            raise conflict("Cannot delete entity, must delete policies first.")
+        without_policies(found)
         tx.remove(found)
 
     await call.store.transact(change)

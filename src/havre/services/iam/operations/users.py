@@ -29,6 +29,7 @@ from havre.services.iam.common import (
     quota_left,
     tags_of,
     unique_id,
+    without_policies,
 )
 from havre.services.iam.operations.boundaries import checked_boundary, conditions
 from havre.services.iam.resources import ACCESS_KEY, USER, AccessKey, User
@@ -106,10 +107,7 @@ async def update_user(call: Call, request: Request) -> Answer:
 async def delete_user(call: Call, request: Request) -> Answer:
     def change(tx: Transaction) -> None:
         found = holder(tx, call.account, "User", request["UserName"])
-        if found.spec.attached:
-            raise conflict("Cannot delete entity, must detach all policies first.")
-        if found.spec.inline:
-            raise conflict("Cannot delete entity, must delete policies first.")
+        without_policies(found)
         if found.spec.groups:
             raise conflict("Cannot delete entity, must remove users from group first.")
         if tx.find(ACCESS_KEY, "user", f"{call.account}|{found.meta.name}"):
