@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from functools import partial
 
 from havre.control.functions import container_credentials
@@ -311,8 +312,7 @@ class Environment:
         self._check_settled()
 
     def _extension_failed(self, name: str, kind: str) -> None:
-        failure = failures.failure(kind, f"RequestId: {self._request_id()} Error: extension {name} has failed")
-        self._break(failure)
+        self._break(lambda id: failures.failure(kind, f"RequestId: {id} Error: extension {name} has failed"))
 
     # --- how it goes on
     def _check_ready(self) -> None:
@@ -347,11 +347,13 @@ class Environment:
         if self.ready is not None and not self.ready.done():
             self.ready.set_exception(InitFailed(failure, status))
 
-    def _break(self, failure: Failure) -> None:
+    def _break(self, of: Callable[[str], Failure]) -> None:
+        """The init phase, or whatever is under way, which fails with what ``of`` makes of its id."""
+        id = self.run.id if self.run is not None else ""
         if self.ready is not None:
-            self.break_init(failure)
+            self.break_init(of(id))
         elif not self.ending:
-            self.fail(failure)
+            self.fail(of(id))
 
     async def open_lines(self) -> str:
         """A path at which what processes write is taken besides their standard output, "" for none."""
@@ -369,13 +371,10 @@ class Environment:
         if self.ending:
             return
         if process == RUNTIME:
-            self._break(failures.exited(self._request_id(), code, out_of_memory))
+            self._break(lambda id: failures.exited(id, code, out_of_memory))
         else:
             self.extensions.ended(process)
-            self._break(failures.extension_crashed(self._request_id(), code))
-
-    def _request_id(self) -> str:
-        return self.run.id if self.run is not None else ""
+            self._break(lambda id: failures.extension_crashed(id, code))
 
     def disarm(self) -> None:
         self._deadline.off()

@@ -193,22 +193,9 @@ class SharedEnvironment(Environment):
 
     # --- how it ends
     def fail(self, failure: Failure, status: str = "error") -> None:
-        self._fail_all(lambda id: failure)
+        self._break(lambda id: failure)
 
-    def exited(self, process: str, code: int, out_of_memory: bool) -> None:
-        self.log.ended(process, extension=process != RUNTIME)
-        if (waiter := self.exits.get(process)) is not None and not waiter.done():
-            waiter.set_result(None)
-        if self.ending:
-            return
-        if process == RUNTIME:
-            self._fail_all(lambda id: failures.exited(id, code, out_of_memory))
-        else:
-            self.extensions.ended(process)
-            self._fail_all(lambda id: failures.extension_crashed(id, code))
-
-    def _fail_all(self, of: Callable[[str], Failure]) -> None:
-        """The init phase, or whatever is under way."""
+    def _break(self, of: Callable[[str], Failure]) -> None:
         if self.ready is not None:
             self.break_init(of(""))
             return
