@@ -6,6 +6,7 @@ import base64
 import hashlib
 import io
 import json
+import subprocess
 import tarfile
 from collections.abc import Mapping
 from dataclasses import replace
@@ -25,7 +26,7 @@ def test_every_runtime_that_is_said_to_be_made_has_a_recipe() -> None:
     for name, recipe in RECIPES.items():
         assert recipe.name == name and runtimes.base_image(name)
         texts = [recipe.script(script) for script in {*recipe.scripts.values(), recipe.finish} - {""}]
-        assert not any("@VERSION@" in text or "@CLASSES@" in text or "@OPTIONS@" in text for text in texts)
+        assert not any("@VERSION@" in text or "@CLASSES@" in text or "@EXPERIMENTS@" in text for text in texts)
         assert runtimes.is_provided(name) or "/var/runtime/bootstrap" in recipe.scripts
 
 
@@ -34,6 +35,30 @@ def test_a_recipe_has_another_version_when_anything_in_it_changes() -> None:
     others = {replace(recipe, packages=(*recipe.packages, "more")).version, replace(recipe, suite="sid").version}
     others.add(replace(recipe, words={**recipe.words, "NAME": "java22"}).version)
     assert len({recipe.version, *others}) == 4 and RECIPES["java21"].version == recipe.version
+
+
+REQUIRE, DETECT = "--no-experimental-require-module", "--no-experimental-detect-module"
+
+
+@pytest.mark.parametrize(
+    "runtime, options, off",
+    [
+        ("nodejs22.x", "", [REQUIRE, DETECT]),
+        ("nodejs22.x", "--experimental-detect-module", [REQUIRE]),
+        ("nodejs20.x", "--a --experimental-detect-module --experimental-require-module", []),
+        ("nodejs22.x", "--experimental-require-modules", [REQUIRE, DETECT]),
+        ("nodejs24.x", "", []),
+    ],
+)
+def test_node_options_bring_back_what_lambda_turns_off(
+    tmp_path: Path, runtime: str, options: str, off: list[str]
+) -> None:
+    recipe = RECIPES[runtime]
+    script = tmp_path / "bootstrap"
+    script.write_bytes(recipe.script(recipe.scripts["/var/runtime/bootstrap"]).encode())
+    around = {"PATH": "/usr/bin:/bin", "NODE_OPTIONS": options, "AWS_LAMBDA_EXEC_WRAPPER": "/bin/echo"}
+    started = subprocess.run(["/bin/sh", script], env=around, capture_output=True, text=True, check=True).stdout.split()
+    assert [word for word in started if word.startswith("--no-")] == off and started[-1] == "/var/runtime/index.mjs"
 
 
 def test_what_there_is_no_recipe_for_says_where_it_can_come_from(tmp_path: Path) -> None:

@@ -146,7 +146,6 @@ def _node(major: str) -> Recipe:
     by_callback = int(major) < 24
     client = "/var/runtime/node_modules/aws-lambda-ric/" + ("dist/" if by_callback else "") + "rapid-client.node/"
     machines = zip((("x86_64", "x64"), ("aarch64", "arm64")), digests, strict=True)
-    no_experiments = "--no-experimental-require-module --no-experimental-detect-module"
     return Recipe(
         f"nodejs{major}.x",
         f"havre/lambda-nodejs:{major}",
@@ -161,7 +160,7 @@ def _node(major: str) -> Recipe:
             client + "package.json": "rapid-client.json",
             client + "rapid-client.cjs": "rapid-client.cjs",
         },
-        words={"VERSION": major, "OPTIONS": no_experiments if by_callback else ""},
+        words={"VERSION": major, "EXPERIMENTS": "require-module detect-module" if by_callback else ""},
         links={**_LOCALE, **_FOR_MODULES},
         environment=_ENVIRONMENT,
     )

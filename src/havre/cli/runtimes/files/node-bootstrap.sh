@@ -6,7 +6,13 @@ if [ -n "$AWS_LAMBDA_FUNCTION_MEMORY_SIZE" ]; then
     young=$((AWS_LAMBDA_FUNCTION_MEMORY_SIZE / 10))
     set -- "$@" "--max-semi-space-size=$((young / 2))" "--max-old-space-size=$((AWS_LAMBDA_FUNCTION_MEMORY_SIZE - young))"
 fi
-set -- /var/lang/bin/node "$@" @OPTIONS@ /var/runtime/index.mjs
+for experiment in @EXPERIMENTS@; do # which NODE_OPTIONS brings back, as on AWS
+    case " $NODE_OPTIONS " in
+        *" --experimental-$experiment "*) ;;
+        *) set -- "$@" "--no-experimental-$experiment" ;;
+    esac
+done
+set -- /var/lang/bin/node "$@" /var/runtime/index.mjs
 if [ -n "$AWS_LAMBDA_EXEC_WRAPPER" ]; then
     [ -e "$AWS_LAMBDA_EXEC_WRAPPER" ] || { echo "$AWS_LAMBDA_EXEC_WRAPPER: does not exist" 1>&2; exit 127; }
     [ -x "$AWS_LAMBDA_EXEC_WRAPPER" ] || { echo "$AWS_LAMBDA_EXEC_WRAPPER: is not an executable" 1>&2; exit 126; }
