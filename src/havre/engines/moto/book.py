@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from havre.engines.borrowed import Deliver, Piece
-from havre.engines.moto import consumers, objects, outbox, pinned, shards, snapshots, streams, tables
+from havre.engines.moto import configurations, consumers, objects, outbox, pinned, shards, snapshots, streams, tables
 from havre.engines.moto.backends import Answer, Backends, Http
 from havre.engines.moto.outbox import Caller, Outbox
 from havre.engines.moto.segments import FULL, Full, Ref, Segments
@@ -284,6 +284,7 @@ def _install(bodies: objects.Bodies, box: Outbox) -> None:
     pinned.give_datetime(models)
     objects.install(bodies)
     outbox.install(box)
+    configurations.install()
     streams.install()
     shards.install()
     consumers.install()

@@ -79,6 +79,8 @@ class _Seen:
     def __init__(self, name: str, bucket: Any, key: Any, caller: Caller, sequencer: str) -> None:
         self.name, self.bucket, self.key, self.caller, self.sequencer = name, bucket, key, caller, sequencer
         self.removed = ":ObjectRemoved:" in name
+        self.beside = ":ObjectTagging:" in name or ":ObjectAcl:" in name
+        """What changed is not the object itself."""
 
     def record(self, configuration: str) -> dict[str, Any]:
         at = datetime.fromtimestamp(pinned.now(), UTC)
@@ -86,7 +88,7 @@ class _Seen:
         return {
             "Records": [
                 {
-                    "eventVersion": "2.1",
+                    "eventVersion": "2.3" if self.beside else "2.1",
                     "eventSource": "aws:s3",
                     "awsRegion": self.bucket.region_name,
                     "eventTime": f"{at:%Y-%m-%dT%H:%M:%S}.{at.microsecond // 1000:03d}Z",
@@ -134,10 +136,11 @@ class _Seen:
     def _object(self, key: str, version: str, etag: str = "eTag") -> dict[str, Any]:
         told: dict[str, Any] = {"key": key}
         if not self.removed:
-            told |= {"size": self.key.size, etag: self.key.etag.strip('"')}
+            sized = {} if self.beside else {"size": self.key.size}
+            told |= {**sized, etag: self.key.etag.strip('"')}
         if self.bucket.is_versioned:
             told[version] = self.key.version_id
-        return {**told, "sequencer": self.sequencer}
+        return told if self.beside else {**told, "sequencer": self.sequencer}
 
 
 def install(outbox: Outbox) -> None:
@@ -155,4 +158,18 @@ def install(outbox: Outbox) -> None:
         outbox.send(self.account_id, "s3:ObjectRemoved:DeleteMarkerCreated", self.get_bucket(bucket_name), marker)
         return marker
 
+    delete = models.S3Backend.delete_object
+
+    def deleted(self: Any, bucket_name: str, key_name: str, version_id: Any = None, bypass: bool = False) -> Any:
+        """moto tells of the last version of a key alone."""
+        bucket = self.get_bucket(bucket_name)
+        versions = list(bucket.keys.getlist(key_name, [])) if version_id is not None else []
+        answer = delete(self, bucket_name, key_name, version_id, bypass)
+        left = bucket.keys.getlist(key_name, []) if versions else []
+        for gone in versions if left else ():
+            if gone not in left:
+                outbox.send(self.account_id, "s3:ObjectRemoved:Delete", bucket, gone)
+        return answer
+
     models.S3Backend._set_delete_marker = marked  # type: ignore[method-assign]
+    models.S3Backend.delete_object = deleted  # type: ignore[method-assign]

@@ -47,6 +47,7 @@ class Notifier:
     async def check(self, call: Call, request: Request) -> None:
         """Before a configuration is kept: each destination takes a test event, or says that it would take one. Raises
         ApiError InvalidArgument."""
+        _check_rules(request["NotificationConfiguration"])
         _check_overlaps(request["NotificationConfiguration"])
         found = call.store.get(BUCKET, "", "", request["Bucket"])
         if found is None or request.get("SkipDestinationValidation"):
@@ -108,6 +109,25 @@ class Notifier:
             raise ApiError("InvalidArgument", f"The ARN could not be parsed: {arn}", 400)
 
 
+def _check_rules(configuration: Request) -> None:
+    """Raises ApiError."""
+    ids = set()
+    for each in (each for member, _, _ in _DESTINATIONS for each in configuration.get(member) or ()):
+        names = [rule.get("Name", "").lower() for rule in _filter_rules(each)]
+        for name in names:
+            if name not in ("prefix", "suffix"):
+                raise ApiError("InvalidArgument", "filter rule name must be either prefix or suffix", 400)
+            if names.count(name) > 1:
+                raise ApiError("InvalidArgument", f"Cannot specify more than one {name} rule in a filter.", 400)
+        if each.get("Id") in ids:
+            raise ApiError("InvalidArgument", "Same ID used for multiple configurations. IDs must be unique.", 400)
+        ids.add(each.get("Id") or object())
+
+
+def _filter_rules(given: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    return ((given.get("Filter") or {}).get("Key") or {}).get("FilterRules") or ()
+
+
 def _check_overlaps(configuration: Request) -> None:
     """No change of an object is for two rules. Raises ApiError."""
     rules = [_rule(each) for member, _, _ in _DESTINATIONS for each in configuration.get(member) or ()]
@@ -122,8 +142,7 @@ def _check_overlaps(configuration: Request) -> None:
 
 def _rule(given: Mapping[str, Any]) -> tuple[Sequence[str], str, str]:
     """(events, prefix, suffix)."""
-    filters = ((given.get("Filter") or {}).get("Key") or {}).get("FilterRules") or ()
-    named = {each["Name"].lower(): each.get("Value") or "" for each in filters}
+    named = {each["Name"].lower(): each.get("Value") or "" for each in _filter_rules(given)}
     return given["Events"], named.get("prefix", ""), named.get("suffix", "")
 
 
@@ -138,7 +157,7 @@ def _destinations(configuration: Request) -> Iterator[str]:
     """Each once. Raises ApiError for one that S3 does not notify."""
     seen = set()
     for member, field, service in _DESTINATIONS:
-        for each in configuration.get(member, ()):
+        for each in configuration.get(member) or ():
             arn = each[field]
             try:
                 where = Arn.parse(arn)

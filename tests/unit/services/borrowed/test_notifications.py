@@ -127,7 +127,9 @@ def test_events_of_versions_copies_and_parts(scene: Scene) -> None:
     scene.s3.put_bucket_versioning(Bucket=scene.bucket, VersioningConfiguration={"Status": "Enabled"})
     version = scene.s3.put_object(Bucket=scene.bucket, Key="v", Body=b"1")["VersionId"]
     marker = scene.s3.delete_object(Bucket=scene.bucket, Key="v")["VersionId"]
-    told = {(r["eventName"], r["s3"]["object"]["key"], r["s3"]["object"].get("versionId")) for r in scene.messages(6)}
+    for each in (marker, version):
+        scene.s3.delete_object(Bucket=scene.bucket, Key="v", VersionId=each)
+    told = {(r["eventName"], r["s3"]["object"]["key"], r["s3"]["object"].get("versionId")) for r in scene.messages(8)}
     assert told == {
         ("ObjectCreated:Put", "a", None),
         ("ObjectCreated:Copy", "b", None),
@@ -135,7 +137,55 @@ def test_events_of_versions_copies_and_parts(scene: Scene) -> None:
         ("ObjectRemoved:Delete", "b", None),
         ("ObjectCreated:Put", "v", version),
         ("ObjectRemoved:DeleteMarkerCreated", "v", marker),
+        ("ObjectRemoved:Delete", "v", marker),
+        ("ObjectRemoved:Delete", "v", version),
     }
+
+
+def test_of_tags_and_acls_neither_size_nor_order_is_told(scene: Scene) -> None:
+    etag = scene.s3.put_object(Bucket=scene.bucket, Key="k", Body=b"1")["ETag"].strip('"')
+    scene.queue(["s3:ObjectTagging:*", "s3:ObjectAcl:Put"])
+    scene.s3.put_object_tagging(Bucket=scene.bucket, Key="k", Tagging={"TagSet": [{"Key": "a", "Value": "b"}]})
+    scene.s3.delete_object_tagging(Bucket=scene.bucket, Key="k")
+    scene.s3.put_object_acl(Bucket=scene.bucket, Key="k", ACL="private")
+    told = scene.messages(3)
+    assert {r["eventName"] for r in told} == {"ObjectTagging:Put", "ObjectTagging:Delete", "ObjectAcl:Put"}
+    assert all(r["eventVersion"] == "2.3" and r["s3"]["object"] == {"key": "k", "eTag": etag} for r in told)
+
+
+def test_a_configuration_is_shown_as_it_was_made(scene: Scene) -> None:
+    rules = [{"Name": "PREFIX", "Value": "in/"}, {"Name": "suffix", "Value": ""}]
+    queue = {"Id": "q", "QueueArn": QUEUE, "Events": ["s3:ObjectCreated:*"]}
+    scene.configure(
+        QueueConfigurations=[{**queue, "Filter": {"Key": {"FilterRules": rules}}}], EventBridgeConfiguration={}
+    )
+    shown = scene.s3.get_bucket_notification_configuration(Bucket=scene.bucket)
+    shown.pop("ResponseMetadata")
+    kept = {"Key": {"FilterRules": [{"Name": "Prefix", "Value": "in/"}]}}
+    assert shown == {"QueueConfigurations": [{**queue, "Filter": kept}], "EventBridgeConfiguration": {}}
+    for key in ("out/a", "in/a"):
+        scene.s3.put_object(Bucket=scene.bucket, Key=key, Body=b"1")
+    assert scene.messages(1)[0]["s3"]["object"]["key"] == "in/a"
+    scene.configure()
+    assert "EventBridgeConfiguration" not in scene.s3.get_bucket_notification_configuration(Bucket=scene.bucket)
+
+
+@pytest.mark.parametrize(
+    ("names", "ids", "said"),
+    [
+        (["middle"], "ab", "filter rule name must be either prefix or suffix"),
+        (["prefix", "Prefix"], "ab", "Cannot specify more than one prefix rule in a filter."),
+        (["prefix"], "aa", "Same ID used for multiple configurations. IDs must be unique."),
+    ],
+)
+def test_rules_that_are_none(scene: Scene, names: list[str], ids: str, said: str) -> None:
+    rules = {"Key": {"FilterRules": [{"Name": name, "Value": "x"} for name in names]}}
+    configurations = [
+        {"Id": id, "QueueArn": QUEUE, "Events": [event], "Filter": rules} for id, event in zip(ids, ANY, strict=True)
+    ]
+    with pytest.raises(scene.s3.exceptions.ClientError, match=said):
+        scene.configure(QueueConfigurations=configurations)
+    assert "QueueConfigurations" not in scene.s3.get_bucket_notification_configuration(Bucket=scene.bucket)
 
 
 def test_prefix_and_suffix(scene: Scene) -> None:
