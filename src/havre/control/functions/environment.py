@@ -94,9 +94,7 @@ class Environment:
     def take(self, ticket: Ticket) -> bool:
         """The clock runs; it is announced and delivered after that. False when it cannot be: the ticket is refused, the
         environment broken."""
-        if self.member.frozen and not self.thaw():
-            ticket.refuse("the environment does not wake up", 0.0)
-            self.owner.broken(self, "failure")
+        if not self._wake(ticket):
             return False
         began = self.parts.steady()
         run = self.run = Run(ticket, self.function, began)
@@ -152,6 +150,13 @@ class Environment:
         """MiB, highest so far."""
         return 0 if self.sandbox is None else -(-self.parts.engine.memory_peak(self.sandbox.id) // _MIB)
 
+    def _wake(self, ticket: Ticket) -> bool:
+        if not self.member.frozen or self.thaw():
+            return True
+        ticket.refuse("the environment does not wake up", 0.0)
+        self.owner.broken(self, "failure")
+        return False
+
     def thaw(self) -> bool:
         """Whether it runs."""
         self.member.frozen = False
@@ -173,7 +178,7 @@ class Environment:
     # --- SnapStart
     def restore(self, ticket: Ticket) -> None:
         """A parked one goes on, with this invocation."""
-        if not self.restoring.begin(ticket):
+        if self._wake(ticket) and not self.restoring.begin(ticket):
             self.begin(ticket)
 
     def end_by(self, at: float) -> None:

@@ -43,7 +43,7 @@ class Restoring:
     def begin(self, ticket: Ticket) -> bool:
         """False where there is nothing to be restored."""
         environment, exchange = self._environment, self._waiting
-        if exchange is None or not environment.thaw():
+        if exchange is None:
             return False
         self._waiting, self.under_way = None, True
         self._began = environment.parts.steady()

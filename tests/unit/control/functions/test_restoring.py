@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import Mapping
@@ -11,6 +12,8 @@ import pytest
 from tests.unit.control.functions.harness import Ground, ground
 
 from havre.control.functions import restoring
+from havre.core.environments import Rules
+from havre.kernel.errors import Temporary
 from havre.kernel.function import Function, FunctionLogs
 
 HOOK = """
@@ -72,6 +75,22 @@ async def test_a_hook_that_takes_too_long(tmp_path: Path, monkeypatch: pytest.Mo
             "Lambda couldn't restore the snapshot within the timeout limit.",
         )
         assert tail[-1].startswith("RESTORE_REPORT Restore Duration: ") and tail[-1].endswith(" ms\tStatus: timeout")
+
+
+async def test_one_that_does_not_wake_up_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stiff(id: str) -> None:
+        raise Temporary("it is frozen")
+
+    async with ground(tmp_path, rules=Rules(memory=8192, rest=0.01)) as g:
+        function = g.function("def handler(event, context): return 1", snap_start=True)
+        await g.hub.prepare(function)
+        while not g.engine.calls["freeze"]:
+            await asyncio.sleep(0.01)
+        monkeypatch.setattr(g.engine, "thaw", stiff)
+        with pytest.raises(Temporary, match="does not wake up"):
+            await g.invoke(function)
+        monkeypatch.undo()
+        assert (await g.invoke(function)).payload == b"1" and g.engine.calls["obtain"] > 1
 
 
 async def test_a_hook_has_its_own_time(tmp_path: Path) -> None:
