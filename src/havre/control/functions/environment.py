@@ -64,8 +64,7 @@ class Environment:
         """Milliseconds of the init phase, until an invocation has told of it."""
         self.restored: float | None = None
         self.restoring = Restoring(self)
-        self.token = ""
-        """What its processes ask for credentials by; "" where they were given some."""
+        self.token = ""  # its processes ask for credentials by it, "" where they were given some
         self._waiting: Exchange | None = None
         self._used = 0
         """MiB, when it was last looked."""
