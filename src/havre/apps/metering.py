@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,10 +17,12 @@ if TYPE_CHECKING:
 
 
 class Metering:
-    """Composed once a process. ``recorder`` is what services are handed as ``metrics``."""
+    """Composed once a process. ``recorder`` is what services are handed as ``metrics``; ``opened`` is called when something
+    is measured, or asked for, for the first time: from then on somebody has to look after what is kept."""
 
-    def __init__(self, state: Path, world: World) -> None:
+    def __init__(self, state: Path, world: World, opened: Callable[[], None] = lambda: None) -> None:
         self._path = state / "metrics.db"
+        self._opened = opened
         self.recorder = Recorder(world.now, lambda: self.points)
 
     @cached_property
@@ -27,6 +30,7 @@ class Metering:
         from havre.core.metrics.values import merge
         from havre.store.sqlite.points import SqlitePoints
 
+        self._opened()
         return SqlitePoints(self._path, merge)
 
     @cached_property
@@ -47,7 +51,8 @@ class Metering:
 
     async def reset(self) -> None:
         await self.recorder.flush()
-        await self.points.reset()
+        if self.there:
+            await self.points.reset()
 
     async def close(self) -> None:
         await self.recorder.close()
