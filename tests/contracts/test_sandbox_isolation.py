@@ -17,7 +17,8 @@ import pytest
 from havre.engines.oci import cgroups, scratch
 from havre.engines.oci.engine import OciEngine
 from havre.engines.sandbox import Sandbox
-from havre.kernel.errors import Permanent
+from havre.kernel.errors import Permanent, Temporary
+from havre.kernel.function import Code
 from tests.contracts.sandbox_bench import Bench, function, need_runtime, real
 
 pytestmark = pytest.mark.root
@@ -281,6 +282,24 @@ async def test_nobody_on_this_machine_sees_what_is_unpacked(bench: Bench, tmp_pa
     sandbox = await bench.obtain()
     assert await bench.sh(sandbox, "cat /var/task/app.py >/tmp/copy && cat /etc/hosts >/dev/null") == (0, "")
     assert stat.S_IMODE((tmp_path / "engine").stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize("link", ["code", "above"])
+async def test_a_directory_that_has_become_a_link_is_not_followed(bench: Bench, tmp_path: Path, link: str) -> None:
+    """Whose it is may have no right to what it leads to; Havre has it."""
+    (tmp_path / "other" / "code").mkdir(parents=True)
+    (tmp_path / "other" / "code" / "app.py").write_text("secret")
+    path = tmp_path / "above" / "code"
+    path.mkdir(parents=True)
+    (path / "app.py").write_text("mine")
+    code = Code("directory", path=str(path))
+    assert await bench.sh(await bench.obtain(code=code), "cat app.py") == (0, "mine")
+    replaced = path if link == "code" else path.parent
+    replaced.rename(tmp_path / "before")
+    replaced.symlink_to(tmp_path / "other" / ("code" if link == "code" else ""))
+    assert (path / "app.py").read_text() == "secret"
+    with pytest.raises(Temporary, match="Not a directory"):
+        await bench.obtain(code=code)
 
 
 def traces(sandbox: Sandbox) -> list[str]:

@@ -215,6 +215,7 @@ class OciEngine:
             "store": str(self._roots.images.directory),
             "lower": [escaped(path) for path in plan.lower],
             "task": plan.task,
+            "exact": function.code.kind == "directory",
             "opt": [escaped(path) for path in plan.opt] if len(plan.opt) > 1 else list(plan.opt),
             "temporary": function.temporary * MIB,
             "held": str(self._roots.held) if held else "",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import ipaddress
+import os
 import re
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
@@ -67,8 +68,9 @@ async def fetch_archive(call: Call, given: Mapping[str, Any]) -> Package:
     if not given.get("S3Bucket") or not given.get("S3Key"):
         raise invalid("Please provide a source for function code.")
     if given["S3Bucket"] == HOT_RELOAD:
-        await call.authorize("s3:GetObject", [f"arn:aws:s3:::{HOT_RELOAD}/{given['S3Key'].lstrip('/')}"], {})
-        return Package(_directory(call, given["S3Key"]))
+        path = _resolved(given["S3Key"])
+        await call.authorize("s3:GetObject", [f"arn:aws:s3:::{HOT_RELOAD}{path}"], {})
+        return Package(_directory(call, path))
     return await _looked_at(await _object(call, given))
 
 
@@ -134,6 +136,17 @@ def _refused(error: ApiError, bucket: str, key: str) -> ApiError:
 # Directories
 
 
+def _resolved(path: str) -> str:
+    """Where it leads, which is what policies are asked about. Raises ApiError for what is no absolute path."""
+    if not path.startswith("/") or "\0" in path:
+        raise _no_directory(path)
+    return os.path.realpath(path)
+
+
+def _no_directory(path: str) -> ApiError:
+    return invalid(f"Code from a directory (S3Bucket hot-reload): S3Key {path} is not an absolute path of a directory.")
+
+
 def _directory(call: Call, path: str) -> Code:
     """Only for the installation's own account, on a site that none but this machine reaches: whoever may create functions
     could read everything that Havre can."""
@@ -142,11 +155,9 @@ def _directory(call: Call, path: str) -> Code:
             "Code from a directory (S3Bucket hot-reload) is for the installation's own account, and only while Havre "
             "listens on a loopback address."
         )
-    if not path.startswith("/") or not Path(path).is_dir():
-        raise invalid(
-            f"Code from a directory (S3Bucket hot-reload): S3Key {path} is not an absolute path of a directory."
-        )
-    return Code("directory", path=str(Path(path).resolve()))
+    if not Path(path).is_dir():
+        raise _no_directory(path)
+    return Code("directory", path=path)
 
 
 def _local(site: Site) -> bool:

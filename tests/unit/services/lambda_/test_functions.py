@@ -316,9 +316,13 @@ def test_who_may_use_a_directory_is_told_by_iam(lambdas: Lambda, tmp_path: Any) 
     lambdas.iam.put_user_policy(UserName="ann", PolicyName="p", PolicyDocument=json.dumps(policy))
     ann = lambdas.running.client("lambda", key)
     given = {"FunctionName": "x", "Role": lambdas.role, "Runtime": "python3.12", "Handler": "a.b"}
-    for name, code in (("yours", "AccessDeniedException"), ("mine", "no error")):
-        (tmp_path / name).mkdir()
-        place = {"S3Bucket": "hot-reload", "S3Key": str(tmp_path / name)}
+    (tmp_path / "yours").mkdir()
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "link").symlink_to(tmp_path / "yours")
+    refused = "AccessDeniedException"
+    cases = (("yours", refused), ("mine/../yours", refused), ("mine/link", refused), ("./mine", "no error"))
+    for name, code in cases:
+        place = {"S3Bucket": "hot-reload", "S3Key": f"{tmp_path}/{name}"}
         assert refusal(ann.create_function, Code=place, **given)[0] == code
 
 

@@ -104,7 +104,7 @@ class Box:
         mount("overlay", stage, "overlay", RDONLY | NOSUID | NODEV, "lowerdir=" + ":".join(lower))
         self.devices(stage)
         if message.get("task"):
-            bind(message["task"], stage + "/var/task")
+            bind(exactly(message["task"]) if message["exact"] else message["task"], stage + "/var/task")
         layers: list[str] = message["opt"]
         if len(layers) == 1:
             bind(layers[0], stage + "/opt")
@@ -182,6 +182,16 @@ class Box:
         for name in MASKED_SYS:
             if os.path.isdir(stage + name):
                 mount(empty, stage + name, None, BIND)
+
+
+def exactly(path: str) -> str:
+    """A name of the directory that this path is by itself: whoever it belongs to may have made a link of it since, or of one
+    above it, to what is not his. Raises OSError."""
+    at = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    for part in filter(None, path.split("/")):
+        above, at = at, os.open(part, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=at)
+        os.close(above)
+    return f"/proc/self/fd/{at}"
 
 
 def extensions() -> list[str]:
