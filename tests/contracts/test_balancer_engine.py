@@ -7,6 +7,7 @@ import collections
 
 import pytest
 
+from havre.core.traffic import since
 from havre.engines.fake_balancer import Asked
 from havre.kernel.balancer import BalancerAction, BalancerCondition, BalancerPool, BalancerRule
 from tests.contracts.balancer_bench import (
@@ -70,6 +71,21 @@ async def test_unhealthy_targets_get_nothing_until_all_are(subject: Subject, tar
         return set(await asked_often(subject, port)) == {targets[2].id}
 
     await until(only_the_last)
+
+
+async def test_requests_are_counted(subject: Subject, targets: list[Target], port: int) -> None:
+    assert await subject.engine.traffic() == {}
+    await subject.engine.apply([balancer(port)], {})
+    before = (await subject.engine.traffic())["pool"]
+    assert before.requests == 0
+    assert (await subject.ask(port, OK)).status == 503
+    await subject.engine.apply([balancer(port, *(t.target() for t in targets))], {})
+    await until(lambda: all_healthy(subject.engine, targets))
+    began = (await subject.engine.traffic())["pool"]
+    for _ in range(7):
+        assert (await subject.ask(port, OK)).status == 200
+    done = since(began, (await subject.engine.traffic())["pool"])
+    assert (done.requests, done.answered, done.refused, done.failed) == (7, (7, 0, 0, 0), 0, 0)
 
 
 async def test_draining_targets_get_no_new_work(subject: Subject, targets: list[Target], port: int) -> None:

@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from havre.apps import functions
 from havre.apps.config import token
 from havre.apps.container_lines import LineSink
@@ -18,11 +20,12 @@ from havre.control.deps import ReconcilerDeps
 from havre.control.functions import questions
 from havre.control.functions.hub import FunctionHub
 from havre.control.nodelink.hub import Hub, HubParts
-from havre.control.nodelink.messages import USAGE, LogStream
+from havre.control.nodelink.messages import TRAFFIC, USAGE, LogStream
 from havre.control.nodes import NODE, WORKLOAD
 from havre.control.operation import Aws
 from havre.control.terminals.hub import TerminalHub
 from havre.control.terminals.messages import SOCKET as TERMINALS
+from havre.kernel.balancer import PoolTraffic
 from havre.kernel.errors import ApiError, Gone, Permanent
 from havre.kernel.workload import Registry, Workload
 
@@ -47,6 +50,10 @@ class Nodes:
     async def usage(self, node: str) -> Any:
         """What a node's workloads use (``messages.USAGE``). Raises Temporary, Permanent."""
         return await self.hub.ask(node, USAGE, None)
+
+    async def traffic(self, node: str) -> Mapping[str, PoolTraffic]:
+        """What a node's load balancers have done (``messages.TRAFFIC``). Raises Temporary, Permanent."""
+        return msgspec.convert(await self.hub.ask(node, TRAFFIC, None), dict[str, PoolTraffic])
 
     async def serve(self) -> None:
         await self.hub.serve(self._state / "node.sock")

@@ -75,7 +75,7 @@ class Server:
         ensure_root(state, site.account)
         self.token = token(state / "admin.token")
         self.sessions = SessionTokens(self.secret)
-        self.metering = Metering(state, self.world)
+        self.metering = Metering(state, self.world, lambda: self.workers.use("cloudwatch"))
         self.borrowing = Borrowing(state / "borrowed", lambda: self.deps)
         own = {"ecr": self._make_ecr, "ecs": self._make_ecs, "kms": self._make_kms, "lambda": self._make_lambda}
         own |= {"cloudwatch": self.metering.make_cloudwatch, "sqs": self._make_sqs, "sts": self._make_sts}
@@ -267,6 +267,7 @@ class Server:
             "cloudwatch": lambda: self.metering.facilities,
             "ecs": lambda: self.nodes.usage,
             "efs": lambda: self.shelf,
+            "elbv2": lambda: self.nodes.traffic,
             "kms": lambda: self.vault,
             "lambda": lambda: self.functions,
         }

@@ -21,6 +21,7 @@ from havre.kernel.balancer import (
     BalancerRule,
     BalancerStatus,
     BalancerTarget,
+    PoolTraffic,
     TargetHealth,
 )
 from havre.kernel.errors import Permanent, Temporary
@@ -113,6 +114,7 @@ class FakeBalancerEngine:
         self.namespaces: Mapping[str, str] = {}
         self.health: Callable[[str, BalancerTarget], str] = lambda pool, target: "healthy"
         self.taken: dict[tuple[str, int], str] = {}
+        self.counted: dict[str, PoolTraffic] = {}
         self.failure = ""
         self.stopped = False
         self._chance = chance or Random(1)
@@ -126,6 +128,10 @@ class FakeBalancerEngine:
 
     async def status(self) -> Sequence[BalancerStatus]:
         return [self._status(balancer) for balancer in self.balancers]
+
+    async def traffic(self) -> Mapping[str, PoolTraffic]:
+        pools = [pool.id for balancer in self.balancers for pool in balancer.pools]
+        return {id: self.counted.get(id, PoolTraffic()) for id in pools}
 
     def changed(self) -> None:
         """Wake those that follow ``changes``."""
@@ -168,6 +174,10 @@ class FakeBalancerEngine:
             return Answer(503)
         chosen = self._chance.choices([pool for pool, _ in live], [weight for _, weight in live])[0]
         working = self._working({pool.id: pool for pool in balancer.pools}[chosen])
+        seen = self.counted.get(chosen, PoolTraffic())
+        ok, moved, wrong, broken = seen.answered
+        answered = (ok + bool(working), moved, wrong, broken)
+        self.counted[chosen] = PoolTraffic(seen.requests + 1, answered, seen.refused, seen.failed + (not working))
         return Answer(200, target=self._chance.choice(working).id) if working else Answer(503)
 
     def _working(self, pool: BalancerPool) -> list[BalancerTarget]:

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import msgspec
 
-from havre.kernel.balancer import Balancer, BalancerStatus
+from havre.kernel.balancer import Balancer, BalancerStatus, PoolTraffic
 from havre.kernel.vpc import Vpc
 from havre.kernel.workload import BoundPort, Container, Interface, Registry, Volume, Workload
 
@@ -245,6 +245,10 @@ class BalancerEngine(Protocol):
         ...
 
     async def status(self) -> Sequence[BalancerStatus]: ...
+
+    async def traffic(self) -> Mapping[str, PoolTraffic]:
+        """By the ids of pools; what began anew since counts from nothing. Raises Temporary."""
+        ...
 
     def changes(self) -> AsyncIterator[None]:
         """Yields at once, and then whenever ``status()`` has changed: health of a target, state of a balancer."""

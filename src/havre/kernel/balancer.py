@@ -170,3 +170,13 @@ class BalancerStatus(msgspec.Struct, frozen=True):
     targets: tuple[TargetHealth, ...] = ()
     host_ports: tuple[int, ...] = ()
     """Listener ports that answer on ``host_address``."""
+
+
+class PoolTraffic(msgspec.Struct, frozen=True, array_like=True):
+    """Of a pool, since its proxy began. ``answered`` counts what targets answered, by hundreds: 2xx, 3xx, 4xx, 5xx;
+    ``refused`` (4xx) and ``failed`` (5xx) what the balancer answered in their place."""
+
+    requests: int = 0
+    answered: tuple[int, int, int, int] = (0, 0, 0, 0)
+    refused: int = 0
+    failed: int = 0

@@ -16,6 +16,8 @@ VERSION = 1
 MAX_FRAME = 16 << 20
 USAGE = "usage"
 """A question of the server's: workload → nanoseconds of processors that it has had, bytes of memory that it has."""
+TRAFFIC = "traffic"
+"""A question of the server's: pool → PoolTraffic."""
 
 
 class NodeInfo(msgspec.Struct, frozen=True):

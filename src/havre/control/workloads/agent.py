@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from havre.control.nodelink.messages import USAGE, Assign, Assignment, LogStream
+from havre.control.nodelink.messages import TRAFFIC, USAGE, Assign, Assignment, LogStream
 from havre.control.tasks import Tasks
 from havre.control.terminals import messages as questions
 from havre.control.workloads.networks import Networks
@@ -113,10 +113,12 @@ class NodeAgent:
             worker.acknowledged()
 
     async def answer(self, what: str, question: Any) -> Any:
-        """The server's questions: what all workloads use; about a workload's container its stats, logs, a command, a command
-        on a terminal."""
+        """The server's questions: what all workloads use, what load balancers have done; about a workload's container its
+        stats, logs, a command, a command on a terminal."""
         if what == USAGE:
             return await measure(self.parts.containers, self._workers.items())
+        if what == TRAFFIC:
+            return dict(await self.parts.balancer.traffic())
         state = self._container(question)
         match what:
             case "stats":

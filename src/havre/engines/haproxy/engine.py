@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 
+from havre.engines.haproxy import counts
 from havre.engines.haproxy.adopt import bound_by, found_healthy
 from havre.engines.haproxy.bundles import unpresentable
 from havre.engines.haproxy.checker import Checker, Key, Probe
@@ -22,7 +23,7 @@ from havre.engines.haproxy.process import CONFIG, Proxy
 from havre.engines.haproxy.report import report, why_unsafe
 from havre.engines.haproxy.slots import Slots
 from havre.engines.haproxy.targets import room, routes, watched
-from havre.kernel.balancer import Balancer, BalancerStatus
+from havre.kernel.balancer import Balancer, BalancerStatus, PoolTraffic
 from havre.kernel.errors import Permanent, Temporary
 
 FIRST_RETRY, RETRY = 0.05, 2.0
@@ -81,6 +82,12 @@ class HaproxyEngine:
         return refused + [
             report(b, spaces, (self._bound, self._unbound), self._failure, self._told) for b in self._balancers
         ]
+
+    async def traffic(self) -> Mapping[str, PoolTraffic]:
+        if not self._proxy.running:
+            return {}
+        said = await self._proxy.command([counts.COMMAND])
+        return counts.traffic(said, {pool.id for balancer in self._balancers for pool in balancer.pools})
 
     async def changes(self) -> AsyncIterator[None]:
         event = asyncio.Event()

@@ -11,11 +11,15 @@ access logs, IPv6.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from havre.control.deps import ReconcilerDeps
 from havre.control.operation import Service, merge
 from havre.control.reconciler import Reconciler
+from havre.control.supervisor import Loop
+
+if TYPE_CHECKING:
+    from havre.services.elbv2.metering import Ask
 
 PARTIAL = {
     "routing.http.desync_mitigation_mode": "the proxy always refuses requests that are not RFC 7230, as strictest does",
@@ -25,6 +29,8 @@ PARTIAL = {
     "MutualAuthentication": "passthrough tells targets the client's own certificate, not the rest of its chain; a listener "
     "that asks for certificates does not share 127.0.0.1: it answers at its load balancer's own addresses",
     "headers": "a request's or an answer's head may have 15 KiB (AWS: 64 KiB and 32 KiB)",
+    "metrics": "of requests, answers and hosts, by load balancer and target group; none of times, connections, bytes and "
+    "zones, and none of what passed between the last look of a minute and a change of listeners",
     "Availability Zones": "targets in zones that the load balancer has no subnet in get requests too (AWS: unused)",
 }
 
@@ -59,8 +65,16 @@ def service() -> Service:
     return Service("elbv2", operations, KINDS, "elasticloadbalancing", PARTIAL, tags=tags.tags_of)
 
 
-def reconcilers(deps: ReconcilerDeps) -> list[Reconciler[Any]]:
+def reconcilers(deps: ReconcilerDeps, ask: Ask | None = None) -> list[Reconciler[Any]]:
     from havre.services.elbv2.reconcile.load_balancer import LoadBalancers
     from havre.services.elbv2.reconcile.target_group import Departures
 
     return [LoadBalancers(deps), Departures(deps)]
+
+
+def loops(deps: ReconcilerDeps, ask: Ask) -> list[Loop]:
+    """``ask`` tells what a node's load balancers have done."""
+    from havre.services.elbv2.metering import Traffic
+
+    traffic = Traffic(deps, ask)
+    return [Loop("traffic of load balancers", traffic.run, essential=False, progress=lambda: traffic.progress)]
