@@ -3,8 +3,8 @@
 The promise: capacity stays within its target's bounds; what a schedule says comes to be once its time has come, also when
 nobody ran at that time.
 
-Left out, and refused by name: step scaling; predictive scaling; metrics of load balancers, and those of services every 20
-seconds; other namespaces than lambda and ecs.
+Left out, and refused by name: step scaling; predictive scaling; metrics of services every 20 seconds; other namespaces than
+lambda and ecs.
 """
 
 from __future__ import annotations

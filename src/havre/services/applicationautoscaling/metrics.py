@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,14 +18,20 @@ _OF_SERVICES = {
     "ECSServiceAverageCPUUtilization": "CPUUtilization",
     "ECSServiceAverageMemoryUtilization": "MemoryUtilization",
 }
+REQUESTS = "ALBRequestCountPerTarget"
+_LABEL = re.compile(r"app/[\w-]+/[0-9a-f]+/targetgroup/[\w-]+/[0-9a-f]+")
 _ONE = ("MetricName", "Namespace", "Statistic")
 ID = "m"
 
 
 def predefined(given: Mapping[str, Any], target: Target, value: float) -> str:
     """The metric's name, checked. Raises ApiError."""
-    metric: str = given["PredefinedMetricType"]
-    if given.get("ResourceLabel"):
+    metric, label = str(given["PredefinedMetricType"]), given.get("ResourceLabel") or ""
+    if metric == REQUESTS and target.dimension == ECS:
+        if _LABEL.fullmatch(label) is None:
+            raise invalid(f"Invalid resource label for the predefined metric type {metric}: {label!r}.")
+        return metric
+    if label:
         raise invalid(f"Resource label is not supported for the predefined metric type {metric}.")
     if metric == PROVISIONED and target.dimension == LAMBDA:
         if not 0.1 <= value <= 0.9:
@@ -51,16 +58,29 @@ def queries(policy: Policy, target: Target) -> Sequence[Mapping[str, Any]]:
     """MetricDataQueries of which one returns data: a value for each minute."""
     given = policy.customized
     if given is None:
-        _, cluster, service = target.resource.split("/")
-        where = {"ClusterName": cluster, "ServiceName": service}
-        dimensions = [{"Name": name, "Value": value} for name, value in where.items()]
-        metric = {"Namespace": "AWS/ECS", "MetricName": _OF_SERVICES[policy.metric], "Dimensions": dimensions}
-        return [{"Id": ID, "MetricStat": {"Metric": metric, "Period": MINUTE, "Stat": "Average"}}]
+        return [_requests(policy.label) if policy.metric == REQUESTS else _of_service(policy.metric, target)]
     if not given.get("Metrics"):
         metric = {name: given[name] for name in ("Namespace", "MetricName", "Dimensions") if given.get(name)}
         stat = {"Metric": metric, "Period": MINUTE, "Stat": given["Statistic"], **_unit(given)}
         return [{"Id": ID, "MetricStat": stat}]
     return [_query(each) for each in given["Metrics"]]
+
+
+def _of_service(metric: str, target: Target) -> dict[str, Any]:
+    _, cluster, service = target.resource.split("/")
+    return _one("AWS/ECS", _OF_SERVICES[metric], "Average", ClusterName=cluster, ServiceName=service)
+
+
+def _requests(label: str) -> dict[str, Any]:
+    balancer, _, group = label.partition("/targetgroup/")
+    where = {"LoadBalancer": balancer, "TargetGroup": f"targetgroup/{group}"}
+    return _one("AWS/ApplicationELB", "RequestCountPerTarget", "Sum", **where)
+
+
+def _one(namespace: str, name: str, stat: str, **where: str) -> dict[str, Any]:
+    dimensions = [{"Name": dimension, "Value": value} for dimension, value in where.items()]
+    metric = {"Namespace": namespace, "MetricName": name, "Dimensions": dimensions}
+    return {"Id": ID, "MetricStat": {"Metric": metric, "Period": MINUTE, "Stat": stat}}
 
 
 def _unit(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -28,7 +28,8 @@ class Target(msgspec.Struct, frozen=True):
 
 class Policy(msgspec.Struct, frozen=True):
     """A target tracking policy on ``target`` (the name of its record). None where a member was not given. ``metric`` is a
-    predefined one, or "" and ``customized`` is the CustomizedMetricSpecification."""
+    predefined one (``label``: of which load balancer and target group); or it is "", and ``customized`` is the
+    CustomizedMetricSpecification."""
 
     target: str
     name: str
@@ -38,6 +39,7 @@ class Policy(msgspec.Struct, frozen=True):
     out_cooldown: int | None = None
     in_cooldown: int | None = None
     customized: Mapping[str, Any] | None = None
+    label: str = ""
 
 
 class Action(msgspec.Struct, frozen=True):

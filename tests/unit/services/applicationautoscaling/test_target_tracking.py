@@ -156,6 +156,21 @@ def test_metric_math(scene: Scene) -> None:
     assert scene.numbers.count == 3, "2 × 15 / 10"
 
 
+def test_requests_of_each_target(scene: Scene) -> None:
+    label = "app/web/0123456789abcdef/targetgroup/tg/fedcba9876543210"
+    fixed = {"PredefinedMetricType": "ALBRequestCountPerTarget", "ResourceLabel": label}
+    scene.track(100.0, PredefinedMetricSpecification=fixed)
+    (shown,) = scene.scaling.describe_scaling_policies(ServiceNamespace="ecs")["ScalingPolicies"]
+    assert shown["TargetTrackingScalingPolicyConfiguration"]["PredefinedMetricSpecification"] == fixed
+    where = (("LoadBalancer", "app/web/0123456789abcdef"), ("TargetGroup", "targetgroup/tg/fedcba9876543210"))
+    for _ in range(4):
+        at = scene.running.world.now()
+        tally = Tally(ACCOUNT, REGION, "AWS/ApplicationELB", "RequestCountPerTarget", where, "Count", at, {240.0: 1.0})
+        scene.running.loop.call_soon_threadsafe(scene.recorder.put, tally)
+        scene.pass_minutes(1)
+    assert scene.numbers.count == 5, "2 × 240 / 100"
+
+
 def test_what_cannot_be_followed_is_refused(scene: Scene) -> None:
     def refused(name: str = "bad", **specification: Any) -> str:
         tracking = {"TargetValue": 50.0, **specification}
@@ -184,6 +199,9 @@ def test_what_cannot_be_followed_is_refused(scene: Scene) -> None:
     assert refused(PredefinedMetricSpecification=of_lambda) == "NotImplementedException"
     fine = {"PredefinedMetricType": "ECSServiceAverageCPUUtilizationHighResolution"}
     assert refused(PredefinedMetricSpecification=fine) == "NotImplementedException"
+    for label in ("", "app/web/0123", "app/web/x/targetgroup/tg/y/z"):
+        of_requests = {"PredefinedMetricType": "ALBRequestCountPerTarget", "ResourceLabel": label or "-"}
+        assert refused(PredefinedMetricSpecification=of_requests) == invalid
     labelled = {**CPU["PredefinedMetricSpecification"], "ResourceLabel": "app/a/1/targetgroup/b/2"}
     assert refused(PredefinedMetricSpecification=labelled) == invalid
     assert scene.scaling.describe_scaling_policies(ServiceNamespace="ecs")["ScalingPolicies"] == []

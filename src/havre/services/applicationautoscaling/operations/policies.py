@@ -62,7 +62,8 @@ def _policy(target: TargetR, name: str, given: Any, id: str) -> Policy:
     usual = COOLDOWN.get(target.spec.dimension, 0.0)
     waits = [usual if each is None else float(each) for each in (out, inward)]
     tracking = Tracking(value, waits[0], waits[1], not given.get("DisableScaleIn"))
-    return Policy(target.meta.name, name, id, tracking, metric, out, inward, customized)
+    label = "" if fixed is None else fixed.get("ResourceLabel") or ""
+    return Policy(target.meta.name, name, id, tracking, metric, out, inward, customized, label)
 
 
 @ops("DeleteScalingPolicy")
@@ -82,7 +83,7 @@ def _shown(pair: tuple[TargetR, PolicyR]) -> dict[str, Any]:
     target, policy = pair[0].spec, pair[1].spec
     tracking = {
         "TargetValue": policy.tracking.target,
-        "PredefinedMetricSpecification": {"PredefinedMetricType": policy.metric} if policy.metric else None,
+        "PredefinedMetricSpecification": _predefined(policy) if policy.metric else None,
         "CustomizedMetricSpecification": policy.customized,
         "ScaleOutCooldown": policy.out_cooldown,
         "ScaleInCooldown": policy.in_cooldown,
@@ -99,6 +100,10 @@ def _shown(pair: tuple[TargetR, PolicyR]) -> dict[str, Any]:
         "Alarms": [],
         "CreationTime": pair[1].meta.created,
     }
+
+
+def _predefined(policy: Policy) -> dict[str, str]:
+    return {"PredefinedMetricType": policy.metric, **({"ResourceLabel": policy.label} if policy.label else {})}
 
 
 @ops("GetPredictiveScalingForecast")
