@@ -132,10 +132,11 @@ class QueuePoller:
         self._url = url
 
     async def _gather(self) -> tuple[list[Message], float]:
-        """A batch, and when its first message was received."""
+        """A batch, and when its first message was received. What fills an event is not added to."""
         batch: list[Message] = []
         began = 0.0
-        while len(batch) < self._source.batch:
+        size = 0
+        while len(batch) < self._source.batch and size < MOST_BYTES:
             left = began + self._source.window - self._access.now() if batch else LONG_POLL
             asked = min(RECEIVED, self._source.batch - len(batch))
             try:
@@ -147,6 +148,7 @@ class QueuePoller:
             if found and not batch:
                 began = self._access.now()
             batch += found
+            size += sum(len(message.get("Body", "")) for message in found)
             if not found:
                 self._growth.drained()
             if self._over(batch, len(found) < asked, began):

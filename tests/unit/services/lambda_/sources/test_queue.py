@@ -100,6 +100,14 @@ async def test_a_window_gathers_a_batch() -> None:
     assert len(access.events) == 1 and len(access.events[0]["Records"]) == 10
 
 
+async def test_what_fills_an_event_waits_for_no_window() -> None:
+    queue = FakeQueue()
+    queue.arrive(*["x" * 1_000_000] * 30)
+    access = FakeAccess(queue, lambda event: None)
+    await poll(source(batch=10_000, window=300), access, 10)
+    assert queue.left == [] and all(1 <= len(event["Records"]) <= 6 for event in access.events)
+
+
 async def test_no_more_batches_at_once_than_the_mapping_says() -> None:
     queue = FakeQueue(visibility=10_000)
     queue.arrive(*[str(n) for n in range(2000)])
