@@ -17,6 +17,8 @@ from moto.kinesis.utils import decompose_shard_iterator
 
 from havre.engines.moto import pinned
 
+MOST_BYTES = 10 << 20
+"""Of the data that one answer has; a first record that is larger comes alone."""
 CHECKED = 256
 """Records that are put between two looks for those that have expired."""
 
@@ -53,6 +55,7 @@ class Shard(models.Shard):
             found = newest[::-1][: limit or 10_000]
         if not found:
             return [], int(last_sequence_id), 0
+        found = within(found, MOST_BYTES, _size)
         behind = self.records[self.last].created_at - found[-1].created_at
         return found, found[-1].sequence_number, int(behind * 1000)
 
@@ -61,6 +64,21 @@ class Shard(models.Shard):
 
     def get_max_sequence_number(self) -> int:
         return self.last
+
+
+def _size(record: Any) -> int:
+    """Of the data, which moto has in base64."""
+    return len(record.data) * 3 // 4 - str(record.data[-2:]).count("=")
+
+
+def within(found: list[Any], most: int, size: Callable[[Any], int]) -> list[Any]:
+    """The first ones, together no larger than ``most``, but one at least."""
+    together = 0
+    for number, each in enumerate(found):
+        together += size(each)
+        if together > most and number:
+            return found[:number]
+    return found
 
 
 def _keeping_records(change: Callable[..., Any]) -> Callable[..., Any]:

@@ -13,11 +13,14 @@ from moto.dynamodb.models import DynamoDBBackend, table
 from moto.dynamodbstreams import models
 
 from havre.engines.moto import pinned
+from havre.engines.moto.shards import within
 
 LIFE = 15 * 60
 """Seconds for which an iterator is good, as on AWS."""
 KEPT = timedelta(hours=24)
 """For which a record is, as on AWS."""
+MOST_BYTES = 1 << 20
+"""Of the records of one answer."""
 CHECKED = 256
 """Records that are added between two looks for those that are older."""
 _TRIMMED = "The requested sequence number is no longer available."
@@ -83,11 +86,16 @@ def _get_records(self: Any, iterator_arn: str, limit: int | None) -> dict[str, A
     at = position - shard.starting_sequence_number
     if at < 0:
         raise StreamError("TrimmedDataAccessException", _TRIMMED)
-    items = shard.items[at : at + min(limit or 1000, 1000)]
+    items = within(shard.items[at : at + min(limit or 1000, 1000)], MOST_BYTES, _size)
     return {
         "NextShardIterator": Iterator(stream, position + len(items)).arn,
         "Records": [each.to_json() for each in items],
     }
+
+
+def _size(item: Any) -> int:
+    size: int = item.record["dynamodb"]["SizeBytes"]
+    return size
 
 
 def install() -> None:

@@ -131,6 +131,29 @@ def test_a_record_for_each_item_that_changes(lent: Lent) -> None:
     assert all(record["dynamodb"]["ApproximateCreationDateTime"].microsecond == 0 for record in seen)
 
 
+def test_an_answer_is_no_larger_than_awss(lent: Lent) -> None:
+    """10 MiB of Kinesis's data, 1 MiB of DynamoDB's records; what is left comes next."""
+    kinesis = lent.client("kinesis")
+    kinesis.create_stream(StreamName="large", ShardCount=1)
+    for number in range(12):
+        kinesis.put_record(StreamName="large", Data=bytes([number]) * (1 << 20), PartitionKey="k")
+    where = {"StreamName": "large", "ShardId": "shardId-000000000000", "ShardIteratorType": "TRIM_HORIZON"}
+    first = kinesis.get_records(ShardIterator=kinesis.get_shard_iterator(**where)["ShardIterator"])
+    rest = kinesis.get_records(ShardIterator=first["NextShardIterator"])
+    assert [r["Data"][0] for r in (*first["Records"], *rest["Records"])] == list(range(12))
+    assert len(first["Records"]) == 10
+    dynamodb, arn = _table(lent, "large")
+    for number in range(5):
+        dynamodb.put_item(TableName="large", Item={"id": {"S": str(number)}, "data": {"S": "x" * 300_000}})
+    streams = lent.client("dynamodbstreams")
+    shard = streams.describe_stream(StreamArn=arn)["StreamDescription"]["Shards"][0]["ShardId"]
+    at = {"StreamArn": arn, "ShardId": shard, "ShardIteratorType": "TRIM_HORIZON"}
+    one = streams.get_records(ShardIterator=streams.get_shard_iterator(**at)["ShardIterator"])
+    two = streams.get_records(ShardIterator=one["NextShardIterator"])
+    seen = [r["dynamodb"]["Keys"]["id"]["S"] for r in (*one["Records"], *two["Records"])]
+    assert seen == list("01234") and len(one["Records"]) == 3
+
+
 ALONE = """
 from hypothesis import given, settings, strategies as st
 from havre.engines.moto import pinned, shards, streams
