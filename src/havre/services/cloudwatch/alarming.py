@@ -73,14 +73,14 @@ class Alarming:
         now, check = self._deps.world.now(), checked(alarm.spec)
         queries = watched(alarm)
         period = metric_queries.longest(queries)
-        readings = self._readings(alarm, queries, check.range, period, now)
+        readings = await self._readings(alarm, queries, check.range, period, now)
         verdict = alarms.judge(check, readings)
         if verdict.state is None or verdict.state == alarm.status.state:
             return
         data = reason_data(alarm.spec, verdict, period, now)
         await self._enter(alarm, verdict.state, verdict.reason, data)
 
-    def _readings(
+    async def _readings(
         self, alarm: AlarmRecord, queries: Sequence[Query], many: int, period: int, now: float
     ) -> list[alarms.Reading]:
         """The last whole periods, newest first. They end with the last minute, whatever their length."""
@@ -88,6 +88,7 @@ class Alarming:
         end = int(now) // step * step
         where = (alarm.meta.account, alarm.meta.region)
         computing = Computing(self._facilities.points(), *where, queries, end - many * period, end, now)
+        await computing.compute()
         (returned,) = [query for query in queries if query.returned]
         lines = computing.lines(returned)
         points: Mapping[int, float] = lines[0].points if lines else {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -134,7 +135,7 @@ def longest(queries: Sequence[Query]) -> int:
 
 
 class Computing:
-    """The values of queries over one span of time, each computed once."""
+    """The values of queries over one span of time, each computed once. Ask for them after ``compute``."""
 
     def __init__(
         self, points: Points, account: str, region: str, queries: Sequence[Query], begin: float, end: int, now: float
@@ -146,15 +147,19 @@ class Computing:
         self._begin, self._end, self._now = begin, end, now
         self._known: dict[str, Value] = {}
         self._periods: dict[str, int] = {}
+        self._budget = reading.Budget()
         self.counts: dict[str, Mapping[int, float]] = {}
         """Id of a metric's query → how many values each of its points was made of."""
         self.messages: dict[str, list[dict[str, str]]] = {}
 
-    def lines(self, query: Query) -> Sequence[Line]:
-        """Raises ApiError."""
+    async def compute(self) -> None:
+        """All of them; others get their turn in between. Raises ApiError."""
         for each in self._queries.values():
-            if each.id not in self._known:
-                self._known[each.id] = self._told(each)
+            self._known[each.id] = self._told(each)
+            await asyncio.sleep(0)
+
+    def lines(self, query: Query) -> Sequence[Line]:
+        """Of what has been computed. Raises ApiError."""
         try:
             return formulas.lines(self._known[query.id])
         except FormulaError as wrong:
@@ -190,7 +195,7 @@ class Computing:
         told: Mapping[int, tuple[float, float]] = {}
         having = []
         for unit, id in found.items():
-            points = reading.measure(self._points, [id], start, self._end, query.period, query.stat)
+            points = reading.measure(self._points, id, (start, self._end, query.period), query.stat, self._budget)
             told = told or points
             having += [unit] if points else []
         if len(having) > 1:
@@ -207,7 +212,7 @@ class Computing:
         known = [each for each in self._points.series(*self._where, since=since) if fits(each.series)]
         start, found = reading.rounded(self._begin, period, self._now), []
         for each in known[:MOST_FOUND]:
-            told = reading.measure(self._points, [each.id], start, self._end, period, stat)
+            told = reading.measure(self._points, each.id, (start, self._end, period), stat, self._budget)
             label = " ".join((each.series.metric, *(value for _, value in each.series.dimensions)))
             found.append(Line({at: value for at, (value, _) in told.items()}, period, label))
         return found

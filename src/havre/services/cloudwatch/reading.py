@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from havre.core.metrics.statistics import Statistic, Summary, combine, needs_values, statistic
 from havre.core.metrics.values import decode
+from havre.services.cloudwatch.errors import validation
 from havre.services.cloudwatch.names import Dimensions
 from havre.store.points import Points
 
@@ -14,6 +15,23 @@ SHORT = (1, 5, 10, 20, 30)
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 _DIVISIONS = ((15 * DAY, MINUTE), (63 * DAY, 5 * MINUTE))
 """Age of a start → to what it is rounded down, in seconds; those that are older to hours."""
+
+
+MOST_READ, VALUES_COST = 1_000_000, 5
+"""Data points that one request reads at most; of one whose values are read as well counts so many times."""
+
+
+class Budget:
+    """What a request may still read: it is read while others wait."""
+
+    def __init__(self) -> None:
+        self._left = MOST_READ
+
+    def spend(self, points: int, values: bool) -> None:
+        """Raises ApiError when that was too much."""
+        self._left -= points * (VALUES_COST if values else 1)
+        if self._left < 0:
+            raise validation("The request reads too many data points. Ask for less time, or for fewer metrics.")
 
 
 def is_period(period: int) -> bool:
@@ -38,11 +56,14 @@ def by_unit(
 
 
 def periods(
-    points: Points, ids: Sequence[int], start: int, end: int, period: int, values: bool
+    points: Points, ids: Sequence[int], start: int, end: int, period: int, values: bool, budget: Budget | None = None
 ) -> Sequence[tuple[int, Summary]]:
     """Beginnings of the periods that hold anything, and what they hold, in order. ``end`` is left out."""
     gathered: dict[int, list[Summary]] = {}
-    for point in points.read(ids, start, end, values):
+    found = points.read(ids, start, end, values)
+    if budget is not None:
+        budget.spend(len(found), values)
+    for point in found:
         begin = point.at - (point.at - start) % period
         told = Summary(point.count, point.sum, point.least, point.most, decode(point.values))
         gathered.setdefault(begin, []).append(told)
@@ -50,11 +71,12 @@ def periods(
 
 
 def measure(
-    points: Points, ids: Sequence[int], start: int, end: int, period: int, name: str
+    points: Points, id: int, span: tuple[int, int, int], name: str, budget: Budget
 ) -> Mapping[int, tuple[float, float]]:
-    """Beginning of a period → one statistic, and how many values it was made of. ``name`` is a statistic's."""
+    """Beginning of a period → one statistic, and how many values it was made of. ``span``: start, end, and period.
+    ``name`` is a statistic's. Raises ApiError."""
     compute: Statistic | None = statistic(name)
     if compute is None:
         raise ValueError(name)
-    told = periods(points, ids, start, end, period, needs_values(name))
+    told = periods(points, [id], *span, needs_values(name), budget)
     return {at: (value, summary.count) for at, summary in told if (value := compute(summary)) is not None}

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from tests.unit.services.cloudwatch.cloudwatch_harness import METRIC, NAMESPACE, CloudWatch, refusal, stat_query
 
+from havre.services.cloudwatch import reading
+
 
 def test_extended_statistics_are_computed_from_the_values(watch: CloudWatch) -> None:
     watch.put(*(float(n) for n in range(1, 101)))
@@ -196,3 +198,15 @@ def test_what_services_measured_is_there_at_once(watch: CloudWatch) -> None:
     watch.running.wait(add())
     (result,) = watch.data(stat_query("m"), EndTime=watch.minute() + 600)
     assert result["Values"] == [3]
+
+
+def test_a_request_that_reads_too_much_is_refused(watch: CloudWatch, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "MOST_READ", 5)
+    for ago in range(3):
+        watch.put(1.0, ago=ago)
+    span = {"StartTime": watch.minute(9), "EndTime": watch.minute() + 60}
+    get = watch.client.get_metric_data
+    assert len(get(MetricDataQueries=[stat_query("a")], **span)["MetricDataResults"][0]["Values"]) == 3
+    for queries in ([stat_query("a"), stat_query("b")], [stat_query("a", stat="p90")]):
+        code, message = refusal(get, MetricDataQueries=queries, **span)
+        assert (code, message[:43]) == ("ValidationError", "The request reads too many data points. Ask")

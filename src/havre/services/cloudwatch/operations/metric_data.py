@@ -41,6 +41,7 @@ async def get_metric_data(facilities: Facilities, call: Call, request: Request) 
     await facilities.flush()
     where = (call.account, call.region)
     computing = Computing(facilities.points(), *where, queries, begin, math.ceil(end), call.now)
+    await computing.compute()
     newest_first = request.get("ScanBy", "TimestampDescending") == "TimestampDescending"
     results = _results(computing, queries, where, newest_first)
     index, offset = DATA.read(call, request) or (0, 0)
