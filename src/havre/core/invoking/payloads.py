@@ -6,6 +6,8 @@ from typing import Any
 
 import msgspec
 
+from havre.core.invoking import json_words
+
 MIB = 1024 * 1024
 SYNCHRONOUS = 6 * MIB
 EVENT = 1 * MIB
@@ -21,15 +23,16 @@ _raw = msgspec.json.Decoder(msgspec.Raw)
 
 
 def json_fault(payload: bytes) -> str | None:
-    """Why this is no JSON text, in words; None when it is one. Nothing is built: 1 MiB takes a millisecond."""
+    """Why this is no JSON text, in Lambda's words where it is a short one; None when it is one. Nothing is built: 1 MiB
+    takes a millisecond."""
     try:
         _raw.decode(payload)
         if not payload.isascii():  # what is passed over is not looked into
             payload.decode()
     except msgspec.DecodeError as error:
-        return str(error)
-    except UnicodeDecodeError:
-        return "Invalid UTF-8"
+        return json_words.of(payload) or str(error)
+    except UnicodeDecodeError as error:
+        return json_words.of_bytes(error)
     except RecursionError:
         return "Nested too deeply"
     return None
