@@ -15,7 +15,8 @@ import msgspec
 from havre.kernel.function import Code, Function
 from havre.kernel.workload import Interface, Registry
 
-RUNTIME = "runtime"
+RUNTIME = "/runtime"
+"""Its name among a sandbox's processes: extensions have those of their files, which have no slash."""
 API_PORT = 9001
 LINES = "/tmp/.lines"  # noqa: S108 (the sandbox's own)
 """Where workers of a runtime connect to for what they write, each by itself (``SandboxEngine.lines``)."""

@@ -75,6 +75,13 @@ async def test_it_hears_of_invocations_and_of_the_end(tmp_path: Path) -> None:
         assert "extension is ready\n" in await g.lines("extension is ready")
 
 
+async def test_it_may_have_any_name(tmp_path: Path) -> None:
+    async with ground(tmp_path) as g:
+        told = install(g, "runtime")
+        assert (await g.invoke(g.function(ECHO), "x")).payload == b'"x"'
+        await until(told, eventType="INVOKE")
+
+
 async def test_it_hears_why_an_environment_ends(tmp_path: Path) -> None:
     async with ground(tmp_path) as g:
         told = install(g)
