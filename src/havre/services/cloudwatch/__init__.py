@@ -41,6 +41,7 @@ PARTIAL = {
 def service(facilities: Facilities | None = None) -> Service:
     """``facilities`` keep the data points. Without them its operations can be listed (``havre coverage``), not called."""
     from havre.services.cloudwatch.operations import (
+        absent,
         alarm_reads,
         alarms,
         dashboards,
@@ -54,7 +55,7 @@ def service(facilities: Facilities | None = None) -> Service:
 
     measuring = (put_data, list_metrics, statistics, metric_data)
     ops = [module.ops.of(cast("Facilities", facilities)) for module in measuring]
-    ops += [alarms.ops, alarm_reads.ops, dashboards.ops, tags.ops]
+    ops += [absent.ops, alarms.ops, alarm_reads.ops, dashboards.ops, tags.ops]
     return Service("cloudwatch", merge(*ops), KINDS, partial=PARTIAL, tags=tags.tags_of)
 
 

@@ -35,6 +35,8 @@ def check(region: str, arns: tuple[str, ...]) -> None:
         if len(parts) != 6 or parts[0] != "arn" or not parts[2] or not parts[5]:
             raise validation(f"Invalid arn syntax: {arn}")
         service = parts[2] if parts[2] != "automate" else "ec2"
+        if service == "autoscaling" and parts[5].startswith("scalingPolicy:") and ":resource/ecs/" in parts[5]:
+            continue  # Application Auto Scaling looks at the alarms that name its policies
         if service not in ("sns", "lambda"):
             raise not_built("cloudwatch", f"alarm actions of {service} ({arn})")
         if service == "sns" and parts[3] != region:
@@ -71,6 +73,8 @@ class Courier:
             await aws("events", "PutEvents", {"Entries": [json.loads(notice.text)]})
             return
         _, _, service, there, owner, _ = notice.action.split(":", 5)
+        if service == "autoscaling":
+            return
         if service == "sns":
             request = {"TopicArn": notice.action, "Message": notice.text, "Subject": notice.subject}
             await (await self._publisher(notice, owner, there))("sns", "Publish", request)

@@ -150,9 +150,11 @@ def test_what_is_not_there_is_refused_by_name(watch: CloudWatch) -> None:
     for call, more in (
         (watch.client.list_metrics, {"IncludeLinkedAccounts": True}),
         (watch.client.list_metrics, {"OwningAccount": "999999999999"}),
-        (watch.client.list_metric_streams, {}),
+        (watch.client.delete_metric_stream, {"Name": "s"}),
     ):
         assert refusal(call, **more)[0] == "NotImplementedException"
+    assert watch.client.list_metric_streams()["Entries"] == []
+    assert watch.client.describe_anomaly_detectors()["AnomalyDetectors"] == []
 
 
 @pytest.mark.parametrize("compressed", [False, True])
