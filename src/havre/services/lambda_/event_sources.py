@@ -14,9 +14,14 @@ from havre.services.lambda_.roles import PRINCIPAL
 
 _NEEDED = {
     "sqs": ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"),
-    "kinesis": ("kinesis:GetRecords", "kinesis:GetShardIterator", "kinesis:DescribeStream", "kinesis:ListShards"),
+    "kinesis": ("kinesis:GetRecords", "kinesis:GetShardIterator", "kinesis:DescribeStream"),
     "dynamodb": ("dynamodb:GetRecords", "dynamodb:GetShardIterator", "dynamodb:DescribeStream"),
 }
+_UNREADABLE = (
+    "Cannot access stream {}. Please ensure the role can perform the GetRecords, GetShardIterator, DescribeStream, "
+    "ListShards, and ListStreams Actions on your stream in IAM."
+)
+"""AWS's words, which name more than it asks for: roles of before there was ListShards go on."""
 _OF_CONSUMERS = ("kinesis:SubscribeToShard",)
 
 
@@ -40,7 +45,10 @@ async def check_source(call: Call, kind: str, arn: str, config: Configuration) -
         await _ask(call, arn, "kinesis", "DescribeStreamSummary", {"StreamARN": arn})
     else:
         await _ask(call, arn, "dynamodbstreams", "DescribeStream", {"StreamArn": arn, "Limit": 1})
-    await grants.check(call, config.role, _NEEDED[kind], arn, policy)
+    if kind == "sqs":
+        await grants.check(call, config.role, _NEEDED[kind], arn, policy)
+    elif await grants.refused(call, config.role, _NEEDED[kind], arn):
+        raise invalid(_UNREADABLE.format(arn))
 
 
 async def _queue(call: Call, arn: str) -> Mapping[str, str]:

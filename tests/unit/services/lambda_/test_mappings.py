@@ -247,6 +247,23 @@ def test_the_role_has_to_be_allowed_to_read(lambdas: Lambda) -> None:
     )
 
 
+@pytest.mark.parametrize("source, service", [(STREAM, "kinesis"), (TABLE, "dynamodb")])
+def test_a_stream_is_read_by_roles_that_are_older_than_list_shards(lambdas: Lambda, source: str, service: str) -> None:
+    def let(*names: str) -> None:
+        statement = {"Effect": "Allow", "Resource": "*", "Action": [f"{service}:{name}" for name in names]}
+        policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+        lambdas.iam.put_role_policy(RoleName="worker", PolicyName="p", PolicyDocument=policy)
+
+    let("GetRecords", "GetShardIterator", "ListStreams", "ListShards")
+    code, message = refusal(lambda: make(lambdas, source, StartingPosition="LATEST"))
+    assert code == INVALID and message == (
+        f"Cannot access stream {source}. Please ensure the role can perform the GetRecords, GetShardIterator, "
+        "DescribeStream, ListShards, and ListStreams Actions on your stream in IAM."
+    )
+    let("GetRecords", "GetShardIterator", "DescribeStream", "ListStreams")
+    assert make(lambdas, source, StartingPosition="LATEST")["State"] == "Creating"
+
+
 def test_a_queue_hides_messages_at_least_as_long_as_the_function_may_run(lambdas: Lambda) -> None:
     lambdas.client.update_function_configuration(FunctionName="one", Timeout=31)
     code, message = refusal(lambda: make(lambdas))

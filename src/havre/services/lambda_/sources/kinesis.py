@@ -6,6 +6,7 @@ import base64
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
+from havre.control.operation import Aws
 from havre.core.event_sources.retries import StreamRecord
 from havre.kernel.errors import ApiError
 from havre.services.lambda_.sources.reader import Expired, Read, Shard, seconds
@@ -25,16 +26,34 @@ class KinesisReader:
 
     async def shards(self) -> Sequence[Shard]:
         aws = await self._access.as_role()
-        found: list[Shard] = []
+        try:
+            found = await self._listed(aws)
+        except ApiError as refusal:
+            if refusal.code != "AccessDeniedException":
+                raise
+            found = await self._described(aws)  # roles that are older than ListShards may do just this, on AWS as well
+        both = ("ParentShardId", "AdjacentParentShardId")
+        return [Shard(shard["ShardId"], tuple(shard[p] for p in both if shard.get(p))) for shard in found]
+
+    async def _listed(self, aws: Aws) -> list[Mapping[str, Any]]:
+        found: list[Mapping[str, Any]] = []
         request: dict[str, Any] = {"StreamARN": self._stream}
         while True:
             answer = await aws("kinesis", "ListShards", request)
-            for shard in answer["Shards"]:
-                parents = (shard.get("ParentShardId"), shard.get("AdjacentParentShardId"))
-                found.append(Shard(shard["ShardId"], tuple(p for p in parents if p)))
+            found += answer["Shards"]
             if not answer.get("NextToken"):
                 return found
             request = {"NextToken": answer["NextToken"]}
+
+    async def _described(self, aws: Aws) -> list[Mapping[str, Any]]:
+        found: list[Mapping[str, Any]] = []
+        request: dict[str, Any] = {"StreamARN": self._stream}
+        while True:
+            answer = (await aws("kinesis", "DescribeStream", request))["StreamDescription"]
+            found += answer["Shards"]
+            if not (answer.get("HasMoreShards") and answer["Shards"]):
+                return found
+            request["ExclusiveStartShardId"] = answer["Shards"][-1]["ShardId"]
 
     async def iterator(self, shard: str, after: str) -> str:
         aws = await self._access.as_role()

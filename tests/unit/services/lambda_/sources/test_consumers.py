@@ -11,12 +11,15 @@ from tests.unit.services.lambda_.sources.source_fakes import STREAM, FakeAccess,
 from tests.unit.services.lambda_.sources.test_stream import Rig
 
 from havre.kernel.errors import ApiError
-from havre.services.lambda_.sources.kinesis import ConsumerReader
+from havre.services.lambda_.sources.kinesis import ConsumerReader, KinesisReader
 from havre.services.lambda_.sources.reader import Expired
 from havre.services.lambda_.sources.source import Source
 
 pytestmark = pytest.mark.looptime
 CONSUMER = f"{STREAM}/consumer/fast:1"
+BASE: dict[str, Any] = {
+    "id": "m", "arn": CONSUMER, "account": "0", "region": "us-east-1", "function": "f", "role": "r", "batch": 1,
+}  # fmt: skip
 
 
 class FakeKinesis:
@@ -51,8 +54,7 @@ class FakeKinesis:
 
 def _reader(kinesis: FakeKinesis, **more: Any) -> ConsumerReader:
     access = FakeAccess(kinesis, lambda event: None)
-    base = {"id": "m", "arn": CONSUMER, "account": "0", "region": "us-east-1", "function": "f", "role": "r", "batch": 1}
-    return ConsumerReader(Source(**{**base, **more}), access)
+    return ConsumerReader(Source(**{**BASE, **more}), access)
 
 
 async def test_a_shard_is_read_to_its_end_by_one_subscription_after_the_other() -> None:
@@ -97,3 +99,25 @@ async def test_a_subscription_that_is_refused_is_tried_again() -> None:
         await asyncio.sleep(1)
     assert rig.access.results[0] == "PROBLEM: too soon" and clock() < 60
     await rig.crash()
+
+
+class OldRole:
+    """Knows DescribeStream alone, which tells of one shard at a time."""
+
+    refusal = ApiError("AccessDeniedException", "no", 400)
+
+    async def __call__(self, service: str, operation: str, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        if operation != "DescribeStream":
+            raise self.refusal
+        after = request.get("ExclusiveStartShardId")
+        shard = {"ShardId": "b", "ParentShardId": "a"} if after else {"ShardId": "a"}
+        return {"StreamDescription": {"Shards": [shard], "HasMoreShards": not after}}
+
+
+async def test_shards_are_described_to_roles_that_may_not_list_them() -> None:
+    old = OldRole()
+    reader = KinesisReader(Source(**BASE), FakeAccess(old, lambda event: None))
+    assert [(shard.id, shard.parents) for shard in await reader.shards()] == [("a", ()), ("b", ("a",))]
+    old.refusal = ApiError("ResourceNotFoundException", "gone", 400)
+    with pytest.raises(ApiError, match="gone"):
+        await reader.shards()
