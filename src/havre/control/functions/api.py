@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+OK = b'{"status":"OK"}\n'
+"""What is answered to what a process tells."""
 USUAL_CONNECTIONS = 64
 """Of the processes of an environment, at once."""
 

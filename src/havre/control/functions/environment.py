@@ -12,11 +12,11 @@ from functools import partial
 
 from havre.control.functions import container_credentials
 from havre.control.functions.alarm import Deadline
-from havre.control.functions.api import USUAL_CONNECTIONS, ApiServer, Exchange, Sink
+from havre.control.functions.api import OK, USUAL_CONNECTIONS, ApiServer, Exchange, Sink
 from havre.control.functions.extensions import Extensions, extension_record, extension_text, refuse
 from havre.control.functions.lines import EventLog, stream_of
 from havre.control.functions.parts import InitFailed, Owner, Parts
-from havre.control.functions.restoring import Restoring
+from havre.control.functions.restoring import NOTHING_TO_RESTORE, Restoring
 from havre.control.functions.run import Run
 from havre.control.functions.streams import StreamSink
 from havre.control.functions.telemetry import Telemetry
@@ -31,7 +31,6 @@ from havre.kernel.workload import Interface
 
 log = logging.getLogger("havre.functions")
 
-OK = b'{"status":"OK"}\n'
 WRONG_ID = b'{"errorMessage":"Invalid request ID","errorType":"InvalidRequestID"}\n'
 _MIB = 1 << 20
 
@@ -266,15 +265,13 @@ class Environment:
 
     def restore_next(self, exchange: Exchange) -> None:
         if self.kind != "snap-start" or self.ready is None:
-            refuse(exchange, "InvalidStateTransition", "There is nothing to restore", 403)
+            refuse(exchange, *NOTHING_TO_RESTORE)
             return
         self.restoring.park(exchange)
         self._check_ready()
 
     def restore_error(self, exchange: Exchange) -> None:
-        failure = failures.reported(exchange.body, exchange.header(b"lambda-runtime-function-error-type"))
-        exchange.answer(202, OK)
-        self.fail(failure)
+        self.restoring.error(exchange)
 
     def credentials(self, exchange: Exchange) -> None:
         if container_credentials.authorized(self.token, exchange.header(b"authorization")):

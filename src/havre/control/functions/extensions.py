@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from havre.control.functions.api import Exchange
+from havre.control.functions.api import OK, Exchange
 from havre.kernel.function import Function
 
 MOST = 10
@@ -15,7 +15,6 @@ _NAME = b"lambda-extension-name"
 _FEATURES = b"lambda-extension-accept-feature"
 _EVENTS = {True: ("INVOKE", "SHUTDOWN"), False: ("INVOKE",)}
 """Events of external extensions, and of internal ones: these run in the runtime's process and hear of its end by SIGTERM."""
-_OK = b'{"status":"OK"}\n'
 
 
 def refuse(exchange: Exchange, kind: str, words: str, status: int = 403) -> None:
@@ -174,7 +173,7 @@ class Extensions:
         if not kind:
             refuse(exchange, "Extension.MissingHeader", "Lambda-Extension-Function-Error-Type header not found")
             return
-        exchange.answer(202, _OK)
+        exchange.answer(202, OK)
         extension.fault = "InitError" if phase == "init" else "ExitError"
         extension.error = kind if kind.startswith("Extension.") else f"Extension.{extension.fault}"
         self._failed(extension.name, extension.error)

@@ -3,9 +3,11 @@ than ``LIMIT``, serves nobody; its invocation was not begun."""
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
-from havre.control.functions.api import Exchange
+from havre.control.functions.api import OK, Exchange
+from havre.control.functions.extensions import refuse
 from havre.control.functions.run import Run
 from havre.control.functions.ticket import Ticket
 from havre.core.environments import failures
@@ -16,6 +18,7 @@ from havre.kernel.function import Outcome
 if TYPE_CHECKING:
     from havre.control.functions.environment import Environment
 
+NOTHING_TO_RESTORE = ("InvalidStateTransition", "There is nothing to restore", 403)
 LIMIT = 10.0
 """Seconds that restoring may take, whatever the function's timeout is."""
 
@@ -75,6 +78,20 @@ class Restoring:
         tail = log.end_tail() if asked.tail else b""
         used, billed = environment.memory(), words.billed(took, 0.0)
         run.ticket.finish(Outcome(told.payload, told.kind, "application/json", tail, 0.0, billed, None, used))
+
+    def error(self, exchange: Exchange) -> None:
+        """A hook has failed, says the runtime."""
+        if not self.under_way:
+            refuse(exchange, *NOTHING_TO_RESTORE)
+            return
+        kind = exchange.header(b"lambda-runtime-function-error-type")
+        failure = failures.reported(exchange.body, kind)
+        exchange.answer(202, OK)
+        asyncio.get_running_loop().call_soon(self._broken, failure)  # what was written before is read in this turn
+
+    def _broken(self, failure: Failure) -> None:
+        if self.under_way:
+            self._environment.fail(failure)
 
     def _took(self) -> float:
         self.under_way = False

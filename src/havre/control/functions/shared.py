@@ -15,8 +15,8 @@ from collections import OrderedDict, deque
 from collections.abc import Callable
 from typing import Any, Protocol, cast
 
-from havre.control.functions.api import USUAL_CONNECTIONS, Exchange
-from havre.control.functions.environment import OK, WRONG_ID, Environment
+from havre.control.functions.api import OK, USUAL_CONNECTIONS, Exchange
+from havre.control.functions.environment import WRONG_ID, Environment
 from havre.control.functions.extensions import Extensions, refuse
 from havre.control.functions.parts import Owner, Parts
 from havre.control.functions.run import Run

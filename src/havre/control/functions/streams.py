@@ -6,7 +6,7 @@ import base64
 import binascii
 from collections.abc import Callable
 
-from havre.control.functions.api import Exchange
+from havre.control.functions.api import OK, Exchange
 from havre.control.functions.ticket import Ticket
 from havre.core.environments import failures
 from havre.core.environments.failures import Failure
@@ -14,7 +14,6 @@ from havre.core.environments.failures import Failure
 MOST = 200 << 20
 _ERROR_TYPE = b"lambda-runtime-function-error-type"
 _ERROR_BODY = b"lambda-runtime-function-error-body"
-_ACCEPTED = b'{"status":"OK"}\n'
 
 Done = Callable[[Ticket, bytes, str, Failure | None], None]
 """(invocation, answer in one piece where the caller wants that, content type, how it failed)."""
@@ -55,7 +54,7 @@ class StreamSink:
                 413, b'{"errorMessage":"Exceeded maximum allowed payload size","errorType":"RequestEntityTooLarge"}'
             )
         else:
-            exchange.answer(202, _ACCEPTED)
+            exchange.answer(202, OK)
 
     def _failure(self, exchange: Exchange, whole: bool) -> Failure | None:
         if self._size > self._limit:

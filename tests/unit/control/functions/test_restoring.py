@@ -58,6 +58,20 @@ async def test_a_hook_that_fails_is_told_and_its_environment_replaced(tmp_path: 
         assert g.engine.calls["obtain"] >= 2 and g.engine.calls["clear"] == 0
 
 
+async def test_nothing_fails_by_what_says_so_at_the_wrong_time(tmp_path: Path) -> None:
+    code = """
+        import os, urllib.error, urllib.request
+        def handler(event, context):
+            api = f"http://{os.environ['AWS_LAMBDA_RUNTIME_API']}/2018-06-01/runtime/restore/error"
+            try:
+                urllib.request.urlopen(urllib.request.Request(api, b"{}"))
+            except urllib.error.HTTPError as error:
+                return error.code
+    """
+    async with ground(tmp_path) as g:
+        assert (await g.invoke(g.function(code))).payload == b"403"
+
+
 async def test_a_runtime_that_ends_while_it_is_restored(tmp_path: Path) -> None:
     async with ground(tmp_path) as g:
         _, said, tail = await restored(g, "os._exit(3)")
