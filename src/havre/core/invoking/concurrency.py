@@ -14,6 +14,8 @@ RATE = 10
 """Synchronous invocations a second, for each unit of concurrency."""
 IDLE = 300.0
 """Seconds after which environments that were not needed are taken to be gone."""
+FEW = 256
+"""Functions that are remembered in any case."""
 
 CONCURRENT = "ConcurrentInvocationLimitExceeded"
 CONCURRENT_RESERVED = "ReservedFunctionConcurrentInvocationLimitExceeded"
@@ -85,9 +87,10 @@ class Bucket:
 
 
 class _Function:
-    __slots__ = ("environments", "growth", "needed", "on_demand", "provisioned", "rate", "running")
+    __slots__ = ("called", "environments", "growth", "needed", "on_demand", "provisioned", "rate", "running")
 
     def __init__(self, now: float) -> None:
+        self.called = now
         self.running = 0
         self.on_demand = 0
         self.provisioned: dict[str, int] = {}
@@ -103,6 +106,7 @@ class Concurrency:
 
     def __init__(self, now: float) -> None:
         self._functions: dict[str, _Function] = {}
+        self._look_at = FEW
         self._unreserved = 0
         self._rate = Bucket(float(RATE * ACCOUNT_LIMIT), float(RATE * ACCOUNT_LIMIT), now)
 
@@ -124,7 +128,9 @@ class Concurrency:
         """A slot, else the reason of the throttle (one of REASONS). What is refused costs nothing."""
         function = self._functions.get(share.function)
         if function is None:
+            self._forget_rested(now)
             function = self._functions[share.function] = _Function(now)
+        function.called = now
         reserved = share.reserved
         if reserved is not None and function.running >= reserved:
             return CONCURRENT_RESERVED
@@ -192,8 +198,12 @@ class Concurrency:
         else:
             del function.provisioned[slot.version]
 
-    def forget(self, function: str) -> None:
-        """The function is gone: what is counted of it goes with its last call."""
-        found = self._functions.get(function)
-        if found is not None and not found.running:
-            del self._functions[function]
+    def _forget_rested(self, now: float) -> None:
+        """What was not called for so long that all its buckets are full is as one that was never called: functions come and
+        go. Looked for when there are twice as many as were left the last time."""
+        if len(self._functions) < self._look_at:
+            return
+        rested = [name for name, each in self._functions.items() if not each.running and now - each.called > IDLE]
+        for name in rested:
+            del self._functions[name]
+        self._look_at = max(FEW, 2 * len(self._functions))

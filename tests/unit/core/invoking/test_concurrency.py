@@ -9,6 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from havre.core.invoking.concurrency import (
     CONCURRENT,
     CONCURRENT_RESERVED,
+    FEW,
     GROWTH,
     IDLE,
     RATE,
@@ -51,6 +52,20 @@ def test_provisioned_environments_come_first_and_take_nothing_from_the_pool() ->
     assert counts.admit(share, pool, 0.0) == CONCURRENT
     counts.release(first[0])
     assert admitted(counts.admit(share, pool, 0.0)).provisioned
+
+
+def test_functions_that_come_and_go_are_forgotten_and_nothing_else_changes() -> None:
+    counts, pool = Concurrency(0.0), Pool(limit=100_000)
+    runs_on = [admitted(counts.admit(Share("long"), pool, 0.0, synchronous=False)) for _ in range(int(GROWTH))]
+    for n in range(20 * FEW):
+        counts.release(admitted(counts.admit(Share(f"f{n}"), pool, n * 10.0)))
+    assert len(counts._functions) <= 2 * FEW
+    now = 200 * FEW + 0.0
+    assert counts.running("long") == len(runs_on)
+    assert isinstance(counts.admit(Share("long"), pool, now), Slot)
+    for slot in runs_on:
+        counts.release(slot)
+    assert counts.running("long") == 1
 
 
 def test_provisioned_environments_are_part_of_the_reservation() -> None:
