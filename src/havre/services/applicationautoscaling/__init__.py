@@ -3,7 +3,7 @@
 The promise: capacity stays within its target's bounds; what a schedule says comes to be once its time has come, also when
 nobody ran at that time.
 
-Left out, and refused by name: step scaling; predictive scaling; metrics of services every 20 seconds; other namespaces than
+Left out, and refused by name: predictive scaling; metrics of services every 20 seconds; other namespaces than
 lambda and ecs.
 """
 
@@ -24,7 +24,8 @@ __getattr__ = lazily(__name__, {"Measures": "measures"})
 
 PARTIAL = {
     "RegisterScalableTarget.RoleARN": "is not kept: the service-linked role acts, as AWS has it for these namespaces",
-    "PutScalingPolicy": "there are no alarms to show: metrics are looked at directly",
+    "PutScalingPolicy": "target tracking has no alarms to show: metrics are looked at directly",
+    "StepScalingPolicyConfiguration.MetricAggregationType": "is kept and shown: an alarm's own statistic counts",
 }
 
 

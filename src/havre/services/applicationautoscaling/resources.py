@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from havre.core.autoscaling.steps import Stepping
 from havre.core.autoscaling.tracking import Bounds, Tracking
 from havre.kernel.resource import Kind, NoStatus, Resource, scoped
 
@@ -40,6 +41,9 @@ class Policy(msgspec.Struct, frozen=True):
     in_cooldown: int | None = None
     customized: Mapping[str, Any] | None = None
     label: str = ""
+    stepping: Stepping | None = None
+    """Of a step scaling policy, which has no ``tracking`` of its own."""
+    aggregation: str | None = None
 
 
 class Action(msgspec.Struct, frozen=True):

@@ -27,6 +27,7 @@ from havre.services.applicationautoscaling.resources import (
     TargetR,
     part_name,
 )
+from havre.services.applicationautoscaling.stepping import Stepper
 from havre.store.ports import Transaction
 
 log = logging.getLogger("havre.autoscaling")
@@ -46,6 +47,7 @@ class Scaler:
         self._asked: dict[str, tuple[tuple[float, int], Mapping[int, float]]] = {}
         """By the ARN of the policy: when CloudWatch was asked last (and for which version of it), and what it said."""
         self._began = deps.world.now()
+        self._stepper = Stepper(deps)
         self._scaled: dict[str, tuple[float, float]] = {}
         self._failed: dict[str, str] = {}
         self.progress: float | None = None
@@ -70,6 +72,7 @@ class Scaler:
             self._failed.pop(gone, None)
         policies = {p.meta.arn for p in self._store.list(POLICY)}
         self._asked = {arn: asked for arn, asked in self._asked.items() if arn in policies}
+        self._stepper.keep_only(policies)
         self.progress = self._world.now()
 
     async def _look(self, target: TargetR) -> None:
@@ -92,16 +95,26 @@ class Scaler:
         m, spec, now = target.meta, target.spec, self._world.now()
         out_at, in_at = self._scaled.get(m.arn, (0.0, 0.0))
         wants: dict[str, tuple[int, bool]] = {}
+        stepped: list[tuple[int, PolicyR]] = []
         for policy in self._store.find(POLICY, "target", scoped(m.account, m.region, m.name)):
+            if policy.spec.stepping is not None:
+                stepped.append((await self._stepper.wanted(target, policy, capacity), policy))
+                continue
             tracking = policy.spec.tracking
             minutes = await self._measure(target, policy)
             want = wanted(minutes, capacity, tracking, spec.bounds, now, out_at, in_at)
             wants[policy.spec.name] = (want, tracking.scale_in)
         to = together(capacity, tuple(wants.values()))
+        moved = [pair for pair in stepped if pair[0] > max(capacity, to) or pair[0] < capacity == to]
+        if moved:
+            to, policy = max(moved, key=lambda pair: pair[0])
+            wants[policy.spec.name] = (to, True)
         if to == capacity or spec.suspended[1 if to > capacity else 0]:
             return
         cause = next(name for name, (want, _) in wants.items() if want == to)
-        await self._scale(target, capacity, to, f"policy {cause}")
+        if await self._scale(target, capacity, to, f"policy {cause}"):
+            for _, policy in moved:
+                self._stepper.scaled(policy, capacity)
         self._minutes.pop(m.arn, None)
 
     async def _measure(self, target: TargetR, policy: PolicyR) -> Mapping[int, float]:
@@ -123,7 +136,8 @@ class Scaler:
         since = max(self._began, *self._scaled.get(m.arn, (0.0, 0.0))) // MINUTE
         return {minute: value for minute, value in asked[1].items() if minute > since}
 
-    async def _scale(self, target: TargetR, capacity: int, to: int, cause: str) -> None:
+    async def _scale(self, target: TargetR, capacity: int, to: int, cause: str) -> bool:
+        """Whether it could be done."""
         m, spec, began = target.meta, target.spec, self._world.now()
         aws = self._deps.aws_for(m.account, m.region, scalable.PRINCIPALS[spec.dimension])
         words, status, message = f"Setting capacity to {to}.", "Successful", ""
@@ -132,7 +146,7 @@ class Scaler:
         except ApiError as error:
             status, message = "Failed", f"Failed to set capacity to {to}. Reason: {error.message}"
             if self._failed.get(m.arn) == message:  # told already; tried again all the same
-                return
+                return False
             self._failed[m.arn] = message
         else:
             message = f"Successfully set capacity to {to}. Change successfully fulfilled."
@@ -140,6 +154,7 @@ class Scaler:
             out_at, in_at = self._scaled.get(m.arn, (0.0, 0.0))
             self._scaled[m.arn] = (began, in_at) if to > capacity else (out_at, began)
         await self._tell(target, words, cause, began, status, message)
+        return status == "Successful"
 
     async def _scheduled(self, target: TargetR, action: ActionR) -> TargetR:
         from zoneinfo import ZoneInfo  # it loads half a megabyte: not before there is a schedule

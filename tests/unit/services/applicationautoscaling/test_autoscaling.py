@@ -218,7 +218,11 @@ def test_refusals(scene: Scene) -> None:
     assert code(scene.client.delete_scaling_policy, PolicyName="p", **WHERE) == "ObjectNotFoundException"
     scene.register()
     put = scene.client.put_scaling_policy
-    assert code(put, PolicyName="p", PolicyType="StepScaling", **WHERE) == "NotImplementedException"
+    assert code(put, PolicyName="p", PolicyType="PredictiveScaling", **WHERE) == "NotImplementedException"
+    assert code(put, PolicyName="p", PolicyType="StepScaling", **WHERE) == "ValidationException"
+    steps = {"AdjustmentType": "ChangeInCapacity", "StepAdjustments": [{"ScalingAdjustment": 1}]}
+    stepping = {"PolicyType": "StepScaling", "StepScalingPolicyConfiguration": steps}
+    assert code(put, PolicyName="p", **stepping, **WHERE) == "ValidationException", "not for this dimension"
     assert code(put, PolicyName="p", PolicyType="TargetTrackingScaling", **WHERE) == "ValidationException"
     assert code(scene.client.delete_scaling_policy, PolicyName="p", **WHERE) == "ObjectNotFoundException"
     scene.track()
