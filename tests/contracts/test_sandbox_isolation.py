@@ -171,6 +171,8 @@ async def test_ends_before_others_where_the_machine_has_no_memory_left(bench: Be
 async def test_processes_and_files_are_bounded(bench: Bench) -> None:
     sandbox = await bench.obtain(memory=512)
     assert await bench.sh(sandbox, "ulimit -n; ulimit -Hn; ulimit -c") == (0, "1024\n1024\n0\n")
+    _, limits = await bench.sh(sandbox, "grep core /proc/self/limits")
+    assert limits.split()[-3:] == ["1", "1", "bytes"], "the kernel hands none to a program of the machine's either"
     script = """
 import os, time
 count = 0

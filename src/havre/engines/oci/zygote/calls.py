@@ -90,7 +90,7 @@ class Settings:
     def drop(self) -> None:
         """Every privilege, for good."""
         resource.setrlimit(resource.RLIMIT_NOFILE, (1024, 1024))
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        resource.setrlimit(resource.RLIMIT_CORE, (1, 1))  # of 0 the machine's program for cores is run all the same
         for capability in range(LAST_CAP + 1):
             if libc.prctl(CAPBSET_DROP, capability, 0, 0, 0) == -1 and capability == 0:
                 check(-1, "cannot drop capabilities")
