@@ -118,6 +118,22 @@ class Lent:
         self.out.remove(interface.eni)
 
 
+class Clock:
+    """The time, and what a test adds to it: ``pass_by`` so many seconds in a moment."""
+
+    def __init__(self) -> None:
+        self._passed = 0.0
+
+    def pass_by(self, seconds: float) -> None:
+        self._passed += seconds
+
+    def now(self) -> float:
+        return time.time() + self._passed
+
+    def steady(self) -> float:
+        return time.monotonic() + self._passed
+
+
 async def no_credentials(function: Function) -> Mapping[str, str | float]:
     return {}
 
@@ -130,15 +146,17 @@ async def ground(
     credentials: object = no_credentials,
     stamp: object = None,
     memory: Memory | None = None,
+    clock: Clock | None = None,
 ) -> AsyncIterator[Ground]:
     spool = Spool(tmp_path / "spool")
     engine, lent = FakeSandboxes(), Lent()
-    world = World(time.time, Random(1))
+    times = clock or Clock()
+    world = World(times.now, Random(1))
     parts = Parts(
         engine,
         open_api,
         world,
-        time.monotonic,
+        times.steady,
         LineSpool(spool),
         "http://127.0.0.1:4566",
         dial,
