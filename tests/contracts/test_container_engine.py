@@ -286,6 +286,7 @@ async def test_a_terminal_ends_with_its_container(setting: Setting, engine: Cont
     made = await setting.made("sleeper")
     await engine.start(made.id)
     terminal = await engine.open_terminal(made.id, ["sh"], 80, 24)
+    await shown(terminal, b" ")
     await engine.stop(made.id, 0.5)
     async with asyncio.timeout(30):
         while await terminal.read():

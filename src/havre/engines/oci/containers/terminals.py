@@ -1,7 +1,9 @@
-"""A command on a terminal (Terminal in engines/ports.py): the runtime's ``exec``, which has one end of a pair of terminals.
+"""A command on a terminal (Terminal in engines/ports.py): the runtime's ``exec``.
 
-The runtime passes on what is typed and written, as it does for whoever types its name. The pair is its controlling terminal:
-when this process ends, however it does, the runtime gets SIGHUP, which it passes on too.
+crun hands over its end of the command's terminal: it would pass on what is written, but not what it has not seen when the
+command ends, and of a busy machine's quick commands that is all. When this process ends, however it does, the kernel hangs
+up. runc hands over nothing that it waits for; it has one end of a pair of terminals of ours, and passes on what is typed and
+written, as for whoever types its name. The pair is its controlling terminal: it gets SIGHUP, which it passes on too.
 """
 
 from __future__ import annotations
@@ -10,13 +12,15 @@ import asyncio
 import fcntl
 import json
 import os
+import re
 import signal
+import socket
 import stat
 import struct
 import subprocess
 import termios
 import tty
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -30,14 +34,49 @@ from havre.kernel.errors import Permanent, Temporary
 
 _PIECE = 64 << 10
 _HANGS_UP_WITHIN = 2.0
+_LOOKS_EVERY = 0.1
 _FAILED = (126, 127, 255, 1)
 _MOST_WORDS = 900
+_COMPLAINS = re.compile(rb"\x1b\[1;31m\d{4}-\d\d-\d\dT[\d:.]+Z: ")
+"""How crun tells the terminal, too, why there is no command."""
 _PSEUDO_TERMINALS = range(136, 144)
 """Major numbers of their devices."""
 
 
+class _Console:
+    """Where crun brings its end of a terminal. ``run``: a directory with a short path."""
+
+    def __init__(self, run: Path) -> None:
+        self.path = run / f"tty-{os.urandom(6).hex()}"
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.bind(str(self.path))
+        self._socket.listen(1)
+        self._socket.settimeout(_LOOKS_EVERY)
+
+    def received(self, runtime: subprocess.Popen[bytes]) -> int:
+        """Its descriptor; -1 when the runtime has ended without. In a thread of its own."""
+        try:
+            while True:
+                ended = runtime.poll() is not None  # what it sent before is there
+                try:
+                    connection, _ = self._socket.accept()
+                except TimeoutError:
+                    if ended:
+                        return -1
+                    continue
+                with connection:
+                    _, found, _, _ = socket.recv_fds(connection, _PIECE, 1, socket.MSG_CMSG_CLOEXEC)
+                    return found[0] if found else -1
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        self._socket.close()
+        self.path.unlink(missing_ok=True)
+
+
 class OciTerminal:
-    """``ours`` is the end of the pair that is read and written here."""
+    """``ours`` is the end that is read and written here; it is ``there`` once it has come, or will not."""
 
     def __init__(self, here: Here, kept: Kept, command: Sequence[str], size: tuple[int, int]) -> None:
         self._name = kept.record.id[:32]
@@ -48,39 +87,79 @@ class OciTerminal:
         self._size = size
         self._runtime: subprocess.Popen[bytes] | None = None
         self._ours = -1
+        self._there = asyncio.Event()
+        self._closed = False
+        self._loop = asyncio.get_running_loop()
         self._readable, self._writable = asyncio.Event(), asyncio.Event()
         self._shown = False
         self._why = b""
         """The runtime's own words."""
-        self._ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._ended: asyncio.Future[int] = self._loop.create_future()
 
     async def begin(self) -> None:
         """Raises OSError."""
+        if programs.is_crun(programs.runtime()):
+            await self._begin_handed(_Console(self._here.run))
+        else:
+            await self._begin_pair()
+
+    async def _begin_handed(self, console: _Console) -> None:
+        nothing = os.open(os.devnull, os.O_RDWR)
+        try:
+            await aside(lambda: self._start(nothing, "--console-socket", str(console.path)))
+        except BaseException:
+            console.close()
+            raise
+        finally:
+            os.close(nothing)
+
+        def wait() -> int:
+            assert self._runtime is not None, "it was started"
+            ours = console.received(self._runtime)
+            if ours >= 0:
+                with suppress(OSError):  # at once: the command has begun
+                    _resize(ours, *self._size)
+            self._loop.call_soon_threadsafe(self._take, ours)
+            return self._wait()
+
+        self._watch(wait)
+
+    async def _begin_pair(self) -> None:
         ours, theirs = os.openpty()
         try:
             tty.setraw(theirs)  # the command's own terminal does what terminals do
-            self._ours = ours
-            self._set_size()
+            self._take(ours)
             await aside(lambda: self._start(theirs))
         except BaseException:
-            os.close(ours)
-            self._ours = -1
+            self._let_go()
             raise
         finally:
             os.close(theirs)
-        os.set_blocking(ours, False)
-        asyncio.get_running_loop().add_reader(ours, self._readable.set)
-        waited = asyncio.ensure_future(aside(self._wait))  # noqa: TID251
+        self._watch(self._wait)
+
+    def _take(self, ours: int) -> None:
+        """-1 for none."""
+        if self._closed and ours >= 0:
+            os.close(ours)
+        elif ours >= 0:
+            self._ours = ours
+            self._set_size()
+            os.set_blocking(ours, False)
+            self._loop.add_reader(ours, self._readable.set)
+        self._there.set()
+
+    def _watch(self, wait: Callable[[], int]) -> None:
+        waited = asyncio.ensure_future(aside(wait))  # noqa: TID251
         waited.add_done_callback(self._note_end)
 
-    def _start(self, theirs: int) -> None:
+    def _start(self, theirs: int, *console: str) -> None:
         """In a thread of its own."""
         own_mounts()
         described = self._inner.with_suffix(".json")
         described.write_text(json.dumps(self._described()))
-        words = [programs.find("setsid") or "setsid", "-c"]
+        words = [programs.find("setsid") or "setsid", *([] if console else ["-c"])]
         words += self._here.runtime("--log", str(self._inner.with_suffix(".log")), "exec", "--tty")
-        words += ["--process", str(described), "--pid-file", str(self._inner), self._name]
+        words += [*console, "--process", str(described), "--pid-file", str(self._inner), self._name]
         self._runtime = subprocess.Popen(
             words, env=dict(programs.environment()), stdin=theirs, stdout=theirs, stderr=theirs
         )
@@ -120,12 +199,14 @@ class OciTerminal:
 
     async def read(self) -> bytes:
         piece = await self._piece()
-        if not piece and not self._shown and await self.ended() in _FAILED and self._why:
+        begins = not self._shown and (not piece or _COMPLAINS.match(piece) is not None)
+        if begins and await self.ended() in _FAILED and self._why:
             raise Permanent(docker_words(_FAILED[0], self._why).decode(errors="replace").strip())
         self._shown = self._shown or bool(piece)
         return piece
 
     async def _piece(self) -> bytes:
+        await self._there.wait()
         while self._ours >= 0:
             self._readable.clear()
             try:
@@ -139,18 +220,18 @@ class OciTerminal:
         return b""
 
     async def write(self, data: bytes) -> None:
-        loop = asyncio.get_running_loop()
+        await self._there.wait()
         while data and self._ours >= 0 and not self._ended.done():
             try:
                 data = data[os.write(self._ours, data) :]
             except BlockingIOError:
                 self._writable.clear()
-                loop.add_writer(self._ours, self._writable.set)
+                self._loop.add_writer(self._ours, self._writable.set)
                 try:
                     await self._writable.wait()
                 finally:
                     if self._ours >= 0:
-                        loop.remove_writer(self._ours)
+                        self._loop.remove_writer(self._ours)
             except OSError:
                 return
 
@@ -178,10 +259,14 @@ class OciTerminal:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_HANGS_UP_WITHIN):
                     await self.ended()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        self._closed = True
         if self._ours >= 0:
             ours, self._ours = self._ours, -1
-            asyncio.get_running_loop().remove_reader(ours)
-            asyncio.get_running_loop().remove_writer(ours)
+            self._loop.remove_reader(ours)
+            self._loop.remove_writer(ours)
             os.close(ours)
             self._readable.set()
             self._writable.set()
