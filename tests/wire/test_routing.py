@@ -145,6 +145,21 @@ def test_what_is_unknown(models: ModelSource, case: tuple[Any, ...]) -> None:
     assert read["ResponseMetadata"]["RequestId"] == "rid"
 
 
+def test_a_service_that_is_not_there_is_named_though_it_signs_as_one_that_is(models: ModelSource) -> None:
+    router = Router(models, ["apigatewayv2", "s3"])
+    for method, path, operation in (
+        ("GET", "/restapis", "GetRestApis"),
+        ("POST", "/restapis/abc/deployments", "CreateDeployment"),
+    ):
+        with pytest.raises(RouteError, match=f"does not implement apigateway {operation};.* apigatewayv2$") as refused:
+            router.route(HttpRequest(method, path, "", {}), "apigateway")
+        assert (refused.value.code, refused.value.status) == ("NotImplementedException", 501)
+    assert router.route(HttpRequest("GET", "/v2/apis", "", {}), "apigateway").operation == "GetApis"
+    with pytest.raises(RouteError) as refused:
+        router.route(HttpRequest("GET", "/nowhere", "", {}), "apigateway")
+    assert refused.value.code == "UnknownOperationException"
+
+
 @pytest.mark.parametrize(
     ("scope", "version", "words"),
     [

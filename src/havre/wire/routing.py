@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
-from havre.kernel.errors import ApiError
+from havre.kernel.errors import ApiError, not_built
 from havre.wire.dialects import UNKNOWN, dialect
 from havre.wire.http import HttpRequest, media_type, parse_pairs, whole
 from havre.wire.models import ModelSource, ServiceModel, signing_names
@@ -200,14 +200,17 @@ class Router:
         candidates = self._candidates(scope_service, request)
         query = dict(parse_pairs(request.query)) if request.query else {}
         for model, protocol in self._with_paths(tuple(candidates)):
-            table = self._tables.get(model.name)
-            if table is None:
-                table = self._tables[model.name] = UriTable(model)
             path = bucket_path(request) if model.name == "s3" else request.path
-            found = table.match(request.method, path, query, request.headers)
+            found = self._table(model).match(request.method, path, query, request.headers)
             if found is not None:
                 return Route(model.name, found[0], protocol, found[1])
-        raise self._unknown_path(request, candidates)
+        raise self._elsewhere(request, candidates, scope_service, query) or self._unknown_path(request, candidates)
+
+    def _table(self, model: ServiceModel) -> UriTable:
+        table = self._tables.get(model.name)
+        if table is None:
+            table = self._tables[model.name] = UriTable(model)
+        return table
 
     def _is_queue(self, request: HttpRequest) -> bool:
         """Whether the URL is that of a queue, and says no more: an object's would be signed, or of a bucket."""
@@ -221,6 +224,18 @@ class Router:
             if len(self._paths) < 256:
                 self._paths[candidates] = found
         return found
+
+    def _elsewhere(
+        self, request: HttpRequest, candidates: Sequence[str], scope_service: str | None, query: dict[str, str]
+    ) -> RouteError | None:
+        """Of a service that is not there and signs as one that is: API Gateway's REST APIs."""
+        absent = [name for name in signing_names(scope_service or "") if name not in self._services]
+        for model, protocol in self._speaking(absent if scope_service and candidates else (), _REST):
+            found = self._table(model).match(request.method, request.path, query, request.headers)
+            if found is not None:
+                told = not_built(model.name, f"{found[0]}; what signs like it and is there: {', '.join(candidates)}")
+                return RouteError(told.code, told.message, 501, Route(model.name, None, protocol))
+        return None
 
     def _unknown_path(self, request: HttpRequest, candidates: Sequence[str]) -> RouteError:
         if "s3" in candidates and request.method == "POST" and media_type(request.headers) == "multipart/form-data":
