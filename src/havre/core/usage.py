@@ -38,16 +38,15 @@ def together(several: Iterable[Used]) -> Used:
     return Used(sum(each.cpu for each in found), sum(each.memory for each in found))
 
 
-def cpu_percent(before: Seen, now: Seen, units: int) -> float | None:
-    """Of the units that were asked for, between two looks; None where nothing was asked for, or no time has passed. A
-    container that was started anew counts from nothing."""
+def cpu_units(before: Seen, now: Seen) -> float | None:
+    """Between two looks; None where no time has passed. A container that was started anew counts from nothing."""
     passed = now.at - before.at
-    if units <= 0 or passed <= 0:
+    if passed <= 0:
         return None
     spent = now.used.cpu - before.used.cpu if now.used.cpu >= before.used.cpu else now.used.cpu
-    return 100.0 * spent / 1e9 / passed * UNITS / units
+    return spent / 1e9 / passed * UNITS
 
 
-def memory_percent(used: Used, mib: int) -> float | None:
-    """Of the MiB that were asked for."""
-    return 100.0 * used.memory / (mib * MIB) if mib > 0 else None
+def percent(part: float | None, whole: float) -> float | None:
+    """Of what was asked for, or is there; None where that is nothing, or the part is not known."""
+    return None if part is None or whole <= 0 else 100.0 * part / whole

@@ -10,6 +10,7 @@ from tests.unit.services.ecs.ecs_services import create, ready
 from tests.unit.services.metrics_fakes import CountedMetrics
 
 from havre.control.deps import ReconcilerDeps
+from havre.control.nodes import NODE
 from havre.core.usage import MIB
 from havre.kernel.errors import Temporary
 from havre.services.ecs.utilization import Utilization
@@ -95,13 +96,35 @@ async def test_a_node_that_is_away_for_a_moment(scene: Scene) -> None:
     assert scene.of("CPUUtilization") == {100.0: 1.0}, "of two minutes"
 
 
-async def test_tasks_without_a_service_are_not_told(scene: Scene) -> None:
-    await scene.h.call("DeleteService", service="web", force=True)
+async def test_all_tasks_on_instances_count_for_their_cluster(scene: Scene) -> None:
     await scene.h.call("RunTask", taskDefinition="web:1")
+    await scene.h.pass_time(100)
+    tasks = await scene.tasks()
+    assert len(tasks) == 3
+    scene.used = dict.fromkeys(tasks, (0, 16 * MIB))
+    await scene.utilization.turn()
+    scene.used = dict.fromkeys(tasks, (60 * 10**9, 16 * MIB))
+    scene.metrics.seen.clear()
+    await scene.h.pass_time(60)
+    await scene.utilization.turn()
+    (node,) = scene.h.store.list(NODE)
+
+    def of(metric: str) -> float:
+        return next(iter(scene.metrics.of(metric, "AWS/ECS", ClusterName="default")))
+
+    assert of("CPUUtilization") == 100 * 3 * 1024 / node.status.cpu
+    assert of("MemoryUtilization") == 100 * 48 / node.status.memory
+    assert of("CPUReservation") == 100 * 30 / node.status.cpu
+    assert of("MemoryReservation") == 100 * 192 / node.status.memory
+    assert sum(scene.metrics.of("CPUUtilization", "AWS/ECS", **WEB).values()) == 2, "two of them are the service's"
+
+
+async def test_nobody_is_asked_while_nothing_runs(scene: Scene) -> None:
+    await scene.h.call("DeleteService", service="web", force=True)
     await scene.h.pass_time(8000)
     scene.asked.clear()
     await scene.utilization.turn()
-    assert scene.asked == [] and not any(name == "CPUUtilization" for _, name, _ in scene.metrics.seen)
+    assert scene.asked == [] and scene.metrics.seen == {}
 
 
 async def test_it_is_told_in_the_region_of_the_service(scene: Scene, monkeypatch: Any) -> None:
