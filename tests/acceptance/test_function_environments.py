@@ -257,8 +257,14 @@ def test_a_node_that_is_killed(world: World, tmp_path: Path) -> None:
     world.function("outlived", "import time\ndef handler(e, c):\n    time.sleep(e)\n    return 'well'", Timeout=60)
     assert world.invoke("outlived", 0)[0] == "well"
     patient = Config(retries={"total_max_attempts": 1}, read_timeout=90)
+    env = world.instance.env
     once = boto3.client(
-        "lambda", endpoint_url=world.instance.endpoint, region_name="us-east-1", config=patient, **world._keys
+        "lambda",
+        endpoint_url=world.instance.endpoint,
+        region_name="us-east-1",
+        aws_access_key_id=env["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=env["AWS_SECRET_ACCESS_KEY"],
+        config=patient,
     )
     heard: list[str] = []
 
