@@ -1,4 +1,4 @@
-"""Metrics out of events that were kept just now: what a group's metric filters make of them, and embedded metrics.
+"""Metrics out of events that were kept just now: how many, what a group's metric filters make of them, and embedded metrics.
 
 They are counted in passing, as metrics of AWS's services are; the events themselves are durable by then.
 """
@@ -12,9 +12,10 @@ from havre.control.metrics import Tally
 from havre.control.operation import Call
 from havre.core.log_metrics import MARK, Measured, Transformation, extract
 from havre.kernel.resource import scoped
-from havre.services.logs.events import message
+from havre.services.logs.events import HEAD, OVERHEAD, message
 from havre.services.logs.resources import METRIC_FILTER, Group, MetricFilter
 
+OWN = "AWS/Logs"
 STANDARD = "STANDARD"
 """The class of groups whose events make metrics."""
 
@@ -27,6 +28,7 @@ def transformation(spec: MetricFilter) -> Transformation:
 
 def measure(call: Call, group: Group, entries: Sequence[tuple[int, bytes]], now: int) -> None:
     """``entries``: times in milliseconds, and what lies in the journal."""
+    _count(call, group.meta.name, entries)
     if group.spec.group_class != STANDARD:
         return
     found = call.store.find(METRIC_FILTER, "group", scoped(call.account, call.region, group.meta.name))
@@ -43,6 +45,14 @@ def measure(call: Call, group: Group, entries: Sequence[tuple[int, bytes]], now:
     for (namespace, name, dimensions, unit, at, step), values in together.items():
         tally = Tally(call.account, call.region, namespace, name, dimensions, unit, float(at), values, step)
         call.metrics.put(tally)
+
+
+def _count(call: Call, group: str, entries: Sequence[tuple[int, bytes]]) -> None:
+    """What comes in: events, and the bytes that they count."""
+    size = sum(len(data) for _, data in entries) + (OVERHEAD - HEAD) * len(entries)
+    for dimensions in ((), (("LogGroupName", group),)):
+        call.metrics.add(call.account, call.region, OWN, "IncomingLogEvents", dimensions, float(len(entries)))
+        call.metrics.add(call.account, call.region, OWN, "IncomingBytes", dimensions, float(size), "Bytes")
 
 
 def _add(
@@ -71,4 +81,4 @@ def _embedded(group: str, text: str, at: int, now: int) -> Iterator[Measured]:
     if found.faults:
         faults = {float(len(found.faults)): 1.0}
         for dimensions in ((), (("LogGroupName", group),)):
-            yield Measured("AWS/Logs", "EMFValidationErrors", dimensions, "Count", now, faults)
+            yield Measured(OWN, "EMFValidationErrors", dimensions, "Count", now, faults)

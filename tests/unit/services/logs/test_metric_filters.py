@@ -64,6 +64,14 @@ def test_events_that_do_not_match_count_as_the_default(logs: Measuring) -> None:
     assert logs.of() == {0.0: 1.0, 1.0: 1.0}
 
 
+def test_what_comes_in_is_counted(logs: Measuring) -> None:
+    logs.put((logs.now(), "abc"), (logs.now(), "é"))
+    for where in ({}, {"LogGroupName": GROUP}):
+        assert logs.of("IncomingLogEvents", "AWS/Logs", **where) == {2.0: 1.0}
+        assert logs.of("IncomingBytes", "AWS/Logs", **where) == {57.0: 1.0}
+    assert logs.metrics.units["IncomingBytes"] == "Bytes"
+
+
 def test_an_old_event_counts_at_its_time(logs: Measuring) -> None:
     logs.want("ERROR")
     at = logs.now() - 3 * DAY
