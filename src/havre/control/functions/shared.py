@@ -32,6 +32,8 @@ from havre.kernel.function import Function
 KIND = "lambda-managed-instances"
 _GRACE = 1.0
 """Seconds in which an answer may come although the connection is gone on which the invocation was given."""
+_WRITERS = 8
+"""Outputs for each invocation at once: workers have two."""
 _LATE = 1000
 """Invocations whose time was up that are remembered, so that their answers can be told from wrong ones."""
 
@@ -78,6 +80,7 @@ class SharedEnvironment(Environment):
         the end of that connection tell of the worker's."""
         self.extensions = self._no_invoke()
         self.writers = itertools.count(1)
+        self.writing = 0
         self._lines: asyncio.Server | None = None
         self.connections = USUAL_CONNECTIONS + 2 * function.concurrency
 
@@ -215,16 +218,24 @@ class SharedEnvironment(Environment):
 
 
 class _Lines(asyncio.Protocol):
-    """What one worker writes to one of its outputs."""
+    """What one worker writes to one of its outputs. Of each the beginning of a line is kept until its end comes: a function
+    may not have as many as it likes."""
 
     def __init__(self, environment: SharedEnvironment) -> None:
+        self._environment = environment
         self._log = environment.log
         self._name = f"{RUNTIME} {next(environment.writers)}"
+
+    def connection_made(self, transport: Any) -> None:
+        self._environment.writing += 1
+        if self._environment.writing > _WRITERS * self._environment.function.concurrency:
+            transport.abort()
 
     def data_received(self, data: bytes) -> None:
         self._log.output(self._name, data, extension=False)
 
     def connection_lost(self, error: Exception | None) -> None:
+        self._environment.writing -= 1
         self._log.ended(self._name, extension=False)
 
 

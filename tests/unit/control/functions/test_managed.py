@@ -219,6 +219,24 @@ async def test_what_workers_write_side_by_side_is_not_mixed_up(tmp_path: Path) -
         }
 
 
+async def test_outputs_are_as_many_as_workers_need(tmp_path: Path) -> None:
+    """What each has begun to write is kept by the node."""
+    code = """
+        import socket
+        held = []
+        def handler(event, context):
+            for _ in range(200):
+                held.append(socket.socket(socket.AF_UNIX))
+                held[-1].connect(event)
+            return sum(one.recv(1) == b"" for one in held[100:])
+    """
+    async with ground(tmp_path) as g:
+        function = managed(g, code, 2)
+        await ready(g, function, 1)
+        (box,) = g.engine._boxes.values()
+        assert json.loads((await g.invoke(function, str(box.lines))).payload) == 100
+
+
 async def test_an_init_that_fails_is_told(tmp_path: Path) -> None:
     async with ground(tmp_path) as g:
         function = managed(g, "raise ValueError('not today')")
