@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import subprocess
 import tarfile
 from collections.abc import Iterator, Mapping
@@ -13,6 +14,11 @@ from pathlib import Path
 from typing import Any
 
 BUSYBOX = Path("/bin/busybox")
+
+
+def own(name: str) -> str:
+    """A name of this process of tests; others beside it have their own."""
+    return f"{name}-{os.getpid()}"
 
 
 def layer(files: Mapping[str, bytes | str | None], links: Mapping[str, str] | None = None, **fields: Any) -> bytes:

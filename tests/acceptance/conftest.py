@@ -14,12 +14,13 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from havre.cli.options import UpOptions
+from havre.cli.options import KEPT, UpOptions, running
 from tests.ports import free_port
 
 HAVRE = str(Path(sys.executable).with_name("havre"))
@@ -44,6 +45,14 @@ class Instance:
         )
         return {**os.environ, **json.loads(shown.stdout)}
 
+    @cached_property
+    def _keys(self) -> dict[str, str]:
+        env = self.env
+        return {
+            "aws_access_key_id": env["AWS_ACCESS_KEY_ID"],
+            "aws_secret_access_key": env["AWS_SECRET_ACCESS_KEY"],
+        }
+
     @property
     def run_file(self) -> dict[str, Any]:
         data: dict[str, Any] = json.loads((self.state / "run.json").read_text())
@@ -57,13 +66,7 @@ class Instance:
         import boto3
         from botocore.config import Config
 
-        if not keys:
-            env = self.env
-            keys = {
-                "aws_access_key_id": env["AWS_ACCESS_KEY_ID"],
-                "aws_secret_access_key": env["AWS_SECRET_ACCESS_KEY"],
-            }
-        keys = {"region_name": "us-east-1", **keys}
+        keys = {"region_name": "us-east-1", **({} if "aws_access_key_id" in keys else self._keys), **keys}
         config = Config(retries={"max_attempts": 1}, connect_timeout=30, read_timeout=60)
         return boto3.client(service, endpoint_url=self.endpoint, config=config, **keys)
 
@@ -127,7 +130,8 @@ def kill(pid: int) -> None:
 
 def clear(state: Path) -> None:
     """Whatever a test left running of this state directory."""
-    subprocess.run([HAVRE, "down", "--state", str(state)], capture_output=True, check=False, timeout=200)
+    if running(str(state)) or running(str(state), KEPT):
+        subprocess.run([HAVRE, "down", "--state", str(state)], capture_output=True, check=False, timeout=200)
 
 
 @pytest.fixture

@@ -57,18 +57,13 @@ class World:
     def __init__(self, instance: Instance) -> None:
         self.instance = instance
         self._clients: dict[str, Any] = {}
-        env = instance.env
-        self._keys = {
-            "aws_access_key_id": env["AWS_ACCESS_KEY_ID"],
-            "aws_secret_access_key": env["AWS_SECRET_ACCESS_KEY"],
-        }
         iam = self.client("iam")
         self.role: str = iam.create_role(RoleName="worker", AssumeRolePolicyDocument=document(TRUST))["Role"]["Arn"]
         iam.put_role_policy(RoleName="worker", PolicyName="all", PolicyDocument=document(ALL))
 
     def client(self, service: str) -> Any:
         if service not in self._clients:
-            self._clients[service] = self.instance.client(service, **self._keys)
+            self._clients[service] = self.instance.client(service)
         return self._clients[service]
 
     def function(self, name: str, code: Mapping[str, str | bytes] | str, **more: Any) -> str:

@@ -6,9 +6,11 @@ import subprocess
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.images import own
+
 from .conftest import Instance, eventually
 
-IMAGE = "localhost/havre-test-networks"
+IMAGE = own("localhost/havre-test-networks")
 SERVE = "mkdir -p /w; echo $NAME > /w/index.html; httpd -p 80 -h /w; while :; do sleep 1 & wait $!; done"
 
 

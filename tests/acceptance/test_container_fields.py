@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 
 from tests.contracts.container_bench import IMAGE, SLEEP
-from tests.images import busybox_image
+from tests.images import busybox_image, own
 
 from .conftest import Instance, eventually
 
 pytestmark = [pytest.mark.docker, pytest.mark.root, pytest.mark.timeout(600)]
 Json = Mapping[str, Any]
 GROUPS = Path("/sys/fs/cgroup")
-SHARED = "havre-test-container-fields"
+SHARED = own("havre-test-container-fields")
 """A volume that outlives its tasks."""
 
 

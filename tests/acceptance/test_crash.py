@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from tests.images import busybox_image
+from tests.images import busybox_image, own
 
 from .conftest import HAVRE, Instance, Starter, eventually, kill, push, start, stop
 
 pytestmark = [pytest.mark.docker, pytest.mark.root, pytest.mark.timeout(600)]
-IMAGE = "havre-test-sleeper"
+IMAGE = own("havre-test-sleeper")
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -16,12 +16,12 @@ from typing import Any
 
 import pytest
 
-from tests.images import busybox_image
+from tests.images import busybox_image, own
 
 from .conftest import Instance, Starter, eventually, push, stop
 
 pytestmark = [pytest.mark.docker, pytest.mark.root, pytest.mark.timeout(900)]
-IMAGE = "havre-test-restarts"
+IMAGE = own("havre-test-restarts")
 COUNTS = "trap 'exit 0' TERM; n=0; while :; do n=$((n+1)); echo line $n; sleep 0.5 & wait $!; done"
 
 

@@ -12,10 +12,10 @@ from botocore.exceptions import ClientError
 
 from tests.acceptance.conftest import Instance, Starter, alive, eventually, kill, push
 from tests.acceptance.lambda_world import World, document, need_runtime
-from tests.images import busybox_image
+from tests.images import busybox_image, own
 
 pytestmark = [pytest.mark.docker, pytest.mark.root, pytest.mark.timeout(600)]
-IMAGE = "havre-test-files"
+IMAGE = own("havre-test-files")
 CODE = """
 import os
 

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
-from tests.images import busybox_image
+from tests.images import busybox_image, own
 
 from .conftest import HAVRE, Instance, Starter, eventually, push
 
 pytestmark = [pytest.mark.docker, pytest.mark.root, pytest.mark.timeout(600)]
-IMAGE = "havre-test-lines"
+IMAGE = own("havre-test-lines")
 GROUP = "/lines"
 COUNT, MANY = 60_000, 200_000
 

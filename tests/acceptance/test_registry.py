@@ -17,10 +17,12 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from tests.images import own
+
 from .conftest import Instance, Starter, eventually, kill
 
 pytestmark = [pytest.mark.docker, pytest.mark.root]
-IMAGE = "havre-test-registry"
+IMAGE = own("havre-test-registry")
 
 
 def _run(*command: str, stdin: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
@@ -53,14 +55,7 @@ class User:
         self.keys = keys or {}
 
     def client(self, service: str, region: str = "us-east-1") -> Any:
-        given = self.keys
-        if not given:
-            env = self.instance.env
-            given = {
-                "aws_access_key_id": env["AWS_ACCESS_KEY_ID"],
-                "aws_secret_access_key": env["AWS_SECRET_ACCESS_KEY"],
-            }
-        return self.instance.client(service, **given, region_name=region)
+        return self.instance.client(service, **self.keys, region_name=region)
 
     def password(self, region: str = "us-east-1") -> str:
         token = self.client("ecr", region).get_authorization_token()["authorizationData"][0]["authorizationToken"]

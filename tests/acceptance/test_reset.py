@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from tests.images import busybox_image
+from tests.images import busybox_image, own
 
 from .conftest import Instance, Starter, eventually
 from .lambda_world import need_runtime, packed
 
 pytestmark = [pytest.mark.docker, pytest.mark.root]
-IMAGE = "havre-test-reset"
+IMAGE = own("havre-test-reset")
 ANYONE = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
 
 

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from tests.images import busybox_image
+from tests.images import busybox_image, own
 
 from .conftest import Instance, eventually
 
 pytestmark = [pytest.mark.docker, pytest.mark.root, pytest.mark.timeout(600), pytest.mark.xdist_group("port 80")]
-IMAGE = "localhost/havre-test-vpc-links"
+IMAGE = own("localhost/havre-test-vpc-links")
 SERVE = "mkdir -p /w/dev; echo inside > /w/index.html; echo staged > /w/dev/x; exec httpd -f -p 80 -h /w"
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 import time
 from collections.abc import Mapping
@@ -17,9 +16,9 @@ from havre.engines.fake import FakeContainers, Program
 from havre.engines.ports import ContainerEngine, Image, RunState
 from havre.kernel.workload import Container, Interface, PortMapping, Workload
 from havre.kernel.world import World
+from tests.images import own
 
-IMAGE = f"havre-contract/busybox:{os.getpid()}"
-"""Of this process of tests: another one may have its own."""
+IMAGE = own("havre-contract/busybox")
 SLEEP = "trap 'exit 0' TERM; while :; do sleep 1 & wait $!; done"
 COMMANDS: Mapping[str, tuple[str, ...] | None] = {
     "sleeper": ("sh", "-c", SLEEP),
