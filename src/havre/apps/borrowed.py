@@ -12,12 +12,14 @@ import os
 import signal
 import socket
 import sys
+from functools import partial
 from pathlib import Path
 
 from havre.engines.borrowed import Answered, Asked, Called, Deliver, Delivered, Frame, Refused, Told, pack, read
 from havre.engines.moto import values
 from havre.engines.moto.backends import Answer, Http
 from havre.engines.moto.book import Book
+from havre.engines.moto.expiry import EVERY
 from havre.engines.moto.outbox import Caller
 from havre.engines.moto.segments import Full
 from havre.engines.moto.snapshots import Unreadable
@@ -41,11 +43,20 @@ class Desk:
             self._send(frame, body)
         book = asyncio.get_running_loop().create_task(self._book.run())
         listening = asyncio.get_running_loop().create_task(self._listen())
+        expiring = asyncio.get_running_loop().create_task(self._expire())
         await asyncio.wait([book, listening], return_when=asyncio.FIRST_COMPLETED)
+        expiring.cancel()
         listening.cancel()
         self._book.stop()
         await book
         self._book.close()
+
+    async def _expire(self) -> None:
+        """As long as there are items to expire, and then again after a while."""
+        while True:
+            done: asyncio.Future[Answer | Full] = asyncio.get_running_loop().create_future()
+            if not self._book.expire(partial(_settle, done)) or isinstance(await done, Full):
+                await asyncio.sleep(EVERY)
 
     def stop(self) -> None:
         self._reader.feed_eof()
@@ -109,6 +120,11 @@ class Desk:
         self._writer.write(pack(frame, body))
         if body:
             self._writer.write(body)
+
+
+def _settle(done: asyncio.Future[Answer | Full], answer: Answer | Full) -> None:
+    if not done.done():
+        done.set_result(answer)
 
 
 def main() -> None:

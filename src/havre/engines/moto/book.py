@@ -14,7 +14,18 @@ from typing import Any, NamedTuple
 import msgspec
 
 from havre.engines.borrowed import Deliver, Piece
-from havre.engines.moto import configurations, consumers, objects, outbox, pinned, shards, snapshots, streams, tables
+from havre.engines.moto import (
+    configurations,
+    consumers,
+    expiry,
+    objects,
+    outbox,
+    pinned,
+    shards,
+    snapshots,
+    streams,
+    tables,
+)
 from havre.engines.moto.backends import Answer, Backends, Http
 from havre.engines.moto.outbox import Caller, Outbox
 from havre.engines.moto.segments import FULL, Full, Ref, Segments
@@ -34,8 +45,8 @@ MOVED = 32 << 20
 
 
 class Entry(msgspec.Struct, frozen=True, array_like=True):
-    """What is written down of a change; its body lies behind it. ``done`` is the number of a notification that has arrived:
-    there is no request then."""
+    """What is written down of a change; its body lies behind it. ``done`` is the number of a notification that has arrived,
+    ``expires`` says that items whose time is over go: there is no request then."""
 
     at: float
     seed: bytes
@@ -49,6 +60,7 @@ class Entry(msgspec.Struct, frozen=True, array_like=True):
     headers: Sequence[tuple[str, str]] = ()
     caller: tuple[str, ...] = ("", "", "")
     done: int = 0
+    expires: bool = False
 
 
 class Change(NamedTuple):
@@ -124,6 +136,15 @@ class Book:
         self._pending.append(Change(Entry(pinned.now(), b"", done=number), b"", lambda answer: None))
         self._wake.set()
 
+    def expire(self, told: Callable[[Answer | Full], None]) -> bool:
+        """Items whose time is over go, ``told`` hears of it; whether there are any."""
+        found = expiry.due()
+        if found:
+            entry = Entry(pinned.now(), pinned.seed().to_bytes(32, "big"), expires=True)
+            self._pending.append(Change(entry, b"", told))
+            self._wake.set()
+        return found
+
     async def run(self) -> None:
         """Until told to stop and nothing is left. One batch is written while the one before is carried out. Raises OSError
         when the disk fails: this process ends then, and the next one starts from what is certain."""
@@ -176,6 +197,10 @@ class Book:
         self._since += 1
         if entry.done:
             self.outbox.pending.pop(entry.done, None)
+            return Answer(200, [], b"")
+        if entry.expires:
+            with pinned.pinned(entry.at, int.from_bytes(entry.seed, "big")):
+                expiry.expire()
             return Answer(200, [], b"")
         last = self.outbox.last
         self.outbox.caller, self.outbox.operation = Caller(*entry.caller), entry.operation

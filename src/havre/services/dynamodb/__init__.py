@@ -43,7 +43,6 @@ def service(lender: Lender | None = None) -> Service:
     )
     return loans.service(
         partial={
-            "UpdateTimeToLive": "kept and told, without effect: items do not expire",
             "CreateTable.ProvisionedThroughput": "kept and told: nothing is throttled by it",
             "CreateTable.SSESpecification": "its key has to be there and enabled, and is told; nothing is encrypted",
             "UpdateContinuousBackups": "kept and told; a restore takes the table as it is now",

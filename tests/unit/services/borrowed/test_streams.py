@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -89,12 +91,13 @@ def test_latest_and_a_time(lent: Lent) -> None:
     assert again["SequenceNumber"] == record["SequenceNumber"]
 
 
-def _table(lent: Lent, name: str) -> tuple[Any, str]:
+def _table(lent: Lent, name: str, ranged: bool = False) -> tuple[Any, str]:
     dynamodb = lent.client("dynamodb")
+    keys = {"id": "HASH", **({"at": "RANGE"} if ranged else {})}
     made = dynamodb.create_table(
         TableName=name,
-        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
-        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": key, "KeyType": kind} for key, kind in keys.items()],
+        AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"} for key in keys],
         BillingMode="PAY_PER_REQUEST",
         StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"},
     )
@@ -129,6 +132,37 @@ def test_a_record_for_each_item_that_changes(lent: Lent) -> None:
     assert numbers == list(range(numbers[0], numbers[0] + 4))
     assert {record["eventVersion"] for record in seen} == {"1.1"}
     assert all(record["dynamodb"]["ApproximateCreationDateTime"].microsecond == 0 for record in seen)
+
+
+@pytest.mark.parametrize("ranged", [False, True])
+def test_items_go_when_their_time_is_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ranged: bool) -> None:
+    """DynamoDB itself deletes them, and a kill changes nothing of it."""
+    monkeypatch.setenv("HAVRE_BORROWED_EXPIRES_EVERY", "0.05")
+    lent = Lent(tmp_path / "borrowed")
+    try:
+        dynamodb, arn = _table(lent, "mortal", ranged)
+        now = int(time.time())
+        times = {"over": {"N": str(now - 5)}, "ahead": {"N": str(now + 500)}, "text": {"S": str(now - 5)}}
+        times |= {"ancient": {"N": str(now - 6 * 365 * 86_400)}}
+        ranges = {"at": {"S": "r"}} if ranged else {}
+        for name, at in times.items():
+            dynamodb.put_item(TableName="mortal", Item={"id": {"S": name}, **ranges, "ttl": at})
+        dynamodb.put_item(TableName="mortal", Item={"id": {"S": "timeless"}, **ranges})
+        dynamodb.update_time_to_live(
+            TableName="mortal", TimeToLiveSpecification={"Enabled": True, "AttributeName": "ttl"}
+        )
+        deadline = time.monotonic() + 60
+        while dynamodb.scan(TableName="mortal")["Count"] == 5 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        for _ in range(2):
+            left = {item["id"]["S"] for item in dynamodb.scan(TableName="mortal")["Items"]}
+            assert left == {"ahead", "text", "ancient", "timeless"}
+            last = _changes(lent, arn)[-1]
+            assert last["eventName"] == "REMOVE" and last["dynamodb"]["Keys"]["id"] == {"S": "over"}
+            assert last["userIdentity"] == {"Type": "Service", "PrincipalId": "dynamodb.amazonaws.com"}
+            lent.kill()
+    finally:
+        lent.close()
 
 
 def test_an_answer_is_no_larger_than_awss(lent: Lent) -> None:
