@@ -124,6 +124,42 @@ async def test_no_content(port: int) -> None:
     assert b"chunked" not in answer.split(b"\r\n\r\n")[0]
 
 
+@pytest.mark.parametrize("status", [204, 304])
+async def test_a_body_where_none_may_be_is_no_answer_of_its_own(status: int) -> None:
+    """The client would take it for the answer to its next request."""
+
+    async def talks(scope: dict[str, Any], receive: Any, send: Send) -> None:
+        headers = [(b"content-length", b"42")]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": b"HTTP/1.1 200 OK\r\n", "more_body": True})
+        await send({"type": "http.response.body", "body": b"content-length: 4\r\n\r\nevil"})
+
+    answer = await answered(talks)
+    assert answer.count(b"HTTP/1.1 %d " % status) == 2 and b"evil" not in answer
+
+
+@pytest.mark.parametrize(
+    ("status", "name"), [(100, b"x-a"), (101, b"x-a"), (200, b"x-a\r\nset-cookie"), (200, b"x-a: b\n"), (200, b"")]
+)
+async def test_what_would_be_two_answers_or_headers_is_none(status: int, name: bytes) -> None:
+    async def talks(scope: dict[str, Any], receive: Any, send: Send) -> None:
+        await send({"type": "http.response.start", "status": status, "headers": [(name, b"1")]})
+        await send({"type": "http.response.body", "body": b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil"})
+
+    answer = await answered(talks)
+    assert answer.startswith(b"HTTP/1.1 500 ") and b"evil" not in answer and b"x-a" not in answer
+
+
+async def answered(application: Any) -> bytes:
+    """What a client gets who asks twice."""
+    listeners = Listeners(application)
+    await listeners.open("127.0.0.1", 0)
+    port = next(iter(listeners._servers.values())).sockets[0].getsockname()[1]
+    answer = await talk(port, b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+    await listeners.close(1)
+    return answer
+
+
 async def test_continue_is_said_when_the_body_is_wanted(port: int) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ _log = logging.getLogger("havre.http")
 _LINES = {s.value: f"HTTP/1.1 {s.value} {s.phrase}\r\n".encode() for s in HTTPStatus}
 _STATUS = {status: line for status, line in _LINES.items() if status >= 200 and status not in (204, 304)}
 """Of answers that have a body."""
+_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+").fullmatch
 _FRAMING = frozenset(("connection", "content-length", "transfer-encoding"))
 BODY, ANSWER = "havre.body", "havre.answer"
 """Where a scope has what applications may use instead of ``receive`` and ``send``."""
@@ -176,17 +178,22 @@ class Exchange:
     def _begin(self, message: dict[str, Any]) -> None:
         """Render the head; it waits for the first piece of the body, so that both leave together."""
         status = message["status"]
+        if status < 200:
+            raise ValueError("behind this status another answer is waited for")
         lines = [_LINES.get(status) or f"HTTP/1.1 {status} \r\n".encode(), self.connection.shared.date]
-        sized = status in (204, 304) or self.head
+        self.head = self.head or status in (204, 304)  # these have no body either
+        sized = self.head
         for name, value in message.get("headers", ()):
             if name == b"content-length":
+                if status == 204:
+                    continue
                 sized = True
-                self.left = None if self.head or status == 304 else int(value)
+                self.left = None if self.head else int(value)
             elif name in (b"transfer-encoding", b"connection"):
                 self.keep = self.keep and value.lower() != b"close"
                 continue
-            if b"\n" in value or b"\r" in value:
-                raise ValueError("a header has a line break in it")
+            if b"\n" in value or b"\r" in value or not _NAME(name):
+                raise ValueError("a header has a line break in it, or a name that is none")
             lines += (name, b": ", value, b"\r\n")
         old = self.scope["http_version"] == "1.0"
         if not sized and not old:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
 _JSON = "application/json"
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+").fullmatch
 
 
 class BadAnswer(Exception):
@@ -69,7 +71,7 @@ def _structured(value: Mapping[str, Any], kind: str, always: bool = False) -> Ht
     cookies = value.get("cookies") or ()
     if not isinstance(cookies, list | tuple):
         raise BadAnswer("cookies is no list")
-    headers += [("set-cookie", str(cookie)) for cookie in cookies]
+    headers += [("set-cookie", _text(cookie)) for cookie in cookies]
     body = _body(value)
     if (body or always) and not any(name == "content-type" for name, _ in headers):
         headers.append(("content-type", kind))
@@ -81,7 +83,7 @@ def _status(told: Any) -> int:
         status = int(told)
     except (TypeError, ValueError):
         raise BadAnswer("statusCode is no number") from None
-    if not 100 <= status <= 599:
+    if not 200 <= status <= 599:  # behind those below another answer is waited for
         raise BadAnswer("statusCode is none of HTTP's")
     return status
 
@@ -91,7 +93,7 @@ def _single(headers: Any) -> list[tuple[str, str]]:
         return []
     if not isinstance(headers, Mapping):
         raise BadAnswer("headers is no object")
-    return [(str(name).lower(), _text(value)) for name, value in headers.items() if value is not None]
+    return [(_name(name), _text(value)) for name, value in headers.items() if value is not None]
 
 
 def _multiple(headers: Any) -> list[tuple[str, str]]:
@@ -103,8 +105,14 @@ def _multiple(headers: Any) -> list[tuple[str, str]]:
     for name, values in headers.items():
         if not isinstance(values, list):
             raise BadAnswer("multiValueHeaders has what is no list")
-        found += [(str(name).lower(), _text(value)) for value in values]
+        found += [(_name(name), _text(value)) for value in values]
     return found
+
+
+def _name(name: str) -> str:
+    if not _TOKEN(name):
+        raise BadAnswer("a header has a name that none can have")
+    return name.lower()
 
 
 def _text(value: Any) -> str:
