@@ -8,7 +8,7 @@ An alarm's change of state and what it is to do are written down together: each 
 process be killed.
 
 Left out, and refused by name: anomaly detection, Contributor Insights, metric streams, Metrics Insights (SELECT), linked
-accounts, entities of metrics; alarm actions other than topics and functions.
+accounts, entities of metrics; alarm actions other than topics, functions and step scaling policies of ECS services.
 """
 
 from __future__ import annotations
@@ -32,9 +32,8 @@ PARTIAL = {
     "ListMetrics.IncludeLinkedAccounts": "is refused: there are no linked accounts",
     "GetMetricData.AccountId": "is refused, unless it is the caller's own: there are no linked accounts",
     "GetMetricData.Expression": "Metrics Insights (SELECT), and functions for anomalies, dates and sorting, are refused",
-    "PutMetricAlarm.AlarmActions": "topics (no FIFO ones) and functions; any other action is refused by name",
+    "PutMetricAlarm.AlarmActions": "topics (no FIFO ones), functions, step scaling of ECS services; others are refused",
     "PutMetricAlarm.EvaluationWindow": "SlidingWindow alone; WallClockWindow is refused, as are warm-ups and PromQL",
-    "PutCompositeAlarm.ActionsSuppressor": "is refused: actions are suppressed by no other alarm",
 }
 
 

@@ -23,8 +23,8 @@ _KEPT = (
 )  # fmt: skip
 _ABSENT = (
     "ThresholdMetricId", "WarmUpConfiguration", "EvaluationCriteria", "EvaluationInterval", "ActionConfiguration",
-    "ActionsSuppressor", "ActionsSuppressorWaitPeriod", "ActionsSuppressorExtensionPeriod",
 )  # fmt: skip
+_SUPPRESSING = ("ActionsSuppressor", "ActionsSuppressorWaitPeriod", "ActionsSuppressorExtensionPeriod")
 _OPTIONS = {
     "TreatMissingData": ("breaching", "notBreaching", "ignore", "missing"),
     "EvaluateLowSampleCountPercentile": ("evaluate", "ignore"),
@@ -120,10 +120,24 @@ def composite_alarm(call: Call, request: Request, tags: Mapping[str, str]) -> Al
         found = children(parse(request["AlarmRule"]))
     except RuleError as wrong:
         raise validation(f"Error in AlarmRule: {wrong}") from None
-    given = {name: request[name] for name in ("AlarmDescription",) if name in request}
+    _suppressor(request)
+    given = {name: request[name] for name in ("AlarmDescription", *_SUPPRESSING) if name in request}
     enabled = request.get("ActionsEnabled", True)
-    where = (request["AlarmName"], COMPOSITE, given, call.now, enabled, _actions(call, request))
+    done = _actions(call, request)
+    for arn in (arn for arns in done.values() for arn in arns if arn.split(":")[2] == "autoscaling"):
+        raise validation(f"Composite alarms have no auto scaling actions: {arn}")
+    where = (request["AlarmName"], COMPOSITE, given, call.now, enabled, done)
     return Alarm(*where, request["AlarmRule"], found, tags)
+
+
+def _suppressor(request: Request) -> None:
+    said = [name for name in _SUPPRESSING if name in request]
+    if said and len(said) < len(_SUPPRESSING):
+        raise validation(f"The parameters {', '.join(_SUPPRESSING)} must be specified together.")
+    if any(request[name] < 0 for name in said[1:]):
+        raise validation(f"The parameters {', '.join(_SUPPRESSING[1:])} must not be negative.")
+    if said and names.alarm_name(request["ActionsSuppressor"]) == request["AlarmName"]:
+        raise validation("An alarm cannot be its own ActionsSuppressor.")
 
 
 def _actions(call: Call, request: Request) -> Mapping[str, tuple[str, ...]]:

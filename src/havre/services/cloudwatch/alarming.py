@@ -15,7 +15,7 @@ from havre.control.deps import ReconcilerDeps
 from havre.core.metrics import alarms
 from havre.core.metrics.alarm_rules import holds, parse
 from havre.kernel.errors import ApiError, Conflict, Gone, Temporary
-from havre.kernel.resource import Key
+from havre.kernel.resource import Key, Meta
 from havre.services.cloudwatch import history, metric_queries, names, notices, transitions
 from havre.services.cloudwatch.facilities import Facilities
 from havre.services.cloudwatch.metric_queries import Computing, Query
@@ -119,7 +119,18 @@ class Alarming:
                 if each.spec.type == COMPOSITE:
                     changed |= await self._composite(each)
             if not changed:
-                return
+                break
+        for each in self._deps.store.list(ALARM):
+            if each.status.hold is not None:
+                await self._release(each.meta)
+
+    async def _release(self, meta: Meta) -> None:
+        def change(tx: Transaction) -> None:
+            current = tx.get(ALARM, meta.account, meta.region, meta.name)
+            if current is not None:
+                transitions.release(tx, self._deps.world, current)
+
+        await self._deps.store.transact(change)
 
     async def _composite(self, alarm: AlarmRecord) -> bool:
         where = (alarm.meta.account, alarm.meta.region)

@@ -63,3 +63,9 @@ def parsed(arn: str) -> tuple[str, str, str, str]:
         if parts[5].startswith(kind + mark):
             return kind, parts[4], parts[3], parts[5][len(kind) + 1 :]
     return "", "", "", ""
+
+
+def alarm_name(given: str) -> str:
+    """Of an alarm that is named by its name or its ARN."""
+    kind, _, _, name = parsed(given)
+    return name if kind == "alarm" else given

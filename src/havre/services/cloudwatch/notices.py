@@ -152,8 +152,17 @@ def _entry(what: str, alarm: AlarmRecord, at: float, detail: Mapping[str, Any]) 
     return json.dumps({**entry, "Detail": json.dumps(detail)})
 
 
+def held(status: AlarmStatus) -> dict[str, Any]:
+    """By what an alarm's actions are held back, by the names of DescribeAlarms."""
+    if status.hold is None:
+        return {}
+    by = status.hold.by
+    return {"ActionsSuppressedBy": by, "ActionsSuppressedReason": f"Actions suppressed by {by}"}
+
+
 def state(status: AlarmStatus) -> dict[str, Any]:
     told = {"value": status.state, "reason": status.reason, "timestamp": moment(status.since)}
+    told |= {name[0].lower() + name[1:]: value for name, value in held(status).items()}
     return {**told, "reasonData": status.data} if status.data else told
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from havre.services.cloudwatch import notices
 from havre.services.cloudwatch.alarm_checks import STATES
 from havre.services.cloudwatch.resources import COMPOSITE, AlarmRecord
 
@@ -17,7 +18,8 @@ def alarm(record: AlarmRecord) -> dict[str, Any]:
         "AlarmConfigurationUpdatedTimestamp": spec.configured,
         "StateReason": status.reason,
         "StateReasonData": status.data or None,
-        "StateTransitionedTimestamp": status.since or spec.configured,
+        "StateTransitionedTimestamp": status.entered or spec.configured,
+        **notices.held(status),
         **{member: list(spec.actions.get(state, ())) for state, member in STATES.items()},
     }
     if spec.type == COMPOSITE:

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from havre.control.deliveries import delivery_kind
+from havre.core.metrics.suppression import Hold
 from havre.kernel.resource import Kind, NoStatus, Resource, scoped
 
 METRIC, COMPOSITE = "MetricAlarm", "CompositeAlarm"
@@ -31,14 +32,17 @@ class Alarm(msgspec.Struct, frozen=True):
 
 
 class AlarmStatus(msgspec.Struct, frozen=True):
-    """Owned by the evaluation, but for SetAlarmState. ``data``: JSON; ``since``: of the state, in seconds since the epoch.
-    ``evaluated`` is False until a composite alarm was looked at since it was last put."""
+    """Owned by the evaluation, but for SetAlarmState. ``data``: JSON; ``since``: when it was told last, ``entered``: when
+    this state began, in seconds since the epoch. ``evaluated`` is False until a composite alarm was looked at since it was
+    last put. ``hold``: what holds its actions back."""
 
     state: str = "INSUFFICIENT_DATA"
     reason: str = INITIAL
     data: str = ""
     since: float = 0.0
     evaluated: bool = False
+    entered: float = 0.0
+    hold: Hold | None = None
 
 
 class Dashboard(msgspec.Struct, frozen=True):

@@ -9,11 +9,13 @@ from typing import Any
 from msgspec.structs import replace
 
 from havre.control.deliveries import Delivery, send
+from havre.core.metrics.alarms import ALARM as RAISED
+from havre.core.metrics.suppression import Terms, begin, go_on
 from havre.kernel.world import World
-from havre.services.cloudwatch import history, notices
+from havre.services.cloudwatch import history, names, notices
 from havre.services.cloudwatch.actions import POLICY, packed
-from havre.services.cloudwatch.resources import ACTION, AlarmRecord, AlarmStatus, Notice
-from havre.store.ports import Transaction
+from havre.services.cloudwatch.resources import ACTION, ALARM, AlarmRecord, AlarmStatus, Notice
+from havre.store.ports import Reader, Transaction
 
 
 def enter(tx: Transaction, world: World, alarm: AlarmRecord, state: str, reason: str, data: str) -> list[history.Item]:
@@ -23,15 +25,47 @@ def enter(tx: Transaction, world: World, alarm: AlarmRecord, state: str, reason:
     if state == old.state:
         tx.update(alarm, status=replace(old, reason=reason, data=data, evaluated=True))
         return []
-    new = AlarmStatus(state, reason, data, now, True)
+    terms = suppressor_terms(alarm)
+    hold = begin(terms, is_raised(tx, alarm), now) if terms is not None and alarm.spec.enabled else None
+    new = AlarmStatus(state, reason, data, now, True, now, hold)
+    _become(tx, world, alarm, new)
+    return [history.state_update(_told(old), _told(new), alarm.spec.name, alarm.spec.type)]
+
+
+def release(tx: Transaction, world: World, alarm: AlarmRecord) -> None:
+    """As ``enter``, of an alarm whose actions are held back: whether they still are."""
+    status, terms, now = alarm.status, suppressor_terms(alarm), world.now()
+    if status.hold is None:
+        return
+    hold = go_on(status.hold, terms, is_raised(tx, alarm), now) if terms is not None else None
+    if hold != status.hold:
+        _become(tx, world, alarm, replace(status, hold=hold, since=now))
+
+
+def _become(tx: Transaction, world: World, alarm: AlarmRecord, new: AlarmStatus) -> None:
+    old = alarm.status
     tx.update(alarm, status=new)
     tell(tx, world, alarm, notices.state_change(alarm, old, new))
-    if alarm.spec.enabled:
-        for action in alarm.spec.actions.get(state, ()):
-            topic = action.split(":")[2] == "sns"
-            text = (notices.for_topic if topic else notices.for_function)(alarm, old, new)
-            _send(tx, world, alarm, _notice(alarm, action, text, notices.subject(alarm, state) if topic else ""))
-    return [history.state_update(_told(old), _told(new), alarm.spec.name, alarm.spec.type)]
+    if not alarm.spec.enabled or new.hold is not None:
+        return
+    for action in alarm.spec.actions.get(new.state, ()):
+        topic = action.split(":")[2] == "sns"
+        text = (notices.for_topic if topic else notices.for_function)(alarm, old, new)
+        _send(tx, world, alarm, _notice(alarm, action, text, notices.subject(alarm, new.state) if topic else ""))
+
+
+def suppressor_terms(alarm: AlarmRecord) -> Terms | None:
+    given = alarm.spec.given
+    if "ActionsSuppressor" not in given:
+        return None
+    return Terms(given["ActionsSuppressorWaitPeriod"], given["ActionsSuppressorExtensionPeriod"])
+
+
+def is_raised(reader: Reader, alarm: AlarmRecord) -> bool:
+    """Whether its suppressor is in ALARM; one that is not there is not."""
+    given = alarm.spec.given.get("ActionsSuppressor", "")
+    found = reader.get(ALARM, alarm.meta.account, alarm.meta.region, names.alarm_name(given))
+    return found is not None and found.status.state == RAISED
 
 
 def tell(tx: Transaction, world: World, alarm: AlarmRecord, entry: str) -> None:

@@ -367,7 +367,19 @@ def test_composite_alarms_are_refused_in_words(world: AlarmWorld) -> None:
         "Could not save the composite alarm as alarms [none] do not exist",
     )
     assert "Error in AlarmRule" in refusal(put, AlarmName="c", AlarmRule="ALARM(none")[1]
-    assert refusal(put, AlarmName="c", AlarmRule="TRUE", ActionsSuppressor="a")[0] == "NotImplementedException"
+    periods = {"ActionsSuppressorWaitPeriod": 1, "ActionsSuppressorExtensionPeriod": 1}
+    for suppressing, said in (
+        ({"ActionsSuppressor": "a"}, "must be specified together"),
+        ({"ActionsSuppressor": "a", **periods, "ActionsSuppressorWaitPeriod": -1}, "must not be negative"),
+        ({"ActionsSuppressor": f"{ARN}:c", **periods}, "its own"),
+        ({"ActionsSuppressor": "a", **periods}, "does not exist"),
+        (
+            {"AlarmActions": ["arn:aws:autoscaling:us-east-1:1:scalingPolicy:u:resource/ecs/s:policyName/p"]},
+            "auto scaling",
+        ),
+    ):
+        code, message = refusal(put, AlarmName="c", AlarmRule="TRUE", **suppressing)
+        assert (code, said in message) == ("ValidationError", True), message
     world.alarm()
     put(AlarmName="c", AlarmRule="ALARM(a)")
     put(AlarmName="d", AlarmRule="FALSE")
@@ -377,6 +389,34 @@ def test_composite_alarms_are_refused_in_words(world: AlarmWorld) -> None:
     assert "of another type" in refusal(put, AlarmName="a", AlarmRule="TRUE")[1]
     delete(AlarmNames=["a", "c"])
     assert world.client.describe_alarms(AlarmTypes=["CompositeAlarm"])["CompositeAlarms"][0]["AlarmName"] == "d"
+
+
+def test_another_alarm_holds_actions_back(world: AlarmWorld) -> None:
+    topic = world.topic()
+    for name in ("cause", "deploying"):
+        world.alarm(name, TreatMissingData="ignore")
+    terms = {"ActionsSuppressorWaitPeriod": 600, "ActionsSuppressorExtensionPeriod": 0}
+    suppressing = {"ActionsSuppressor": f"{ARN}:deploying", **terms}
+    world.client.put_composite_alarm(AlarmName="all", AlarmRule="ALARM(cause)", AlarmActions=[topic], **suppressing)
+    world.client.set_alarm_state(AlarmName="cause", StateValue="ALARM", StateReason="r")
+    found = world.until_state("ALARM", "all")
+    assert (found["ActionsSuppressedBy"], found["ActionsSuppressedReason"]) == (
+        "WaitPeriod",
+        "Actions suppressed by WaitPeriod",
+    )
+    assert {name: found[name] for name in suppressing} == suppressing
+    world.client.set_alarm_state(AlarmName="deploying", StateValue="ALARM", StateReason="r")
+    world.until(lambda: world.described("all").get("ActionsSuppressedBy") == "Alarm")
+    assert world.messages() == []
+    world.client.set_alarm_state(AlarmName="deploying", StateValue="OK", StateReason="r")
+    world.until(lambda: world.messages())
+    assert [(each["AlarmName"], each["NewStateValue"]) for each in world.messages()] == [("all", "ALARM")]
+    found = world.described("all")
+    assert "ActionsSuppressedBy" not in found
+    assert found["StateTransitionedTimestamp"] < found["StateUpdatedTimestamp"]
+    details = [each["Detail"] for each in world.told("State Change") if each["Detail"]["alarmName"] == "all"]
+    held = [each["state"].get("actionsSuppressedBy") for each in details if each["state"]["value"] == "ALARM"]
+    assert held == ["WaitPeriod", "Alarm", None]
 
 
 def test_alarms_go_on_after_a_restart(world: AlarmWorld) -> None:

@@ -44,10 +44,13 @@ async def _put(call: Call, request: Request, checked: Checked) -> None:
         absent = [name for name in wanted.children if tx.get(ALARM, call.account, call.region, name) is None]
         if absent:
             raise validation(f"Could not save the composite alarm as alarms [{', '.join(absent)}] do not exist")
+        suppressor = wanted.given.get("ActionsSuppressor")
+        if suppressor and tx.get(ALARM, call.account, call.region, names.alarm_name(suppressor)) is None:
+            raise validation(f"The ActionsSuppressor {suppressor} does not exist")
         seen = tx.get(ALARM, call.account, call.region, wanted.name)
         if seen is None:
             where = {"account": call.account, "region": call.region, "name": wanted.name, "arn": arn}
-            made = tx.create(ALARM, **where, spec=wanted, status=AlarmStatus(since=call.now))
+            made = tx.create(ALARM, **where, spec=wanted, status=AlarmStatus(since=call.now, entered=call.now))
             transitions.tell(tx, call.world, made, notices.configuration_change(made, "create", call.now))
             return _configured(wanted, "created")
         if seen.spec.type != wanted.type:
