@@ -19,7 +19,7 @@ from random import Random
 from typing import Any
 
 from havre.engines.oci.containers.engine import OciContainers
-from havre.engines.ports import Image
+from havre.engines.ports import Image, RunState
 from havre.kernel.workload import Container, Registry
 from havre.kernel.world import World
 from tests.contracts.container_bench import COMMANDS, SLEEP, Setting
@@ -132,6 +132,16 @@ def shell(setting: OciSetting, script: str, name: str = "main", *, tag: str = "1
     """A container that runs this in busybox's shell."""
     image = setting.reference.removesuffix(":1") + f":{tag}"
     return Container(name, image, command=("sh", "-c", script), **more)
+
+
+async def created(setting: OciSetting, container: Container, **more: Any) -> str:
+    """Its id; ``more`` is of its workload."""
+    workload = setting.workload(container, **more)
+    return (await setting.engine.create(workload, container, await setting.image(container), None)).id
+
+
+async def started(setting: OciSetting, container: Container, **more: Any) -> RunState:
+    return await setting.engine.start(await created(setting, container, **more))
 
 
 async def said(engine: OciContainers, id: str, lines: int = 1) -> list[str]:

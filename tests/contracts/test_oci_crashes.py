@@ -19,26 +19,17 @@ from havre.engines.aside import aside
 from havre.engines.oci.containers import launch, records
 from havre.engines.oci.containers.engine import OciContainers
 from havre.engines.oci.containers.records import lives, process
-from havre.engines.ports import LogSink, RunState
+from havre.engines.ports import LogSink
 from havre.kernel.errors import Temporary
-from havre.kernel.workload import Container, HealthCheck, LogTarget
+from havre.kernel.workload import HealthCheck, LogTarget
 from havre.kernel.world import World
 from tests.contracts.container_bench import SLEEP, awsvpc, until, with_port
-from tests.contracts.oci_bench import OciSetting, said, shell
+from tests.contracts.oci_bench import OciSetting, created, said, shell, started
 
 pytestmark = pytest.mark.root
 
 AWSLOGS = LogTarget("awslogs", "group", "stream", "us-east-1")
 Lines = list[tuple[str, str, bytes]]
-
-
-async def created(setting: OciSetting, container: Container, **more: Any) -> str:
-    workload = setting.workload(container, **more)
-    return (await setting.engine.create(workload, container, await setting.image(container), None)).id
-
-
-async def started(setting: OciSetting, container: Container, **more: Any) -> RunState:
-    return await setting.engine.start(await created(setting, container, **more))
 
 
 def child(setting: OciSetting, *ids: str, say: bool = False) -> subprocess.Popen[bytes]:

@@ -13,22 +13,15 @@ import msgspec
 import pytest
 
 from havre.engines.oci.containers.bridge import Published, element, table
-from havre.engines.ports import RunState
 from havre.kernel.errors import Permanent
-from havre.kernel.workload import BoundPort, Container, PortMapping
+from havre.kernel.workload import BoundPort, PortMapping
 from tests.contracts.container_bench import SLEEP, until, with_port
-from tests.contracts.oci_bench import OciSetting, said, shell
+from tests.contracts.oci_bench import OciSetting, said, shell, started
 from tests.ports import free_port
 
 pytestmark = pytest.mark.root
 
 SERVE = "nc -ll -p 80 -e /bin/echo answer"
-
-
-async def started(setting: OciSetting, container: Container, network: str = "bridge") -> RunState:
-    workload = setting.workload(container, network=network)
-    made = await setting.engine.create(workload, container, await setting.image(container), None)
-    return await setting.engine.start(made.id)
 
 
 async def ask(address: str, port: int) -> bytes:
@@ -156,17 +149,19 @@ async def test_names_and_servers(setting: OciSetting) -> None:
 
 async def test_host_mode_is_the_machines_network(setting: OciSetting) -> None:
     port = free_port()
-    state = await started(setting, shell(setting, SERVE.replace("80", str(port))), "host")
+    state = await started(setting, shell(setting, SERVE.replace("80", str(port))), network="host")
     assert await ask("127.0.0.1", port) == b"answer\n"
     assert (state.ports, state.address) == ((), "")
-    name = await started(setting, shell(setting, "hostname"), "host")
+    name = await started(setting, shell(setting, "hostname"), network="host")
     assert await said(setting.oci, name.id) == [socket.gethostname()]
     with pytest.raises(Permanent, match="not allowed in host network mode"):
-        await started(setting, shell(setting, "true", sysctls={"net.core.somaxconn": "100"}), "host")
+        await started(setting, shell(setting, "true", sysctls={"net.core.somaxconn": "100"}), network="host")
 
 
 async def test_none_is_a_loopback_interface(setting: OciSetting) -> None:
-    state = await started(setting, shell(setting, "ip -o link | wc -l; ip -o addr show lo | grep -c 127.0.0.1"), "none")
+    state = await started(
+        setting, shell(setting, "ip -o link | wc -l; ip -o addr show lo | grep -c 127.0.0.1"), network="none"
+    )
     assert await said(setting.oci, state.id, 2) == ["1", "1"]
 
 
