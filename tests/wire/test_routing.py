@@ -154,6 +154,9 @@ def test_a_service_that_is_not_there_is_named_though_it_signs_as_one_that_is(mod
         with pytest.raises(RouteError, match=f"does not implement apigateway {operation};.* apigatewayv2$") as refused:
             router.route(HttpRequest(method, path, "", {}), "apigateway")
         assert (refused.value.code, refused.value.status) == ("NotImplementedException", 501)
+    classic = HttpRequest("POST", "/", "Action=DescribeLoadBalancers&Version=2012-06-01", {})
+    with pytest.raises(RouteError, match=r"does not implement elb DescribeLoadBalancers;.* elbv2$"):
+        Router(models, ["elbv2"]).route(classic, "elasticloadbalancing")
     assert router.route(HttpRequest("GET", "/v2/apis", "", {}), "apigateway").operation == "GetApis"
     with pytest.raises(RouteError) as refused:
         router.route(HttpRequest("GET", "/nowhere", "", {}), "apigateway")
@@ -217,7 +220,7 @@ def test_actions_are_those_of_their_version(models: ModelSource) -> None:
     """Classic load balancers sign as ELBv2 does, and have operations of the same names."""
     router = Router(models, ["ec2", "elbv2", "sqs", "sns"])
     for scope, action, versions, other in (
-        ("elasticloadbalancing", "DescribeLoadBalancers", ["2015-12-01", ""], "2012-06-01"),
+        ("elasticloadbalancing", "DescribeLoadBalancers", ["2015-12-01", ""], "2011-11-15"),
         ("sns", "ListTopics", ["2010-03-31", ""], "2010-03-30"),
         ("ec2", "DescribeVpcs", ["2016-11-15", "2014-10-01", ""], ""),
         ("sqs", "ListQueues", ["2012-11-05", "2009-02-01", ""], ""),

@@ -174,6 +174,9 @@ class Router:
 
     def _unknown_action(self, request: HttpRequest, action: str, version: str, scope_service: str | None) -> RouteError:
         candidates = self._candidates(scope_service, request)
+        for model, protocol in self._speaking(self._absent(scope_service, candidates), _QUERY):
+            if action in model.operations and model.api_version == version:
+                return _not_there(Route(model.name, action, protocol), candidates)
         models = list(self._speaking(candidates, _QUERY))
         first = models[:1] if candidates is not self._services else []  # else nothing tells whom it is for
         models = [each for each in models if each[0].api_version == version] or first
@@ -229,13 +232,17 @@ class Router:
         self, request: HttpRequest, candidates: Sequence[str], scope_service: str | None, query: dict[str, str]
     ) -> RouteError | None:
         """Of a service that is not there and signs as one that is: API Gateway's REST APIs."""
-        absent = [name for name in signing_names(scope_service or "") if name not in self._services]
-        for model, protocol in self._speaking(absent if scope_service and candidates else (), _REST):
+        for model, protocol in self._speaking(self._absent(scope_service, candidates), _REST):
             found = self._table(model).match(request.method, request.path, query, request.headers)
             if found is not None:
-                told = not_built(model.name, f"{found[0]}; what signs like it and is there: {', '.join(candidates)}")
-                return RouteError(told.code, told.message, 501, Route(model.name, None, protocol))
+                return _not_there(Route(model.name, found[0], protocol), candidates)
         return None
+
+    def _absent(self, scope_service: str | None, candidates: Sequence[str]) -> Sequence[str]:
+        """What signs as ``candidates`` do and is not there."""
+        if not scope_service or not candidates:
+            return ()
+        return [name for name in signing_names(scope_service) if name not in self._services]
 
     def _unknown_path(self, request: HttpRequest, candidates: Sequence[str]) -> RouteError:
         if "s3" in candidates and request.method == "POST" and media_type(request.headers) == "multipart/form-data":
@@ -254,6 +261,11 @@ class Router:
                 "MethodNotAllowed", "The specified method is not allowed against this resource.", 405, unknown
             )
         return RouteError("UnknownOperationException", f"There is no {request.method} here", 404, unknown)
+
+
+def _not_there(meant: Route, others: Iterable[str]) -> RouteError:
+    told = not_built(meant.service, f"{meant.operation}; what signs like it and is there: {', '.join(others)}")
+    return RouteError(told.code, told.message, 501, Route(meant.service, None, meant.protocol))
 
 
 def bucket_path(request: HttpRequest) -> str:
