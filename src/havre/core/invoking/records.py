@@ -9,14 +9,20 @@ from typing import Any
 import msgspec
 
 from havre.core.invoking.payloads import json_fault, value
+from havre.core.invoking.retries import ZERO_CONCURRENCY
 
 MESSAGE = 1024
 """Bytes of the error message in a dead letter's attributes."""
+THROTTLED = 429
+_RATE = "Rate Exceeded."
+_NO_CONCURRENCY = "Function not invoked. Function isconfigured with zero reserved concurrent executions"
+"""As AWS says it, to the letter."""
 
 
 class Told(msgspec.Struct, frozen=True):
-    """One event that is through. ``function`` is its qualified ARN. ``response`` None: the function was never run.
-    ``error`` is the kind of failure ("" for none), ``status`` what Lambda itself answered to the last try."""
+    """One event that is through. ``function`` is its qualified ARN. ``response`` None: the function was not run the last
+    time. ``error`` is the kind of failure ("" for none), ``status`` what Lambda itself answered to the last try (0: it was
+    not tried)."""
 
     request_id: str
     function: str
@@ -56,6 +62,8 @@ def _record(told: Told, now: float, payloads: bool) -> dict[str, Any]:
     if payloads:
         body["requestPayload"] = msgspec.Raw(told.payload)
     if told.response is None:
+        if told.status:
+            body["responseContext"] = {"statusCode": told.status}
         return body
     context: dict[str, Any] = {"statusCode": told.status, "executedVersion": told.version}
     if told.error:
@@ -85,12 +93,20 @@ def error_message(response: bytes) -> str:
 
 def letter_attributes(told: Told) -> dict[str, dict[str, str]]:
     """Message attributes of a dead letter, whose body is the event."""
-    message = error_message(told.response) if told.response is not None else told.condition
+    code = {"ErrorCode": {"DataType": "Number", "StringValue": str(told.status)}} if told.status else {}
     return {
         "RequestID": {"DataType": "String", "StringValue": told.request_id},
-        "ErrorCode": {"DataType": "Number", "StringValue": str(told.status)},
-        "ErrorMessage": {"DataType": "String", "StringValue": message or told.condition},
+        **code,
+        "ErrorMessage": {"DataType": "String", "StringValue": _message(told) or told.condition},
     }
+
+
+def _message(told: Told) -> str:
+    if told.response is not None:
+        return error_message(told.response)
+    if told.condition == ZERO_CONCURRENCY:
+        return _NO_CONCURRENCY
+    return _RATE if told.status == THROTTLED else ""
 
 
 def object_key(function: str, now: float, unique: str) -> str:

@@ -81,8 +81,8 @@ def plain(request: Mapping[str, Any], old: Configuration, name: str) -> Configur
         changes["temporary"] = request["EphemeralStorage"]["Size"]
     if "Environment" in request:
         changes["environment"] = dict(request["Environment"].get("Variables") or {})
-    if "DeadLetterConfig" in request:
-        changes["dead_letter"] = request["DeadLetterConfig"].get("TargetArn") or ""
+    if (request.get("DeadLetterConfig") or {}).get("TargetArn") is not None:  # none is named by an empty one, not by {}
+        changes["dead_letter"] = request["DeadLetterConfig"]["TargetArn"]
     if "TracingConfig" in request:
         changes["tracing"] = request["TracingConfig"].get("Mode") or old.tracing
     if "SnapStart" in request:

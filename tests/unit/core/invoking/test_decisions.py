@@ -154,7 +154,10 @@ def test_the_record_of_a_failure() -> None:
 
 
 def test_the_record_of_an_event_that_never_ran_has_no_response() -> None:
-    told = json.loads(records.record(Told("id", "arn:f", "EventAgeExceeded", 0, b"{}"), NOW))
+    """As AWS was seen to tell it in September 2026: what Lambda answered is told, where it was asked."""
+    told = json.loads(records.record(Told("id", "arn:f", "EventAgeExceeded", 0, b"{}", status=429), NOW))
+    assert told["responseContext"] == {"statusCode": 429} and "responsePayload" not in told
+    told = json.loads(records.record(Told("id", "arn:f", "ZeroReservedConcurrency", 0, b"{}", status=0), NOW))
     assert "responseContext" not in told and "responsePayload" not in told
 
 
@@ -174,8 +177,26 @@ def test_a_dead_letter_says_what_went_wrong() -> None:
     assert found == {"RequestID": "id", "ErrorCode": "200", "ErrorMessage": "no"}
     long = Told("id", "a", "RetriesExhausted", 3, b"{}", json.dumps({"errorMessage": "ü" * 2000}).encode())
     assert len(records.letter_attributes(long)["ErrorMessage"]["StringValue"].encode()) == 1024
-    never = Told("id", "a", "EventAgeExceeded", 0, b"{}", status=429)
-    assert records.letter_attributes(never)["ErrorMessage"]["StringValue"] == "EventAgeExceeded"
+
+
+@pytest.mark.parametrize(
+    ("condition", "status", "code", "message"),
+    [
+        ("EventAgeExceeded", 429, "429", "Rate Exceeded."),
+        ("EventAgeExceeded", 500, "500", "EventAgeExceeded"),
+        (
+            "ZeroReservedConcurrency",
+            0,
+            None,
+            "Function not invoked. Function isconfigured with zero reserved concurrent executions",
+        ),
+    ],
+)
+def test_a_dead_letter_of_what_never_ran(condition: str, status: int, code: str | None, message: str) -> None:
+    """In AWS's words, as they were seen in September 2026."""
+    found = records.letter_attributes(Told("id", "a", condition, 0, b"{}", status=status))
+    assert found.get("ErrorCode") == (None if code is None else {"DataType": "Number", "StringValue": code})
+    assert found["ErrorMessage"]["StringValue"] == message
 
 
 def test_where_a_record_lies_in_a_bucket() -> None:

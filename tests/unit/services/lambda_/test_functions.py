@@ -263,8 +263,10 @@ def test_settings_that_are_not_named_stay(lambdas: Lambda) -> None:
     assert shown["Environment"] == {"Variables": {"A1": "b"}} and shown["TracingConfig"] == {"Mode": "Active"}
     lambdas.reconcile()
     shown = update(FunctionName="one", Environment={}, DeadLetterConfig={}, LoggingConfig={"LogFormat": "Text"})
-    assert shown["Environment"] == {"Variables": {}} and "DeadLetterConfig" not in shown
+    assert shown["Environment"] == {"Variables": {}} and shown["DeadLetterConfig"] == dead
     assert shown["LoggingConfig"] == {"LogFormat": "Text", "LogGroup": "/aws/lambda/one"}
+    lambdas.reconcile()
+    assert "DeadLetterConfig" not in update(FunctionName="one", DeadLetterConfig={"TargetArn": ""})
 
 
 def test_a_function_of_a_vpc_knows_its_vpc(lambdas: Lambda) -> None:

@@ -16,6 +16,7 @@ import msgspec
 
 from havre.control.tasks import Tasks
 from havre.core.invoking import meters, retries
+from havre.core.invoking.records import THROTTLED
 from havre.core.invoking.retries import Policy, Tried, Verdict
 from havre.kernel.errors import ApiError, Temporary
 from havre.kernel.function import Invocation
@@ -39,7 +40,7 @@ from havre.store.ports import Put, Reader, Records, Take
 log = logging.getLogger("havre.lambda")
 
 LOADED = 1000
-THROTTLED, SERVICE = 429, 500
+SERVICE = 500
 DESTINATION, DEAD_LETTER, STATUS = "destination", "dead-letter", "change of status"
 PUZZLED = 60.0
 """Seconds until an event is tried again that met a fault of ours."""
@@ -211,14 +212,14 @@ class Events:
         taken = _Taken(line.where, number, event, body, target, self._config(line.where, event))
         now = self._world.now()
         if target.resolved.function.spec.reserved == 0:
-            await self._through(taken, retries.ZERO_CONCURRENCY)
+            await self._through(taken, retries.ZERO_CONCURRENCY, status=0)
             return False
         if loops(target, event.trace):
             self._count(line.where, event, meters.LOOPS_ENDED)
             await self._through(taken, retries.RECURSIVE, status=400)
             return False
         if retries.expired(event.tried, taken.policy, now):
-            await self._through(taken, retries.EVENT_AGE_EXCEEDED)
+            await self._through(taken, retries.EVENT_AGE_EXCEEDED, status=THROTTLED)
             return False
         self._count(line.where, event, meters.AGE, max(0.0, now - event.tried.received) * 1000)
         try:
