@@ -4,7 +4,7 @@ The promise: routes are matched as AWS matches them, a stage serves its deployme
 called only where its policy lets the API in. Limits and error texts are AWS's.
 
 Left out, and refused by name: WebSocket APIs, VPC links to network load balancers and Cloud Map, integrations with
-AppConfig and Step Functions, domain names with mutual TLS or routing rules, models, portals, metrics.
+AppConfig and Step Functions, domain names with mutual TLS or routing rules, models, portals.
 """
 
 from __future__ import annotations

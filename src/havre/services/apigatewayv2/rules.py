@@ -205,5 +205,3 @@ def stage(name: str, members: Mapping[str, Any]) -> None:
     for each in settings:
         if each.get("DataTraceEnabled") or each.get("LoggingLevel") not in (None, "OFF"):
             raise bad("Execution logs are not supported on protocolType HTTP")
-        if each.get("DetailedMetricsEnabled"):
-            raise absent("stages with DetailedMetricsEnabled")

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tests.running_gateway import ACCOUNT, Running
+from tests.unit.services.metrics_fakes import CountedMetrics
 
 from havre.apps.signed import SignedGate
 from havre.control import nodes
@@ -39,6 +40,7 @@ class World:
     def __init__(self, besides: Sequence[Service] = (), doors: Doors | None = None) -> None:
         self.answers: dict[str, Any] = {FUNCTION: lambda event: {"statusCode": 200, "body": "hello"}}
         self.events: list[Any] = []
+        self.metrics = CountedMetrics()
         self.policy: Any = POLICY
         ops = Operations()
 
@@ -71,6 +73,7 @@ class World:
             parts.site,
             lambda account, region, service, source="": patient(gateway.as_service(service, account, region, source)),
             self._by_role,
+            self.metrics,
         )
         self.apis = HttpApis(self.deps, SignedGate(gateway, "execute-api"), doors)
         self.api = self.running.client("apigatewayv2")

@@ -14,6 +14,7 @@ from havre.services.apigatewayv2.serving.buckets import Buckets
 from havre.services.apigatewayv2.serving.deployed import Shelf
 from havre.services.apigatewayv2.serving.domains import Domains
 from havre.services.apigatewayv2.serving.integrations import Doors, Integrations, told
+from havre.services.apigatewayv2.serving.metering import Meters
 from havre.services.apigatewayv2.serving.request import FORBIDDEN, Parts, Request
 from havre.services.apigatewayv2.serving.story import Story
 
@@ -29,6 +30,7 @@ class HttpApis:
         self._shelf = Shelf(deps.store)
         self._parts = Parts(self._shelf, Access(deps, gate), Integrations(deps, doors), Buckets(deps.world.now))
         self._logs = AccessLogs(deps)
+        self._meters = Meters(deps.metrics)
         self._domains = Domains(deps.store)
 
     async def asgi(self, scope: Any, receive: Any, send_: Any) -> None:
@@ -60,6 +62,7 @@ class HttpApis:
     async def _answer(self, story: Story) -> HttpAnswer:
         answer = await Request(self._parts, story).answer()
         self._logs.note(story, answer)
+        self._meters.note(story, answer, self._world.now())
         return answer
 
     async def close(self) -> None:
