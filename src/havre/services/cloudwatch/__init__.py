@@ -31,7 +31,7 @@ PARTIAL = {
     "PutMetricData.EntityMetricData": "is refused: metrics belong to no entities",
     "ListMetrics.IncludeLinkedAccounts": "is refused: there are no linked accounts",
     "GetMetricData.AccountId": "is refused, unless it is the caller's own: there are no linked accounts",
-    "GetMetricData.Expression": "Metrics Insights (SELECT), and functions for anomalies, dates and sorting, are refused",
+    "GetMetricData.Expression": "Metrics Insights (SELECT), and functions for anomalies, quotas and databases, are refused",
     "PutMetricAlarm.AlarmActions": "topics (no FIFO ones), functions, step scaling of ECS services; others are refused",
     "PutMetricAlarm.EvaluationWindow": "SlidingWindow alone; WallClockWindow is refused, as are warm-ups and PromQL",
 }

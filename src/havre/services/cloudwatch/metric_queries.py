@@ -24,6 +24,8 @@ from havre.store.points import Points
 
 MOST_QUERIES, MOST_FOUND = 500, 100
 """Queries of a request; metrics that one SEARCH may find."""
+_WORDS = {"FILL": ("REPEAT", "LINEAR"), "SORT": ("AVG", "MAX", "MIN", "SUM", "ASC", "DESC")}
+"""What functions take as words that are no ids."""
 _ID = re.compile(r"[a-z][a-zA-Z0-9_]*")
 
 
@@ -105,9 +107,10 @@ def _asked(query: Query, metrics: Sequence[str]) -> list[str]:
     if not query.expression:
         return []
     node = _parsed(query)
-    words = ("REPEAT", "LINEAR") if "FILL" in functions(node) else ()
+    used = set(functions(node))
+    words = [word for name, own in _WORDS.items() if name in used for word in own]
     asked = [name for name in names(node) if name.upper() not in words]
-    return [*asked, *metrics] if "METRICS" in functions(node) else asked
+    return [*asked, *metrics] if "METRICS" in used else asked
 
 
 def _parsed(query: Query) -> Node:

@@ -67,6 +67,13 @@ def test_numbers(text: str, value: float) -> None:
         ("LOG10(b)", {60: 1}),
         ("ABS(-a)", {0: 1, 60: 2, 120: 4}),
         ("FLOOR(a / 3)", {0: 0, 60: 0, 120: 1}),
+        ("MINUTE(a) + 100 * HOUR(a)", {0: 0, 60: 1, 120: 2}),
+        ("DAY(a) + YEAR(a) + DATE(a) + MONTH(a)", {0: 1976, 60: 1976, 120: 1976}),
+        ("IF(EPOCH(a) >= 60, a)", {60: 2, 120: 4}),
+        ("FIRST(SORT(METRICS(), MAX, DESC))", {60: 10, 120: 0}),
+        ("FIRST(SORT(METRICS(), MIN, DESC, 1))", {0: 1, 60: 2, 120: 4}),
+        ("FIRST(SLICE([b, a], 1))", {0: 1, 60: 2, 120: 4}),
+        ("SUM(SLICE([b, a, b], 0, 1))", {60: 10, 120: 0}),
     ],
 )
 def test_series(text: str, points: dict[int, float]) -> None:

@@ -82,6 +82,7 @@ def test_expressions_over_metrics(watch: CloudWatch) -> None:
     assert watch.values("RATE(b) * PERIOD(b)", "b") == [-40, 10]
     assert watch.values("RUNNING_SUM(a)", "a") == [4, 6, 7]
     assert watch.values("-a ^ 2 + CEIL(a / 3)", "a") == [-14, -3, 0]
+    assert watch.values("FIRST(SORT(METRICS(), SUM, DESC, 1))", "a", "b") == [40, 0, 10]
     assert watch.values("a - AVG(a)", "a") == pytest.approx([5 / 3, -1 / 3, -4 / 3])
 
 

@@ -84,7 +84,15 @@ def check(node: Node) -> None:
             raise FormulaError(f"The function {part.name} does not take {len(part.arguments)} arguments")
 
 
-_ARGUMENTS = {"FILL": (2, 2), "IF": (2, 3), "METRICS": (0, 1), "SEARCH": (2, 3), "TIME_SERIES": (1, 1)}
+_ARGUMENTS = {
+    "FILL": (2, 2),
+    "IF": (2, 3),
+    "METRICS": (0, 1),
+    "SEARCH": (2, 3),
+    "SLICE": (2, 3),
+    "SORT": (3, 4),
+    "TIME_SERIES": (1, 1),
+}
 
 
 def evaluate(node: Node, around: Around) -> Value:
@@ -120,9 +128,13 @@ def _function(node: Function, around: Around) -> Value:
         return _search(node, around)
     if node.name == "FILL":
         return _fill(node, around)
+    if node.name == "SORT":
+        return _sort(node, around)
     given = [evaluate(argument, around) for argument in node.arguments]
     if node.name == "IF":
         return functions.choose(given)
+    if node.name == "SLICE":
+        return _slice(given)
     if node.name == "TIME_SERIES":
         return _constant(given[0], around)
     return PLAIN[node.name](given)
@@ -157,6 +169,23 @@ def _fill(node: Function, around: Around) -> Value:
     by = None if word else evaluate(how, around)
     filled = tuple(functions.fill(line, how, by, around.span) for line in lines(value))
     return Many(filled) if isinstance(value, Many) else filled[0]
+
+
+def _sort(node: Function, around: Around) -> Value:
+    subject, by, order, *rest = node.arguments
+    most = evaluate(rest[0], around) if rest else None
+    words = [each.value.upper() if isinstance(each, Name) else "" for each in (by, order)]
+    if most is not None and not isinstance(most, float):
+        raise FormulaError("SORT takes a number as its last argument")
+    return functions.sort(lines(evaluate(subject, around)), words[0], words[1], most)
+
+
+def _slice(given: Sequence[Value]) -> Value:
+    """The series from one place on (from 0), up to another."""
+    places = [int(each) for each in given[1:] if isinstance(each, float) and each >= 0]
+    if len(places) != len(given) - 1:
+        raise FormulaError("SLICE takes an array of time series and one or two numbers")
+    return Many(lines(given[0])[slice(*places) if len(places) > 1 else slice(places[0], None)])
 
 
 def _constant(value: Value, around: Around) -> Value:

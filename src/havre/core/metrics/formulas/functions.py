@@ -6,6 +6,7 @@ import math
 import statistics
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from itertools import accumulate, pairwise
 from typing import NamedTuple
 
@@ -72,6 +73,15 @@ def _running(line: Line) -> Line:
     return line._replace(points=dict(zip(line.points, accumulate(line.points.values()), strict=True)))
 
 
+def _clock(of: Callable[[datetime], int]) -> Callable[[Sequence[Value]], Value]:
+    """What the time of each value is, in UTC."""
+
+    def tell(line: Line) -> Line:
+        return line._replace(points={at: float(of(datetime.fromtimestamp(at, UTC))) for at in line.points})
+
+    return _lines(tell)
+
+
 def _unary(of: Callable[[float], float | None]) -> Callable[[Sequence[Value]], Value]:
     return lambda given: each(given[0], of)
 
@@ -107,6 +117,13 @@ def _with_values(given: Sequence[Value]) -> Value:
 PLAIN: Mapping[str, Callable[[Sequence[Value]], Value]] = {
     "ABS": _unary(abs),
     "AVG": _over(statistics.fmean),
+    "DATE": _clock(lambda at: at.day),
+    "DAY": _clock(lambda at: at.isoweekday()),
+    "EPOCH": _clock(lambda at: int(at.timestamp())),
+    "HOUR": _clock(lambda at: at.hour),
+    "MINUTE": _clock(lambda at: at.minute),
+    "MONTH": _clock(lambda at: at.month),
+    "YEAR": _clock(lambda at: at.year),
     "CEIL": _unary(lambda value: float(math.ceil(value)) if math.isfinite(value) else None),
     "DIFF": _lines(_differences(lambda before, old, at, new: new - old)),
     "DIFF_TIME": _lines(_differences(lambda before, old, at, new: float(at - before))),
@@ -126,8 +143,29 @@ PLAIN: Mapping[str, Callable[[Sequence[Value]], Value]] = {
     "SUM": _over(math.fsum, 0.0),
 }
 """Of one argument each."""
-SPECIAL = ("FILL", "IF", "METRICS", "SEARCH", "TIME_SERIES")
+SPECIAL = ("FILL", "IF", "METRICS", "SEARCH", "SLICE", "SORT", "TIME_SERIES")
 """What needs more than the values of its arguments: see ``evaluate``."""
+
+
+SORTED_BY: Mapping[str, Callable[[Sequence[float]], float]] = {
+    "AVG": statistics.fmean,
+    "MAX": max,
+    "MIN": min,
+    "SUM": math.fsum,
+}
+
+
+def sort(lines: Sequence[Line], by: str, order: str, most: float | None) -> Many:
+    """Series without values come last. Raises FormulaError."""
+    if by not in SORTED_BY or order not in ("ASC", "DESC") or (most is not None and most < 0):
+        raise FormulaError("SORT takes an array of time series, AVG, MAX, MIN or SUM, ASC or DESC, and a number")
+    full = sorted(
+        (line for line in lines if line.points),
+        key=lambda line: SORTED_BY[by](list(line.points.values())),
+        reverse=order == "DESC",
+    )
+    found = [*full, *(line for line in lines if not line.points)]
+    return Many(tuple(found[: None if most is None else int(most)]))
 
 
 def fill(line: Line, how: Node, value: Value | None, span: Span) -> Line:
