@@ -28,10 +28,19 @@ class Messages:
 
     def __init__(self) -> None:
         self._rest = b""
+        self._more = bytearray()
+        self._lacks = 0
+        """Bytes until the frame that has begun is whole: what comes meanwhile is put together once."""
 
     def feed(self, data: bytes, now: int) -> list[Written]:
+        if len(data) < self._lacks:
+            self._more += data
+            self._lacks -= len(data)
+            return []
         if self._rest:
-            data, self._rest = self._rest + data, b""
+            data, self._rest = b"".join((self._rest, self._more, data)), b""
+            self._more.clear()
+            self._lacks = 0
         if _MAGIC not in data:
             head, _, self._rest = data.rpartition(b"\n")
             found = [Written(now, line + b"\n") for line in head.split(b"\n") if line] if head else []
@@ -40,7 +49,9 @@ class Messages:
 
     def end(self, now: int) -> list[Written]:
         """What is left of a process that has ended."""
-        rest, self._rest = self._rest, b""
+        rest, self._rest = self._rest + self._more, b""
+        self._more.clear()
+        self._lacks = 0
         return [Written(now, rest)] if rest else []
 
     def _cut(self, now: int) -> list[Written]:
@@ -84,6 +95,7 @@ class Messages:
             found.append(Written(now, data[at : at + head]))
             return head
         if len(data) - at - head < size:
+            self._lacks = size - (len(data) - at - head)
             return 0
         text = data[at + head : at + head + size]
         when = now if kind == _PLAIN else int.from_bytes(data[at + 8 : at + 16], "big") // 1000

@@ -45,6 +45,22 @@ def test_whatever_is_written_nothing_breaks(data: bytes) -> None:
     messages.end(1)
 
 
+def test_a_large_frame_is_put_together_once() -> None:
+    """What has come of it is not copied with each piece that comes."""
+    messages, text = Messages(), bytes(range(256)) * 8192
+    whole = b"before\n" + frame(text)
+    for at in range(0, len(whole), 1000):
+        found = messages.feed(whole[at : at + 1000], 1)
+        assert len(messages._rest) < 1000 and ([w.text for w in found] == [b"before\n"]) is (at == 0)
+        if at + 2000 > len(whole):
+            break
+    found = messages.feed(whole[at + 1000 :] + b"after\n", 1)
+    assert b"".join(w.text for w in found) == text + b"after\n" and not messages._rest
+    for piece in (frame(text)[:5000], b"more"):
+        assert messages.feed(piece, 1) == []
+    assert [w.text for w in messages.end(1)] == [frame(text)[:5000] + b"more"]
+
+
 def test_levels_of_frames() -> None:
     assert Messages().feed(frame(b"m", 0x12) + frame(b"m", 0x0B) + frame(b"m", 0x02), 1) == [
         Written(1_700_000_000_123, b"m", "WARN"),
