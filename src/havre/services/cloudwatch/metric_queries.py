@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -12,7 +12,7 @@ import msgspec
 
 from havre.core.metrics.formulas import evaluate as formulas
 from havre.core.metrics.formulas.functions import Span
-from havre.core.metrics.formulas.series import Line, Value
+from havre.core.metrics.formulas.series import Line, Many, Value
 from havre.core.metrics.formulas.syntax import FormulaError, Node, functions, names, parse
 from havre.core.metrics.statistics import statistic
 from havre.kernel.errors import ApiError, not_built
@@ -20,7 +20,7 @@ from havre.services.cloudwatch import reading
 from havre.services.cloudwatch.errors import too_many, validation
 from havre.services.cloudwatch.names import Dimensions, dimensions
 from havre.services.cloudwatch.searching import matcher
-from havre.store.points import Points
+from havre.store.points import Points, Series
 
 MOST_QUERIES, MOST_FOUND = 500, 100
 """Queries of a request; metrics that one SEARCH may find."""
@@ -161,6 +161,10 @@ class Computing:
             self._known[each.id] = self._told(each)
             await asyncio.sleep(0)
 
+    def is_array(self, query: Query) -> bool:
+        """Whether it makes several series, each with a name of its own."""
+        return isinstance(self._known[query.id], Many)
+
     def lines(self, query: Query) -> Sequence[Line]:
         """Of what has been computed. Raises ApiError."""
         try:
@@ -214,8 +218,21 @@ class Computing:
         since = int(self._now) - 14 * reading.DAY
         known = [each for each in self._points.series(*self._where, since=since) if fits(each.series)]
         start, found = reading.rounded(self._begin, period, self._now), []
+        label = _told_apart([each.series for each in known[:MOST_FOUND]])
         for each in known[:MOST_FOUND]:
             told = reading.measure(self._points, each.id, (start, self._end, period), stat, self._budget)
-            label = " ".join((each.series.metric, *(value for _, value in each.series.dimensions)))
-            found.append(Line({at: value for at, (value, _) in told.items()}, period, label))
+            found.append(Line({at: value for at, (value, _) in told.items()}, period, label(each.series)))
         return found
+
+
+def _told_apart(found: Sequence[Series]) -> Callable[[Series], str]:
+    """How a metric that SEARCH has found is called: by what tells it from the others."""
+    several = len({series.metric for series in found}) > 1
+    values = {pair for series in found for pair in series.dimensions}
+    common = {pair for pair in values if all(pair in series.dimensions for series in found)}
+
+    def tell(series: Series) -> str:
+        own = [value for pair in series.dimensions if pair not in common for value in pair[1:]]
+        return " ".join([*own, series.metric] if several or not own else own)
+
+    return tell

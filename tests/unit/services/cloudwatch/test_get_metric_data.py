@@ -101,11 +101,13 @@ def test_arrays_give_a_result_each(watch: CloudWatch) -> None:
     watch.put(5.0, metric="Errors", Dimensions=[{"Name": "Host", "Value": "a"}])
     search = {"Id": "s", "Expression": f"SEARCH('{{{NAMESPACE},Host}} MetricName=\"{METRIC}\"', 'Sum', 60)"}
     found = watch.data(search)
-    assert [(r["Id"], r["Label"], r["Values"]) for r in found] == [("s", f"{METRIC} a", [1]), ("s", f"{METRIC} b", [1])]
+    assert [(r["Id"], r["Label"], r["Values"]) for r in found] == [("s", "a", [1]), ("s", "b", [1])]
     (total,) = watch.data({**search, "Expression": "SUM(" + search["Expression"] + ")"})
     assert total["Values"] == [2]
     (errors,) = watch.data({**search, "Expression": f"SEARCH('{{{NAMESPACE},Host}} errors NOT b', 'Sum')"})
-    assert errors["Values"] == [5]
+    assert (errors["Values"], errors["Label"]) == ([5], "Errors")
+    several = watch.data({**search, "Expression": f"SEARCH('{{{NAMESPACE},Host}} a', 'Sum')"})
+    assert [each["Label"] for each in several] == ["Errors", METRIC]
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,7 @@ def _results(
             continue
         lines = computing.lines(query)
         for line in lines:
-            plain = own[query.id] if len(lines) == 1 or not line.label else line.label
+            plain = line.label if computing.is_array(query) and line.label else own[query.id]
             label = plain if query.label is None else labels.dynamic(query.label, query, line, plain, where)
             found.append(Result(query, label, _ordered(line, newest_first)))
     return found
