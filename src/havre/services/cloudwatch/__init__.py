@@ -71,4 +71,4 @@ def loops(deps: ReconcilerDeps, facilities: Facilities) -> list[Loop]:
     from havre.services.cloudwatch.waiting import Alarms
 
     alarms = Alarms(deps, facilities)
-    return [Loop("alarms", alarms.run, progress=lambda: alarms.progress)]
+    return [Loop("alarms", alarms.run, essential=False, progress=lambda: alarms.progress)]

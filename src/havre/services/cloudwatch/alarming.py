@@ -48,7 +48,10 @@ class Alarming:
             turn = now >= due
             due = (now // EVERY + 1) * EVERY if turn else due
             await self._metrics([each for each in found if each.spec.type == METRIC and (turn or each.key in news)])
-            await self._composites()
+            try:
+                await self._composites()
+            except (Temporary, Conflict, Gone) as passing:
+                log.info("composite alarms are evaluated later: %s", passing)
             self.progress = self._deps.world.now()
             news = frozenset()
             with suppress(TimeoutError):

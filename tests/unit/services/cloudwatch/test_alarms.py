@@ -11,6 +11,7 @@ from tests.running_gateway import ACCOUNT
 from tests.unit.services.cloudwatch.alarm_world import SIMPLE, AlarmWorld, function_arn
 from tests.unit.services.cloudwatch.cloudwatch_harness import refusal
 
+from havre.kernel.errors import Temporary
 from havre.services.cloudwatch import alarming
 from havre.services.cloudwatch.resources import ACTION
 
@@ -446,3 +447,23 @@ def test_permission_hangs_on_the_alarms_arn(world: AlarmWorld) -> None:
         (user.set_alarm_state, {"AlarmName": "yours", "StateValue": "OK", "StateReason": "r"}),
     ):
         assert refusal(call, **more)[0] in ("AccessDenied", "AccessDeniedException")
+
+
+def test_alarms_wait_for_a_disk_that_refuses(world: AlarmWorld) -> None:
+    world.alarm("one", TreatMissingData="notBreaching")
+    world.client.put_composite_alarm(AlarmName="all", AlarmRule="ALARM(one)")
+    world.until_state("OK", "one")
+    world.until_state("OK", "all")
+    refused: list[int] = []
+
+    def refuse() -> None:
+        refused.append(1)
+        raise Temporary("full")
+
+    world.running.store.fault = refuse
+    world.put(5.0)
+    world.until(lambda: len(refused) >= 3, "the third attempt")
+    assert world.state("one") == "OK"
+    world.running.store.fault = None
+    world.until_state("ALARM", "one")
+    world.until_state("ALARM", "all")
