@@ -86,6 +86,7 @@ class Targets:
                 gateway.as_service(service, account, region, source, trace)
             ),
             aws_with,
+            gateway.parts.metrics,
         )
         self._make, self._loops = make, loops
         self.start()

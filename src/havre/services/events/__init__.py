@@ -21,6 +21,7 @@ from havre.store.ports import Store
 __all__ = ["reconcilers", "resource_policy", "service"]
 
 PARTIAL = {
+    "metrics": "of rules that a schedule sets off Invocations and what follows, not TriggeredRules",
     "PutEvents": "an event that is passed on to another bus gets a new id, and the account of that bus",
     "PutTargets.RoleArn": "events of AWS services pass to another bus if the role can be assumed, whatever it may do",
     "PutRule.State": "ENABLED_WITH_ALL_CLOUDTRAIL_MANAGEMENT_EVENTS is kept; CloudTrail sends no events",

@@ -16,7 +16,8 @@ from havre.control.roles import Roles
 from havre.control.targets import Handover, hand_over, kind
 from havre.core.event_input import JsonPath, Template
 from havre.core.event_input.paths import MISSING
-from havre.kernel.errors import ApiError, Permanent
+from havre.kernel.errors import ApiError, Permanent, Temporary
+from havre.services.events import metering
 from havre.services.events.matching import timestamp
 from havre.services.events.resources import Shipment
 
@@ -47,6 +48,7 @@ class Courier:
             await hand_over(await self._aws(shipment), self._handover(parcel, shipment))
         except ApiError as error:
             raise temporary(error) from error
+        metering.count(self._deps.metrics, shipment.rule, metering.INVOKED)
 
     async def _aws(self, shipment: Shipment) -> Aws:
         arn = str(shipment.target["Arn"])
@@ -98,6 +100,9 @@ class Courier:
     async def bury(self, parcel: Parcel) -> None:
         """To the target's dead-letter queue, with what AWS tells there about why."""
         shipment = self._decode(parcel.spec.parcel)
+        if parcel.status.burials == 0:
+            metering.count(self._deps.metrics, shipment.rule, metering.INVOKED)
+            metering.count(self._deps.metrics, shipment.rule, metering.FAILED)
         queue = (shipment.target.get("DeadLetterConfig") or {}).get("Arn")
         if not queue:
             return
@@ -105,7 +110,12 @@ class Courier:
         aws = self._deps.aws_for(account, region, PRINCIPAL, shipment.rule)
         status = replace(parcel.status, code=_code(parcel.status.code))
         told = attributes(status, shipment.target, {"RULE_ARN": shipment.rule})
-        await send_letter(aws, self._deps.site.endpoint, queue, _text(shipment.event), told)
+        try:
+            await send_letter(aws, self._deps.site.endpoint, queue, _text(shipment.event), told)
+        except (ApiError, Permanent, Temporary):
+            metering.count(self._deps.metrics, shipment.rule, metering.NOT_SENT_TO_DLQ)
+            raise
+        metering.count(self._deps.metrics, shipment.rule, metering.SENT_TO_DLQ)
 
 
 def _text(value: Any) -> str:

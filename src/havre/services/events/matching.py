@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
@@ -55,15 +55,17 @@ def hops(trace: str | None) -> int:
     return int(found[1]) if found is not None else 0
 
 
-def route(tx: Transaction, place: Place, event: Event, taken: float, hops: int = 0, only: Sequence[str] = ()) -> None:
-    """Write down a delivery for each target of each rule of the bus that the event matches. ``only``: ARNs of the rules that
-    count, all when empty."""
+def route(tx: Transaction, place: Place, event: Event, taken: float, hops: int = 0) -> list[str]:
+    """Write down a delivery for each target of each rule of the bus that the event matches. Gives these rules' ARNs."""
+    found = []
     for rule in queries.rules(tx, place):
         spec = rule.spec
-        if not spec.enabled or not spec.pattern or not spec.targets or (only and rule.meta.arn not in only):
+        if not spec.enabled or not spec.pattern or not spec.targets:
             continue
         if compiled(spec.pattern).matches(event):
             ship(tx, rule, event, taken, hops)
+            found.append(rule.meta.arn)
+    return found
 
 
 def ship(tx: Transaction, rule: RuleRecord, event: Event, taken: float, hops: int = 0) -> None:

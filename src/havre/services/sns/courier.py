@@ -12,7 +12,7 @@ from havre.control.deps import ReconcilerDeps
 from havre.control.operation import Aws
 from havre.engines.webhook import without_password
 from havre.kernel.errors import ApiError, Permanent, Temporary
-from havre.services.sns import envelope, sealing
+from havre.services.sns import envelope, metering, sealing
 from havre.services.sns.attributes import dead_letter_queue
 from havre.services.sns.delivery_policy import CONTENT_TYPE, effective
 from havre.services.sns.resources import SUBSCRIPTION, TOPIC, Letter, Subscription, TopicRecord
@@ -47,6 +47,7 @@ class Courier:
                 await self._to_server(parcel, found, letter)
         except ApiError as error:
             raise temporary(error) from error
+        metering.told(self._deps.metrics, letter, metering.DELIVERED)
 
     async def _letter(self, parcel: Parcel) -> Letter:
         """Raises Temporary where it is under a key that does not open it now."""
@@ -135,6 +136,8 @@ class Courier:
         """To the queue of the subscription's RedrivePolicy, as the subscription would have got it."""
         letter = await self._letter(parcel)
         found = self._subscription(parcel, letter)
+        if parcel.status.burials == 0:
+            metering.told(self._deps.metrics, letter, metering.FAILED)
         redrive = found.attributes.get("RedrivePolicy") if found is not None else None
         if found is None or not redrive or letter.kind != "Notification":
             return
@@ -153,7 +156,9 @@ class Courier:
         try:
             await self._aws(queue, letter)("sqs", "SendMessage", request)
         except ApiError as error:
+            metering.told(self._deps.metrics, letter, metering.NOT_REDRIVEN)
             raise temporary(error) from error
+        metering.told(self._deps.metrics, letter, metering.REDRIVEN)
 
 
 def _is_raw(found: Subscription) -> bool:

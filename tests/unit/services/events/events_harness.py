@@ -17,12 +17,13 @@ __all__ = ["Events", "function_arn", "queue_arn", "refusal"]
 
 
 class Events(Targets):
-    def __init__(self) -> None:
+    def __init__(self, **more: Any) -> None:
+        """``more`` are parts of the gateway."""
         self.tasks, self.records = Taken(), Taken()
         self.task_answer: dict[str, Any] = {"tasks": [{"taskArn": "t"}], "failures": []}
         policies = {"events": events.resource_policy, "sns": sns.resource_policy}
         services = [events.service(), sns.service(), logs.service(), self._ecs(), self._kinesis()]
-        super().__init__(services, events.reconcilers, resource_policies=policies)
+        super().__init__(services, events.reconcilers, resource_policies=policies, **more)
         self.client = self.running.client("events", parameter_validation=False)
 
     def _ecs(self) -> Service:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from havre.control.operation import Answer, Call, Operations, Request
 from havre.core.event_pattern import PatternError, compile
 from havre.kernel.errors import ApiError, not_built
-from havre.services.events import matching, queries
+from havre.services.events import matching, metering, queries
 from havre.services.events.errors import bad_pattern, validation
 from havre.services.events.names import Place, about_entry, about_first_entry, bus_place, is_there, of_entries
 from havre.services.events.resources import DEFAULT
@@ -40,11 +40,10 @@ async def put_events(call: Call, request: Request) -> Answer:
     for each in taken:
         await _archive(call, each)
 
-    def change(tx: Transaction) -> None:
-        for each in taken:
-            matching.route(tx, each.place, each.event, call.now, each.hops)
+    def change(tx: Transaction) -> list[str]:
+        return [rule for each in taken for rule in matching.route(tx, each.place, each.event, call.now, each.hops)]
 
-    await call.store.transact(change)
+    metering.matched(call.metrics, await call.store.transact(change))
     shown = [{"EventId": e.event["id"]} if isinstance(e, Taken) else e for e in read]
     return {"FailedEntryCount": len(read) - len(taken), "Entries": shown}
 

@@ -17,7 +17,7 @@ from havre.core.delivery import AWS_ENDPOINT, RetryPolicy
 from havre.core.event_pattern import FilterPolicy, compile_filter_policy
 from havre.kernel.errors import ApiError, not_built
 from havre.kernel.resource import NoStatus
-from havre.services.sns import delivery_policy, messages, names, queries, sealing
+from havre.services.sns import delivery_policy, messages, metering, names, queries, sealing
 from havre.services.sns.attributes import LARGEST
 from havre.services.sns.errors import invalid
 from havre.services.sns.messages import Message
@@ -43,11 +43,13 @@ _ID = re.compile(r"[A-Za-z0-9_-]{1,80}\Z")
 
 
 class Taken(NamedTuple):
-    """A message with its id and its sequence number ("" of standard topics)."""
+    """A message with its id and its sequence number ("" of standard topics); ``filtered``: so many subscriptions did not
+    want it."""
 
     id: str
     sequence: str
     message: Message
+    filtered: int = 0
 
 
 @lru_cache(4096)
@@ -69,6 +71,7 @@ async def publish(call: Call, request: Request) -> Answer:
     message = messages.read(request, topic.spec)
     id, by = call.world.uuid(), await sealing.sealer(call, topic)
     (taken,) = await call.store.transact(lambda tx: _put(call, tx, place, [(id, message)], by))
+    metering.published(call.metrics, topic.meta.arn, [message], taken.filtered)
     return {"MessageId": taken.id, "SequenceNumber": taken.sequence or None}
 
 
@@ -86,6 +89,8 @@ async def publish_batch(call: Call, request: Request) -> Answer:
         )
     by = await sealing.sealer(call, topic)
     taken = await call.store.transact(lambda tx: _put(call, tx, place, [(id, message) for _, id, message in good], by))
+    filtered = sum(each.filtered for each in taken)
+    metering.published(call.metrics, topic.meta.arn, [message for *_, message in good], filtered)
     done = [
         {"Id": entry, "MessageId": each.id, "SequenceNumber": each.sequence or None}
         for (entry, *_), each in zip(good, taken, strict=True)
@@ -129,8 +134,8 @@ def _put(
             sequence += 1
             taken = Taken(id, str(FIRST_SEQUENCE + sequence), message)
             _remember(call, tx, topic, taken)
-        found.append(taken)
-        _fan_out(call, tx, (topic, subscriptions), taken, by)
+        filtered = _fan_out(call, tx, (topic, subscriptions), taken, by)
+        found.append(taken._replace(filtered=filtered))
     if sequence != topic.status.sequence:
         tx.update(topic, status=replace(topic.status, sequence=sequence))
     return found
@@ -165,10 +170,13 @@ def _fan_out(
     to: tuple[TopicRecord, Sequence[SubscriptionRecord]],
     taken: Taken,
     by: Sealer | None,
-) -> None:
-    (topic, subscriptions), (id, sequence, message) = to, taken
+) -> int:
+    """Gives how many subscriptions do not want it."""
+    (topic, subscriptions), (id, sequence, message, _) = to, taken
+    filtered = 0
     for each in subscriptions:
         if not _wants(each, message):
+            filtered += 1
             continue
         letter = Letter(
             each.meta.arn,
@@ -189,6 +197,7 @@ def _fan_out(
         kept = sealing.sealed(by, msgspec.msgpack.encode(letter))
         spec = Delivery(kept, lane, call.now, _retries(topic, each, direct))
         send(tx, DELIVERY if direct else HTTP, topic.meta.account, topic.meta.region, name, spec)
+    return filtered
 
 
 def _wants(found: SubscriptionRecord, message: Message) -> bool:
