@@ -83,9 +83,16 @@ class Settings:
 
     def go_first(self) -> None:
         """Where the whole machine has no memory left, rather than Havre or others that are not begun anew for each event."""
-        score = os.open("proc/self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC, dir_fd=self.host)
-        os.write(score, FIRST)
-        os.close(score)
+        try:
+            score = os.open("proc/self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC, dir_fd=self.host)
+        except OSError:
+            return  # not to be had here: functions run all the same
+        try:
+            os.write(score, FIRST)
+        except OSError:
+            pass  # all of Havre goes first as it is: it was started so
+        finally:
+            os.close(score)
 
     def drop(self) -> None:
         """Every privilege, for good."""
