@@ -18,6 +18,13 @@ _LIBRARIES = "/var/lang/lib:/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:/var
 _LOG_DESCRIPTOR = "1"
 """Frames of log messages come through standard output, between the lines that are printed: their first byte begins no
 character of UTF-8."""
+_TRACING = {
+    "AWS_XRAY_CONTEXT_MISSING": "LOG_ERROR",
+    "AWS_XRAY_DAEMON_ADDRESS": "127.0.0.1:2000",
+    "_AWS_XRAY_DAEMON_ADDRESS": "127.0.0.1",
+    "_AWS_XRAY_DAEMON_PORT": "2000",
+}
+"""Code relies on them being there. Nothing listens but what an extension brings; nothing is sampled either."""
 RESERVED = frozenset(
     {
         "_HANDLER",
@@ -75,7 +82,7 @@ def variables(function: Function, around: Surroundings, given: Mapping[str, str]
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(function.memory),
         "AWS_LAMBDA_INITIALIZATION_TYPE": around.kind,
         "AWS_LAMBDA_RUNTIME_API": API,
-        "AWS_XRAY_CONTEXT_MISSING": "LOG_ERROR",
+        **_TRACING,
     }
     if around.kind != "snap-start":
         found["AWS_LAMBDA_LOG_GROUP_NAME"] = function.logs.group

@@ -158,10 +158,13 @@ def test_variables() -> None:
         "AWS_LAMBDA_LOG_LEVEL": "WARN",
         "AWS_SESSION_TOKEN": "T",
         "AWS_ENDPOINT_URL": "http://h:1",
+        "AWS_XRAY_DAEMON_ADDRESS": "127.0.0.1:2000",
         "MINE": "1",
         "TZ": "Europe/Berlin",
     }
     assert expected.items() <= found.items()
+    elsewhere = {"AWS_XRAY_DAEMON_ADDRESS": "collector:2000"}
+    assert elsewhere.items() <= variables(FUNCTION, Surroundings("on-demand", "s", ""), elsewhere).items()
     assert warm_enough(found), "an interpreter that waits can become this function's"
     assert log_stream("7", "2026/01/02", "ab") == "2026/01/02/[7]ab"
 
