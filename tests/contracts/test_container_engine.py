@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from havre.core.usage import of_stats
 from havre.engines.ports import ContainerEngine, Terminal
 from havre.kernel.errors import Gone, Permanent, Temporary
 from havre.kernel.workload import HealthCheck, Mount, Volume
@@ -303,7 +304,10 @@ async def test_exec_stats_logs(setting: Setting, engine: ContainerEngine) -> Non
     code, output = await engine.exec(made.id, ["echo", "hello"])
     assert code == 0
     assert b"hello" in output
-    assert (await engine.stats(made.id))["id"] == made.id
+    stats = await engine.stats(made.id)
+    assert stats["id"] == made.id
+    used = of_stats(stats)
+    assert used.cpu > 0 and 0 < used.memory < 1 << 30
     assert isinstance(await engine.logs(made.id), bytes)
 
 

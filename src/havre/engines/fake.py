@@ -250,7 +250,9 @@ class FakeContainers:
 
     async def stats(self, id: str) -> Mapping[str, object]:
         await self._begin("stats")
-        return {"id": self._get(id).state.id}
+        running = self._get(id).state.state == "running"
+        cpu, memory = {"cpu_usage": {"total_usage": 1_000_000 * running}}, {"usage": (1 << 20) * running}
+        return {"id": self._get(id).state.id, "cpu_stats": cpu, "memory_stats": memory}
 
     async def logs(self, id: str, tail: int = 100) -> bytes:
         await self._begin("logs")
