@@ -79,4 +79,5 @@ async def test_who_is_connected_keeps_it_awake(doors: DebugDoors) -> None:
 async def test_a_port_that_somebody_has_hinders_nothing(doors: DebugDoors) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         await doors.lead(taken.getsockname()[1], ONE)
+        assert not doors.in_use(ONE)
     doors.close(ONE)
