@@ -85,7 +85,7 @@ class _Unpacking:
 
     def _path(self, name: str) -> Path:
         pure = PurePosixPath(name.replace("\\", "/"))
-        if pure.is_absolute() or ".." in pure.parts or "\0" in name:
+        if not name or pure.is_absolute() or ".." in pure.parts or "\0" in name:
             raise Permanent(f"the archive has a path that leaves it: {name!r}")
         return self._root / pure
 

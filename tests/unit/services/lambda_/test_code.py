@@ -68,6 +68,7 @@ def claims(size: int) -> bytes:
         made(("a", b"x"), ("a/b", b"x")),
         made(("a/b/c", b"x"), ("a/b", b"x")),
         made(("n" * 256, b"x")),
+        made(("a", b"x")).replace(b"a", b"\0"),
         made(("\N{SNOWMAN}" * 86, b"x")),
         claims(200_000_000),
     ],

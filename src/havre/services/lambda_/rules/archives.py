@@ -60,11 +60,13 @@ def _check_entry(entry: zipfile.ZipInfo) -> None:
 def _check_places(entries: list[zipfile.ZipInfo]) -> None:
     """No entry above the directory that it is unpacked to, none behind a file or a symbolic link of the same archive, and
     no name that no file can have."""
+    if not all(entry.filename for entry in entries):
+        raise unreadable()
     files = {posixpath.normpath(e.filename) for e in entries if not e.is_dir()}
     checked = {""}
     for entry in entries:
         name = entry.filename
-        if not name or "\\" in name or "\0" in name or not inside(name):
+        if "\\" in name or "\0" in name or not inside(name):
             raise unreadable()
         if any(len(part) > _LONGEST_NAME for part in name.encode("utf-8", "replace").split(b"/")):
             raise unreadable()
