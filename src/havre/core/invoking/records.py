@@ -13,7 +13,7 @@ from havre.core.invoking.retries import ZERO_CONCURRENCY
 
 MESSAGE = 1024
 """Bytes of the error message in a dead letter's attributes."""
-THROTTLED = 429
+NOT_FOUND, THROTTLED = 404, 429
 _RATE = "Rate Exceeded."
 _NO_CONCURRENCY = "Function not invoked. Function isconfigured with zero reserved concurrent executions"
 """As AWS says it, to the letter."""
@@ -106,6 +106,8 @@ def _message(told: Told) -> str:
         return error_message(told.response)
     if told.condition == ZERO_CONCURRENCY:
         return _NO_CONCURRENCY
+    if told.status == NOT_FOUND:
+        return f"Function not found: {told.function}"
     return _RATE if told.status == THROTTLED else ""
 
 

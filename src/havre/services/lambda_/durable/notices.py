@@ -17,7 +17,8 @@ from havre.kernel.errors import ApiError
 from havre.services.lambda_.durable.shelf import Data
 from havre.services.lambda_.invoking.events import Event, Letter, Where
 from havre.services.lambda_.invoking.invoker import Invoker
-from havre.services.lambda_.invoking.queue import DEAD_LETTER, STATUS, Events
+from havre.services.lambda_.invoking.queue import Events
+from havre.services.lambda_.invoking.taken import DEAD_LETTER, STATUS
 from havre.services.lambda_.queries import function_arn
 from havre.store.ports import Put
 

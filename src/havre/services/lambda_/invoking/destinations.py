@@ -13,7 +13,7 @@ from havre.core.invoking.records import Told
 from havre.kernel.errors import ApiError, Permanent, Temporary
 from havre.kernel.function import session_name
 from havre.services.lambda_.invoking.events import Event, Letter, Where
-from havre.services.lambda_.invoking.queue import DEAD_LETTER, STATUS
+from havre.services.lambda_.invoking.taken import DEAD_LETTER, STATUS
 from havre.services.lambda_.resources import LATEST
 from havre.services.lambda_.roles import PRINCIPAL
 

@@ -4,15 +4,27 @@ from __future__ import annotations
 
 import msgspec
 
-from havre.core.invoking.retries import Tried
+from havre.core.invoking.retries import LONGEST_AGE, MOST_ATTEMPTS, Tried
 from havre.services.lambda_.invoking.targets import Target
 
 SHELVES = "lambda/"
 
 
+class Will(msgspec.Struct, frozen=True, array_like=True):
+    """What is done with an event whose function, version or alias has been deleted: as it was said when the event came.
+    "" for nobody to tell."""
+
+    attempts: int = MOST_ATTEMPTS
+    age: float = LONGEST_AGE
+    on_failure: str = ""
+    dead_letter: str = ""
+    role: str = ""
+
+
 class Event(msgspec.Struct, frozen=True, array_like=True):
-    """``arn`` is what the caller named, ``uid`` tells of which function of that name it is. ``outcome`` is "" until the
-    event is through; then it is its condition, and the body holds what remains to be told (``Letter``)."""
+    """``arn`` is what the caller named, ``uid`` tells of which function of that name it was: one that is made anew with its
+    name gets its events. ``outcome`` is "" until the event is through; then it is its condition, and the body holds what
+    remains to be told (``Letter``). ``will`` None: the defaults."""
 
     request_id: str
     qualifier: str
@@ -24,6 +36,7 @@ class Event(msgspec.Struct, frozen=True, array_like=True):
     size: int = 0
     outcome: str = ""
     deliveries: int = 0
+    will: Will | None = None
 
 
 class Letter(msgspec.Struct, frozen=True, array_like=True):

@@ -16,22 +16,34 @@ import msgspec
 
 from havre.control.tasks import Tasks
 from havre.core.invoking import meters, retries
-from havre.core.invoking.records import THROTTLED
+from havre.core.invoking.records import NOT_FOUND, THROTTLED
 from havre.core.invoking.retries import Policy, Tried, Verdict
 from havre.kernel.errors import ApiError, Temporary
-from havre.kernel.function import Invocation
 from havre.kernel.world import World
 from havre.services.lambda_.invoking.events import (
     SHELVES,
     Event,
     Letter,
     Where,
+    Will,
     decode_event,
     decode_letter,
     encode,
 )
 from havre.services.lambda_.invoking.invoker import Done, Invoker, loops
 from havre.services.lambda_.invoking.line import Line
+from havre.services.lambda_.invoking.taken import (
+    DEAD_LETTER,
+    STATUS,
+    Taken,
+    addresses,
+    due_at,
+    heirs,
+    invocation,
+    ran,
+    status_of,
+    will,
+)
 from havre.services.lambda_.invoking.targets import Target
 from havre.services.lambda_.resources import EVENT_INVOKE, LATEST, PUBLISHED, EventInvokeSpec, qualified
 from havre.store.durably import durably
@@ -40,10 +52,10 @@ from havre.store.ports import Put, Reader, Records, Take
 log = logging.getLogger("havre.lambda")
 
 LOADED = 1000
-SERVICE = 500
-DESTINATION, DEAD_LETTER, STATUS = "destination", "dead-letter", "change of status"
 PUZZLED = 60.0
 """Seconds until an event is tried again that met a fault of ours."""
+WILLS = 1000
+"""Different ones that are kept once for all events."""
 MOST_DELIVERIES = 20
 """So often is a destination tried that says it will pass, before the record is lost."""
 
@@ -69,6 +81,7 @@ class Events:
         self._courier: Courier | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._armed = math.inf
+        self._wills: dict[Will, Will] = {}
         self._loading: set[tuple[Where, int]] | None = None
         """What is in a line already, while what is on disk is looked through."""
         self.progress: float | None = None
@@ -80,11 +93,20 @@ class Events:
         where = Where.target(target)
         uid = target.resolved.function.spec.uid
         tried = Tried(self._world.now())
-        event = Event(request_id, target.qualifier, target.arn, uid, tried, trace, tenant, len(payload))
+        left = self._one(will(target, self._config(where, target.qualifier)))
+        event = Event(request_id, target.qualifier, target.arn, uid, tried, trace, tenant, len(payload), will=left)
         number = self._records.number(where.shelf)
         await self._write(where, number, event, payload)
         self._add(where, number, event)
         self._invoker.meter(target, meters.RECEIVED)
+
+    def _one(self, left: Will | None) -> Will | None:
+        """The same object for all events of which the same is to be done."""
+        if left is None or left == Will():
+            return None
+        if len(self._wills) >= WILLS:
+            self._wills.clear()
+        return self._wills.setdefault(left, left)
 
     def letter(self, where: Where, event: Event, letter: Letter) -> tuple[Put, Callable[[], None]]:
         """Of an event that is through elsewhere: the record, for whoever writes it together with something else, and what to
@@ -143,7 +165,10 @@ class Events:
             line = self._lines.setdefault(where, Line(where))
             for number, head in heads:
                 if not self._known(where, number):
-                    line.add(number, decode_event(head), self._world.now())
+                    event = decode_event(head)
+                    if event.will is not None:
+                        event = msgspec.structs.replace(event, will=self._one(event.will))
+                    line.add(number, event, self._world.now())
                 last = number
             await asyncio.sleep(0)
 
@@ -195,21 +220,20 @@ class Events:
         now = self._world.now()
         for found, head in self._records.heads(line.where.shelf, number - 1, 1):
             if found == number:
-                line.add(number, _due(decode_event(head), now + after), now)
+                line.add(number, due_at(decode_event(head), now + after), now)
 
     # ------------------------------------------------------------------ one event
 
     async def _try(self, line: Line, number: int, event: Event) -> bool:
         """Gives whether the function was run."""
         target = self._find(line.where, event)
-        if target is None:
-            self._count(line.where, event, meters.DROPPED)
-            self._forget(line.where, number)
-            return False
         body = self._records.bodies(line.where.shelf, [number])[0]
         if body is None:  # it is through
             return False
-        taken = _Taken(line.where, number, event, body, target, self._config(line.where, event))
+        if target is None:
+            await self._orphaned(line.where, number, event, body)
+            return False
+        taken = Taken(line.where, number, event, body, target, self._config(line.where, event.qualifier))
         now = self._world.now()
         if target.resolved.function.spec.reserved == 0:
             await self._through(taken, retries.ZERO_CONCURRENCY, status=0)
@@ -223,7 +247,7 @@ class Events:
             return False
         self._count(line.where, event, meters.AGE, max(0.0, now - event.tried.received) * 1000)
         try:
-            done = await self._invoker.invoke(target, _invocation(event, body), synchronous=False)
+            done = await self._invoker.invoke(target, invocation(event, body), synchronous=False)
         except ApiError as error:
             line.held_up(self._world.now())
             chance = self._world.chance.random()
@@ -231,7 +255,7 @@ class Events:
                 taken, retries.set_back(event.tried, taken.policy, self._world.now(), chance), error=error
             )
             return False
-        taken.event = _ran(event)
+        taken.event = ran(event)
         if done.outcome.error:
             await self._decided(taken, retries.failed(event.tried, taken.policy, self._world.now()), done)
         else:
@@ -239,16 +263,33 @@ class Events:
         return True
 
     def _find(self, where: Where, event: Event) -> Target | None:
-        """None when the function, or what the caller named of it, is gone: nobody can say what to do with the event."""
+        """None when there is no function of that name, or not what the caller named of it."""
         try:
-            target = self._invoker.find(where.account, where.region, where.function, event.qualifier)
+            return self._invoker.find(where.account, where.region, where.function, event.qualifier)
         except ApiError:
             return None
-        return target if target.resolved.function.spec.uid == event.uid else None
 
-    def _config(self, where: Where, event: Event) -> EventInvokeSpec | None:
+    async def _orphaned(self, where: Where, number: int, event: Event, body: bytes) -> None:
+        """That there is nothing to run counts as a run that failed, as on AWS: it is tried again, by the event's will."""
+        left = event.will or Will()
+        verdict = retries.failed(event.tried, Policy(left.attempts, left.age), self._world.now())
+        if verdict.again is not None:
+            later = msgspec.structs.replace(event, tried=verdict.again)
+            await self._write(where, number, later, body)
+            self._add(where, number, later)
+            return
+        self._count(where, event, meters.DROPPED)
+        to = heirs(left)
+        if not to:
+            self._forget(where, number)
+            return
+        told = msgspec.structs.replace(ran(event), outcome=verdict.condition)
+        await self._write(where, number, told, encode(Letter(body, None, "", "", NOT_FOUND, to, left.role)))
+        await self._deliver(where, number, told)
+
+    def _config(self, where: Where, qualifier: str) -> EventInvokeSpec | None:
         """What is said of the unqualified function holds for ``$LATEST.PUBLISHED``, too, which it leads to."""
-        named = event.qualifier or LATEST
+        named = qualifier or LATEST
         for qualifier in (named, LATEST) if named == PUBLISHED else (named,):
             found = self._store.get(EVENT_INVOKE, where.account, where.region, qualified(where.function, qualifier))
             if found is not None:
@@ -256,11 +297,11 @@ class Events:
         return None
 
     async def _decided(
-        self, taken: _Taken, verdict: Verdict, done: Done | None = None, error: ApiError | None = None
+        self, taken: Taken, verdict: Verdict, done: Done | None = None, error: ApiError | None = None
     ) -> None:
         """A crash before that is on disk would forget how often it was tried, nothing else: but no event runs for ever."""
         if verdict.again is None:
-            await self._through(taken, verdict.condition, done, 200 if error is None else _status(error))
+            await self._through(taken, verdict.condition, done, 200 if error is None else status_of(error))
             return
         later = msgspec.structs.replace(taken.event, tried=verdict.again)
         await self._write(taken.where, taken.number, later, taken.body)
@@ -268,12 +309,12 @@ class Events:
 
     # ------------------------------------------------------------------ out
 
-    async def _through(self, taken: _Taken, condition: str, done: Done | None = None, status: int = 200) -> None:
+    async def _through(self, taken: Taken, condition: str, done: Done | None = None, status: int = 200) -> None:
         """Tell whoever is to be told, if anybody is."""
         version = "" if done is None else done.version
         if condition != retries.SUCCESS:
             self._count(taken.where, taken.event, meters.DROPPED)
-        to = _addresses(taken, condition, version)
+        to = addresses(taken, condition, version)
         if not to:
             self._forget(taken.where, taken.number)
             return
@@ -329,57 +370,6 @@ class Events:
     def _forget(self, where: Where, number: int) -> None:
         """Nobody waits for that: after a crash before it is on disk the event runs once more."""
         self._records.write([Take(where.shelf, number)], _logged)
-
-
-class _Taken(msgspec.Struct):
-    """An event that is being tried, with what it is tried by now."""
-
-    where: Where
-    number: int
-    event: Event
-    body: bytes
-    target: Target
-    spec: EventInvokeSpec | None
-
-    @property
-    def policy(self) -> Policy:
-        spec = self.spec
-        if spec is None:
-            return Policy()
-        return Policy(
-            retries.MOST_ATTEMPTS if spec.retries is None else spec.retries,
-            retries.LONGEST_AGE if spec.age is None else spec.age,
-        )
-
-
-def _addresses(taken: _Taken, condition: str, version: str) -> tuple[tuple[str, str], ...]:
-    """Of whom is to be told, each with its kind. ``version`` ran, "" for none."""
-    spec = taken.spec
-    if condition == retries.SUCCESS:
-        arn = spec.on_success if spec is not None else None
-        return ((DESTINATION, arn),) if arn else ()
-    failure = spec.on_failure if spec is not None else None
-    found = ((DESTINATION, failure), (DEAD_LETTER, taken.target.dead_letter(version)))
-    return tuple((kind, arn) for kind, arn in found if arn)
-
-
-def _invocation(event: Event, payload: bytes) -> Invocation:
-    return Invocation(event.request_id, event.arn, payload, trace=event.trace, tenant=event.tenant)
-
-
-def _ran(event: Event) -> Event:
-    tried = msgspec.structs.replace(event.tried, runs=event.tried.runs + 1)
-    return msgspec.structs.replace(event, tried=tried)
-
-
-def _due(event: Event, due: float) -> Event:
-    return msgspec.structs.replace(event, tried=msgspec.structs.replace(event.tried, due=due))
-
-
-def _status(error: ApiError) -> int:
-    if error.code == "TooManyRequestsException":
-        return THROTTLED
-    return error.status or SERVICE
 
 
 def _logged(error: Exception | None) -> None:

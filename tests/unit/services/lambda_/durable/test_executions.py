@@ -19,7 +19,7 @@ from tests.unit.services.lambda_.invoking.test_invoke import refused
 from havre.kernel.errors import ApiError, Temporary
 from havre.kernel.function import Function, Invocation, Outcome
 from havre.services.lambda_.invoking.destinations import Destinations
-from havre.services.lambda_.invoking.queue import STATUS
+from havre.services.lambda_.invoking.taken import STATUS
 from havre.services.lambda_.resources import Durable
 
 

@@ -7,9 +7,11 @@ import json
 from typing import Any
 
 import pytest
-from tests.unit.services.lambda_.invoking.events_scene import FAILURE, QUEUE, TOPIC, outcomes, scene
+from msgspec.structs import replace
+from tests.unit.services.lambda_.invoking.events_scene import FAILURE, QUEUE, TOPIC, Scene, outcomes, scene
 from tests.unit.services.lambda_.invoking.invoking_fakes import (
     ACCOUNT,
+    CONFIG,
     REGION,
     ROLE,
     make_alias,
@@ -19,7 +21,7 @@ from tests.unit.services.lambda_.invoking.invoking_fakes import (
 
 from havre.kernel.errors import Temporary
 from havre.kernel.function import Function, Invocation, Outcome
-from havre.services.lambda_.resources import FUNCTION
+from havre.services.lambda_.resources import ALIAS, EVENT_INVOKE, FUNCTION
 
 pytestmark = pytest.mark.looptime
 
@@ -122,16 +124,72 @@ async def test_qualified_events_have_their_own_config() -> None:
     assert s.told()["responseContext"]["executedVersion"] == "1"
 
 
-async def test_events_of_a_function_that_is_gone_are_dropped() -> None:
+async def _delete(s: Scene) -> None:
+    found = s.store.get(FUNCTION, ACCOUNT, REGION, "f")
+    configured = s.store.get(EVENT_INVOKE, ACCOUNT, REGION, "f:$LATEST")
+    await s.change(lambda tx: tx.remove(found), lambda tx: tx.remove(configured) if configured else None)
+
+
+async def test_events_of_a_function_that_is_gone_are_told_of() -> None:
+    """As AWS was seen to do in October 2026: it counts as a run that failed, by what was said when they came."""
+    dead = f"arn:aws:sqs:{REGION}:{ACCOUNT}:dead"
+    s = await scene(config=replace(CONFIG, dead_letter=dead))
+    await s.configure(on_failure=QUEUE, retries=1)
+    s.functions.behaves["f"] = outcomes(Temporary("no room"))
+    await s.send(b'{"n":1}')
+    await asyncio.sleep(0.5)
+    await _delete(s)
+    s.begin()
+    await asyncio.sleep(5)
+    asked = len(s.functions.asked)
+    await s.through()
+    assert len(s.functions.asked) == asked and s.kept() == 0 and 60 < s.loop.time() < 70
+    (_, _, told), (_, _, letter) = s.calls
+    record = json.loads(told["MessageBody"])
+    assert record["requestContext"]["condition"] == "RetriesExhausted"
+    assert record["requestContext"]["approximateInvokeCount"] == 2 and record["requestPayload"] == {"n": 1}
+    assert record["responseContext"] == {"statusCode": 404} and "responsePayload" not in record
+    said = {name: each["StringValue"] for name, each in letter["MessageAttributes"].items()}
+    arn = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:f:$LATEST"
+    assert said == {"RequestID": "id", "ErrorCode": "404", "ErrorMessage": f"Function not found: {arn}"}
+    assert letter["MessageBody"] == '{"n":1}' and letter["QueueUrl"].endswith("/dead")
+
+
+async def test_events_of_a_function_that_is_gone_are_forgotten_where_nobody_is_to_be_told() -> None:
     s = await scene()
     s.functions.behaves["f"] = outcomes(Temporary("no room"))
     await s.send()
     await asyncio.sleep(0.5)
-    found = s.store.get(FUNCTION, ACCOUNT, REGION, "f")
-    await s.change(lambda tx: tx.remove(found), lambda tx: make_function(tx, uid="another of that name"))
-    asked = len(s.functions.asked)
+    await _delete(s)
     await s.through()
-    assert len(s.functions.asked) == asked and s.kept() == 0
+    assert s.kept() == 0 and s.calls == []
+
+
+async def test_a_function_that_is_made_anew_gets_the_events_of_the_one_before() -> None:
+    s = await scene()
+    s.functions.behaves["f"] = outcomes(Temporary("no room"), Outcome(b"1"))
+    await s.send()
+    await asyncio.sleep(0.5)
+    await _delete(s)
+    await asyncio.sleep(10)
+    await s.change(lambda tx: make_function(tx, uid="another of that name"))
+    await s.configure(on_success=QUEUE)
+    await s.through()
+    assert s.told()["requestContext"]["condition"] == "Success" and s.told()["responsePayload"] == 1
+
+
+async def test_an_alias_that_is_gone() -> None:
+    s = await scene()
+    await s.change(lambda tx: make_version(tx, "1"), lambda tx: make_alias(tx, "live", "1"))
+    await s.configure("live", on_failure=QUEUE, retries=0)
+    s.functions.behaves["f"] = outcomes(Temporary("no room"))
+    await s.send(qualifier="live")
+    await asyncio.sleep(0.5)
+    found = s.store.get(ALIAS, ACCOUNT, REGION, "f:live")
+    await s.change(lambda tx: tx.remove(found))
+    await s.through()
+    context = s.told()["requestContext"]
+    assert context["functionArn"].endswith(":function:f:live") and context["approximateInvokeCount"] == 1
 
 
 async def test_what_was_acknowledged_outlives_the_process() -> None:
