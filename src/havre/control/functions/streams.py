@@ -46,6 +46,7 @@ class StreamSink:
 
     def end(self, exchange: Exchange, whole: bool) -> None:
         self._ticket.on_room = None
+        exchange.resume()  # the caller may not have taken the last pieces yet, but the connection is the next request's
         failure = self._failure(exchange, whole)
         payload = b"" if failure else b"".join(self._kept)
         self._done(self._ticket, payload, self._kind, failure)

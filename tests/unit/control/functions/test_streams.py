@@ -5,11 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from tests.unit.control.functions.harness import ARN, CLIENT, Ground, ground
 
-from havre.control.functions.messages import WINDOW
+from havre.control.functions.api import Exchange
+from havre.control.functions.messages import WINDOW, Invoke
+from havre.control.functions.streams import StreamSink
+from havre.control.functions.ticket import Ticket
 from havre.kernel.function import Function, Invocation, Outcome
 
 
@@ -61,6 +66,40 @@ async def test_a_caller_that_takes_its_time_holds_the_function_up(tmp_path: Path
         async for piece in pieces:
             taken += len(piece) if isinstance(piece, bytes) else 0
         assert taken == 400 * 65536
+
+
+class Connection:
+    """Of a runtime, by what is asked of it."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def header(self, name: bytes) -> str:
+        return ""
+
+    def pause(self) -> None:
+        self.asked.append("pause")
+
+    def resume(self) -> None:
+        self.asked.append("resume")
+
+    def answer(self, status: int, body: bytes = b"", headers: bytes = b"") -> None:
+        self.asked.append("answer")
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_what_the_caller_has_not_taken_at_the_end_does_not_hold_the_next_answer_up(whole: bool) -> None:
+    """The last pieces came at once, and after them the connection is kept for what comes next."""
+    frames: Any = SimpleNamespace(send=lambda message: None)
+    ticket, connection = Ticket(Invoke(1, "f", asked(None)), frames, "f"), Connection()
+    exchange = cast(Exchange, connection)
+    sink = StreamSink(ticket, exchange, lambda *_: None)
+    sink.piece(b"x" * (2 * WINDOW))
+    assert connection.asked == ["pause"]
+    sink.end(exchange, whole=whole)
+    assert connection.asked == ["pause", "resume", "answer"]
+    ticket.taken(2 * WINDOW)
+    assert connection.asked == ["pause", "resume", "answer"]
 
 
 async def test_an_error_in_the_middle(tmp_path: Path) -> None:
