@@ -54,6 +54,9 @@ async def resolve(call: Call, group: TargetGroupR, given: Sequence[Any]) -> Targ
     except ApiError as refusal:
         if refusal.code == "ResourceNotFoundException":
             raise ApiError("InvalidTarget", f"The Lambda function '{id}' does not exist") from refusal
+        if not refusal.code.startswith("AccessDenied"):  # of a function with tenant isolation, say
+            why = f"The Lambda function '{id}' cannot be invoked by a load balancer: {refusal.message}"
+            raise ApiError("InvalidTarget", why) from refusal
         words = (
             f"elasticloadbalancing principal does not have permission to invoke {id} from target group {group.meta.arn}"
         )

@@ -130,6 +130,7 @@ async def test_what_goes_wrong() -> None:
         ([{"Id": FUNCTION}, {"Id": FUNCTION + "2"}], "", "TooManyTargets"),
         ([{"Id": FUNCTION}], "ResourceNotFoundException", "InvalidTarget"),
         ([{"Id": FUNCTION}], "AccessDeniedException", "AccessDenied"),
+        ([{"Id": FUNCTION}], "InvalidParameterValueException", "InvalidTarget"),
     ],
 )
 async def test_functions_that_cannot_be_registered(targets: Any, refusal: str, code: str) -> None:
@@ -138,13 +139,14 @@ async def test_functions_that_cannot_be_registered(targets: Any, refusal: str, c
 
     async def function(request: Any) -> Any:
         if refusal:
-            raise ApiError(refusal, "no")
+            raise ApiError(refusal, "for this reason")
         return {}
 
     harness.function = function
     with pytest.raises(ApiError) as told:
         await harness.elb("RegisterTargets", TargetGroupArn=group, Targets=targets)
     assert told.value.code == code
+    assert ("for this reason" in told.value.message) == (refusal == "InvalidParameterValueException")
     assert not (await harness.elb("DescribeTargetHealth", TargetGroupArn=group))["TargetHealthDescriptions"]
 
 
