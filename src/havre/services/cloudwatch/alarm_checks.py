@@ -19,7 +19,7 @@ STATES = {"OK": "OKActions", "ALARM": "AlarmActions", "INSUFFICIENT_DATA": "Insu
 _OWN = ("MetricName", "Namespace", "Dimensions", "Period", "Unit", "Statistic", "ExtendedStatistic")
 _KEPT = (
     *_OWN, "AlarmDescription", "EvaluationPeriods", "DatapointsToAlarm", "Threshold", "ComparisonOperator",
-    "TreatMissingData", "EvaluateLowSampleCountPercentile", "Metrics",
+    "TreatMissingData", "EvaluateLowSampleCountPercentile", "Metrics", "EvaluationWindow",
 )  # fmt: skip
 _ABSENT = (
     "ThresholdMetricId", "WarmUpConfiguration", "EvaluationCriteria", "EvaluationInterval", "ActionConfiguration",

@@ -34,7 +34,14 @@ def stat(id: str, metric: str, returned: bool = False) -> dict[str, Any]:
 def test_an_alarm_is_shown_as_it_was_put(world: AlarmWorld) -> None:
     topic = world.topic()
     dimensions = [{"Name": "InstanceId", "Value": "abc"}]
-    given = {"AlarmDescription": "d", "Unit": "Seconds", "TreatMissingData": "ignore", "Dimensions": dimensions}
+    window: dict[str, Any] = {"EvaluationWindow": {"SlidingWindow": {}}}
+    given = {
+        "AlarmDescription": "d",
+        "Unit": "Seconds",
+        **window,
+        "TreatMissingData": "ignore",
+        "Dimensions": dimensions,
+    }
     world.alarm(**given, EvaluationPeriods=2, DatapointsToAlarm=1, OKActions=[topic], AlarmActions=[topic])
     found = world.described()
     stamps = ("AlarmConfigurationUpdatedTimestamp", "StateTransitionedTimestamp", "StateUpdatedTimestamp")

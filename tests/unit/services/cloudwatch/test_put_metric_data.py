@@ -9,7 +9,14 @@ import boto3
 import pytest
 from botocore.config import Config
 from tests.running_gateway import ROOT
-from tests.unit.services.cloudwatch.cloudwatch_harness import ACCOUNT, METRIC, NAMESPACE, CloudWatch, refusal
+from tests.unit.services.cloudwatch.cloudwatch_harness import (
+    ACCOUNT,
+    METRIC,
+    NAMESPACE,
+    CloudWatch,
+    refusal,
+    stat_query,
+)
 
 from havre.store.points import Point, Sample, Series
 
@@ -192,4 +199,9 @@ def test_permission_may_hang_on_the_namespace(watch: CloudWatch) -> None:
 
 def test_the_trail_has_no_data_points(watch: CloudWatch) -> None:
     watch.put(1.0)
-    assert watch.running.events("PutMetricData") == []
+    span = {"StartTime": watch.minute(5), "EndTime": watch.minute()}
+    watch.client.get_metric_data(MetricDataQueries=[stat_query("m")], **span)
+    watch.client.list_metrics()
+    assert watch.running.events("PutMetricData") == watch.running.events("GetMetricData") == []
+    (event,) = watch.running.events("ListMetrics")
+    assert event["eventSource"] == "monitoring.amazonaws.com"

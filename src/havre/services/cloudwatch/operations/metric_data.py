@@ -26,7 +26,7 @@ class Result(NamedTuple):
     points: Sequence[tuple[int, float]]
 
 
-@ops("GetMetricData")
+@ops("GetMetricData", data_event=True)
 async def get_metric_data(facilities: Facilities, call: Call, request: Request) -> Answer:
     begin, end, most = request["StartTime"], request["EndTime"], request.get("MaxDatapoints", MOST_POINTS)
     if begin >= end:
