@@ -14,9 +14,8 @@ from tests.unit.services.lambda_.lambda_harness import (
     refusal,
 )
 
-from havre.core.invoking.retries import Tried
 from havre.kernel.errors import Permanent
-from havre.services.lambda_.invoking.events import Event, Where
+from havre.services.lambda_.invoking.events import Where
 from havre.services.lambda_.rules import managed as rules
 
 
@@ -359,11 +358,11 @@ def test_what_is_said_of_events_of_the_function_holds_for_what_it_leads_to(capac
     capacity.managed()
     capacity.publish()
     events = capacity.facilities.open_invoking(capacity.running.store, capacity.running.world).events
-    where, event = Where(ACCOUNT, REGION, "one"), Event("r", PUBLISHED, "", "", Tried(0.0))
+    where = Where(ACCOUNT, REGION, "one")
     put = capacity.client.put_function_event_invoke_config
     put(FunctionName="one", MaximumRetryAttempts=1)
-    config = events._config(where, event)
+    config = events._config(where, PUBLISHED)
     assert config is not None and config.retries == 1
     put(FunctionName="one", Qualifier=PUBLISHED, MaximumRetryAttempts=0)
-    config = events._config(where, event)
+    config = events._config(where, PUBLISHED)
     assert config is not None and config.retries == 0
