@@ -26,6 +26,7 @@ def as_asked(scope: Any, body: bytes, now: float) -> Asked:
         now,
         next((value for name, value in headers if name == "host"), ""),
         f"HTTP/{scope.get('http_version', '1.1')}",
+        scheme=scope.get("scheme", "http"),
     )
 
 

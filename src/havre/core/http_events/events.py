@@ -29,6 +29,7 @@ class Asked(msgspec.Struct, frozen=True):
     host: str = ""
     protocol: str = "HTTP/1.1"
     base: str | None = None
+    scheme: str = "http"
 
     def header(self, name: str) -> str:
         return next((value for key, value in self.headers if key == name), "")

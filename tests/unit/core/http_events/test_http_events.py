@@ -205,6 +205,8 @@ def test_what_a_front_adds() -> None:
         "x-forwarded-port": "4566",
         "x-forwarded-proto": "http",
     }
+    secure = fronted(replace(ASKED, scheme="https", host="api.example.com"), "t")
+    assert (secure.header("x-forwarded-proto"), secure.header("x-forwarded-port")) == ("https", "443")
     behind = fronted(replace(ASKED, headers=(("x-forwarded-for", "1.2.3.4"), ("x-forwarded-port", "1"))), "t")
     assert behind.header("x-forwarded-for") == "1.2.3.4, 192.0.2.1" and behind.header("x-forwarded-port") == "1"
 
