@@ -7,6 +7,7 @@ Only what then is still missing is treated as the alarm says.
 from __future__ import annotations
 
 import operator
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -16,6 +17,9 @@ from msgspec.structs import replace
 
 OK, ALARM, INSUFFICIENT = "OK", "ALARM", "INSUFFICIENT_DATA"
 BREACHING, NOT_BREACHING, IGNORE, MISSING = "breaching", "notBreaching", "ignore", "missing"
+MINUTE = 60
+_OFFSET = re.compile(r"(?:UTC)?([+-])(\d{2}):(\d{2})")
+_FARTHEST = 14 * 3600
 BEYOND = 2
 """Periods that are looked at beyond those that are evaluated."""
 _SHOWN = 5
@@ -63,6 +67,24 @@ class Verdict(NamedTuple):
     state: str | None
     reason: str = ""
     evaluated: Sequence[Reading] = ()
+
+
+def window_end(now: float, period: int, aligned: bool, offset: int = 0) -> int:
+    """Where the periods that are looked at end: with the last whole minute (or period, if that is shorter), or, where they
+    are ``aligned``, with the last period of the clock that is ``offset`` seconds before UTC."""
+    step = period if aligned else min(period, MINUTE)
+    return (int(now) + offset) // step * step - offset
+
+
+def offset_of(zone: str) -> int | None:
+    """Seconds by which clocks are before UTC (``UTC``, ``+05:30``, ``UTC-03:00``); None for what is no such offset."""
+    found = _OFFSET.fullmatch(zone)
+    if found is None:
+        return 0 if zone == "UTC" else None
+    seconds = int(found[2]) * 3600 + int(found[3]) * MINUTE
+    if seconds > _FARTHEST or seconds % (5 * MINUTE):
+        return None
+    return -seconds if found[1] == "-" else seconds
 
 
 def judge(check: Check, readings: Sequence[Reading]) -> Verdict:

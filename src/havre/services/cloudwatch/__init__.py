@@ -33,7 +33,9 @@ PARTIAL = {
     "GetMetricData.AccountId": "is refused, unless it is the caller's own: there are no linked accounts",
     "GetMetricData.Expression": "Metrics Insights (SELECT), and functions for anomalies, quotas and databases, are refused",
     "PutMetricAlarm.AlarmActions": "topics (no FIFO ones), functions, step scaling of ECS services; others are refused",
-    "PutMetricAlarm.EvaluationWindow": "SlidingWindow alone; WallClockWindow is refused, as are warm-ups and PromQL",
+    "PutMetricAlarm.EvaluationWindow": "WallClockWindow knows no weeks, and no time zones but UTC and offsets from it",
+    "PutMetricAlarm.EvaluationCriteria": "is refused: there are no alarms on PromQL",
+    "PutMetricAlarm.WarmUpConfiguration": "is refused",
 }
 
 

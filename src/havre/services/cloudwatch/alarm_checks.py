@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from havre.control.operation import Call, Request
 from havre.core.metrics.alarm_rules import RuleError, children, parse
-from havre.core.metrics.alarms import COMPARISONS
+from havre.core.metrics.alarms import COMPARISONS, offset_of
 from havre.core.metrics.statistics import SIMPLE, statistic
 from havre.kernel.errors import not_built
 from havre.services.cloudwatch import actions, metric_queries, names
@@ -14,7 +14,7 @@ from havre.services.cloudwatch.errors import validation
 from havre.services.cloudwatch.resources import COMPOSITE, METRIC, Alarm
 
 PERIODS = (10, 20, 30)
-DAY, WEEK, HOUR = 86_400, 604_800, 3600
+DAY, WEEK, HOUR, MINUTE = 86_400, 604_800, 3600, 60
 STATES = {"OK": "OKActions", "ALARM": "AlarmActions", "INSUFFICIENT_DATA": "InsufficientDataActions"}
 _OWN = ("MetricName", "Namespace", "Dimensions", "Period", "Unit", "Statistic", "ExtendedStatistic")
 _KEPT = (
@@ -43,6 +43,7 @@ def metric_alarm(call: Call, request: Request, tags: Mapping[str, str]) -> Alarm
             raise validation(f"The parameter {name} is required for alarms on a static threshold.")
     if request["ComparisonOperator"] not in COMPARISONS:
         raise not_built("cloudwatch", f"alarms that are {request['ComparisonOperator']}: there is no anomaly detection")
+    _window(request, period)
     periods = request["EvaluationPeriods"]
     if request.get("DatapointsToAlarm", 1) > periods:
         raise validation("DatapointsToAlarm must be less than or equal to EvaluationPeriods.")
@@ -61,10 +62,21 @@ def metric_alarm(call: Call, request: Request, tags: Mapping[str, str]) -> Alarm
 
 def _built(call: Call, request: Request) -> None:
     absent = [name for name in _ABSENT if name in request]
-    if "WallClockWindow" in request.get("EvaluationWindow", {}):
-        absent.append("EvaluationWindow.WallClockWindow")
     if absent:
         raise not_built("cloudwatch", f"{call.operation} with {', '.join(absent)}")
+
+
+def _window(request: Request, period: int) -> None:
+    clock = request.get("EvaluationWindow", {}).get("WallClockWindow")
+    if clock is None:
+        return
+    if period not in (MINUTE, 5 * MINUTE, HOUR, DAY, WEEK):
+        raise validation("The period of an alarm with a WallClockWindow must be 60, 300, 3600, 86400 or 604800.")
+    if period == WEEK:
+        raise not_built("cloudwatch", "alarms with a WallClockWindow of weeks")
+    zone = clock.get("Timezone", "UTC")
+    if offset_of(zone) is None:
+        raise not_built("cloudwatch", f"the Timezone {zone} of a WallClockWindow: it may be UTC, or an offset")
 
 
 def _options(request: Request) -> None:

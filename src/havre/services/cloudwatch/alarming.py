@@ -24,7 +24,6 @@ from havre.store.ports import Change, Subscription, Transaction
 
 log = logging.getLogger("havre.cloudwatch")
 EVERY = 10.0
-MINUTE = 60
 DEEPEST = 10
 """Composite alarms of composite alarms: so often is looked again whether one has changed by another's change."""
 MOST_DATA = 4000
@@ -86,9 +85,10 @@ class Alarming:
     async def _readings(
         self, alarm: AlarmRecord, queries: Sequence[Query], many: int, period: int, now: float
     ) -> list[alarms.Reading]:
-        """The last whole periods, newest first. They end with the last minute, whatever their length."""
-        step = min(period, MINUTE)
-        end = int(now) // step * step
+        """The last whole periods, newest first."""
+        clock = alarm.spec.given.get("EvaluationWindow", {}).get("WallClockWindow")
+        offset = alarms.offset_of((clock or {}).get("Timezone", "UTC")) or 0
+        end = alarms.window_end(now, period, clock is not None, offset)
         where = (alarm.meta.account, alarm.meta.region)
         computing = Computing(self._facilities.points(), *where, queries, end - many * period, end, now)
         await computing.compute()

@@ -17,6 +17,8 @@ from havre.core.metrics.alarms import (
     judge,
     least_samples,
     number,
+    offset_of,
+    window_end,
 )
 
 T = 1_698_338_520  # 26/10/23 16:42:00
@@ -158,6 +160,29 @@ def test_percentiles_of_few_values_may_say_nothing() -> None:
     assert judge(few, [Reading(T, 9.0, 101.0)]).state == ALARM
     assert least_samples("p10") == 100
     assert (least_samples("p100"), least_samples("tm90"), least_samples("Sum")) == (0, 0, 0)
+
+
+@given(st.integers(0, 4_000_000_000), st.sampled_from([10, 30, 60, 300, 3600, 86_400]), st.booleans())
+def test_windows_end_with_what_is_over(now: int, period: int, aligned: bool) -> None:
+    end = window_end(now, period, aligned, 19_800)
+    assert end <= now
+    assert now - end < (period if aligned else min(period, 60))
+    assert not aligned or (end + 19_800) % period == 0
+
+
+@pytest.mark.parametrize(
+    ("zone", "offset"),
+    [
+        ("UTC", 0),
+        ("+05:30", 19_800),
+        ("UTC-03:00", -10_800),
+        ("+15:00", None),
+        ("+00:03", None),
+        ("Europe/Paris", None),
+    ],
+)
+def test_offsets(zone: str, offset: int | None) -> None:
+    assert offset_of(zone) == offset
 
 
 @pytest.mark.parametrize(

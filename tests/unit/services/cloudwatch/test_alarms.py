@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -144,6 +146,17 @@ def test_missing_data_are_treated_as_the_alarm_says(world: AlarmWorld) -> None:
     assert "startDate" not in data
     assert world.until_state("OK", "good")["StateReason"].endswith("1 missing datapoint was treated as [NonBreaching].")
     assert world.described("ignored")["StateReason"] == "by hand"
+
+
+def test_periods_may_be_those_of_the_clock(world: AlarmWorld) -> None:
+    hour = int(time.time()) // 3600 * 3600
+    for at in (hour - 1800, hour - 3600 - 60):
+        data = [{"MetricName": "Errors", "Value": 5.0, "Timestamp": at}]
+        world.client.put_metric_data(Namespace="App", MetricData=data)
+    world.alarm(Period=3600, EvaluationWindow={"WallClockWindow": {"Timezone": "+01:00"}}, Threshold=4.0)
+    data = json.loads(world.until_state("ALARM")["StateReasonData"])
+    assert data["recentDatapoints"] == [5.0]
+    assert data["startDate"] == datetime.fromtimestamp(hour - 3600, UTC).strftime("%Y-%m-%dT%H:%M:%S.000+0000")
 
 
 def test_expressions_raise_alarms(world: AlarmWorld) -> None:
@@ -304,7 +317,9 @@ def test_an_update_keeps_the_state_and_the_tags(world: AlarmWorld) -> None:
             "autoscaling",
         ),
         ({"ComparisonOperator": "GreaterThanUpperThreshold"}, "NotImplementedException", "anomaly"),
-        ({"EvaluationWindow": {"WallClockWindow": {}}}, "NotImplementedException", "WallClockWindow"),
+        ({"EvaluationWindow": {"WallClockWindow": {}}, "Period": 120}, "ValidationError", "WallClockWindow"),
+        ({"EvaluationWindow": {"WallClockWindow": {"Timezone": "Europe/Paris"}}}, "NotImplementedException", "Europe"),
+        ({"EvaluationWindow": {"WallClockWindow": {}}, "Period": 604800}, "NotImplementedException", "weeks"),
         ({"WarmUpConfiguration": {"WarmUpPeriodDurationInMinutes": 5}}, "NotImplementedException", "WarmUp"),
     ],
 )
