@@ -138,8 +138,10 @@ class Box:
         mount(None, stage + "/dev", None, REMOUNT | BIND | RDONLY | NOSUID | NOEXEC)
 
     def disk(self, target: str, image: int) -> None:
+        """It ends with the sandbox, so nothing on it need reach the machine's disk. Barriers would: at its beginning, at its
+        end, and with each fsync, for 10 to 30 ms."""
         device, path = loop(image)
-        mount(path, target, "ext4", NOSUID | NODEV, "noinit_itable")
+        mount(path, target, "ext4", NOSUID | NODEV, "noinit_itable,nobarrier")
         os.rmdir(target + "/lost+found")
         os.chmod(target, 0o700)
         os.close(device)
