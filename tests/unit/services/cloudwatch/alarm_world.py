@@ -7,6 +7,7 @@ import json
 import time
 from typing import Any
 
+from tests.running_gateway import ACCOUNT
 from tests.running_targets import Targets, function_arn, queue_arn
 
 from havre.control.metrics import Recorder
@@ -18,6 +19,7 @@ from havre.services.sns.resources import DELIVERY
 from havre.store.memory_points import MemoryPoints
 
 __all__ = ["AlarmWorld", "function_arn"]
+ARN = f"arn:aws:cloudwatch:us-east-1:{ACCOUNT}:alarm"
 SIMPLE: dict[str, Any] = {
     "Namespace": "App",
     "MetricName": "Errors",
@@ -96,3 +98,8 @@ class AlarmWorld(Targets):
     def told(self, what: str) -> list[dict[str, Any]]:
         """EventBridge's events of this detail type."""
         return [each for each in self.events if each["DetailType"] == f"CloudWatch Alarm {what}"]
+
+
+def stat(id: str, metric: str, returned: bool = False) -> dict[str, Any]:
+    named = {"Namespace": "App", "MetricName": metric}
+    return {"Id": id, "MetricStat": {"Metric": named, "Period": 60, "Stat": "Sum"}, "ReturnData": returned}

@@ -1,36 +1,17 @@
-"""Alarms: what is taken, how they change, what they do."""
+"""Alarms: how they are shown, how they change, what they do."""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-import pytest
 from tests.running_gateway import ACCOUNT
-from tests.unit.services.cloudwatch.alarm_world import SIMPLE, AlarmWorld, function_arn
+from tests.unit.services.cloudwatch.alarm_world import ARN, SIMPLE, AlarmWorld, function_arn, stat
 from tests.unit.services.cloudwatch.cloudwatch_harness import refusal
 
-from havre.kernel.errors import Temporary
-from havre.services.cloudwatch import alarming
 from havre.services.cloudwatch.resources import ACTION
-
-ARN = f"arn:aws:cloudwatch:us-east-1:{ACCOUNT}:alarm"
-
-
-@pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[AlarmWorld]:
-    monkeypatch.setattr(alarming, "EVERY", 0.1)
-    made = AlarmWorld()
-    yield made
-    made.close()
-
-
-def stat(id: str, metric: str, returned: bool = False) -> dict[str, Any]:
-    named = {"Namespace": "App", "MetricName": metric}
-    return {"Id": id, "MetricStat": {"Metric": named, "Period": 60, "Stat": "Sum"}, "ReturnData": returned}
 
 
 def test_an_alarm_is_shown_as_it_was_put(world: AlarmWorld) -> None:
@@ -291,168 +272,6 @@ def test_an_update_keeps_the_state_and_the_tags(world: AlarmWorld) -> None:
     assert refusal(world.client.list_tags_for_resource, ResourceARN="arn:x")[0] == "InvalidParameterValue"
 
 
-@pytest.mark.parametrize(
-    ("more", "code", "said"),
-    [
-        ({"Metrics": []}, "ValidationError", "Exactly one"),
-        ({"Statistic": None}, "ValidationError", "Statistic"),
-        ({"ExtendedStatistic": "p90"}, "ValidationError", "Statistic"),
-        ({"Statistic": None, "ExtendedStatistic": "p900"}, "ValidationError", "p900"),
-        ({"Period": 45}, "ValidationError", "Period must be"),
-        ({"Period": None}, "ValidationError", "Period"),
-        ({"Namespace": None}, "ValidationError", "Namespace"),
-        ({"Threshold": None}, "ValidationError", "Threshold"),
-        ({"EvaluationPeriods": 2000}, "ValidationError", "more than a day"),
-        ({"Period": 86400, "EvaluationPeriods": 8}, "ValidationError", "more than a week"),
-        ({"DatapointsToAlarm": 2}, "ValidationError", "DatapointsToAlarm"),
-        ({"TreatMissingData": "odd"}, "ValidationError", "Option odd is not supported"),
-        ({"EvaluateLowSampleCountPercentile": "ignore"}, "ValidationError", "percentiles"),
-        ({"AlarmActions": ["topic"]}, "ValidationError", "Invalid arn syntax: topic"),
-        ({"AlarmActions": ["arn:aws:sns:eu-west-1:1:t"]}, "ValidationError", "Invalid region eu-west-1"),
-        ({"AlarmActions": ["arn:aws:automate:us-east-1:ec2:stop"]}, "NotImplementedException", "ec2"),
-        ({"OKActions": ["arn:aws:ssm:us-east-1:1:opsitem:1"]}, "NotImplementedException", "ssm"),
-        (
-            {"AlarmActions": ["arn:aws:autoscaling:us-east-1:1:scalingPolicy:x"]},
-            "NotImplementedException",
-            "autoscaling",
-        ),
-        ({"ComparisonOperator": "GreaterThanUpperThreshold"}, "NotImplementedException", "anomaly"),
-        ({"EvaluationWindow": {"WallClockWindow": {}}, "Period": 120}, "ValidationError", "WallClockWindow"),
-        ({"EvaluationWindow": {"WallClockWindow": {"Timezone": "Europe/Paris"}}}, "NotImplementedException", "Europe"),
-        ({"EvaluationWindow": {"WallClockWindow": {}}, "Period": 604800}, "NotImplementedException", "weeks"),
-        ({"WarmUpConfiguration": {"WarmUpPeriodDurationInMinutes": 5}}, "NotImplementedException", "WarmUp"),
-    ],
-)
-def test_bad_alarms_are_refused(world: AlarmWorld, more: dict[str, Any], code: str, said: str) -> None:
-    asked = {name: value for name, value in {**SIMPLE, "AlarmName": "a", **more}.items() if value is not None}
-    found = refusal(world.client.put_metric_alarm, **asked)
-    assert found[0] == code, found
-    assert said in found[1]
-    assert world.client.describe_alarms()["MetricAlarms"] == []
-
-
-def test_bad_expressions_of_alarms_are_refused(world: AlarmWorld) -> None:
-    for metrics, said in (
-        ([stat("a", "x", True), stat("b", "y", True)], "Exactly one element"),
-        ([stat("a", "x"), {"Id": "e", "Expression": "nobody"}], "Unknown identifier"),
-        ([stat("a", "x"), {"Id": "e", "Expression": "SELECT a"}], "Metrics Insights"),
-    ):
-        of_all = {key: SIMPLE[key] for key in ("EvaluationPeriods", "Threshold", "ComparisonOperator")}
-        found = refusal(world.client.put_metric_alarm, AlarmName="a", Metrics=metrics, **of_all)
-        assert found[0] == "ValidationError"
-        assert said in found[1]
-
-
-def test_what_is_not_there_cannot_be_set(world: AlarmWorld) -> None:
-    setting = {"AlarmName": "none", "StateReason": "r"}
-    assert refusal(world.client.set_alarm_state, StateValue="OK", **setting)[0] == "ResourceNotFound"
-    code, message = refusal(world.client.set_alarm_state, StateValue="INVALID", **setting)
-    assert code == "ValidationError"
-    assert "Value 'INVALID' at 'stateValue' failed to satisfy constraint: Member must satisfy enum value set" in message
-    world.alarm()
-    bad = refusal(world.client.set_alarm_state, AlarmName="a", StateValue="OK", StateReason="r", StateReasonData="{")
-    assert bad[0] == "InvalidFormat"
-    world.client.delete_alarms(AlarmNames=["none", "a"])
-    assert world.client.describe_alarms()["MetricAlarms"] == []
-
-
-def test_composite_alarms_follow_their_children(world: AlarmWorld) -> None:
-    topic = world.topic()
-    for name in ("one", "two"):
-        world.alarm(name, TreatMissingData="ignore")
-    rule = f'ALARM(one) AND NOT (OK("{ARN}:two"))'
-    world.client.put_composite_alarm(AlarmName="both", AlarmRule=rule, AlarmActions=[topic], AlarmDescription="d")
-    found = world.until_state("OK", "both")
-    assert found["StateReason"] == f"{ARN}:both was created and its alarm rule evaluates to OK"
-    world.client.put_composite_alarm(AlarmName="above", AlarmRule="ALARM(both)")
-    world.client.set_alarm_state(AlarmName="one", StateValue="ALARM", StateReason="r")
-    found = world.until_state("ALARM", "both")
-    assert found["StateReason"].startswith(f"{ARN}:one transitioned to ALARM at ")
-    (triggering,) = json.loads(found["StateReasonData"])["triggeringAlarms"]
-    assert (triggering["arn"], triggering["state"]["value"]) == (f"{ARN}:one", "ALARM")
-    world.until_state("ALARM", "above")
-    (message,) = world.messages()
-    assert (message["AlarmRule"], message["AlarmDescription"]) == (rule, "d")
-    assert message["TriggeringChildren"][0]["Arn"] == f"{ARN}:one"
-    world.client.set_alarm_state(AlarmName="two", StateValue="OK", StateReason="r")
-    world.until_state("OK", "both")
-    assert [
-        each["Detail"]["configuration"]["alarmRule"]
-        for each in world.told("State Change")
-        if "both" in each["Resources"][0]
-    ]
-
-
-def test_composite_alarms_are_refused_in_words(world: AlarmWorld) -> None:
-    put = world.client.put_composite_alarm
-    assert refusal(put, AlarmName="c", AlarmRule="ALARM(none)") == (
-        "ValidationError",
-        "Could not save the composite alarm as alarms [none] do not exist",
-    )
-    assert "Error in AlarmRule" in refusal(put, AlarmName="c", AlarmRule="ALARM(none")[1]
-    periods = {"ActionsSuppressorWaitPeriod": 1, "ActionsSuppressorExtensionPeriod": 1}
-    for suppressing, said in (
-        ({"ActionsSuppressor": "a"}, "must be specified together"),
-        ({"ActionsSuppressor": "a", **periods, "ActionsSuppressorWaitPeriod": -1}, "must not be negative"),
-        ({"ActionsSuppressor": f"{ARN}:c", **periods}, "its own"),
-        ({"ActionsSuppressor": "a", **periods}, "does not exist"),
-        (
-            {"AlarmActions": ["arn:aws:autoscaling:us-east-1:1:scalingPolicy:u:resource/ecs/s:policyName/p"]},
-            "auto scaling",
-        ),
-    ):
-        code, message = refusal(put, AlarmName="c", AlarmRule="TRUE", **suppressing)
-        assert (code, said in message) == ("ValidationError", True), message
-    world.alarm()
-    put(AlarmName="c", AlarmRule="ALARM(a)")
-    put(AlarmName="d", AlarmRule="FALSE")
-    delete = world.client.delete_alarms
-    assert "depend on it" in refusal(delete, AlarmNames=["a"])[1]
-    assert "At most one composite" in refusal(delete, AlarmNames=["c", "d"])[1]
-    assert "of another type" in refusal(put, AlarmName="a", AlarmRule="TRUE")[1]
-    delete(AlarmNames=["a", "c"])
-    assert world.client.describe_alarms(AlarmTypes=["CompositeAlarm"])["CompositeAlarms"][0]["AlarmName"] == "d"
-
-
-def test_another_alarm_holds_actions_back(world: AlarmWorld) -> None:
-    topic = world.topic()
-    for name in ("cause", "deploying"):
-        world.alarm(name, TreatMissingData="ignore")
-    terms = {"ActionsSuppressorWaitPeriod": 600, "ActionsSuppressorExtensionPeriod": 0}
-    suppressing = {"ActionsSuppressor": f"{ARN}:deploying", **terms}
-    world.client.put_composite_alarm(AlarmName="all", AlarmRule="ALARM(cause)", AlarmActions=[topic], **suppressing)
-    world.client.set_alarm_state(AlarmName="cause", StateValue="ALARM", StateReason="r")
-    found = world.until_state("ALARM", "all")
-    assert (found["ActionsSuppressedBy"], found["ActionsSuppressedReason"]) == (
-        "WaitPeriod",
-        "Actions suppressed by WaitPeriod",
-    )
-    assert {name: found[name] for name in suppressing} == suppressing
-    world.client.set_alarm_state(AlarmName="deploying", StateValue="ALARM", StateReason="r")
-    world.until(lambda: world.described("all").get("ActionsSuppressedBy") == "Alarm")
-    assert world.messages() == []
-    world.client.set_alarm_state(AlarmName="deploying", StateValue="OK", StateReason="r")
-    world.until(lambda: world.messages())
-    assert [(each["AlarmName"], each["NewStateValue"]) for each in world.messages()] == [("all", "ALARM")]
-    found = world.described("all")
-    assert "ActionsSuppressedBy" not in found
-    assert found["StateTransitionedTimestamp"] < found["StateUpdatedTimestamp"]
-    details = [each["Detail"] for each in world.told("State Change") if each["Detail"]["alarmName"] == "all"]
-    held = [each["state"].get("actionsSuppressedBy") for each in details if each["state"]["value"] == "ALARM"]
-    assert held == ["WaitPeriod", "Alarm", None]
-
-
-def test_alarms_go_on_after_a_restart(world: AlarmWorld) -> None:
-    topic = world.topic()
-    world.alarm(AlarmActions=[topic])
-    world.stop()
-    world.put(5.0, Dimensions=[])
-    world.start()
-    world.until_state("ALARM")
-    world.until(lambda: world.messages())
-    assert [each["NewStateValue"] for each in world.messages()] == ["ALARM"]
-
-
 def test_permission_hangs_on_the_alarms_arn(world: AlarmWorld) -> None:
     iam = world.running.client("iam")
     iam.create_user(UserName="u")
@@ -469,23 +288,3 @@ def test_permission_hangs_on_the_alarms_arn(world: AlarmWorld) -> None:
         (user.set_alarm_state, {"AlarmName": "yours", "StateValue": "OK", "StateReason": "r"}),
     ):
         assert refusal(call, **more)[0] in ("AccessDenied", "AccessDeniedException")
-
-
-def test_alarms_wait_for_a_disk_that_refuses(world: AlarmWorld) -> None:
-    world.alarm("one", TreatMissingData="notBreaching")
-    world.client.put_composite_alarm(AlarmName="all", AlarmRule="ALARM(one)")
-    world.until_state("OK", "one")
-    world.until_state("OK", "all")
-    refused: list[int] = []
-
-    def refuse() -> None:
-        refused.append(1)
-        raise Temporary("full")
-
-    world.running.store.fault = refuse
-    world.put(5.0)
-    world.until(lambda: len(refused) >= 3, "the third attempt")
-    assert world.state("one") == "OK"
-    world.running.store.fault = None
-    world.until_state("ALARM", "one")
-    world.until_state("ALARM", "all")
