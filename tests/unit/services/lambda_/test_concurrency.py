@@ -117,7 +117,11 @@ def test_asynchronous_invocation_is_configured(lambdas: Lambda) -> None:
         "ResourceNotFoundException",
         f"The function {arn('function:one:$LATEST')} doesn't have an EventInvokeConfig",
     )
-    assert refusal(put, **ONE)[1] == "You must specify at least one of error handling or destination setting."
+    for nothing in ({}, {"DestinationConfig": {}}):
+        said = refusal(put, **ONE, **nothing)[1]
+        assert said == "You must specify at least one of error handling or destination setting."
+    assert put(**ONE, DestinationConfig={"OnFailure": {}})["DestinationConfig"] == {"OnSuccess": {}, "OnFailure": {}}
+    client.delete_function_event_invoke_config(**ONE)
     given: dict[str, Any] = {"DestinationConfig": {"OnFailure": {"Destination": queue}}}
     assert refusal(put, **ONE, **given) == (
         INVALID,

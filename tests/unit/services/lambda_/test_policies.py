@@ -63,6 +63,17 @@ def test_what_is_no_statement_is_refused(lambdas: Lambda) -> None:
     assert allow(lambdas, Principal=lambdas.role)["Principal"] == {"AWS": lambdas.role}
 
 
+def test_a_stale_revision_is_looked_at_last(lambdas: Lambda) -> None:
+    lambdas.create()
+    allow(lambdas, Principal="s3.amazonaws.com")
+    stale = {"FunctionName": "one", "RevisionId": "0"}
+    remove = lambdas.client.remove_permission
+    assert refusal(remove, **stale, StatementId="none")[0] == "ResourceNotFoundException"
+    assert refusal(remove, **stale, StatementId="s")[0] == "PreconditionFailedException"
+    again = refusal(lambda: allow(lambdas, Principal="s3.amazonaws.com", RevisionId="0"))
+    assert again[0] == "ResourceConflictException"
+
+
 def test_each_qualifier_has_a_policy_of_its_own(lambdas: Lambda) -> None:
     lambdas.create(Publish=True)
     lambdas.reconcile()

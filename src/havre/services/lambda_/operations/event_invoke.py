@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from msgspec.structs import replace
@@ -58,9 +59,16 @@ def _get(reader: Reader, said: FunctionName) -> EventInvokeR:
     return found
 
 
+def _says_something(setting: Any) -> bool:
+    """A DestinationConfig without a member says nothing; one whose OnFailure is empty does."""
+    if isinstance(setting, Mapping):
+        return any(value is not None for value in setting.values())
+    return setting is not None
+
+
 def _given(reader: Reader, call: Call, request: Request) -> dict[str, Any]:
     """The fields that the request brings. Raises ApiError when there are none."""
-    if not any(request.get(member) is not None for member in _SETTINGS):
+    if not any(_says_something(request.get(member)) for member in _SETTINGS):
         raise invalid("You must specify at least one of error handling or destination setting.")
     found = _resolved(reader, call, request)
     changes: dict[str, Any] = {"modified": call.now}

@@ -110,8 +110,8 @@ async def _change(
 
     def change(tx: Transaction) -> tuple[Policy, str]:
         found = _supported(of(tx, call, request))
-        _check_revision(tx, found, request)
         policy = how(found, found.function.spec.policies.get(found.qualifier) or Policy(), revision)
+        _check_revision(tx, found, request)  # last, as in AWS
         _write(tx, found, policy, revision)
         return policy, revision_of(tx, of(tx, call, request))
 
