@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import msgspec
@@ -212,3 +213,23 @@ async def test_what_cannot_be_removed_is_in_the_way_of_nothing_else(instance: st
         faults.disarm()
         await engine.remove_all()
         await engine.close()
+
+
+def test_pairs_go_at_once_and_nothing_else_does() -> None:
+    """A VPC of functions may have a thousand of them."""
+    one, other = machine(), machine()
+    try:
+        with one.inside():
+            netlink = Netlink()
+        there = namespaces.of_process(other.pid)
+        netlink.delete_veths()
+        for n in range(3):
+            netlink.add_veth(f"pair{n}", f"eth{n}", there)
+        netlink.add_holder("stays")
+        netlink.delete_veths()
+        assert not any("pair" in link.name for link in netlink.links()) and netlink.link("stays") is not None
+        netlink.close()
+        os.close(there)
+    finally:
+        one.close()
+        other.close()

@@ -20,11 +20,13 @@ _HEADER = struct.Struct("=IHHII")
 _LINK = struct.Struct("=BxHiII")
 _ADDRESS = struct.Struct("=BBBBi")
 _ROUTE = struct.Struct("=BBBBBBBBI")
-_MAC, _NAME, _MTU, _LINKINFO, _ALIAS, _NS_FD = 1, 3, 4, 18, 20, 28
+_MAC, _NAME, _MTU, _LINKINFO, _ALIAS, _GROUP, _NS_FD = 1, 3, 4, 18, 20, 27, 28
 _KIND, _DATA, _PEER = 1, 2, 1
 _NOPREFIXROUTE = 0x200
 _MAIN, _STATIC, _UNIVERSE, _LINK_SCOPE = 254, 4, 0, 253
 UNICAST, BLACKHOLE, UNREACHABLE = 1, 6, 7
+_PAIRS = struct.pack("=I", 0x68617672)
+"""The group of the pairs that are made here: nobody else's."""
 
 
 class Link(NamedTuple):
@@ -124,8 +126,16 @@ class Netlink:
         if mac:
             inner += _attribute(_MAC, bytes.fromhex(mac.replace(":", "")))
         info = _text(_KIND, "veth") + _attribute(_DATA, _attribute(_PEER, inner))
-        body = _LINK.pack(0, 0, 0, 0, 0) + _text(_NAME, name) + _attribute(_LINKINFO, info)
+        body = _LINK.pack(0, 0, 0, 0, 0) + _text(_NAME, name) + _attribute(_GROUP, _PAIRS) + _attribute(_LINKINFO, info)
         self._ask(_NEWLINK, _ACK | _CREATE | _EXCL, body)
+
+    def delete_veths(self) -> None:
+        """All pairs that were made here, in one go: each by itself takes the kernel 15 ms. None is success."""
+        try:
+            self._ask(_DELLINK, _ACK, _LINK.pack(0, 0, 0, 0, 0) + _attribute(_GROUP, _PAIRS))
+        except OSError as error:
+            if error.errno != errno.ENODEV:
+                raise
 
     def _make(self, body: bytes) -> None:
         try:

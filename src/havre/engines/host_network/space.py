@@ -113,6 +113,7 @@ class Space:
 
     def remove(self) -> None:
         """Everything in it, at once; HAProxy may hold the empty namespace for a while."""
+        self.netlink.delete_veths()
         for link in self.netlink.links():
             if link.name != "lo":
                 self.netlink.delete(link.name)
