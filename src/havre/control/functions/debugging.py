@@ -18,18 +18,20 @@ _CHUNK = 65536
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 Connect = Callable[[Sandbox, int], Awaitable[Streams]]
 """To a port inside of a sandbox. Raises OSError."""
+Wake = Callable[[], object]
 
 
 class DebugDoors:
     def __init__(self, connect: Connect) -> None:
         self._connect = connect
-        self._leads: dict[int, Sandbox] = {}
+        self._leads: dict[int, tuple[Sandbox, Wake]] = {}
         self._listeners: dict[int, asyncio.Server] = {}
         self._open: Counter[str] = Counter()
 
-    async def lead(self, port: int, sandbox: Sandbox) -> None:
-        """From now on the port leads there. One that somebody else has is told of, and no more."""
-        self._leads[port] = sandbox
+    async def lead(self, port: int, sandbox: Sandbox, wake: Wake) -> None:
+        """From now on the port leads there. One that somebody else has is told of, and no more. ``wake``: it is frozen
+        while nobody invokes it, and who connects wants it to answer."""
+        self._leads[port] = (sandbox, wake)
         if port in self._listeners:
             return
         try:
@@ -41,7 +43,7 @@ class DebugDoors:
 
     def close(self, sandbox: Sandbox) -> None:
         """It has ended."""
-        for port in [port for port, led in self._leads.items() if led.id == sandbox.id]:
+        for port in [port for port, (led, _) in self._leads.items() if led.id == sandbox.id]:
             del self._leads[port]
             if (listener := self._listeners.pop(port, None)) is not None:
                 listener.close()
@@ -51,12 +53,14 @@ class DebugDoors:
         return self._open[sandbox.id] > 0
 
     async def _serve(self, port: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        sandbox = self._leads.get(port)
-        if sandbox is None:
+        led = self._leads.get(port)
+        if led is None:
             writer.close()
             return
+        sandbox, wake = led
         self._open[sandbox.id] += 1
         try:
+            wake()
             inner_reader, inner_writer = await self._connect(sandbox, port)
             try:
                 await asyncio.gather(_pass_on(reader, inner_writer), _pass_on(inner_reader, writer))

@@ -96,7 +96,7 @@ async def obtain(environment: Environment) -> None:
     environment.owner.attach(environment)
     environment.api = parts.open_api(sandbox.api, environment)
     if function.debug_port:
-        await parts.doors.lead(function.debug_port, sandbox)
+        await parts.doors.lead(function.debug_port, sandbox, environment.thaw)
 
 
 def _expire(environment: Environment) -> None:
