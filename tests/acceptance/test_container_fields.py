@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests import control_groups
 from tests.contracts.container_bench import IMAGE, SLEEP
 from tests.images import busybox_image, own
 
@@ -18,7 +19,6 @@ from .conftest import Instance, eventually
 
 pytestmark = [pytest.mark.docker, pytest.mark.root, pytest.mark.timeout(600)]
 Json = Mapping[str, Any]
-GROUPS = Path("/sys/fs/cgroup")
 SHARED = own("havre-test-container-fields")
 """A volume that outlives its tasks."""
 
@@ -69,7 +69,7 @@ class Task:
 
     def groups(self) -> list[Path]:
         """The control groups around its containers."""
-        found = [p for p in GROUPS.rglob(f"*{self.arn.rsplit('/', 1)[-1]}*") if p.is_dir()]
+        found = control_groups.named(self.arn.rsplit("/", 1)[-1])
         return [p for p in found if "tasks" in p.parent.name or p.suffix == ".slice"]
 
     def limits(self) -> tuple[int, int]:

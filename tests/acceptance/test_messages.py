@@ -135,6 +135,7 @@ def test_a_schedule_goes_on_over_a_kill(havre: Starter) -> None:
         ActionAfterCompletion="DELETE",
     )
     kill(instance.run_file["pids"]["server"])
+    eventually(lambda: _answers(instance))
     assert taken(instance, url, lambda found: bool(found)) == [f"{soon}Z"]
     eventually(lambda: scheduler.list_schedules()["Schedules"] == [])
     kill(instance.run_file["pids"]["server"])

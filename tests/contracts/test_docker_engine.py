@@ -18,6 +18,7 @@ from havre.engines.docker.netns import network_of
 from havre.engines.ports import RunState
 from havre.kernel.errors import Permanent, Temporary
 from havre.kernel.workload import Container, PortMapping, Registry
+from tests import control_groups
 from tests.contracts.container_bench import IMAGE, SLEEP, DockerSetting, awsvpc, run, until
 from tests.contracts.registry_server import Process, running
 from tests.images import busybox_image
@@ -259,7 +260,7 @@ async def test_a_tasks_control_group_goes_with_it(setting: DockerSetting) -> Non
     state = found["one"]
 
     def there() -> list[Path]:
-        return [p for p in Path("/sys/fs/cgroup").rglob(f"*{state.workload}*") if p.is_dir()]
+        return control_groups.named(state.workload)
 
     assert there()
     again = await setting.again()

@@ -14,6 +14,7 @@ from havre.dataplanes.metadata.stats import Sampler
 from havre.engines.ports import RunState
 from havre.kernel.errors import Gone, Permanent
 from havre.kernel.workload import Container, LogTarget
+from tests import control_groups
 from tests.contracts.container_bench import SLEEP, until
 from tests.contracts.oci_bench import OciSetting
 
@@ -82,7 +83,7 @@ async def test_a_tasks_control_group_goes_with_it(setting: OciSetting) -> None:
     state = found["one"]
 
     def there() -> list[Path]:
-        return [p for p in Path("/sys/fs/cgroup").rglob(f"*{state.workload}*") if p.is_dir()]
+        return control_groups.named(state.workload)
 
     assert there()
     await setting.engine.tidy(())
