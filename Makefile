@@ -4,6 +4,7 @@ SHELL := /bin/bash
 PYTHON ?= python3.11
 BIN := .venv/bin
 SPREAD := -n auto --dist worksteal
+BESIDE := -n 2 --dist loadgroup --no-loadscope-reorder
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 SYSTEM := docker.io haproxy iproute2 nftables libnftables1 busybox-static skopeo curl libseccomp2 e2fsprogs mmdebstrap crun conmon
 
@@ -56,13 +57,13 @@ wire: install ## every operation against botocore, and AWS's protocol cases
 	$(BIN)/pytest $(SPREAD) tests/wire
 
 contracts: install system runtimes ## one suite a port, on the fake and on the real thing
-	@scripts/with-docker $(BIN)/pytest tests/contracts
+	@scripts/with-docker $(BIN)/pytest $(BESIDE) tests/contracts
 
 simulation: install ## the whole control plane on fakes, with faults and crashes
 	PYTHONHASHSEED=0 $(BIN)/pytest $(SPREAD) tests/simulation
 
 acceptance: install system runtimes ## the program as users run it, real containers
-	@scripts/with-docker $(BIN)/pytest tests/acceptance
+	@scripts/with-docker $(BIN)/pytest $(BESIDE) tests/acceptance
 
 bench: install system runtimes peers ## measure every promise of docs/SPECIFICATION.md
 	@scripts/with-docker $(BIN)/python -m benchmarks
