@@ -39,11 +39,13 @@ def answer_of(payload: bytes, *, loose: bool = True, of_url: bool = False) -> Ht
     return HttpAnswer(200, (("content-type", _JSON),), _whole(value, payload, of_url))
 
 
-def balancer_answer(payload: bytes) -> HttpAnswer:
-    """What a load balancer takes: a statusCode is needed, and a body without a type is bytes. Raises BadAnswer."""
+def balancer_answer(payload: bytes, *, multiple: bool) -> HttpAnswer:
+    """What a load balancer takes: a statusCode is needed, and a body without a type is bytes. Of the two members for
+    headers it reads the one that its target group is set to, and ``cookies`` in neither case. Raises BadAnswer."""
     value = _read(payload)
     if isinstance(value, Mapping) and "statusCode" in value:
-        return _structured(value, "application/octet-stream")
+        unread = ("cookies", "headers" if multiple else "multiValueHeaders")
+        return _structured({k: v for k, v in value.items() if k not in unread}, "application/octet-stream")
     raise BadAnswer("the function's answer has no statusCode")
 
 
@@ -67,7 +69,9 @@ def _whole(value: Any, payload: bytes, of_url: bool) -> bytes:
 
 def _structured(value: Mapping[str, Any], kind: str, always: bool = False) -> HttpAnswer:
     """``kind``: of a body that has no type; ``always``: of none, too."""
-    headers = [*_single(value.get("headers")), *_multiple(value.get("multiValueHeaders"))]
+    several = _multiple(value.get("multiValueHeaders"))
+    twice = set(several)
+    headers = [*(pair for pair in _single(value.get("headers")) if pair not in twice), *several]
     cookies = value.get("cookies") or ()
     if not isinstance(cookies, list | tuple):
         raise BadAnswer("cookies is no list")

@@ -91,7 +91,8 @@ class FunctionTargets:
         multiple = attributes.value(
             attributes.FUNCTION_GROUP, group.spec.attributes, "lambda.multi_value_headers.enabled"
         )
-        event = balancer_event(asked, group.meta.arn, multiple=multiple == "true")
+        several = multiple == "true"
+        event = balancer_event(asked, group.meta.arn, multiple=several)
         function = group.spec.targets[0].id
         where = Arn.parse(function)
         aws = self._deps.aws_for(where.account, where.region, PRINCIPAL, group.meta.arn)
@@ -100,7 +101,7 @@ class FunctionTargets:
             payload = bytes(told.get("Payload") or b"")
             if told.get("FunctionError") or len(payload) > MOST:
                 return _own(502)
-            return balancer_answer(payload)
+            return balancer_answer(payload, multiple=several)
         except (ApiError, Permanent, BadAnswer):
             return _own(502)
         except Temporary:

@@ -155,9 +155,25 @@ def test_what_is_no_answer(payload: bytes) -> None:
 
 
 def test_a_load_balancer_wants_a_status() -> None:
-    assert balancer_answer(b'{"statusCode": 204}').status == 204
+    assert balancer_answer(b'{"statusCode": 204}', multiple=False).status == 204
     with pytest.raises(BadAnswer):
-        balancer_answer(b'{"hello": "you"}')
+        balancer_answer(b'{"hello": "you"}', multiple=False)
+
+
+def test_a_load_balancer_reads_the_headers_that_its_target_group_is_set_to() -> None:
+    """Frameworks that give both members do not have their headers sent twice."""
+    both = {"headers": {"X": "1"}, "multiValueHeaders": {"X": ["1", "2"]}, "cookies": ["a=1"]}
+    payload = json.dumps({"statusCode": 200, **both}).encode()
+    assert balancer_answer(payload, multiple=True).headers == (("x", "1"), ("x", "2"))
+    assert balancer_answer(payload, multiple=False).headers == (("x", "1"),)
+    alone = b'{"statusCode": 200, "headers": {"content-type": "text/html"}, "body": "x"}'
+    assert balancer_answer(alone, multiple=True).headers == (("content-type", "application/octet-stream"),)
+
+
+def test_a_pair_that_is_in_both_members_for_headers_is_sent_once() -> None:
+    both = {"headers": {"x": "1", "y": "3"}, "multiValueHeaders": {"X": ["1", "2"], "y": ["4"]}}
+    told = answer_of(json.dumps({"statusCode": 200, **both}).encode())
+    assert sorted(told.headers) == [("x", "1"), ("x", "2"), ("y", "3"), ("y", "4")]
 
 
 _JSON = st.recursive(
@@ -212,5 +228,5 @@ def test_what_a_front_adds() -> None:
 
 
 def test_a_load_balancer_takes_a_body_without_a_type_for_bytes() -> None:
-    told = balancer_answer(b'{"statusCode": 200, "body": "x"}')
+    told = balancer_answer(b'{"statusCode": 200, "body": "x"}', multiple=False)
     assert told.headers == (("content-type", "application/octet-stream"),)
