@@ -1,5 +1,5 @@
 """What suites share: those of balancers, of containers without Docker (``server``, ``setting``), and of the host's network
-(``instance``, ``engine``, ``machines``)."""
+(``instance``, ``engine``, ``machines``); and a sandbox engine without a pool (``bench``)."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from tests.contracts.balancer_bench import Faked, Real, Subject, Target, need_ha
 from tests.contracts.network_bench import Machine, machine, state_of
 from tests.contracts.oci_bench import OciSetting, shop
 from tests.contracts.registry_server import Process
+from tests.contracts.sandbox_bench import Bench, need_runtime
+from tests.contracts.sandbox_bench import real as real_bench
 from tests.ports import free_port
 
 
@@ -80,3 +82,10 @@ def machines() -> Iterator[list[Machine]]:
     yield made
     for each in made:
         each.close()
+
+
+@pytest.fixture
+async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
+    need_runtime()
+    async with real_bench(tmp_path, pool=0) as made:
+        yield made
