@@ -183,6 +183,16 @@ def test_node_has_the_sdk_and_layers_for_modules_of_both_kinds(world: World) -> 
         assert world.invoke(name)[0] == f"arn:aws:sts::000000000000:assumed-role/worker/{name}"
 
 
+def test_node_options_bring_back_what_lambda_turns_off(world: World) -> None:
+    inner = "export const handler = async () => import.meta.filename;"
+    code = {"app.mjs": 'export { handler } from "./inner.js";', "inner.js": inner}
+    world.function("plain", code, Runtime=NODE, MemorySize=512)
+    assert world.invoke("plain")[0]["errorType"] == "Runtime.UserCodeSyntaxError"
+    options = {"Variables": {"NODE_OPTIONS": "--experimental-detect-module"}}
+    world.function("guessed", code, Runtime=NODE, MemorySize=512, Environment=options)
+    assert world.invoke("guessed")[0] == "/var/task/inner.js"
+
+
 def test_node_answers_in_pieces(world: World) -> None:
     code = """
 export const handler = awslambda.streamifyResponse(async (event, stream) => {
