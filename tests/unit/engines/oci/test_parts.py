@@ -10,6 +10,7 @@ import platform
 import signal
 import struct
 import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from importlib.util import find_spec
@@ -207,3 +208,23 @@ def test_disks_that_are_made_at_once_are_the_same(tmp_path: Path) -> None:
     finally:
         for fd in fds:
             os.close(fd)
+
+
+LOW = """
+import os, resource
+from havre.engines.oci.zygote.calls import bound
+resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+resource.setrlimit(resource.RLIMIT_NOFILE, (600, 600))
+if os.geteuid() == 0:
+    os.setresuid(65534, 65534, 65534)
+bound(resource.RLIMIT_CORE, 1)
+bound(resource.RLIMIT_NOFILE, 1024)
+bound(resource.RLIMIT_NPROC, 50)
+print(*resource.getrlimit(resource.RLIMIT_CORE), *resource.getrlimit(resource.RLIMIT_NOFILE))
+print(*resource.getrlimit(resource.RLIMIT_NPROC))
+"""
+
+
+def test_limits_that_are_lower_already_and_may_not_be_raised_stay() -> None:
+    told = subprocess.run([sys.executable, "-c", LOW], capture_output=True, text=True, check=True)
+    assert told.stdout.split() == ["0", "0", "600", "600", "50", "50"]

@@ -96,8 +96,8 @@ class Settings:
 
     def drop(self) -> None:
         """Every privilege, for good."""
-        resource.setrlimit(resource.RLIMIT_NOFILE, (1024, 1024))
-        resource.setrlimit(resource.RLIMIT_CORE, (1, 1))  # of 0 the machine's program for cores is run all the same
+        bound(resource.RLIMIT_NOFILE, 1024)
+        bound(resource.RLIMIT_CORE, 1)  # of 0 the machine's program for cores is run all the same
         for capability in range(LAST_CAP + 1):
             if libc.prctl(CAPBSET_DROP, capability, 0, 0, 0) == -1 and capability == 0:
                 check(-1, "cannot drop capabilities")
@@ -108,6 +108,15 @@ class Settings:
         program = ctypes.create_string_buffer(self.seccomp, len(self.seccomp))
         head = struct.pack("HxxxxxxP", len(self.seccomp) // 8, ctypes.addressof(program))
         check(libc.prctl(SET_SECCOMP, 2, ctypes.c_char_p(head), 0, 0), "cannot filter system calls")
+
+
+def bound(what: int, most: int) -> None:
+    """Without CAP_SYS_RESOURCE, as in many containers, a limit that is lower already stays."""
+    try:
+        resource.setrlimit(what, (most, most))
+    except ValueError:
+        lowest = resource.getrlimit(what)[1]
+        resource.setrlimit(what, (lowest, lowest))
 
 
 def join(cgroups: list[str]) -> None:
