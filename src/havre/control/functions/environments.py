@@ -284,9 +284,8 @@ class Environments(Keeper):
         self.by_member.pop(member.id, None)
         await self._end(environment, "")
         self.fleet.drop(member)
-        if isinstance(error, Permanent) or not self.fleet.members(member.pool):
-            for ticket in self.fleet.refuse(member.pool):
-                cast(Ticket, ticket).refuse(*words(error))
+        for ticket in self.fleet.refuse(member.pool, for_good=isinstance(error, Permanent)):
+            cast(Ticket, ticket).refuse(*words(error))
         self.do(self.fleet.gone(member, self._steady(), failed=True))
         self.readiness.failed(member.pool, str(error), error)
 

@@ -194,14 +194,19 @@ class Fleet:
         """It is none any more, before who waited for it is told."""
         self._drop(member)
 
-    def refuse(self, pool: str) -> list[Hashable]:
-        """All who wait: nothing of it can be started."""
+    def refuse(self, pool: str, *, for_good: bool) -> list[Hashable]:
+        """Who hears that one could not be started: all who wait, where there is no other, or ``for_good`` none can be;
+        nobody, while some are at work, and will take them; else who waits longest, for those just begun may fail, too."""
         found = self._pools.get(pool)
         if found is None:
             return []
-        waiting = list(found.waiting)
-        found.waiting.clear()
-        return waiting
+        if for_good or not found.members:
+            waiting = list(found.waiting)
+            found.waiting.clear()
+            return waiting
+        if not found.waiting or any(m.phase not in (Phase.STARTING, Phase.PARKED) for m in found.members.values()):
+            return []
+        return [found.waiting.popleft()]
 
     # --- time
     def tick(self, now: float, *, pressure: bool = False) -> list[Step]:

@@ -12,6 +12,7 @@ import pytest
 from tests.unit.control.functions.harness import ARN, ground
 
 from havre.core.environments import Rules
+from havre.engines.sandbox import Sandbox
 from havre.kernel.errors import Permanent, Temporary
 from havre.kernel.function import FunctionLogs, Invocation
 
@@ -234,6 +235,42 @@ async def test_what_the_engine_says_is_raised(tmp_path: Path) -> None:
             await g.invoke(function)
         assert caught.value.after == 3.0
         assert (await g.invoke(function)).error == ""
+
+
+async def test_each_hears_of_it_when_none_can_be_made_for_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with ground(tmp_path) as g:
+
+        async def obtain(*_: object) -> Sandbox:
+            await asyncio.sleep(0.001)
+            raise Temporary("no more namespaces")
+
+        monkeypatch.setattr(g.engine, "obtain", obtain)
+        function = g.function(ECHO)
+        told = await asyncio.gather(*(g.invoke(function) for _ in range(12)), return_exceptions=True)
+        assert all(isinstance(each, Temporary) and "no more namespaces" in str(each) for each in told), told
+
+
+async def test_who_waits_is_served_by_one_at_work_when_no_more_can_be_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with ground(tmp_path) as g:
+        function = g.function(GATE, timeout=60)
+        event = {"begun": str(tmp_path / "b"), "go": str(tmp_path / "go")}
+        first = asyncio.ensure_future(g.invoke(function, event))
+        await there(tmp_path / "b")
+        tried: list[object] = []
+
+        async def obtain(*_: object) -> Sandbox:
+            tried.append(_)
+            await asyncio.sleep(0.001)
+            raise Temporary("no more namespaces")
+
+        monkeypatch.setattr(g.engine, "obtain", obtain)
+        second = asyncio.ensure_future(g.invoke(function, event))
+        while len(tried) < 3:
+            await asyncio.sleep(0.001)
+        (tmp_path / "go").touch()
+        assert (await first).payload == (await second).payload, "of the same environment"
 
 
 async def test_invocations_side_by_side_have_environments_of_their_own(tmp_path: Path) -> None:
