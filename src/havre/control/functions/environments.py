@@ -26,6 +26,7 @@ from havre.kernel.function import Function
 log = logging.getLogger("havre.functions")
 
 _END_PATIENCE = 30.0
+_NO_ROOM = "this node has no memory, or files that it may open, for another environment"
 _AT_ONCE = 16
 """Sandboxes that are being made: what those before them take of memory can be seen meanwhile."""
 
@@ -150,7 +151,7 @@ class Environments(Keeper):
         for step in steps:
             member = step.member
             if step.what == "refuse":
-                cast(Ticket, step.ticket).refuse("this node has no memory left for another environment", 1.0)
+                cast(Ticket, step.ticket).refuse(_NO_ROOM, 1.0)
             elif member is None:
                 continue
             elif step.what == "start":
@@ -284,7 +285,7 @@ class Environments(Keeper):
         self.by_member.pop(member.id, None)
         await self._end(environment, "")
         self.fleet.drop(member)
-        for ticket in self.fleet.refuse(member.pool, for_good=isinstance(error, Permanent)):
+        for ticket in self.fleet.refuse(member.pool, self._steady(), for_good=isinstance(error, Permanent)):
             cast(Ticket, ticket).refuse(*words(error))
         self.do(self.fleet.gone(member, self._steady(), failed=True))
         self.readiness.failed(member.pool, str(error), error)

@@ -194,9 +194,10 @@ class Fleet:
         """It is none any more, before who waited for it is told."""
         self._drop(member)
 
-    def refuse(self, pool: str, *, for_good: bool) -> list[Hashable]:
+    def refuse(self, pool: str, now: float, *, for_good: bool) -> list[Hashable]:
         """Who hears that one could not be started: all who wait, where there is no other, or ``for_good`` none can be;
-        nobody, while some are at work, and will take them; else who waits longest, for those just begun may fail, too."""
+        nobody, while some are at work, and will take them: no other begins for a moment then; else who waits longest, for
+        those just begun may fail, too."""
         found = self._pools.get(pool)
         if found is None:
             return []
@@ -204,7 +205,10 @@ class Fleet:
             waiting = list(found.waiting)
             found.waiting.clear()
             return waiting
-        if not found.waiting or any(m.phase not in (Phase.STARTING, Phase.PARKED) for m in found.members.values()):
+        if any(m.phase not in (Phase.STARTING, Phase.PARKED) for m in found.members.values()):
+            found.begins_at = now + self.rules.look
+            return []
+        if not found.waiting:
             return []
         return [found.waiting.popleft()]
 
@@ -245,6 +249,7 @@ class Fleet:
         for found in self._pools.values():
             if found.waiting:
                 due = min(due, now + self.rules.look) if self.scarce else due
+                due = min(due, found.begins_at) if found.begins_at > now else due
                 settling = [m.since for m in found.members.values() if m.phase is Phase.SETTLING]
                 due = min([due, *(since + self.rules.settle for since in settling)])
             if found.retry_at > now and (found.kept or found.parked_wanted):
@@ -281,7 +286,7 @@ class Fleet:
             m.phase is Phase.STARTING or (m.phase is Phase.SETTLING and now < m.since + self.rules.settle)
             for m in found.members.values()
         )
-        for _ in range(len(found.waiting) - coming):
+        for _ in range(len(found.waiting) - coming if found.begins_at <= now else 0):
             room = self._make_room(pool, found, now)
             if room is None:
                 if not found.members and not self._room_to_come():

@@ -44,7 +44,7 @@ class Rules(msgspec.Struct, frozen=True):
     retry: float = 10.0
     """Until environments that are to be kept ready, and failed, are tried again."""
     look: float = 0.5
-    """Until it is looked again whether memory is scarce still, for those who wait."""
+    """Until it is looked again whether memory is scarce still, or the engine can make one again, for those who wait."""
     most: int = 1 << 20
 
 
@@ -93,6 +93,7 @@ class Pool(msgspec.Struct, eq=False):
     kept: int = 0
     parked_wanted: int = 0
     retry_at: float = 0.0
+    begins_at: float = 0.0
     retired: bool = False
     settling: int = 0
     passing: bool = False

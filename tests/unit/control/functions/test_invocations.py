@@ -292,7 +292,7 @@ async def test_no_room_is_temporary(tmp_path: Path) -> None:
         event = {"begun": str(tmp_path / "b"), "go": str(tmp_path / "go")}
         first = asyncio.ensure_future(g.invoke(function, event))
         await there(tmp_path / "b")
-        with pytest.raises(Temporary, match="no memory left"):
+        with pytest.raises(Temporary, match="no memory, or files"):
             await g.invoke(g.function(ECHO))
         (tmp_path / "go").touch()
         await first

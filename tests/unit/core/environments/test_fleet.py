@@ -88,6 +88,17 @@ class World(RuleBasedStateMachine):
         del self.alive[member.id]
         self.do(self.fleet.gone(member, self.now, failed=True))
 
+    @rule(index=st.integers(0, 20), for_good=st.booleans())
+    def cannot_be_made(self, index: int, for_good: bool) -> None:
+        member = self.some(Phase.STARTING, index)
+        if member is None:
+            return
+        del self.alive[member.id]
+        self.fleet.drop(member)
+        for ticket in self.fleet.refuse(member.pool, self.now, for_good=for_good):
+            del self.waiting[ticket]  # type: ignore[arg-type]
+        self.do(self.fleet.gone(member, self.now, failed=True))
+
     @precondition(lambda self: self.running)
     @rule(index=st.integers(0, 20))
     def answer(self, index: int) -> None:
@@ -264,6 +275,20 @@ def test_where_memory_is_scarce_one_begins_in_the_place_of_others_alone() -> Non
         fleet.settled(member, 1)
     fleet.scarce = True
     assert [s.what for s in fleet.wait("q", "c", 2)] == ["end", "end", "start"]
+
+
+def test_where_none_can_be_made_one_at_work_is_waited_for_and_others_are_tried_after_a_moment() -> None:
+    fleet = Fleet(RULES)
+    fleet.know("p", 1)
+    [member] = started(fleet, fleet.wait("p", "a", 0))
+    [start] = fleet.wait("p", "b", 1)
+    assert start.member is not None
+    fleet.drop(start.member)
+    assert fleet.refuse("p", 1, for_good=False) == [] and fleet.gone(start.member, 1, failed=True) == []
+    assert fleet.wait("p", "c", 1.2) == [] and fleet.wake_at(1.2) == 1.5
+    assert [s.what for s in fleet.tick(1.5)] == ["start", "start"]
+    fleet.answered(member, 2)
+    assert fleet.settled(member, 2) == "b"
 
 
 def test_there_are_no_more_than_there_are_descriptors_for() -> None:
