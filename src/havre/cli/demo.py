@@ -98,7 +98,6 @@ class _Demo:
         if running(str(self.state)):
             j.run("havre", "down", "--state", str(self.state))
         shutil.rmtree(self.state, ignore_errors=True)
-        self.port_80 = _is_free(80)
         engine = ("--engine", self.engine) if self.engine else ()
         print(j.run("havre", "up", "--detach", "--state", str(self.state), "--port", str(self.port), *engine), end="")
         j.run("havre", "env", "--state", str(self.state), shown=f'eval "$(havre env --state {self.state})"')
@@ -147,6 +146,7 @@ class _Demo:
         delay = ("--attributes", "Key=deregistration_delay.timeout_seconds,Value=3")
         j.aws("elbv2", "modify-target-group-attributes", "--target-group-arn", self.group_arn, *delay)
         action = f"Type=forward,TargetGroupArn={self.group_arn}"
+        self.port_80 = _is_free(80)  # at the last moment: other instances may be about to have it
         listener = ("--load-balancer-arn", self.balancer_arn, "--protocol", "HTTP", "--port", "80")
         j.aws("elbv2", "create-listener", *listener, "--default-actions", action)
         j.run("aws", "elbv2", "wait", "load-balancer-available", "--load-balancer-arns", self.balancer_arn)
