@@ -71,9 +71,21 @@ class Engine:
         if listed:
             subprocess.run(["docker", "rm", "-f", *listed], capture_output=True, check=True)
         self.end()
+        self._kill_shims()
         for mount in reversed(Path("/proc/mounts").read_text().splitlines()):
             if mount.split()[1].startswith(f"{self.directory}/"):
                 subprocess.run(["umount", "-l", mount.split()[1]], check=False)
+
+    def _kill_shims(self) -> None:
+        """Of containers that were being made when the engine was killed, and that it knows nothing of since."""
+        for process in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):  # others end meanwhile
+                if f"-namespace\0{self.name}\0".encode() not in (process / "cmdline").read_bytes():
+                    continue
+                for children in process.glob("task/*/children"):
+                    for child in children.read_text().split():
+                        os.kill(int(child), signal.SIGKILL)
+                os.kill(int(process.name), signal.SIGKILL)
 
 
 @pytest.fixture(params=["live-restore", "plain"])
