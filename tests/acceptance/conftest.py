@@ -24,6 +24,8 @@ from havre.cli.options import KEPT, UpOptions, running
 from tests.ports import free_port
 
 HAVRE = str(Path(sys.executable).with_name("havre"))
+AWS = str(Path(HAVRE).with_name("aws"))
+"""The AWS CLI of these tests: the machine may have another, or none."""
 
 
 @dataclass

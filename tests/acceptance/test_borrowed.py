@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import urllib.request
 from pathlib import Path
 from typing import Any
 
-from tests.acceptance.conftest import Instance, Starter, alive, eventually, kill, stop
-
-AWS = str(Path(sys.executable).with_name("aws"))
+from tests.acceptance.conftest import AWS, Instance, Starter, alive, eventually, kill, stop
 
 
 def beside(instance: Instance) -> list[int]:

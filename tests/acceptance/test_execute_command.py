@@ -22,7 +22,7 @@ from tests.contracts.container_bench import IMAGE, SLEEP
 from tests.images import busybox_image
 from tests.session_client import SessionClient
 
-from .conftest import HAVRE, Instance, alive, clear, eventually, kill, start, stop
+from .conftest import AWS, HAVRE, Instance, alive, clear, eventually, kill, start, stop
 from .test_without_docker import _images as images_without_docker
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(600)]
@@ -133,12 +133,11 @@ def test_the_command_line(world: World, tmp_path: Path) -> None:
     root = Path(__file__).parents[2]
     plugin.write_text(f'#!/bin/sh\nPYTHONPATH="{root}" exec "{sys.executable}" -m tests.session_client "$@"\n')
     plugin.chmod(0o755)
-    aws = str(Path(sys.executable).with_name("aws"))
     arn = world.run("line")
     words = ["--cluster", "c", "--task", arn, "--container", "main", "--interactive", "--command", "/bin/sh"]
     env = {**world.instance.env, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
     done = subprocess.run(
-        [aws, "ecs", "execute-command", *words],
+        [AWS, "ecs", "execute-command", *words],
         input=b"echo $((6 * 7)) from the inside\nexit\n",
         capture_output=True,
         env=env,

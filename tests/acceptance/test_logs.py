@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from tests.images import busybox_image, own
 
-from .conftest import HAVRE, Instance, Starter, eventually, push
+from .conftest import AWS, HAVRE, Instance, Starter, eventually, push
 
 pytestmark = [pytest.mark.docker, pytest.mark.root, pytest.mark.timeout(600)]
 IMAGE = own("havre-test-lines")
@@ -88,7 +87,7 @@ def test_every_line_is_there_once_and_in_order(havre: Starter) -> None:
     found = [e["message"] for p in pages.paginate(logGroupName=GROUP, filterPattern="%e 1.345$%") for e in p["events"]]
     assert found == [f"line 1{n}345" for n in range(10)]
     asked = ["logs", "filter-log-events", "--log-group-name", GROUP, "--filter-pattern", '"line 59999"']
-    command = [str(Path(HAVRE).with_name("aws")), *asked, "--query", "events[].message", "--output", "text"]
+    command = [AWS, *asked, "--query", "events[].message", "--output", "text"]
     shown = subprocess.run(command, env=instance.env, capture_output=True, check=True)
     assert shown.stdout == b"line 59999\n"
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from .conftest import Instance, Starter, eventually, kill
+from .conftest import AWS, Instance, Starter, eventually, kill
 from .test_messages import queue, taken, until_acknowledged
 
 pytestmark = pytest.mark.timeout(300)
@@ -23,7 +23,7 @@ def minute(ago: int = 0) -> float:
 
 
 def aws(instance: Instance, *arguments: str) -> Any:
-    command = ["aws", "cloudwatch", *arguments, "--output", "json"]
+    command = [AWS, "cloudwatch", *arguments, "--output", "json"]
     done = subprocess.run(command, env=instance.env, capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout) if done.stdout.strip() else None

@@ -5,19 +5,16 @@ from __future__ import annotations
 import contextlib
 import signal
 import subprocess
-import sys
 import threading
 import time
-from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
-from .conftest import Instance, Starter, eventually, kill
+from .conftest import AWS, Instance, Starter, eventually, kill
 
 pytestmark = [pytest.mark.timeout(300)]
-AWS = str(Path(sys.executable).with_name("aws"))
 MESSAGES = 600
 
 

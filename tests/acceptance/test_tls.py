@@ -15,11 +15,10 @@ import pytest
 from tests.client_certificates import Clients
 from tests.ports import free_port
 
-from .conftest import HAVRE, Instance, Starter, eventually, kill
+from .conftest import AWS, HAVRE, Instance, Starter, eventually, kill
 from .test_load_balancers import Balancer, Server, balancer, healthy
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(600)]
-AWS = str(Path(HAVRE).with_name("aws"))
 SOON = {"Delay": 1, "MaxAttempts": 120}
 
 
