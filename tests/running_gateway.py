@@ -31,6 +31,7 @@ from havre.services.cloudtrail.trail import Trail
 from havre.services.iam.directory import Directory
 from havre.services.iam.root import RootKey
 from havre.store.memory import MemoryJournal, MemoryStore
+from havre.wire.answers import check_answer
 from havre.wire.models import ModelSource
 
 ACCOUNT, OTHER = "111122223333", "444455556666"
@@ -137,6 +138,18 @@ class Running:
 
     def wait(self, coroutine: Any) -> Any:
         return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(120)
+
+    def hold_answers(self, *services: str) -> None:
+        """An answer with members that the model does not have is a test's failure; of these services, or of all."""
+        gateway: Any = self.gateway
+        dispatch = gateway._dispatch
+
+        async def checked(context: Any) -> None:
+            await dispatch(context)
+            if not services or context.service in services:
+                check_answer(context.model, context.name, context.answer)
+
+        gateway._dispatch = checked
 
     def close(self) -> None:
         self.wait(self.listeners.close(0.5))

@@ -15,7 +15,6 @@ from havre.control.patient import patient
 from havre.control.runner import Runner
 from havre.control.supervisor import Loop, Supervisor
 from havre.kernel.errors import ApiError, Permanent
-from havre.wire.answers import check_answer
 from tests.running_gateway import ACCOUNT, Running
 
 LET_IN = {
@@ -68,7 +67,7 @@ class Targets:
         services = [*known.values(), *(s for s in (self._sqs(), self._lambda()) if s.name not in known)]
         policies = {"sqs": self._policy, "lambda": self._policy, **more.pop("resource_policies", {})}
         self.running = Running(besides=services, resource_policies=policies, **more)
-        self._hold_answers()
+        self.running.hold_answers()
         gateway, running = self.running.gateway, self.running
 
         def aws_with(account: str, region: str, credentials: Mapping[str, Any]) -> Any:
@@ -101,17 +100,6 @@ class Targets:
     def stop(self) -> None:
         self.running.loop.call_soon_threadsafe(self.supervisor.stop)
         self._task.result(20)
-
-    def _hold_answers(self) -> None:
-        """An answer with members that the model does not have is a test's failure."""
-        gateway: Any = self.running.gateway
-        dispatch = gateway._dispatch
-
-        async def checked(context: Any) -> None:
-            await dispatch(context)
-            check_answer(context.model, context.name, context.answer)
-
-        gateway._dispatch = checked
 
     def close(self) -> None:
         self.stop()

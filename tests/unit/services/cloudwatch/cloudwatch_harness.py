@@ -12,7 +12,6 @@ from havre.control.metrics import Recorder
 from havre.core.metrics.values import merge
 from havre.services import cloudwatch
 from havre.store.memory_points import MemoryPoints
-from havre.wire.answers import check_answer
 
 NAMESPACE, METRIC = "App", "Latency"
 __all__ = ["ACCOUNT", "METRIC", "NAMESPACE", "CloudWatch", "refusal"]
@@ -27,19 +26,8 @@ class CloudWatch:
         self.facilities = cloudwatch.Facilities(lambda: self.points, self.recorder.flush)
         self.running = Running(besides=(cloudwatch.service(self.facilities), *besides), metrics=self.recorder)
         self._minute = int(time.time()) // 60 * 60
-        self._hold_answers()
+        self.running.hold_answers()
         self.client = self.running.client("cloudwatch", parameter_validation=False)
-
-    def _hold_answers(self) -> None:
-        """An answer with members that the model does not have is a test's failure."""
-        gateway: Any = self.running.gateway
-        dispatch = gateway._dispatch
-
-        async def checked(context: Any) -> None:
-            await dispatch(context)
-            check_answer(context.model, context.name, context.answer)
-
-        gateway._dispatch = checked
 
     def close(self) -> None:
         self.running.close()

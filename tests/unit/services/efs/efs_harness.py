@@ -13,7 +13,6 @@ from havre.control.operation import Aws
 from havre.control.runner import Runner
 from havre.kernel.errors import Temporary
 from havre.services import ec2, efs
-from havre.wire.answers import check_answer
 
 __all__ = ["ACCOUNT", "ROOT", "Efs", "Shelf", "refusal"]
 
@@ -55,23 +54,11 @@ class Efs:
         )
         running = self.running
         self.client = running.client("efs")
-        self._hold_answers()
+        self.running.hold_answers("efs")
         self.ec2 = running.client("ec2")
         deps = ReconcilerDeps(running.store, running.journal, running.world, running.gateway.parts.site, self.aws_for)
         self.runner = Runner(efs.reconcilers(deps, self.shelf), running.store, running.world)
         self.subnets: list[dict[str, Any]] = self.ec2.describe_subnets()["Subnets"]
-
-    def _hold_answers(self) -> None:
-        """An answer with members that the model does not have is a test's failure."""
-        gateway: Any = self.running.gateway
-        dispatch = gateway._dispatch
-
-        async def checked(context: Any) -> None:
-            await dispatch(context)
-            if context.service == "efs":
-                check_answer(context.model, context.name, context.answer)
-
-        gateway._dispatch = checked
 
     def aws_for(self, account: str, region: str, service: str, source: str = "", trace: str = "") -> Aws:
         return self.running.gateway.as_service(service, account, region, source)

@@ -14,7 +14,6 @@ from havre.control.operation import Site
 from havre.control.runner import Runner
 from havre.services import kms
 from havre.services.kms.resources import KEY
-from havre.wire.answers import check_answer
 
 DAY = 86400.0
 __all__ = ["ACCOUNT", "DAY", "OTHER", "ROOT", "Kms", "refusal"]
@@ -27,25 +26,13 @@ class Kms:
         service = kms.service(self.vault)
         self.running = Running(auth, besides=(service,), resource_policies={"kms": kms.resource_policy})
         self.root = self.running.client("kms")
-        self._hold_answers()
+        self.running.hold_answers("kms")
         self._users = 0
         store, world = self.running.store, self.running.world
         deps = ReconcilerDeps(store, self.running.journal, world, Site(), None)  # type: ignore[arg-type]
         self.keeping = kms.reconcilers(deps, self.vault)
         self.runner = Runner(self.keeping, store, world)
         self._task = asyncio.run_coroutine_threadsafe(self.runner.run(), self.running.loop)
-
-    def _hold_answers(self) -> None:
-        """An answer with members that the model does not have is a test's failure."""
-        gateway: Any = self.running.gateway
-        dispatch = gateway._dispatch
-
-        async def checked(context: Any) -> None:
-            await dispatch(context)
-            if context.service == "kms":
-                check_answer(context.model, context.name, context.answer)
-
-        gateway._dispatch = checked
 
     def close(self) -> None:
         self._task.cancel()

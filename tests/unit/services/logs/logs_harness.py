@@ -9,7 +9,6 @@ from botocore.exceptions import ClientError
 from tests.running_gateway import ROOT, Running
 
 from havre.services import logs
-from havre.wire.answers import check_answer
 
 GROUP, STREAM = "/app", "one"
 HOUR, DAY = 3_600_000, 86_400_000
@@ -19,19 +18,8 @@ class Logs:
     def __init__(self, **more: Any) -> None:
         """``more`` are parts of the gateway."""
         self.running = Running(besides=(logs.service(),), **more)
-        self._hold_answers()
+        self.running.hold_answers()
         self.client = self.running.client("logs", parameter_validation=False)
-
-    def _hold_answers(self) -> None:
-        """An answer with members that the model does not have is a test's failure."""
-        gateway: Any = self.running.gateway
-        dispatch = gateway._dispatch
-
-        async def checked(context: Any) -> None:
-            await dispatch(context)
-            check_answer(context.model, context.name, context.answer)
-
-        gateway._dispatch = checked
 
     def close(self) -> None:
         self.running.close()

@@ -10,7 +10,6 @@ from tests.running_gateway import ACCOUNT, ROOT, Running
 from havre.control.operation import Service
 from havre.services import sqs
 from havre.store.memory import MemoryRecords
-from havre.wire.answers import check_answer
 
 
 class Queues:
@@ -32,19 +31,8 @@ class Queues:
             resource_policies={"sqs": lambda store, arn: sqs.resource_policy(store, arn), **(policies or {})},
             **more,
         )
-        self._hold_answers()
+        self.running.hold_answers()
         self.client = self.running.client("sqs", parameter_validation=False)
-
-    def _hold_answers(self) -> None:
-        """An answer with members that the model does not have is a test's failure."""
-        gateway: Any = self.running.gateway
-        dispatch = gateway._dispatch
-
-        async def checked(context: Any) -> None:
-            await dispatch(context)
-            check_answer(context.model, context.name, context.answer)
-
-        gateway._dispatch = checked
 
     def close(self) -> None:
         self.running.close()

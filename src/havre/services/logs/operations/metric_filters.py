@@ -9,10 +9,11 @@ from havre.control.operation import Answer, Call, Operations, Request
 from havre.core.log_filter import FilterPatternError
 from havre.core.log_metrics import TransformationError
 from havre.kernel.errors import ApiError, not_built
-from havre.kernel.resource import NoStatus, scoped
+from havre.kernel.resource import scoped
 from havre.services.logs import names, queries
 from havre.services.logs.errors import invalid
 from havre.services.logs.metric_filters import STANDARD, transformation
+from havre.services.logs.operations.filters import keep
 from havre.services.logs.paging import page
 from havre.services.logs.present import milliseconds
 from havre.services.logs.resources import METRIC_FILTER, MetricFilter, MetricFilterR
@@ -35,15 +36,7 @@ async def put_metric_filter(call: Call, request: Request) -> Answer:
                 "InvalidOperationException",
                 f"Metric filters are not supported for log groups of the class {group.spec.group_class}.",
             )
-        name = f"{wanted.group}:{wanted.name}"
-        seen = tx.get(METRIC_FILTER, call.account, call.region, name)
-        if seen is not None:
-            tx.update(seen, spec=wanted)
-            return
-        if tx.count(METRIC_FILTER, "group", scoped(call.account, call.region, wanted.group)) >= MOST:
-            raise ApiError("LimitExceededException", "Resource limit exceeded.")
-        key = {"account": call.account, "region": call.region, "name": name}
-        tx.create(METRIC_FILTER, **key, arn=group.meta.arn, spec=wanted, status=NoStatus())
+        keep(tx, METRIC_FILTER, group, wanted, MOST)
 
     await call.store.transact(change)
     return None

@@ -6,9 +6,10 @@ import re
 
 from havre.control.operation import Answer, Call, Operations, Request
 from havre.kernel.errors import ApiError, not_built
-from havre.kernel.resource import NoStatus, scoped
+from havre.kernel.resource import scoped
 from havre.services.logs import names, queries
 from havre.services.logs.errors import invalid
+from havre.services.logs.operations.filters import keep
 from havre.services.logs.operations.patterns import compiled
 from havre.services.logs.paging import page
 from havre.services.logs.resources import SUBSCRIPTION, Subscription
@@ -31,20 +32,11 @@ _NO_STREAM = (
 @ops("PutSubscriptionFilter", resources=names.of_group, conditions=names.conditions)
 async def put_subscription_filter(call: Call, request: Request) -> Answer:
     wanted = _wanted(request)
-    group = queries.group(call, wanted.group)
+    queries.group(call, wanted.group)
     await _check(call, wanted)
 
     def change(tx: Transaction) -> None:
-        queries.group(call, wanted.group, tx)
-        name = f"{wanted.group}:{wanted.name}"
-        seen = tx.get(SUBSCRIPTION, call.account, call.region, name)
-        if seen is not None:
-            tx.update(seen, spec=wanted)
-            return
-        if tx.count(SUBSCRIPTION, "group", scoped(call.account, call.region, wanted.group)) >= MOST:
-            raise ApiError("LimitExceededException", "Resource limit exceeded.")
-        key = {"account": call.account, "region": call.region, "name": name}
-        tx.create(SUBSCRIPTION, **key, arn=group.meta.arn, spec=wanted, status=NoStatus())
+        keep(tx, SUBSCRIPTION, queries.group(call, wanted.group, tx), wanted, MOST)
 
     await call.store.transact(change)
     return None
