@@ -30,14 +30,17 @@ from havre.control.nodelink.spool import Spool
 from havre.control.workloads.networks import Networks
 from havre.core.environments import Rules
 from havre.dataplanes.runtime_api import open_api
+from havre.engines.groups import MOUNT
 from havre.engines.host_network import HostNetwork
 from havre.engines.host_network.namespaces import inside
+from havre.engines.memory import MEMINFO, available_memory, total_memory
 from havre.engines.oci.engine import OciEngine
 from havre.engines.oci.zygotes import GID, UID
 from havre.engines.sandbox import Sandbox, SandboxEngine
 from havre.engines.shares import Shares
 from havre.kernel.errors import Permanent, Temporary
 from havre.kernel.function import Code, Function
+from havre.kernel.quantities import MIB
 from havre.kernel.workload import Interface, Registry, Share
 from havre.kernel.world import World
 
@@ -178,9 +181,9 @@ class NodeFunctions:
             unseal=self._unseal,
             shares=self._open_shares,
         )
-        memory = MachineMemory(time.monotonic)
-        rules = Rules(memory=_OVERCOMMIT * memory.total, most=most_environments())
-        self.plane = Plane(parts, rules, stamp=stamp, memory=memory)
+        machine = MachineMemory(time.monotonic)
+        rules = Rules(memory=_OVERCOMMIT * machine.total, most=most_environments())
+        self.plane = Plane(parts, rules, stamp=stamp, memory=machine)
         state = config.state
         self.link = FunctionLink(
             FunctionLinkParts(
@@ -235,10 +238,10 @@ class NodeFunctions:
 class MachineMemory:
     """In MiB, as the kernel tells."""
 
-    def __init__(self, steady: Callable[[], float], source: Path = Path("/proc/meminfo")) -> None:
+    def __init__(self, steady: Callable[[], float], meminfo: Path = MEMINFO, mount: Path = MOUNT) -> None:
         self._steady = steady
-        self._source = source
-        self.total = self._read("MemTotal")
+        self._where = meminfo, mount
+        self.total = total_memory(*self._where) // MIB
         self._available, self._looked = self.total, -_LOOKED
 
     def short(self) -> bool:
@@ -250,15 +253,8 @@ class MachineMemory:
     def available(self) -> int:
         now = self._steady()
         if now >= self._looked + _LOOKED:
-            self._looked, self._available = now, self._read("MemAvailable")
+            self._looked, self._available = now, available_memory(*self._where) // MIB
         return self._available
-
-    def _read(self, field: str) -> int:
-        with self._source.open() as file:
-            for line in file:
-                if line.startswith(field + ":"):
-                    return int(line.split()[1]) // 1024
-        return 0
 
 
 def most_environments() -> int:

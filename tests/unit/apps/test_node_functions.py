@@ -19,7 +19,7 @@ def test_memory_is_looked_at_often_but_not_for_each_invocation(tmp_path: Path) -
         source.write_text(f"MemTotal: {1000 << 10} kB\nMemFree: 1 kB\nMemAvailable: {available << 10} kB\n")
 
     there_is(100)
-    memory = MachineMemory(lambda: now[0], source)
+    memory = MachineMemory(lambda: now[0], source, tmp_path)
     assert memory.total == 1000 and not memory.short() and not memory.scarce()
     there_is(60)
     assert not memory.short(), "it was looked at a moment ago"

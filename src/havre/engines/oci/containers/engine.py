@@ -16,6 +16,7 @@ from typing import TypeVar
 from havre.engines.aside import aside
 from havre.engines.docker import spec as docker
 from havre.engines.groups import limits
+from havre.engines.memory import total_memory
 from havre.engines.oci.containers import apparmor, jobs, programs, spec
 from havre.engines.oci.containers.execs import run_in
 from havre.engines.oci.containers.groups import Groups
@@ -121,7 +122,7 @@ class OciContainers:
         await self.ping()
         return Capacity(
             cpu=(os.cpu_count() or 1) * CPU_UNITS_PER_CORE,
-            memory=os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // MIB,
+            memory=total_memory() // MIB,
             architecture=platform.machine(),
             os="linux",
             kernel=platform.release(),

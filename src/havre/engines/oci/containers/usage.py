@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from havre.engines.docker.netns import interface_counters
+from havre.engines.memory import total_memory
 from havre.engines.oci.containers.groups import Groups, words
 from havre.engines.oci.containers.records import Record
 
@@ -48,17 +49,13 @@ def _number(text: str, otherwise: int = 0) -> int:
     return int(text) if text.strip().isdecimal() else otherwise
 
 
-def _memory_of_machine() -> int:
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-
-
 def _version1(groups: Groups, task: str, id: str) -> Json:
     cpu = groups.files(task, id, "cpuacct", "cpuacct.usage", "cpuacct.stat", "cpuacct.usage_percpu")
     throttled = words(groups.files(task, id, "cpu", "cpu.stat")["cpu.stat"])
     names = ("memory.usage_in_bytes", "memory.max_usage_in_bytes", "memory.limit_in_bytes", "memory.stat")
     memory = groups.files(task, id, "memory", *names)
     spent = words(cpu["cpuacct.stat"])
-    limit = min(_number(memory[names[2]], 1 << 63), _memory_of_machine())
+    limit = min(_number(memory[names[2]], 1 << 63), total_memory())
     io = groups.files(task, id, "blkio", "blkio.throttle.io_service_bytes")["blkio.throttle.io_service_bytes"]
     return {
         "cpu_stats": {
@@ -95,7 +92,7 @@ def _version2(groups: Groups, task: str, id: str) -> Json:
         },
         "memory_stats": {
             "usage": _number(files["memory.current"]),
-            "limit": min(_number(files["memory.max"], 1 << 63), _memory_of_machine()),
+            "limit": min(_number(files["memory.max"], 1 << 63), total_memory()),
             "stats": words(files["memory.stat"]),
         },
         "blkio_stats": {"io_service_bytes_recursive": _io2(files["io.stat"])},
