@@ -17,7 +17,7 @@ from havre.control.functions.environment import Environment
 from havre.control.functions.keeper import Keeper
 from havre.control.functions.life import boot, clear, init_limit, obtain
 from havre.control.functions.parts import InitFailed, Parts, describe
-from havre.control.functions.readiness import Readiness
+from havre.control.functions.readiness import NO_ROOM, Readiness
 from havre.control.functions.ticket import Ticket
 from havre.core.environments import Fleet, Member, Phase, Rules, Step
 from havre.kernel.errors import Gone, Permanent, Temporary
@@ -26,7 +26,6 @@ from havre.kernel.function import Function
 log = logging.getLogger("havre.functions")
 
 _END_PATIENCE = 30.0
-_NO_ROOM = "this node has no memory, or files that it may open, for another environment"
 _AT_ONCE = 16
 """Sandboxes that are being made: what those before them take of memory can be seen meanwhile."""
 
@@ -151,7 +150,7 @@ class Environments(Keeper):
         for step in steps:
             member = step.member
             if step.what == "refuse":
-                cast(Ticket, step.ticket).refuse(_NO_ROOM, 1.0)
+                cast(Ticket, step.ticket).refuse(NO_ROOM, 1.0)
             elif member is None:
                 continue
             elif step.what == "start":
@@ -197,6 +196,8 @@ class Environments(Keeper):
             return False
         self.by_member.pop(member.id, None)
         self.do(self.fleet.gone(member, self._steady()))
+        if member.kept:
+            self.readiness.tell(member.pool)
         return True
 
     def _started(self, environment: Environment) -> None:

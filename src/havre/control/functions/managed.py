@@ -13,6 +13,7 @@ from havre.control.functions.environment import Environment
 from havre.control.functions.keeper import Keeper
 from havre.control.functions.life import boot, init_limit
 from havre.control.functions.parts import InitFailed, Parts, describe
+from havre.control.functions.readiness import NO_ROOM
 from havre.control.functions.shared import SharedEnvironment
 from havre.control.functions.ticket import Ticket
 from havre.control.functions.wire import Frames
@@ -264,7 +265,7 @@ class Managed(Keeper):
             return
         counts = self._crowd.counts(pool)
         busy = min(1.0, use.peak / counts.slots) if counts.slots else 0.0
-        error = use.error or ("this node has no memory left for another environment" if counts.short else "")
+        error = use.error or (NO_ROOM if counts.short else "")
         state = Provisioned(
             counts.wanted,
             counts.ready,

@@ -13,6 +13,7 @@ from havre.core.environments.pools import function_in
 from havre.kernel.errors import Permanent
 from havre.kernel.function import Function, Provisioned
 
+NO_ROOM = "this node has no memory, or files that it may open, for another environment"
 _PARKED = 1
 """Environments that wait, initialised, of each function with SnapStart."""
 
@@ -128,7 +129,8 @@ class Readiness:
             self._told.pop(id, None)
             return
         ready = self._fleet.ready(pool)
-        state = Provisioned(wanted, ready, self._errors.get(id, "") if ready < wanted else "")
+        error = self._errors.get(id) or (NO_ROOM if self._fleet.lacks(pool) else "")
+        state = Provisioned(wanted, ready, error if ready < wanted else "")
         if self._told.get(id) != state:
             self._told[id] = state
             self._frames.send(m.State(id, state))

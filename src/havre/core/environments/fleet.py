@@ -47,6 +47,11 @@ class Fleet:
             return 0
         return min(found.kept, sum(m.kept and m.phase is not Phase.STARTING for m in found.members.values()))
 
+    def lacks(self, pool: str) -> bool:
+        """Whether there is no room for what is to be kept ready."""
+        found = self._pools.get(pool)
+        return found is not None and found.lacking
+
     def parked(self, pool: str) -> int:
         found = self._pools.get(pool)
         return len(found.parked) if found else 0
@@ -304,11 +309,12 @@ class Fleet:
         if found.retry_at > now:
             return []
         steps: list[Step] = []
+        found.lacking = False
         kept = sum(m.kept and m.phase is not Phase.PARKED and m.renew_at > now for m in found.members.values())
         for _ in range(found.kept - kept):
             room = self._make_room(pool, found, now)
             if room is None:
-                found.retry_at = now + self.rules.retry
+                found.lacking, found.retry_at = True, now + self.rules.retry
                 return steps
             steps += [*room, self._start(pool, found, now, kept=True)]
         parking = sum(m.phase is Phase.STARTING for m in found.members.values()) if found.snap_start else 0

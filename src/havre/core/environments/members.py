@@ -94,6 +94,7 @@ class Pool(msgspec.Struct, eq=False):
     parked_wanted: int = 0
     retry_at: float = 0.0
     begins_at: float = 0.0
+    lacking: bool = False
     retired: bool = False
     settling: int = 0
     passing: bool = False

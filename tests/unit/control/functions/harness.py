@@ -32,6 +32,24 @@ from havre.kernel.workload import Interface
 from havre.kernel.world import World
 
 ARN = "arn:aws:lambda:us-east-1:000000000000:function:f"
+ECHO = """
+    def handler(event, context):
+        return {"event": event, "arn": context.invoked_function_arn, "id": context.aws_request_id}
+"""
+GATE = """
+    import os, time
+    def handler(event, context):
+        open(event["begun"], "w").close()
+        while not os.path.exists(event["go"]):
+            time.sleep(0.005)
+        return os.getpid()
+"""
+"""Begins, and ends when it may: ``begun`` and ``go`` are paths."""
+
+
+async def there(path: Path) -> None:
+    while not path.exists():
+        await asyncio.sleep(0.005)
 
 
 class Ground:

@@ -5,36 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.unit.control.functions.harness import ARN, ground
+from tests.unit.control.functions.harness import ARN, ECHO, GATE, ground, there
 
 from havre.core.environments import Rules
-from havre.engines.sandbox import Sandbox
-from havre.kernel.errors import Permanent, Temporary
+from havre.kernel.errors import Temporary
 from havre.kernel.function import FunctionLogs, Invocation
 
-ECHO = """
-    def handler(event, context):
-        return {"event": event, "arn": context.invoked_function_arn, "id": context.aws_request_id}
-"""
 PATIENT = Rules(memory=8192, settle=10.0)
 """An environment that is about to be free is waited for, however slow the machine is."""
-GATE = """
-    import os, time
-    def handler(event, context):
-        open(event["begun"], "w").close()
-        while not os.path.exists(event["go"]):
-            time.sleep(0.005)
-        return os.getpid()
-"""
-
-
-async def there(path: Path) -> None:
-    while not path.exists():
-        await asyncio.sleep(0.005)
 
 
 async def test_an_answer_comes_back_and_the_next_one_is_warm(tmp_path: Path) -> None:
@@ -224,55 +205,6 @@ async def test_an_entry_point_that_is_not_there(tmp_path: Path) -> None:
         )
 
 
-async def test_what_the_engine_says_is_raised(tmp_path: Path) -> None:
-    async with ground(tmp_path) as g:
-        function = g.function(ECHO)
-        g.engine.fail["prepare"] = Permanent("there is no such image")
-        with pytest.raises(Permanent, match="no such image"):
-            await g.hub.prepare(function)
-        g.engine.fail["obtain"] = Temporary("no more namespaces", 3.0)
-        with pytest.raises(Temporary, match="no more namespaces") as caught:
-            await g.invoke(function)
-        assert caught.value.after == 3.0
-        assert (await g.invoke(function)).error == ""
-
-
-async def test_each_hears_of_it_when_none_can_be_made_for_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with ground(tmp_path) as g:
-
-        async def obtain(*_: object) -> Sandbox:
-            await asyncio.sleep(0.001)
-            raise Temporary("no more namespaces")
-
-        monkeypatch.setattr(g.engine, "obtain", obtain)
-        function = g.function(ECHO)
-        told = await asyncio.gather(*(g.invoke(function) for _ in range(12)), return_exceptions=True)
-        assert all(isinstance(each, Temporary) and "no more namespaces" in str(each) for each in told), told
-
-
-async def test_who_waits_is_served_by_one_at_work_when_no_more_can_be_made(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with ground(tmp_path) as g:
-        function = g.function(GATE, timeout=60)
-        event = {"begun": str(tmp_path / "b"), "go": str(tmp_path / "go")}
-        first = asyncio.ensure_future(g.invoke(function, event))
-        await there(tmp_path / "b")
-        tried: list[object] = []
-
-        async def obtain(*_: object) -> Sandbox:
-            tried.append(_)
-            await asyncio.sleep(0.001)
-            raise Temporary("no more namespaces")
-
-        monkeypatch.setattr(g.engine, "obtain", obtain)
-        second = asyncio.ensure_future(g.invoke(function, event))
-        while len(tried) < 3:
-            await asyncio.sleep(0.001)
-        (tmp_path / "go").touch()
-        assert (await first).payload == (await second).payload, "of the same environment"
-
-
 async def test_invocations_side_by_side_have_environments_of_their_own(tmp_path: Path) -> None:
     async with ground(tmp_path) as g:
         function = g.function(GATE, timeout=60)
@@ -284,19 +216,6 @@ async def test_invocations_side_by_side_have_environments_of_their_own(tmp_path:
             await there(tmp_path / f"b{n}")
         (tmp_path / "go").touch()
         assert len({(await call).payload for call in calls}) == 3
-
-
-async def test_no_room_is_temporary(tmp_path: Path) -> None:
-    async with ground(tmp_path, rules=Rules(memory=200)) as g:
-        function = g.function(GATE, timeout=60)
-        event = {"begun": str(tmp_path / "b"), "go": str(tmp_path / "go")}
-        first = asyncio.ensure_future(g.invoke(function, event))
-        await there(tmp_path / "b")
-        with pytest.raises(Temporary, match="no memory, or files"):
-            await g.invoke(g.function(ECHO))
-        (tmp_path / "go").touch()
-        await first
-        assert (await g.invoke(g.function(ECHO))).error == "", "an idle environment made room"
 
 
 async def test_idle_ones_rest_and_then_end(tmp_path: Path) -> None:
@@ -399,37 +318,3 @@ async def test_without_a_node_it_is_temporary(tmp_path: Path) -> None:
     async with ground(tmp_path) as g:
         with pytest.raises(Temporary, match="no node is connected"):
             await FunctionHub(lambda: "x", patience=0.01).invoke(g.function(ECHO), Invocation("r", ARN))
-
-
-class Shrinking:
-    """Memory that is scarce when ``full`` says so."""
-
-    def __init__(self) -> None:
-        self.full: Callable[[], bool] = lambda: False
-
-    def short(self) -> bool:
-        return False
-
-    def scarce(self) -> bool:
-        return self.full()
-
-
-async def test_a_burst_ends_where_memory_becomes_scarce_and_goes_on_later(tmp_path: Path) -> None:
-    calls, memory = 6, Shrinking()
-    async with ground(tmp_path, rules=Rules(memory=8192, look=0.02), memory=memory) as g:
-        function = g.function(GATE, timeout=60)
-        memory.full = lambda: g.engine.calls["obtain"] >= 2
-        under_way = []
-        for n in range(calls):
-            event = {"begun": str(tmp_path / f"b{n}"), "go": str(tmp_path / "go")}
-            under_way.append(asyncio.ensure_future(g.invoke(function, event)))
-        for n in range(2):
-            await there(tmp_path / f"b{n}")
-        await asyncio.sleep(0.1)
-        assert g.engine.calls["obtain"] == 2
-        memory.full = lambda: False
-        for n in range(calls):
-            await there(tmp_path / f"b{n}")
-        (tmp_path / "go").touch()
-        assert [(await call).error for call in under_way] == [""] * calls
-        assert g.engine.calls["obtain"] == calls
