@@ -8,7 +8,7 @@ import json
 import random
 import ssl
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import msgspec
@@ -31,7 +31,7 @@ from havre.kernel.balancer import (
 from havre.kernel.vpc import NetworkRule, Vpc
 from tests.contracts.balancer_bench import PATIENCE, QUICK, fetch, listener, need_haproxy, real, states, until
 from tests.contracts.balancer_load import load
-from tests.contracts.network_bench import Machine, group, interface, machine, state_of, tcp, vpc_of
+from tests.contracts.network_bench import Machine, group, interface, state_of, tcp, vpc_of
 from tests.ports import free_port
 
 pytestmark = pytest.mark.root
@@ -57,14 +57,6 @@ async def network() -> AsyncIterator[HostNetwork]:
 async def engine(network: HostNetwork, tmp_path: Path) -> AsyncIterator[HaproxyEngine]:
     async with real(tmp_path / "haproxy") as made:
         yield made
-
-
-@pytest.fixture
-def machines() -> Iterator[list[Machine]]:
-    made = [machine() for _ in range(3)]
-    yield made
-    for each in made:
-        each.close()
 
 
 @pytest.fixture

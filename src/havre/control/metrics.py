@@ -22,6 +22,8 @@ log = logging.getLogger("havre.metrics")
 EVERY = 5.0
 """Seconds between what is added and its being put away."""
 MINUTE = 60
+LOOK = 50.0
+"""The second of a minute in which looks are taken at what is not counted in passing: what is told of a minute was in it."""
 MOST_VALUES = 100_000
 """Values that wait in memory; when there are more, they are put away at once."""
 MOST_SAMPLES = 20_000
@@ -45,6 +47,11 @@ class Tally(NamedTuple):
     at: float
     values: Mapping[float, float]
     step: int = MINUTE
+
+
+def until_look(now: float) -> float:
+    """Seconds until the next one, a minute at most."""
+    return (LOOK - now) % MINUTE or MINUTE
 
 
 class Metrics(Protocol):
@@ -78,16 +85,7 @@ class Unmetered:
 
     __slots__ = ()
 
-    def add(
-        self,
-        account: str,
-        region: str,
-        namespace: str,
-        name: str,
-        dimensions: Dimensions = (),
-        value: float = 1.0,
-        unit: str = "Count",
-    ) -> None:
+    def add(self, *measured: object, **named: object) -> None:
         return None
 
     def put(self, tally: Tally) -> None:

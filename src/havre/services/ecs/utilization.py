@@ -8,6 +8,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from havre.control.deps import ReconcilerDeps
+from havre.control.metrics import MINUTE, until_look
 from havre.control.nodes import NODE
 from havre.core.usage import MIB, Seen, Used, cpu_units, percent
 from havre.kernel.errors import Permanent, Temporary
@@ -18,8 +19,6 @@ log = logging.getLogger("havre.ecs")
 NAMESPACE = "AWS/ECS"
 CPU, MEMORY = "CPUUtilization", "MemoryUtilization"
 CPU_HELD, MEMORY_HELD = "CPUReservation", "MemoryReservation"
-EVERY, SECOND = 60.0, 50.0
-"""Seconds between samples, and the second of a minute in which they are taken: what is told of a minute was in it."""
 TaskR = Resource[Task, TaskStatus]
 Ask = Callable[[str], Awaitable[Mapping[str, Sequence[int]]]]
 """A node's name → what its workloads use: nanoseconds of processors so far, bytes of memory. Raises Temporary, Permanent."""
@@ -35,7 +34,7 @@ class Utilization:
     async def run(self) -> None:
         """Until cancelled."""
         while True:
-            await asyncio.sleep((SECOND - self._deps.world.now()) % EVERY or EVERY)
+            await asyncio.sleep(until_look(self._deps.world.now()))
             await self.turn()
 
     async def turn(self) -> None:
@@ -84,7 +83,7 @@ class Utilization:
         """None until a second look, unless the task has begun just now."""
         if before is None:
             started = task.status.started
-            if started is None or seen.at - started > EVERY:
+            if started is None or seen.at - started > MINUTE:
                 return None
             before = Seen(started, Used())
         return cpu_units(before, seen)

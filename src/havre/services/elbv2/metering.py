@@ -7,6 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 
 from havre.control.deps import ReconcilerDeps
+from havre.control.metrics import until_look
 from havre.control.nodes import BALANCER, BalancerReport, BalancerSpec
 from havre.core.traffic import since
 from havre.kernel.balancer import PoolTraffic
@@ -15,8 +16,6 @@ from havre.kernel.resource import Resource
 
 log = logging.getLogger("havre.elbv2")
 NAMESPACE = "AWS/ApplicationELB"
-EVERY, SECOND = 60.0, 50.0
-"""Seconds between looks, and the second of a minute in which they are taken: what is told of a minute was in it."""
 TARGET_CODES = tuple(f"HTTPCode_Target_{hundred}XX_Count" for hundred in (2, 3, 4, 5))
 BalancerR = Resource[BalancerSpec, BalancerReport]
 Ask = Callable[[str], Awaitable[Mapping[str, PoolTraffic]]]
@@ -35,7 +34,7 @@ class Traffic:
     async def run(self) -> None:
         """Until cancelled."""
         while True:
-            await asyncio.sleep((SECOND - self._deps.world.now()) % EVERY or EVERY)
+            await asyncio.sleep(until_look(self._deps.world.now()))
             await self.turn()
 
     async def turn(self) -> None:

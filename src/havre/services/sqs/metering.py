@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 
 from havre.control.deps import ReconcilerDeps
+from havre.control.metrics import until_look
 from havre.control.operation import Call
 from havre.services.sqs.broker import Broker
 from havre.services.sqs.live import Live, milliseconds
@@ -19,8 +20,6 @@ VISIBLE, IN_FLIGHT = "ApproximateNumberOfMessagesVisible", "ApproximateNumberOfM
 DELAYED, OLDEST = "ApproximateNumberOfMessagesDelayed", "ApproximateAgeOfOldestMessage"
 ACTIVE = 6 * 3600.0
 """Seconds for which a queue that is not used any more is told of."""
-EVERY, SECOND = 60.0, 50.0
-"""Seconds between looks, and the second of a minute in which they are taken: what is told of a minute was in it."""
 
 
 def sent(broker: Broker, call: Call, queue: Queue, drafts: Sequence[Draft]) -> None:
@@ -54,7 +53,7 @@ class Gauges:
     async def run(self) -> None:
         """Until cancelled."""
         while True:
-            await asyncio.sleep((SECOND - self._deps.world.now()) % EVERY or EVERY)
+            await asyncio.sleep(until_look(self._deps.world.now()))
             self.look()
 
     def look(self) -> None:

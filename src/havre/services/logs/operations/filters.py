@@ -23,3 +23,12 @@ def keep(tx: Transaction, kind: Kind[FilterT, NoStatus], group: Group, wanted: F
     if tx.count(kind, "group", scoped(m.account, m.region, wanted.group)) >= most:
         raise ApiError("LimitExceededException", "Resource limit exceeded.")
     tx.create(kind, account=m.account, region=m.region, name=name, arn=m.arn, spec=wanted, status=NoStatus())
+
+
+def forget(tx: Transaction, kind: Kind[FilterT, NoStatus], group: Group, name: str, what: str) -> None:
+    """The group's filter of that name; ``what`` says of which sort. Raises ApiError ResourceNotFoundException."""
+    m = group.meta
+    seen = tx.get(kind, m.account, m.region, f"{m.name}:{name}")
+    if seen is None:
+        raise ApiError("ResourceNotFoundException", f"The specified {what} filter does not exist.")
+    tx.remove(seen)

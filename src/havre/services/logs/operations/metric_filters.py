@@ -13,7 +13,7 @@ from havre.kernel.resource import scoped
 from havre.services.logs import names, queries
 from havre.services.logs.errors import invalid
 from havre.services.logs.metric_filters import STANDARD, transformation
-from havre.services.logs.operations.filters import keep
+from havre.services.logs.operations.filters import forget, keep
 from havre.services.logs.paging import page
 from havre.services.logs.present import milliseconds
 from havre.services.logs.resources import METRIC_FILTER, MetricFilter, MetricFilterR
@@ -126,12 +126,8 @@ def _shown(each: MetricFilterR) -> dict[str, Any]:
 @ops("DeleteMetricFilter", resources=names.of_group, conditions=names.conditions)
 async def delete_metric_filter(call: Call, request: Request) -> Answer:
     def change(tx: Transaction) -> None:
-        queries.group(call, request["logGroupName"], tx)
-        name = f"{request['logGroupName']}:{request['filterName']}"
-        seen = tx.get(METRIC_FILTER, call.account, call.region, name)
-        if seen is None:
-            raise ApiError("ResourceNotFoundException", "The specified metric filter does not exist.")
-        tx.remove(seen)
+        group = queries.group(call, request["logGroupName"], tx)
+        forget(tx, METRIC_FILTER, group, request["filterName"], "metric")
 
     await call.store.transact(change)
     return None

@@ -9,7 +9,7 @@ from havre.kernel.errors import ApiError, not_built
 from havre.kernel.resource import scoped
 from havre.services.logs import names, queries
 from havre.services.logs.errors import invalid
-from havre.services.logs.operations.filters import keep
+from havre.services.logs.operations.filters import forget, keep
 from havre.services.logs.operations.patterns import compiled
 from havre.services.logs.paging import page
 from havre.services.logs.resources import SUBSCRIPTION, Subscription
@@ -106,12 +106,8 @@ async def describe_subscription_filters(call: Call, request: Request) -> Answer:
 @ops("DeleteSubscriptionFilter", resources=names.of_group, conditions=names.conditions)
 async def delete_subscription_filter(call: Call, request: Request) -> Answer:
     def change(tx: Transaction) -> None:
-        queries.group(call, request["logGroupName"], tx)
-        name = f"{request['logGroupName']}:{request['filterName']}"
-        seen = tx.get(SUBSCRIPTION, call.account, call.region, name)
-        if seen is None:
-            raise ApiError("ResourceNotFoundException", "The specified subscription filter does not exist.")
-        tx.remove(seen)
+        group = queries.group(call, request["logGroupName"], tx)
+        forget(tx, SUBSCRIPTION, group, request["filterName"], "subscription")
 
     await call.store.transact(change)
     return None
